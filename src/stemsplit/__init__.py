@@ -1,0 +1,24 @@
+"""Takes songs apart into stems: `Separator("starter").separate(mixture, sample_rate)`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemsplit.errors import AudioError, DeviceError, RegistryError, StemsplitError, WeightsError
+    from stemsplit.separator import Separator
+
+_HOMES = {
+    "Separator": "stemsplit.separator",
+    **dict.fromkeys(
+        ("AudioError", "DeviceError", "RegistryError", "StemsplitError", "WeightsError"), "stemsplit.errors"
+    ),
+}
+
+__all__ = ["AudioError", "DeviceError", "RegistryError", "Separator", "StemsplitError", "WeightsError"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import stemsplit` alone must not take the seconds that torch does."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stemsplit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

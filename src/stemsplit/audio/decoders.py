@@ -1,0 +1,147 @@
+"""What decodes a file: libsndfile, or ffmpeg for what that does not know."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+Frames = npt.NDArray[np.float32]
+"""(frames, channels), as files hold them."""
+
+BLOCK_FRAMES = 1 << 15
+"""Frames read or written at once. libsndfile crashes when it is given minutes of Vorbis in one call."""
+
+
+class Unreadable(Exception):
+    """Why a file gives no audio, and what a person may do about it."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.advice = reason, advice
+
+
+class Source(Protocol):
+    """An open file, decoded from start to end."""
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+
+    def read(self) -> Frames:
+        """The next frames, (frames, channels); none at the end."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class SoundFileSource:
+    """Reads through libsndfile."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = soundfile.SoundFile(path)
+        self.sample_rate: int = self.file.samplerate
+        self.channels: int = self.file.channels
+        self.frames: int | None = self.file.frames
+        self.cut_off = cut_off_wav(self.file)
+
+    def read(self) -> Frames:
+        if self.cut_off:
+            raise Unreadable(f"it is cut off: {self.cut_off}")
+        try:
+            return self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            seconds = self.file.tell() / self.sample_rate
+            raise Unreadable(f"it is damaged or cut off after about {seconds:.1f} s: {reason(error)}") from error
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def reason(error: Exception) -> str:
+    """libsndfile's own words, without its prefixes."""
+    return re.sub(r"^(Error opening .*?: |Error : )+", "", str(getattr(error, "error_string", error))).rstrip(".")
+
+
+def cut_off_wav(file: soundfile.SoundFile) -> str:
+    """What a WAV header promises and the file lacks; libsndfile mends this silently. Empty if all is there."""
+    for line in str(file.extra_info).splitlines():
+        found = re.match(r"\s*data\s*: (\d+) \(should be (\d+)\)", line)
+        # Programs that write to a pipe leave the largest size there is, or none.
+        if found and int(found[2]) < int(found[1]) < 0x7FFF_0000:
+            return f"{int(found[2])} of {int(found[1])} bytes of samples are there"
+    return ""
+
+
+class FfmpegSource:
+    """Reads through ffmpeg, as a float stream in the AU format, whose header tells rate and channels."""
+
+    def __init__(self, path: Path, ffmpeg: str) -> None:
+        # `file:` and an absolute path: a name may begin with a dash or look like a URL.
+        command = [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-i", f"file:{path.absolute()}"]
+        command += ["-map", "0:a:0", "-f", "au", "-codec:a", "pcm_f32be", "-"]
+        self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.messages)
+        header = self.stdout.read(24)
+        if len(header) < 24 or header[:4] != b".snd":
+            self.process.wait()
+            message = self.last_message()
+            self.close()
+            raise Unreadable(message or "no audio in it")
+        offset, _, _, self.sample_rate, self.channels = struct.unpack(">5I", header[4:])
+        self.stdout.read(offset - 24)
+        self.frames: int | None = None
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def last_message(self) -> str:
+        self.messages.seek(0)
+        lines = self.messages.read().decode(errors="replace").strip().splitlines()
+        return lines[-1].split(": ")[-1] if lines else ""
+
+    def read(self) -> Frames:
+        data = self.stdout.read(BLOCK_FRAMES * self.channels * 4)
+        if not data and self.process.wait():
+            raise Unreadable(f"ffmpeg gave up on it: {self.last_message()}")
+        whole = len(data) // (4 * self.channels) * self.channels
+        return np.frombuffer(data, ">f4", whole).reshape(-1, self.channels).astype(np.float32)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.stdout.close()
+        self.messages.close()
+
+
+def open_source(path: Path) -> Source:
+    """The decoder for a file.
+
+    Raises:
+        Unreadable: there is none.
+    """
+    if not path.exists():
+        raise Unreadable("there is no such file")
+    if path.is_dir():
+        raise Unreadable("it is a folder")
+    if not os.access(path, os.R_OK):
+        raise Unreadable("permission denied")
+    if path.stat().st_size == 0:
+        raise Unreadable("the file is empty")
+    try:
+        return SoundFileSource(path)
+    except soundfile.SoundFileError as error:
+        ffmpeg = shutil.which("ffmpeg")
+        if ffmpeg is None:
+            advice = f"install ffmpeg, or convert it: ffmpeg -i {path.name} {path.stem}.wav"
+            raise Unreadable(reason(error).lower(), advice) from error
+        return FfmpegSource(path, ffmpeg)

@@ -1,0 +1,137 @@
+"""Stems to files of exactly the format asked for."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from stemsplit.audio.conversion import Block
+from stemsplit.audio.decoders import BLOCK_FRAMES, reason
+from stemsplit.errors import AudioError
+
+FORMATS = ("wav", "flac", "ogg", "mp3")
+BIT_DEPTHS = ("16", "24", "32f")
+
+MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+RIFF_LIMIT = 4_000_000_000
+"""Bytes from which on a WAV file is written as RF64: RIFF counts in 32 bits."""
+
+
+def unsupported(format_: str, bit_depth: str | None, sample_rate: int, channels: int) -> str:
+    """Why a format cannot hold a song; empty if it can."""
+    if bit_depth is not None and format_ in ("ogg", "mp3"):
+        return f"{format_} has no bit depth; leave out --bit-depth"
+    if bit_depth == "32f" and format_ == "flac":
+        return "flac holds 16 or 24 bits, not floating point; use wav, or --bit-depth 24"
+    most = {"wav": 1024, "flac": 8, "ogg": 255, "mp3": 2}[format_]
+    if channels > most:
+        return f"{format_} holds at most {most} channels, not {channels}; use wav"
+    # Beyond 200 kHz libsndfile's Vorbis encoder does not refuse but crashes.
+    rates = {"wav": range(1, 1 << 31), "flac": range(1, 655_351), "ogg": range(6_000, 200_001), "mp3": MP3_RATES}
+    if sample_rate not in rates[format_]:
+        return f"{format_} cannot hold a sample rate of {sample_rate} Hz; use wav"
+    return ""
+
+
+def bytes_per_sample(format_: str, bit_depth: str | None) -> int:
+    """An upper bound on what one sample of one channel takes in a file."""
+    return {"16": 2, "24": 3, "32f": 4}[bit_depth or ("32f" if format_ == "wav" else "24")]
+
+
+class Writer:
+    """Writes blocks (channels, samples) to a file of exactly the format asked for.
+
+    16-bit files are dithered (triangular, 2 LSB wide, always the same noise); samples beyond full scale are clipped
+    and counted, never rescaled.
+
+    Args:
+        path: file to write.
+        format_: one of `FORMATS`.
+        bit_depth: one of `BIT_DEPTHS`, or None for 32-bit float wav, 24-bit flac.
+        sample_rate: Hz.
+        channels: how many.
+        frames: samples that will be written, for choosing a container that can count them.
+
+    Attributes:
+        clipped: samples beyond full scale so far, in files that cannot hold them.
+        peak: largest absolute sample so far.
+
+    Raises:
+        AudioError: the file cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, format_: str, bit_depth: str | None, sample_rate: int, channels: int, frames: int
+    ) -> None:
+        self.path, self.clipped, self.peak, self.frames = path, 0, 0.0, 0
+        self.bits = None if format_ in ("ogg", "mp3") else bit_depth or ("32f" if format_ == "wav" else "24")
+        container, options = format_.upper(), {}
+        if format_ == "wav" and frames * channels * bytes_per_sample(format_, bit_depth) > RIFF_LIMIT:
+            container = "RF64"
+        if format_ == "mp3":
+            options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
+        elif format_ == "ogg":
+            options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
+        subtype = SUBTYPES.get(self.bits or "")
+        self.noise = np.random.default_rng(0)
+        try:
+            self.file = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=container, **options)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise AudioError(f"cannot write {path} ({reason(error)})") from error
+
+    def _stored(self, block: Block) -> Block:
+        """What the file will hold of a block, as float32; lossy formats aside."""
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+        if self.bits == "32f":
+            return block
+        if self.bits is None:
+            self.clipped += int((np.abs(block) > 1).sum())
+            return block
+        scale = 1 << (int(self.bits) - 1)
+        levels = block.astype(np.float64) * scale
+        if self.bits == "16":
+            levels += self.noise.random(block.shape) - self.noise.random(block.shape)
+        levels = np.round(levels)
+        self.clipped += int(((levels < -scale) | (levels > scale - 1)).sum())
+        return (np.clip(levels, -scale, scale - 1) / scale).astype(np.float32)
+
+    def write(self, block: Block) -> Block:
+        """Append a block.
+
+        Returns:
+            The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder).
+        """
+        stored = self._stored(block)
+        for start in range(0, stored.shape[1], BLOCK_FRAMES):
+            part = np.ascontiguousarray(stored[:, start : start + BLOCK_FRAMES].T)
+            if self.bits in ("16", "24"):
+                # Left-aligned integers: libsndfile keeps exactly the bits that the file has.
+                exact = np.round(part.astype(np.float64) * (1 << 31)).astype(np.int64)
+                part = exact.astype(np.int32)
+            try:
+                self.file.write(part)
+            except (soundfile.SoundFileError, OSError) as error:
+                raise AudioError(f"cannot write {self.path} ({reason(error)}); is the disk full?") from error
+        self.frames += stored.shape[1]
+        return stored
+
+    def abandon(self) -> None:
+        """Let go of the file, whole or not."""
+        with suppress(soundfile.SoundFileError, OSError):
+            self.file.close()
+
+    def close(self) -> None:
+        """Finish the file and make sure that it is whole.
+
+        Raises:
+            AudioError: it is not, as on a full disk.
+        """
+        try:
+            self.file.close()
+            found = soundfile.info(self.path).frames
+        except (soundfile.SoundFileError, OSError) as error:
+            raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
+        if found != self.frames:
+            raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

@@ -1,0 +1,118 @@
+"""`stemsplit split`, which is also what `stemsplit SONG` does."""
+
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stemsplit.registry import ModelEntry
+    from stemsplit.separator import Separator
+
+
+class Format(StrEnum):
+    """The audio files that can be written."""
+
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+    mp3 = "mp3"
+
+
+class BitDepth(StrEnum):
+    """Bits of a sample; f is floating point."""
+
+    b16 = "16"
+    b24 = "24"
+    b32f = "32f"
+
+
+class WindowName(StrEnum):
+    """How overlapping chunks are joined."""
+
+    hann = "hann"
+    linear = "linear"
+    mean = "mean"
+
+
+MORE = "Computing"
+
+
+def chosen_stems(entry: "ModelEntry", wanted: str | None) -> tuple[str, ...]:
+    """The names in a list with commas, in the model's order; all of them for None."""
+    if wanted is None:
+        return entry.outputs
+    names = [name.strip().lower() for name in wanted.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in entry.outputs]:
+        raise typer.BadParameter(
+            f"{entry.name} has no stem {unknown[0]!r}; it gives {', '.join(entry.outputs)}", param_hint="--stems"
+        )
+    if not names:
+        raise typer.BadParameter("name at least one stem", param_hint="--stems")
+    return tuple(name for name in entry.outputs if name in names)
+
+
+def split(
+    songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Songs: wav, flac, ogg, mp3, m4a, video ...")],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A model from `stemsplit list`.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Gets one folder a song.")] = Path("stems"),
+    stems: Annotated[str | None, typer.Option("--stems", "-s", help="Write only these, e.g. vocals,drums.")] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="Of the stems.")] = Format.wav,
+    bit_depth: Annotated[
+        BitDepth | None, typer.Option("--bit-depth", help="Default: 32f for wav, 24 for flac.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over stems that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    device: Annotated[
+        str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MORE)
+    ] = "auto",
+    chunk_seconds: Annotated[
+        float | None,
+        typer.Option("--chunk-seconds", min=0.1, help="Given to the network at once.", rich_help_panel=MORE),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.99, help="Share of a chunk that the next covers too.", rich_help_panel=MORE),
+    ] = None,
+    window: Annotated[
+        WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=MORE)
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=MORE)
+    ] = 1,
+) -> None:
+    """Split songs into stems, each in a folder of its own: stems/SONG/vocals.wav and so on.
+
+    The paths of the stems go to stdout, all else to stderr.
+    """
+    from stemsplit import batch, console, registry
+
+    entry = registry.find(model or registry.DEFAULT_MODEL)
+    options = batch.Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
+    try:
+        jobs = batch.plan(songs, options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if model is None and not quiet:
+        console.hint("this is the small built-in model; published ones sound better: see stemsplit list, then --model")
+
+    @cache
+    def load() -> "Separator":
+        # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
+        from stemsplit.separator import Separator
+
+        return Separator(
+            entry, device, chunk_seconds=chunk_seconds, overlap=overlap, window=window, batch_size=batch_size
+        )
+
+    failed = False
+    with console.SplitReport(len(jobs), quiet) as report:
+        for outcome in batch.run(jobs, load, report.progress):
+            report.outcome(outcome)
+            failed = failed or bool(outcome.error)
+            for path in outcome.paths:
+                typer.echo(path)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,173 @@
+"""What a person sees: tables, progress, messages. The only module that draws with rich."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from stemsplit.registry import ModelEntry
+
+if TYPE_CHECKING:
+    from stemsplit.batch import Job, Outcome
+
+REPORT_SECONDS = 10.0
+"""How often a line of progress is printed where no bar can be drawn."""
+
+
+def _people() -> Console:
+    """stderr: messages and progress. Made when needed, so that redirections of the moment count."""
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def _message(label: str, style: str, text: str) -> None:
+    # One line a message, however long: it may be read by a script, and terminals wrap by themselves.
+    _people().print(Text.assemble((f"{label}: ", style), text), soft_wrap=True)
+
+
+def error(text: str) -> None:
+    """What went wrong."""
+    _message("error", "bold red", text)
+
+
+def warning(text: str) -> None:
+    """What a person should know, though it worked."""
+    _message("warning", "bold yellow", text)
+
+
+def hint(text: str) -> None:
+    """What would be worth trying."""
+    _message("hint", "bold cyan", text)
+
+
+def minutes(seconds: float) -> str:
+    """12:34, or 1:02:03 from an hour on."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+class _SpeedColumn(ProgressColumn):
+    """Speed as a multiple of real time: seconds of song per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}x" if task.speed else "-", style="progress.data.speed")
+
+
+class SplitReport:
+    """Shows a batch at work: a bar for the current song on a terminal, plain lines elsewhere, a line for each done.
+
+    Args:
+        jobs: how many songs there are.
+        quiet: show nothing but errors.
+    """
+
+    def __init__(self, jobs: int, quiet: bool) -> None:
+        self.jobs, self.quiet = jobs, quiet
+        self.number = 0
+        self.current: Job | None = None
+        self.task: TaskID | None = None
+        self.started = self.said = 0.0
+        self.console = _people()
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            _SpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+            expand=True,
+            disable=quiet or not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def _label(self, job: "Job") -> str:
+        name = job.path.name if len(job.path.name) <= 30 else job.path.name[:14] + "…" + job.path.name[-15:]
+        return name if self.jobs == 1 else f"[{self.number}/{self.jobs}] {name}"
+
+    def progress(self, job: "Job", done: float, total: float) -> None:
+        """`done` of `total` seconds of a song are split."""
+        now = time.monotonic()
+        if job is not self.current:
+            self.current, self.started, self.said = job, now, now
+            self.number += 1
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(self._label(job), total=total)
+        assert self.task is not None
+        self.bar.update(self.task, completed=done)
+        if self.bar.disable and not self.quiet and now - self.said >= REPORT_SECONDS:
+            self.said = now
+            speed = done / (now - self.started)
+            left = minutes((total - done) / speed) if speed else "?"
+            self._say(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left")
+
+    def _say(self, text: str) -> None:
+        self.bar.console.print(Text(text), soft_wrap=True)
+
+    def outcome(self, outcome: "Outcome") -> None:
+        """A song is done, or failed."""
+        if outcome.error:
+            error(outcome.error)
+            return
+        for stem, count in outcome.clipped.items():
+            warning(f"{outcome.job.target(stem)}: {count} samples beyond full scale clipped; 32-bit float wav keeps them")
+        if self.quiet:
+            return
+        speed = outcome.song_seconds / max(outcome.seconds, 1e-9)
+        many = len(outcome.paths)
+        text = f"{outcome.job.path}: {many} stem{'s' * (many > 1)} of {minutes(outcome.song_seconds)} "
+        text += f"in {outcome.seconds:.1f} s ({speed:.1f}x real time)"
+        if outcome.sum_error is not None:
+            exact = "exact" if math.isinf(outcome.sum_error) else f"{outcome.sum_error:.0f} dB"
+            text += f", sum of stems vs song: {exact}"
+        self._say(text)
+
+
+def models_table(entries: Iterable[ModelEntry]) -> None:
+    """The table of `stemsplit list`, on stdout."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "stems", "size", "licence", "what for"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("model", "size"))
+    for entry in entries:
+        cells = (entry.name, ", ".join(entry.outputs), size(entry.size), entry.license, entry.description)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console(highlight=False).print(table)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def facts_table(facts: Mapping[str, Any]) -> None:
+    """Names and values in two columns, on stdout."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(_value(value)))
+    Console(highlight=False).print(table)

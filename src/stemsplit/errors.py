@@ -1,0 +1,21 @@
+"""The error family: what the command line catches and tells a person in one line."""
+
+
+class StemsplitError(Exception):
+    """Anything that stemsplit gives up on, with a message for people."""
+
+
+class RegistryError(StemsplitError):
+    """models.toml is malformed, or has no model of that name."""
+
+
+class WeightsError(StemsplitError):
+    """A checkpoint could not be fetched, verified, read or fitted to its model."""
+
+
+class AudioError(StemsplitError):
+    """A file could not be read or written."""
+
+
+class DeviceError(StemsplitError):
+    """The device is missing, or ran out of memory."""

@@ -1,0 +1,343 @@
+"""SuDoRM-RF: learned filter bank, U-shaped convolution blocks, a mask per stem, learned synthesis.
+
+Tzinis, Wang & Smaragdis 2020, arXiv:2007.06833 (original); Tzinis et al. 2022, arXiv:2103.02644 (improved "++",
+group-communication and causal variants). Attribute names are the keys of the published checkpoints.
+"""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Variant = Literal["original", "improved", "groupcomm", "causal"]
+
+IGNORED: frozenset[str] = frozenset()
+"""Published keywords without effect on inference: this architecture has none."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyperparameters, under the names of the published code.
+
+    Args:
+        variant: which of the four networks.
+        out_channels: features between blocks; 0 is the variant's default (128, group-communication 256).
+        in_channels: features inside a block.
+        num_blocks: U-ConvBlocks.
+        upsampling_depth: time scales inside a block; 0 is the variant's default (4, group-communication 5).
+        enc_kernel_size: encoder and decoder filters, in samples; odd. The hop is half of it.
+        enc_num_basis: encoder filters.
+        num_sources: stems.
+        in_audio_channels: channels taken together; other channels are processed each on their own.
+        group_size: number of feature groups (group-communication only).
+        normalize: scale each mixture to zero mean and unit deviation, and the estimates back.
+        mixture_consistency: spread what the estimates leave of the mixture evenly over them, so that they add up to it.
+
+    Raises:
+        ValueError: a value that no network can be built from.
+    """
+
+    variant: Variant = "improved"
+    out_channels: int = 0
+    in_channels: int = 512
+    num_blocks: int = 16
+    upsampling_depth: int = 0
+    enc_kernel_size: int = 21
+    enc_num_basis: int = 512
+    num_sources: int = 2
+    in_audio_channels: int = 1
+    group_size: int = 16
+    normalize: bool = False
+    mixture_consistency: bool = False
+
+    def __post_init__(self) -> None:
+        grouped = self.variant == "groupcomm"
+        # Frozen: the two defaults that depend on the variant can only be filled in this way.
+        object.__setattr__(self, "out_channels", self.out_channels or (256 if grouped else 128))
+        object.__setattr__(self, "upsampling_depth", self.upsampling_depth or (5 if grouped else 4))
+        if self.variant not in get_args(Variant):
+            raise ValueError(f"unknown SuDoRM-RF variant {self.variant!r}; there are {', '.join(get_args(Variant))}")
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 1 and not isinstance(value, bool):
+                raise ValueError(f"{name} must be positive, not {value}")
+        if self.enc_kernel_size < 3 or self.enc_kernel_size % 2 == 0:
+            raise ValueError(f"enc_kernel_size must be odd and at least 3, not {self.enc_kernel_size}")
+        if grouped and (self.out_channels % self.group_size or self.in_channels % self.group_size):
+            raise ValueError(f"out_channels and in_channels must be multiples of group_size {self.group_size}")
+        if self.variant == "original" and (self.enc_num_basis % 2 or self.in_audio_channels != 1):
+            raise ValueError("the original variant needs an even enc_num_basis and in_audio_channels 1")
+
+    @property
+    def hop(self) -> int:
+        """Samples between two frames."""
+        return self.enc_kernel_size // 2
+
+
+class GlobalNorm(nn.Module):
+    """Global layer norm over features and time, population variance, epsilon 1e-8 under the root."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d, m) -> (b, d, m)."""
+        return F.group_norm(x, 1, self.gamma, self.beta, 1e-8)
+
+
+class CausalConv1d(nn.Conv1d):
+    """A convolution that sees no future: the taps after the centre are held at zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d, m) -> (b, d', m')."""
+        size = self.kernel_size[0]
+        past = self.weight.new_ones(size)
+        past[size - size // 2 :] = 0
+        return F.conv1d(x, self.weight * past, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Layers:
+    """The four variants' choice of convolution, norm and activation, under the published key names."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+
+    def conv(self, d_in: int, d_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv1d:
+        kind = CausalConv1d if self.variant == "causal" else nn.Conv1d
+        return kind(d_in, d_out, kernel, stride, padding=kernel // 2, groups=groups)
+
+    def norm(self, d: int) -> nn.Module:
+        return nn.GroupNorm(1, d, eps=1e-8) if self.variant == "original" else GlobalNorm(d)
+
+    def act(self, d: int) -> nn.Module:
+        return nn.PReLU(d if self.variant == "original" else 1)
+
+    def stage(self, d: int, conv: nn.Module | None = None, norm: bool = True, act: bool = True) -> nn.Sequential:
+        """conv, norm and activation in a row; the causal variant has no norms."""
+        named: list[tuple[str, nn.Module]] = [] if conv is None else [("conv", conv)]
+        if norm and self.variant != "causal":
+            named.append(("norm", self.norm(d)))
+        if act:
+            named.append(("act", self.act(d)))
+        return nn.Sequential(OrderedDict(named))
+
+
+class UConvBlock(nn.Module):
+    """Widen, look at several time scales through strided depthwise convolutions, merge them, narrow, add."""
+
+    def __init__(self, variant: Variant, d_outer: int, d_inner: int, depth: int) -> None:
+        super().__init__()
+        make = Layers(variant)
+        causal = variant == "causal"
+        self.variant = variant
+        self.proj_1x1 = make.stage(d_inner, make.conv(d_outer, d_inner))
+        kernel = 21 if causal else 5
+        self.spp_dw = nn.ModuleList(
+            make.stage(d_inner, make.conv(d_inner, d_inner, kernel, min(k + 1, 2), groups=d_inner), act=causal)
+            for k in range(depth)
+        )
+        if variant == "original":
+            self.final_norm = make.stage(d_inner)
+            self.conv_1x1_exp = make.stage(d_outer, make.conv(d_inner, d_outer), act=False)
+            self.module_act = make.stage(d_outer)
+        elif causal:
+            self.res_conv = make.conv(d_inner, d_outer)
+            self.skipinit_gain = nn.Parameter(torch.zeros(()))
+        else:
+            self.final_norm = make.stage(d_inner)
+            self.res_conv = make.conv(d_inner, d_outer)
+
+    def merged_scales(self, x: Tensor) -> Tensor:
+        """(b, d_outer, m) -> (b, d_inner, m), m a multiple of 2 ** (depth - 1)."""
+        scales = [self.spp_dw[0](self.proj_1x1(x))]
+        for finer in list(self.spp_dw)[1:]:
+            scales.append(finer(scales[-1]))
+        merged = scales.pop()
+        while scales:
+            merged = scales.pop() + merged.repeat_interleave(2, dim=-1)
+        return merged
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d_outer, m) -> (b, d_outer, m)."""
+        y = self.merged_scales(x)
+        if self.variant == "original":
+            result: Tensor = self.module_act(x + self.conv_1x1_exp(self.final_norm(y)))
+        elif self.variant == "causal":
+            result = x + self.skipinit_gain * self.res_conv(y)
+        else:
+            result = x + self.res_conv(self.final_norm(y))
+        return result
+
+
+class TransformAverageConcatenate(nn.Module):
+    """Lets the feature groups exchange what they know, frame by frame (Luo et al. 2020, arXiv:1910.14104)."""
+
+    def __init__(self, d: int, hidden: int) -> None:
+        super().__init__()
+        self.TAC_input = nn.Sequential(nn.Linear(d, hidden), nn.PReLU())
+        self.TAC_mean = nn.Sequential(nn.Linear(hidden, hidden), nn.PReLU())
+        self.TAC_output = nn.Sequential(nn.Linear(2 * hidden, d), nn.PReLU())
+        self.TAC_norm = GlobalNorm(d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, groups, d, m) -> (b, groups, d, m)."""
+        own = self.TAC_input(x.transpose(2, 3))
+        mean = self.TAC_mean(own.mean(1, keepdim=True)).expand_as(own)
+        out = self.TAC_output(torch.cat([own, mean], -1)).transpose(2, 3)
+        normed: Tensor = self.TAC_norm(out.flatten(0, 1))
+        return x + normed.view_as(x)
+
+
+class GroupCommBlock(nn.Module):
+    """One narrow U-ConvBlock shared by all groups of features, after the groups have talked."""
+
+    def __init__(self, groups: int, d_outer: int, d_inner: int, depth: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.TAC = TransformAverageConcatenate(d_outer // groups, 3 * d_outer // groups)
+        self.UBlock = UConvBlock("groupcomm", d_outer // groups, d_inner // groups, depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d, m) -> (b, d, m)."""
+        grouped = self.TAC(x.unflatten(1, (self.groups, -1)))
+        return self.UBlock(grouped.flatten(0, 1)).view_as(x)  # type: ignore[no-any-return]  # Module calls are Any
+
+
+def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> Tensor:
+    """A decoder's transposed convolution, as one matrix product and an overlap-add.
+
+    PyTorch's own is many times slower on a CPU, most of all with groups.
+
+    Args:
+        coefficients: (b, groups * d, m).
+        filters: (groups * d, c, kernel), kernel 2 * hop + 1.
+        groups: how many blocks of features are decoded separately.
+        hop: samples between frames.
+
+    Returns:
+        (b, groups * c, hop * m).
+    """
+    channels, kernel = filters.shape[1:]
+    length = hop * coefficients.shape[-1]
+    each = filters.reshape(groups, -1, channels * kernel).mT @ coefficients.unflatten(1, (groups, -1))
+    waves = F.fold(each.flatten(1, 2), (1, length - hop + kernel), (1, kernel), stride=(1, hop))
+    return waves[:, :, 0, hop : hop + length]
+
+
+class SuDoRMRF(nn.Module):
+    """Takes mixtures apart into `num_sources` stems.
+
+    Args:
+        config: hyperparameters.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = c = config
+        make = Layers(c.variant)
+        audio, stems, basis, kernel = c.in_audio_channels, c.num_sources, c.enc_num_basis, c.enc_kernel_size
+        if c.variant == "original":
+            self.encoder: nn.Module = nn.Sequential(nn.Conv1d(1, basis, kernel, c.hop, c.hop), nn.ReLU())
+            self.ln: nn.Module = make.norm(basis)
+            self.l1 = make.conv(basis, c.out_channels)
+        elif c.variant == "causal":
+            self.encoder = CausalConv1d(audio, basis, 2 * kernel - 1, c.hop, kernel - 1, bias=False)
+            self.bottleneck = make.conv(basis, c.out_channels)
+        else:
+            self.encoder = nn.Conv1d(audio, basis, kernel, c.hop, c.hop, bias=False)
+            self.ln = make.norm(basis)
+            self.bottleneck = make.conv(basis, c.out_channels)
+        self.sm = nn.Sequential(*(self.block() for _ in range(c.num_blocks)))
+        if c.variant == "original":
+            if c.out_channels != basis:
+                self.reshape_before_masks = make.conv(c.out_channels, basis)
+            self.m = nn.Conv2d(1, stems, (basis + 1, 1), padding=(basis - basis // 2, 0))
+            self.decoder = nn.ConvTranspose1d(basis * stems, stems, kernel, c.hop, c.hop, c.hop - 1, groups=stems)
+            self.ln_mask_in = make.norm(basis)  # stored in checkpoints, used by none
+        else:
+            outputs = stems * audio
+            self.mask_net = nn.Sequential(nn.PReLU(), make.conv(c.out_channels, outputs * basis))
+            self.decoder = nn.ConvTranspose1d(outputs * basis, outputs, kernel, c.hop, c.hop, c.hop - 1, bias=False)
+        if c.variant == "causal":
+            self.mask_nl_class = nn.PReLU()
+
+    def block(self) -> nn.Module:
+        c = self.config
+        if c.variant == "groupcomm":
+            return GroupCommBlock(c.group_size, c.out_channels, c.in_channels, c.upsampling_depth)
+        return UConvBlock(c.variant, c.out_channels, c.in_channels, c.upsampling_depth)
+
+    def padded_length(self, length: int) -> int:
+        """Samples that `length` is filled up to with zeros, so that every time scale has whole frames."""
+        hop, depth = self.config.hop, self.config.upsampling_depth
+        unit = hop * 2**depth
+        if self.config.variant == "original":
+            # The published rule is the first lcm; where the blocks cannot take its frames, the next length they can.
+            unit = math.lcm(hop, 2**depth, hop * 2 ** (depth - 1))
+        return max(-(-length // unit), 1) * unit
+
+    def masked(self, coded: Tensor) -> Tensor:
+        """Coefficients of every stem, (b, n * c * basis, m), from those of the mixture, (b, basis, m)."""
+        c = self.config
+        if c.variant == "causal":
+            direct: Tensor = self.mask_nl_class(self.mask_net(self.sm(self.bottleneck(coded))))
+            return direct
+        if c.variant == "original":
+            h = self.sm(self.l1(self.ln(coded)))
+            h = self.reshape_before_masks(h) if c.out_channels != c.enc_num_basis else h
+            masks = self.m(h[:, None])
+            masks = masks.softmax(1) if c.num_sources > 1 else masks.sigmoid()
+        else:
+            h = self.mask_net(self.sm(self.bottleneck(self.ln(coded))))
+            masks = h.relu().unflatten(1, (-1, c.enc_num_basis))
+        return (masks * coded[:, None]).flatten(1, 2)
+
+    def separated(self, x: Tensor) -> Tensor:
+        """(b, in_audio_channels, t) -> (b, n * in_audio_channels, t)."""
+        length = x.shape[-1]
+        coefficients = self.masked(self.encoder(F.pad(x, (0, self.padded_length(length) - length))))
+        waves = synthesise(coefficients, self.decoder.weight, self.decoder.groups, self.config.hop)
+        if self.decoder.bias is not None:
+            waves = waves + self.decoder.bias[:, None]
+        return waves[..., :length]
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimate the stems.
+
+        Args:
+            mixture: (b, c, t), c a multiple of `in_audio_channels`; further channels are processed on their own.
+
+        Returns:
+            (b, n, c, t), as long as the mixture.
+
+        Raises:
+            ValueError: the channels do not divide into groups of `in_audio_channels`.
+        """
+        c = self.config
+        batch, channels, length = mixture.shape
+        if channels % c.in_audio_channels:
+            raise ValueError(f"this model takes {c.in_audio_channels} channels at once, not {channels}")
+        x = mixture.reshape(-1, c.in_audio_channels, length)
+        mean, deviation = x.new_zeros(1), x.new_ones(1)
+        if c.normalize:
+            mean = x.mean((1, 2), keepdim=True)
+            # Unbiased; a single sample deviates by nothing, not by NaN.
+            deviation = x.std((1, 2), keepdim=True) if x[0].numel() > 1 else torch.zeros_like(mean)
+            x = (x - mean) / (deviation + 1e-9)
+        y = self.separated(x).unflatten(1, (c.num_sources, c.in_audio_channels))
+        if c.normalize:
+            y = y * deviation[:, None] + mean[:, None]
+        y = y.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, c.num_sources, channels, length)
+        if c.mixture_consistency:
+            y = y + (mixture[:, None] - y.sum(1, keepdim=True)) / c.num_sources
+        return y
+
+
+def build(config: Config) -> nn.Module:
+    """The network of a config, with fresh weights."""
+    return SuDoRMRF(config)

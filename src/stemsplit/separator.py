@@ -1,0 +1,209 @@
+"""Separator: load a model once, take many mixtures apart."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stemsplit import models, registry, weights
+from stemsplit.audio import Block, layout, resampled
+from stemsplit.errors import DeviceError, WeightsError
+from stemsplit.overlap_add import WINDOWS, stream
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
+
+    Raises:
+        DeviceError: this machine has none of that name.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"no device {name!r} on this machine; try --device auto or --device cpu") from error
+    return device
+
+
+def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
+    """The entry's network with its weights, ready on the device.
+
+    Raises:
+        WeightsError: the weights cannot be had, or do not fit.
+        RegistryError: the entry's config makes no network.
+    """
+    tensors = weights.read(weights.fetch(entry))
+    try:
+        with torch.device("meta"):
+            network = models.build(entry.architecture, entry.config)
+    except ValueError as error:
+        raise WeightsError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
+    weights.load(network, tensors, entry.name)
+    return network.eval().to(device)
+
+
+class Separator:
+    """A loaded model.
+
+    Args:
+        model: a name from the registry, or an entry.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        chunk_seconds: given to the network at once; None for what it was trained on.
+        overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for the entry's own.
+        window: how overlapping estimates are joined (see `stemsplit.overlap_add`); None for the entry's own.
+        batch_size: chunks computed together; changes memory and speed, not the result.
+
+    Raises:
+        RegistryError: no such model.
+        WeightsError: its weights cannot be had, or do not fit.
+        DeviceError: no such device.
+        ValueError: an impossible chunk, overlap, window or batch size.
+    """
+
+    def __init__(
+        self,
+        model: str | registry.ModelEntry = registry.DEFAULT_MODEL,
+        device: str = "auto",
+        *,
+        chunk_seconds: float | None = None,
+        overlap: float | None = None,
+        window: str | None = None,
+        batch_size: int = 1,
+    ) -> None:
+        self.entry = entry = registry.find(model) if isinstance(model, str) else model
+        self.chunk = entry.chunk if chunk_seconds is None else round(chunk_seconds * entry.sample_rate)
+        share = 1 - entry.hop / entry.chunk if overlap is None else overlap
+        if self.chunk < 1 or not 0 <= share < 1 or batch_size < 1:
+            raise ValueError("chunk_seconds and batch_size must be positive, overlap at least 0 and below 1")
+        if (window or entry.window) not in WINDOWS:
+            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
+        self.hop = max(round(self.chunk * (1 - share)), 1)
+        self.window: Any = window or entry.window
+        self.batch_size = batch_size
+        self.device = pick_device(device)
+        self.network = load_network(entry, self.device)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in the order in which they come."""
+        return self.entry.outputs
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether all stems together are the mixture."""
+        return self.entry.complete or bool(self.entry.residual)
+
+    @torch.inference_mode()
+    def _estimates(self, mixtures: Tensor) -> Tensor:
+        """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
+        batch, channels, length = mixtures.shape
+        groups = mixtures.reshape(-1, self.entry.channels, length)
+        try:
+            estimates = self.network(groups.to(self.device)).float().cpu()
+        except torch.OutOfMemoryError as error:
+            seconds = self.chunk / self.entry.sample_rate
+            raise DeviceError(
+                f"{self.device.type.upper()} ran out of memory on a {seconds:.1f} s chunk; "
+                "try --batch-size 1, a smaller --chunk-seconds or --device cpu"
+            ) from error
+        return estimates.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, -1, channels, length)
+
+    def _stems_at_song_rate(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[Block]:
+        """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
+        used = layout(channels, self.entry.channels)
+        at_model_rate = resampled((block[used] for block in blocks), sample_rate, self.entry.sample_rate)
+        estimates = stream(
+            (torch.from_numpy(np.ascontiguousarray(block)) for block in at_model_rate),
+            self._estimates,
+            chunk=self.chunk,
+            hop=self.hop,
+            window=self.window,
+            batch_size=self.batch_size,
+        )
+        flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
+        for block in resampled(flat, self.entry.sample_rate, sample_rate):
+            stems = block.reshape(len(self.entry.stems), len(used), -1)
+            # A channel that was given to the model twice is the mean of its two estimates.
+            yield np.stack([stems[:, np.equal(used, c)].mean(1) for c in range(channels)], 1)
+
+    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[tuple[Block, Block]]:
+        """Take a song apart block by block, in memory that does not grow with it.
+
+        Args:
+            blocks: float32 (c, any number of samples) each.
+            sample_rate: Hz, of the song and of its stems.
+            channels: of the song and of each stem.
+
+        Yields:
+            Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
+            The stems of a complete model, and those of a model with a residual, add up to the mixture.
+        """
+        held = Held(blocks, channels)
+        for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
+            mixture = held.take(estimates.shape[-1])
+            # Resampling there and back may end a sample late: the song's own length counts.
+            yield mixture, self._completed(mixture, estimates[..., : mixture.shape[-1]])
+        rest = held.take(None)
+        if rest.shape[-1]:
+            silence = np.zeros((len(self.entry.stems), *rest.shape), np.float32)
+            yield rest, self._completed(rest, silence)
+
+    def _completed(self, mixture: Block, estimates: Block) -> Block:
+        """The estimates (n, c, t), with what they leave of the mixture spread over them or as a stem of its own."""
+        left = mixture - estimates.sum(0)
+        if self.entry.residual:
+            return np.concatenate([estimates, left[None]])
+        return estimates + left / len(estimates) if self.entry.complete else estimates
+
+    def separate(self, mixture: Tensor, sample_rate: int) -> dict[str, Tensor]:
+        """Take a mixture in memory apart.
+
+        Args:
+            mixture: (c, t), any number of channels.
+            sample_rate: Hz.
+
+        Returns:
+            Stem name -> (c, t), at the mixture's rate and of its length.
+
+        Raises:
+            ValueError: the mixture has no samples or another shape, or holds NaN or infinity.
+            DeviceError: out of memory.
+        """
+        if mixture.ndim != 2 or not mixture.numel():
+            raise ValueError(f"a mixture is (channels, samples) with at least one of each, not {tuple(mixture.shape)}")
+        if not mixture.isfinite().all():
+            raise ValueError("the mixture holds NaN or infinity")
+        samples = mixture.detach().to("cpu", torch.float32).numpy()
+        parts = [stems for _, stems in self.stream([samples], sample_rate, mixture.shape[0])]
+        whole = torch.from_numpy(np.concatenate(parts, -1))
+        return dict(zip(self.stems, whole, strict=True))
+
+
+class Held:
+    """Keeps the blocks that went into a stream until its results come out."""
+
+    def __init__(self, blocks: Iterable[Block], channels: int) -> None:
+        self.blocks, self.channels = blocks, channels
+        self.waiting: list[Block] = []
+
+    def passing(self) -> Iterator[Block]:
+        """The blocks, each kept on its way."""
+        for block in self.blocks:
+            self.waiting.append(block)
+            yield block
+
+    def take(self, length: int | None) -> Block:
+        """The oldest `length` samples (c, t), fewer if there are no more; None for all."""
+        taken, missing = [np.zeros((self.channels, 0), np.float32)], length
+        while self.waiting and missing != 0:
+            block = self.waiting.pop(0)
+            if missing is not None and block.shape[-1] > missing:
+                self.waiting.insert(0, block[:, missing:])
+                block = block[:, :missing]
+            taken.append(block)
+            missing = None if missing is None else missing - block.shape[-1]
+        return np.concatenate(taken, -1)
