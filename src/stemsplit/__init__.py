@@ -18,7 +18,7 @@ __all__ = ["AudioError", "DeviceError", "RegistryError", "Separator", "Stemsplit
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `import stemsplit` alone must not take the seconds that torch does."""
+    """Import a public name when it is first used: `import stemsplit` must not take the seconds that torch takes."""
     if name not in _HOMES:
         raise AttributeError(f"module 'stemsplit' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

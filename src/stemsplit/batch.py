@@ -31,6 +31,7 @@ class Options:
         format: one of `stemsplit.audio.FORMATS`.
         bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None for the format's best.
         force: write over stems that are there already.
+
     """
 
     out: Path
@@ -49,6 +50,7 @@ class Job:
         folder: where its stems go.
         options: what to write.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
+
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Outcome:
         seconds: time it took.
         sum_error: energy of song minus sum of stems over the song's, in dB; None if not all stems were written.
         clipped: stem -> samples that were beyond full scale, where there were any.
+
     """
 
     job: Job
@@ -132,6 +135,7 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
 
     Raises:
         ValueError: two songs would write the same files, or a format cannot be written at all.
+
     """
     if reason := unsupported(options.format, options.bit_depth, 44_100, 2):
         raise ValueError(reason)
@@ -143,7 +147,7 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
         other = seen.setdefault(str(folder).casefold(), path)
         if other is not path:
             same = "twice" if other == path else f"and {other}"
-            raise ValueError(f"{path} {same} would be written to the same folder {folder}; split them one by one with -o")
+            raise ValueError(f"{path} {same} would be written to the same folder {folder}; split them apart, with -o")
         job = Job(path, folder, options)
         jobs.append(Job(path, folder, options, problem_of(job)))
     return jobs
@@ -236,6 +240,7 @@ def split(job: Job, song: Song, files: StemFiles, separator: "Separator", progre
 
     Raises:
         StemsplitError: it could not be done.
+
     """
     started = time.monotonic()
     picked = [separator.stems.index(stem) for stem in job.options.stems]
@@ -270,6 +275,7 @@ def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress
 
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
+
     """
     for job in jobs:
         try:

@@ -7,8 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TaskProgressColumn, TextColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -71,6 +79,7 @@ class SplitReport:
     Args:
         jobs: how many songs there are.
         quiet: show nothing but errors.
+
     """
 
     def __init__(self, jobs: int, quiet: bool) -> None:
@@ -131,7 +140,8 @@ class SplitReport:
             error(outcome.error)
             return
         for stem, count in outcome.clipped.items():
-            warning(f"{outcome.job.target(stem)}: {count} samples beyond full scale clipped; 32-bit float wav keeps them")
+            target = outcome.job.target(stem)
+            warning(f"{target}: {count} samples beyond full scale were clipped; --bit-depth 32f keeps them")
         if self.quiet:
             return
         speed = outcome.song_seconds / max(outcome.seconds, 1e-9)

@@ -18,6 +18,7 @@ def sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
     Returns:
         dB, (...).
+
     """
     energy = source.double().square().sum((-2, -1))
     error = (source.double() - estimate.double()).square().sum((-2, -1))
@@ -33,6 +34,7 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
     Returns:
         dB, (...).
+
     """
     flat, true = estimate.double().flatten(-2), source.double().flatten(-2)
     scale = (flat * true).sum(-1, keepdim=True) / (true.square().sum(-1, keepdim=True) + EPSILON)

@@ -33,7 +33,8 @@ def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
     if window == "hann":
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
     else:
-        ramp = torch.linspace(0, 1, fade)
+        # A fade of one sample: both chunks have half of it, where the formula would give neither any.
+        ramp = torch.linspace(0, 1, fade) if fade > 1 else torch.full((fade,), 0.5)
     return torch.cat([ramp, torch.ones(chunk - 2 * fade), ramp.flip(0)])
 
 
@@ -66,11 +67,12 @@ class Chunker:
 
     Attributes:
         border: samples put before the song, and after it; known once the first chunk was asked for.
+
     """
 
     def __init__(self, blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> None:
         # Small pieces, so that a whole song given as one block is not copied again for every chunk.
-        self.blocks = (part for block in blocks for part in block.split(chunk, -1))
+        self.blocks = (part for block in blocks for part in block.split(chunk, -1) if part.shape[-1])
         self.chunk, self.hop, self.window = chunk, hop, window
         self.overlap = chunk - hop
         self.border = 0
@@ -115,7 +117,7 @@ class Chunker:
         signal = self.extended()
         pending = next(signal, None)
         first = True
-        while pending is not None and pending.shape[-1]:
+        while pending is not None:
             # Read on far enough to know whether this chunk is the last one that is needed.
             parts, held = [pending], pending.shape[-1]
             while held < self.chunk + self.hop and (block := next(signal, None)) is not None:
@@ -170,6 +172,7 @@ def stream(
 
     Raises:
         ValueError: an impossible chunk, hop, window or batch size, or a model that returns another shape.
+
     """
     if not 1 <= hop <= chunk:
         raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
@@ -180,7 +183,7 @@ def stream(
     fade = fade_length(window, chunk, hop)
     chunker = Chunker(blocks, chunk, hop, window)
     total: Tensor | None = None
-    weight = torch.zeros(chunk)
+    weight = torch.zeros(chunk, dtype=torch.float64)
     skip = None
     for group in groups(chunker, batch_size):
         mixtures = torch.stack([c.samples for c in group])
@@ -188,7 +191,8 @@ def stream(
         if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
             raise ValueError(f"the model gave {tuple(estimates.shape)} for a mixture of {tuple(mixtures.shape)}")
         if total is None:
-            total, skip = torch.zeros(estimates.shape[1:]), chunker.border
+            # Double precision: with a small hop, many estimates of one sample add up.
+            total, skip = torch.zeros(estimates.shape[1:], dtype=torch.float64), chunker.border
         for c, estimate in zip(group, estimates, strict=True):
             weights = chunk_weights(window, chunk, hop)
             # Nothing overlaps the first chunk's start and the last one's end.
@@ -202,10 +206,10 @@ def stream(
             finished = total[..., :done] / weight[:done]
             assert skip is not None
             if done > skip:
-                yield finished[..., skip:]
+                yield finished[..., skip:].float()
             skip = max(skip - done, 0)
             total = torch.cat([total[..., hop:], torch.zeros_like(total[..., :hop])], -1)
-            weight = torch.cat([weight[hop:], torch.zeros(hop)])
+            weight = torch.cat([weight[hop:], torch.zeros_like(weight[:hop])])
 
 
 def overlap_add(

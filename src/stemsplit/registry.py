@@ -40,6 +40,7 @@ class ModelEntry:
         license_url: where the licence stands.
         training_data: what it was trained on.
         score: its published figures and how they were measured.
+
     """
 
     name: str
@@ -95,7 +96,7 @@ def _entry(name: str, table: object, origin: Path) -> ModelEntry:
     required = (f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING)
     if missing := [key for key in required if key not in table]:
         raise RegistryError(f"{origin}: [{name}] lacks {', '.join(missing)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return ModelEntry(name=name, **values)
 
 
@@ -108,6 +109,7 @@ def read(path: Path) -> dict[str, ModelEntry]:
 
     Raises:
         RegistryError: it is missing, no TOML, or a table does not fit.
+
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -136,6 +138,7 @@ def find(name: str) -> ModelEntry:
 
     Raises:
         RegistryError: there is none.
+
     """
     known = entries()
     if name not in known:

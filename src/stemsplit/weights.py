@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ def fetch(entry: ModelEntry) -> Path:
 
     Raises:
         WeightsError: no source has it, or what is there is not what the registry says.
+
     """
     for source in entry.sources:
         if source.startswith(PACKAGE):
@@ -43,6 +43,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: the file cannot be read, or is no safetensors file.
+
     """
     try:
         tensors = load_file(path)
@@ -56,6 +57,7 @@ def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
 
     Raises:
         WeightsError: keys are missing or left over, or a shape differs.
+
     """
     wanted = {key: value.shape for key, value in network.state_dict().items()}
     problems = [f"no {key}" for key in wanted if key not in tensors]
@@ -68,7 +70,7 @@ def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise WeightsError(
-            f"the weights of {name} do not fit its network: {', '.join(problems[:3])}{more}; is its config the right one?"
+            f"the weights of {name} do not fit its network ({', '.join(problems[:3])}{more}); is its config right?"
         )
     network.load_state_dict(tensors, assign=True)
     network.requires_grad_(False)

@@ -20,7 +20,7 @@ BLOCK_FRAMES = 1 << 15
 """Frames read or written at once. libsndfile crashes when it is given minutes of Vorbis in one call."""
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """Why a file gives no audio, and what a person may do about it."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -53,20 +53,22 @@ class SoundFileSource:
         self.cut_off = cut_off_wav(self.file)
 
     def read(self) -> Frames:
+        """The next frames; none at the end."""
         if self.cut_off:
-            raise Unreadable(f"it is cut off: {self.cut_off}")
+            raise UnreadableError(f"it is cut off: {self.cut_off}")
         try:
             return self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             seconds = self.file.tell() / self.sample_rate
-            raise Unreadable(f"it is damaged or cut off after about {seconds:.1f} s: {reason(error)}") from error
+            raise UnreadableError(f"it is damaged or cut off after about {seconds:.1f} s: {reason(error)}") from error
 
     def close(self) -> None:
+        """Let go of the file."""
         self.file.close()
 
 
 def reason(error: Exception) -> str:
-    """libsndfile's own words, without its prefixes."""
+    """Libsndfile's own words, without its prefixes."""
     return re.sub(r"^(Error opening .*?: |Error : )+", "", str(getattr(error, "error_string", error))).rstrip(".")
 
 
@@ -94,29 +96,33 @@ class FfmpegSource:
             self.process.wait()
             message = self.last_message()
             self.close()
-            raise Unreadable(message or "no audio in it")
+            raise UnreadableError(message or "no audio in it")
         offset, _, _, self.sample_rate, self.channels = struct.unpack(">5I", header[4:])
         self.stdout.read(offset - 24)
         self.frames: int | None = None
 
     @property
     def stdout(self) -> IO[bytes]:
+        """What ffmpeg decoded."""
         assert self.process.stdout is not None
         return self.process.stdout
 
     def last_message(self) -> str:
+        """Why ffmpeg stopped."""
         self.messages.seek(0)
         lines = self.messages.read().decode(errors="replace").strip().splitlines()
         return lines[-1].split(": ")[-1] if lines else ""
 
     def read(self) -> Frames:
+        """The next frames; none at the end."""
         data = self.stdout.read(BLOCK_FRAMES * self.channels * 4)
         if not data and self.process.wait():
-            raise Unreadable(f"ffmpeg gave up on it: {self.last_message()}")
+            raise UnreadableError(f"ffmpeg gave up on it: {self.last_message()}")
         whole = len(data) // (4 * self.channels) * self.channels
         return np.frombuffer(data, ">f4", whole).reshape(-1, self.channels).astype(np.float32)
 
     def close(self) -> None:
+        """Stop ffmpeg, wherever it is."""
         self.process.kill()
         self.process.wait()
         self.stdout.close()
@@ -127,21 +133,22 @@ def open_source(path: Path) -> Source:
     """The decoder for a file.
 
     Raises:
-        Unreadable: there is none.
+        UnreadableError: there is none.
+
     """
     if not path.exists():
-        raise Unreadable("there is no such file")
+        raise UnreadableError("there is no such file")
     if path.is_dir():
-        raise Unreadable("it is a folder")
+        raise UnreadableError("it is a folder")
     if not os.access(path, os.R_OK):
-        raise Unreadable("permission denied")
+        raise UnreadableError("permission denied")
     if path.stat().st_size == 0:
-        raise Unreadable("the file is empty")
+        raise UnreadableError("the file is empty")
     try:
         return SoundFileSource(path)
     except soundfile.SoundFileError as error:
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
             advice = f"install ffmpeg, or convert it: ffmpeg -i {path.name} {path.stem}.wav"
-            raise Unreadable(reason(error).lower(), advice) from error
+            raise UnreadableError(reason(error).lower(), advice) from error
         return FfmpegSource(path, ffmpeg)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.decoders import Unreadable, open_source
+from stemsplit.audio.decoders import UnreadableError, open_source
 from stemsplit.errors import AudioError
 
 
@@ -26,18 +26,19 @@ class Reader:
 
     Raises:
         AudioError: it cannot be read; also while reading, when it turns out damaged, cut off or not finite.
+
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.source = open_source(path)
-        except Unreadable as error:
+        except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
         self.frames = self.source.frames
 
-    def _failed(self, error: Unreadable) -> AudioError:
+    def _failed(self, error: UnreadableError) -> AudioError:
         advice = f"; {error.advice}" if error.advice else ""
         return AudioError(f"cannot read {self.path} ({error.reason}){advice}")
 
@@ -47,14 +48,14 @@ class Reader:
             while len(frames := self.source.read()):
                 if not np.isfinite(frames).all():
                     bad = int(np.argmin(np.isfinite(frames).all(1))) + done
-                    raise Unreadable(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
+                    raise UnreadableError(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
                 done += len(frames)
                 yield np.ascontiguousarray(frames.T)
             # Decoders disagree by an encoder's delay; a tenth of a second is no cut.
             if self.frames is not None and done < self.frames - 0.1 * self.sample_rate:
                 there, said = done / self.sample_rate, self.frames / self.sample_rate
-                raise Unreadable(f"it is cut off: {there:.1f} of {said:.1f} s are there")
-        except Unreadable as error:
+                raise UnreadableError(f"it is cut off: {there:.1f} of {said:.1f} s are there")
+        except UnreadableError as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -79,6 +80,7 @@ class Song:
         sample_rate: Hz.
         channels: how many.
         frames: samples of each.
+
     """
 
     path: Path
@@ -99,6 +101,7 @@ def examine(path: Path) -> Song:
 
     Raises:
         AudioError: it cannot be read to its end, or holds no samples.
+
     """
     with Reader(path) as reader:
         frames = sum(block.shape[1] for block in reader)

@@ -54,7 +54,7 @@ def with_command(arguments: list[str]) -> list[str]:
     return ["split", *arguments]
 
 
-def _terminated(signal_number: int, frame: FrameType | None) -> NoReturn:
+def _terminated(signal_number: int, _frame: FrameType | None) -> NoReturn:
     """Leave through all the clean-up that Ctrl-C goes through."""
     raise SystemExit(128 + signal_number)
 

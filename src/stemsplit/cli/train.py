@@ -16,7 +16,9 @@ def train(
     seconds: Annotated[float, typer.Option(min=0.1, help="Duration of an example.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    bfloat16: Annotated[bool, typer.Option(help="Half the precision, where the processor has it, twice the speed.")] = True,
+    bfloat16: Annotated[
+        bool, typer.Option(help="Half the precision; twice the speed where the processor has it.")
+    ] = True,
 ) -> None:
     """Train a network from scratch. A run that was cut off goes on where it was when started again."""
     import torch
@@ -38,8 +40,6 @@ def train(
     if not tracks.songs:
         raise AudioError(f"no song with a file for each of {', '.join(entry.stems)} below {data}")
     held_out = multitracks.song_folders(validation, entry.stems) if validation else []
-    plan = Plan(
-        steps, batch_size=batch_size, length=round(seconds * entry.sample_rate), seed=seed, autocast=bfloat16
-    )
+    plan = Plan(steps, batch_size=batch_size, length=round(seconds * entry.sample_rate), seed=seed, autocast=bfloat16)
     songs = [multitracks.read_song(folder, entry.stems) for folder in held_out]
     train(network.to(pick_device(device)), tracks, songs, out, plan, typer.echo)

@@ -24,6 +24,7 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         ValueError: an unknown architecture or keyword, or a value that no network can be built from.
+
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
@@ -38,5 +39,4 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
             raise ValueError(f"{architecture} has no hyperparameter {name!r}{hint}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
-    network: nn.Module = module.build(module.Config(**kept))
-    return network
+    return module.build(module.Config(**kept))

@@ -39,6 +39,7 @@ class Config:
 
     Raises:
         ValueError: a value that no network can be built from.
+
     """
 
     variant: Variant = "improved"
@@ -108,13 +109,16 @@ class Layers:
         self.variant = variant
 
     def conv(self, d_in: int, d_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv1d:
+        """A convolution over time that keeps the frames at stride 1."""
         kind = CausalConv1d if self.variant == "causal" else nn.Conv1d
         return kind(d_in, d_out, kernel, stride, padding=kernel // 2, groups=groups)
 
     def norm(self, d: int) -> nn.Module:
+        """A norm over features and time."""
         return nn.GroupNorm(1, d, eps=1e-8) if self.variant == "original" else GlobalNorm(d)
 
     def act(self, d: int) -> nn.Module:
+        """A PReLU, with one slope in all or one a feature."""
         return nn.PReLU(d if self.variant == "original" else 1)
 
     def stage(self, d: int, conv: nn.Module | None = None, norm: bool = True, act: bool = True) -> nn.Sequential:
@@ -166,12 +170,10 @@ class UConvBlock(nn.Module):
         """(b, d_outer, m) -> (b, d_outer, m)."""
         y = self.merged_scales(x)
         if self.variant == "original":
-            result: Tensor = self.module_act(x + self.conv_1x1_exp(self.final_norm(y)))
-        elif self.variant == "causal":
-            result = x + self.skipinit_gain * self.res_conv(y)
-        else:
-            result = x + self.res_conv(self.final_norm(y))
-        return result
+            return self.module_act(x + self.conv_1x1_exp(self.final_norm(y)))
+        if self.variant == "causal":
+            return x + self.skipinit_gain * self.res_conv(y)
+        return x + self.res_conv(self.final_norm(y))
 
 
 class TransformAverageConcatenate(nn.Module):
@@ -189,8 +191,7 @@ class TransformAverageConcatenate(nn.Module):
         own = self.TAC_input(x.transpose(2, 3))
         mean = self.TAC_mean(own.mean(1, keepdim=True)).expand_as(own)
         out = self.TAC_output(torch.cat([own, mean], -1)).transpose(2, 3)
-        normed: Tensor = self.TAC_norm(out.flatten(0, 1))
-        return x + normed.view_as(x)
+        return x + self.TAC_norm(out.flatten(0, 1)).view_as(x)
 
 
 class GroupCommBlock(nn.Module):
@@ -205,7 +206,7 @@ class GroupCommBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, d, m) -> (b, d, m)."""
         grouped = self.TAC(x.unflatten(1, (self.groups, -1)))
-        return self.UBlock(grouped.flatten(0, 1)).view_as(x)  # type: ignore[no-any-return]  # Module calls are Any
+        return self.UBlock(grouped.flatten(0, 1)).view_as(x)
 
 
 def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> Tensor:
@@ -221,6 +222,7 @@ def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> 
 
     Returns:
         (b, groups * c, hop * m).
+
     """
     channels, kernel = filters.shape[1:]
     length = hop * coefficients.shape[-1]
@@ -234,6 +236,7 @@ class SuDoRMRF(nn.Module):
 
     Args:
         config: hyperparameters.
+
     """
 
     def __init__(self, config: Config) -> None:
@@ -267,6 +270,7 @@ class SuDoRMRF(nn.Module):
             self.mask_nl_class = nn.PReLU()
 
     def block(self) -> nn.Module:
+        """One of the separator's blocks."""
         c = self.config
         if c.variant == "groupcomm":
             return GroupCommBlock(c.group_size, c.out_channels, c.in_channels, c.upsampling_depth)
@@ -285,8 +289,7 @@ class SuDoRMRF(nn.Module):
         """Coefficients of every stem, (b, n * c * basis, m), from those of the mixture, (b, basis, m)."""
         c = self.config
         if c.variant == "causal":
-            direct: Tensor = self.mask_nl_class(self.mask_net(self.sm(self.bottleneck(coded))))
-            return direct
+            return self.mask_nl_class(self.mask_net(self.sm(self.bottleneck(coded))))
         if c.variant == "original":
             h = self.sm(self.l1(self.ln(coded)))
             h = self.reshape_before_masks(h) if c.out_channels != c.enc_num_basis else h
@@ -317,6 +320,7 @@ class SuDoRMRF(nn.Module):
 
         Raises:
             ValueError: the channels do not divide into groups of `in_audio_channels`.
+
         """
         c = self.config
         batch, channels, length = mixture.shape

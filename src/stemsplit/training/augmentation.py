@@ -3,7 +3,6 @@
 import math
 import random
 
-import torch
 import torchaudio
 from torch import Tensor
 

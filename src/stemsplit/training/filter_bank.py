@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stemsplit.models.sudormrf import Config, SuDoRMRF, synthesise
 
@@ -22,16 +22,19 @@ def fourier_rows(config: Config) -> Tensor:
 
 
 @torch.no_grad()
-def start_as_fourier(network: SuDoRMRF) -> None:
+def start_as_fourier(network: nn.Module) -> None:
     """Set encoder, decoder and mask bias so that, with masks of one, every stem is the mixture.
 
     Args:
-        network: improved or group-communication variant, one or two channels at once, an enc_num_basis that is a
-            multiple of twice the channels.
+        network: SuDoRM-RF, improved or group-communication variant, one or two channels at once, an enc_num_basis that
+            is a multiple of twice the channels.
 
     Raises:
         ValueError: another kind of network.
+
     """
+    if not isinstance(network, SuDoRMRF):
+        raise ValueError("only SuDoRM-RF has a learned filter bank")
     c = network.config
     channels, basis, kernel = c.in_audio_channels, c.enc_num_basis, c.enc_kernel_size
     if c.variant not in ("improved", "groupcomm") or channels > 2 or basis % (2 * channels):
@@ -45,7 +48,8 @@ def start_as_fourier(network: SuDoRMRF) -> None:
     coded = torch.nn.functional.conv1d(probe, rows, stride=c.hop, padding=c.hop)
     again = synthesise(coded, rows, 1, c.hop)
     scale = (probe * again).sum() / again.square().sum()
-    network.encoder.weight.copy_(rows)  # type: ignore[operator]  # a Conv1d in these variants
+    network.get_parameter("encoder.weight").copy_(rows)
     # A tenth of the random start stays in, so that stems can learn to borrow from one another.
-    network.decoder.weight.mul_(0.1).add_((scale * synthesis).reshape_as(network.decoder.weight))
-    network.mask_net[1].bias.fill_(1 / c.num_sources)
+    decoder = network.decoder.weight
+    decoder.mul_(0.1).add_((scale * synthesis).reshape_as(decoder))
+    network.get_parameter("mask_net.1.bias").fill_(1 / c.num_sources)

@@ -29,6 +29,7 @@ class Plan:
         seed: of everything random.
         report_every: steps between validations and checkpoints.
         autocast: bfloat16 arithmetic; needs a GPU or a CPU that has it.
+
     """
 
     steps: int
@@ -87,6 +88,7 @@ def train(
         out: safetensors file to write.
         plan: how.
         report: takes a line of progress.
+
     """
     device = next(network.parameters()).device
     averaged = copy.deepcopy(network).eval()
@@ -114,7 +116,7 @@ def train(
             estimates = network(mixture)
         loss = relative_error(estimates.float(), sources, mixture)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         average(averaged, network, min(plan.averaging, (step + 1) / (step + 10)))

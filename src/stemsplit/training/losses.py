@@ -10,8 +10,8 @@ FLOOR = 1e-3
 def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
     """Negative SDR with a floor, so that silent sources and nearly perfect estimates do not take over.
 
-    10 log10((|source - estimate|^2 + floor) / (|source|^2 + floor)), floor = FLOOR |mixture|^2. The thresholded SNR of
-    Wisdom et al. 2020 (arXiv:2006.12701), with the threshold measured against the mixture as they do for silent sources.
+    10 log10((|source - estimate|^2 + floor) / (|source|^2 + floor)), floor = FLOOR |mixture|^2: the thresholded SNR of
+    Wisdom et al. 2020 (arXiv:2006.12701), its threshold measured against the mixture.
 
     Args:
         estimates: (b, n, c, t).
@@ -20,6 +20,7 @@ def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tenso
 
     Returns:
         dB, the mean over stems and batch.
+
     """
     floor = FLOOR * mixture.square().sum((-2, -1))[:, None] + 1e-6
     error = (sources - estimates).square().sum((-2, -1)) + floor

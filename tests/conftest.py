@@ -1,0 +1,56 @@
+"""Signals, songs and places that several tests use."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared"
+"""Material of this project's developers and CI; a user's clone has none of it."""
+
+Samples = npt.NDArray[np.float32]
+
+
+@pytest.fixture
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the developers' material in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def ffmpeg(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ffmpeg on the PATH, whether this machine has one or not."""
+    import imageio_ffmpeg
+
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return folder / "ffmpeg"
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+
+
+def noise(frames: int, channels: int = 2, seed: int = 0) -> Samples:
+    """Quiet white noise, (frames, channels)."""
+    return 0.1 * np.random.default_rng(seed).standard_normal((frames, channels), dtype=np.float32)
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a song of noise and returns its path."""
+
+    def write(name: str, frames: int = 22_050, channels: int = 2, rate: int = 44_100, **options: str) -> Path:
+        path = tmp_path / name
+        soundfile.write(path, noise(frames, channels), rate, **options)
+        return path
+
+    return write

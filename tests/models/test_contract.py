@@ -1,0 +1,82 @@
+"""What every architecture promises, whoever calls it. A new one adds a small config here."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from stemsplit.models import ARCHITECTURES, build
+
+TINY = {"out_channels": 8, "in_channels": 16, "num_blocks": 1, "enc_num_basis": 16, "num_sources": 3}
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sudormrf original": ("sudormrf", {**TINY, "variant": "original"}),
+    "sudormrf original, awkward padding": ("sudormrf", {**TINY, "variant": "original", "enc_kernel_size": 17}),
+    "sudormrf improved": ("sudormrf", {**TINY, "variant": "improved"}),
+    "sudormrf improved stereo": ("sudormrf", {**TINY, "variant": "improved", "in_audio_channels": 2}),
+    "sudormrf groupcomm": ("sudormrf", {**TINY, "variant": "groupcomm", "group_size": 4, "in_audio_channels": 2}),
+    "sudormrf causal": ("sudormrf", {**TINY, "variant": "causal"}),
+    "sudormrf normalised": ("sudormrf", {**TINY, "normalize": True, "mixture_consistency": True}),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    torch.manual_seed(0)
+    architecture, config = CONFIGS[request.param]
+    return build(architecture, config).eval()
+
+
+def test_every_architecture_is_held_to_the_contract() -> None:
+    assert {architecture for architecture, _ in CONFIGS.values()} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 10, 79, 80, 81, 159, 160, 161, 1_000, 1_237])
+@torch.inference_mode()
+def test_any_length_comes_back_as_long(model: torch.nn.Module, length: int) -> None:
+    estimates = model(torch.randn(1, 2, length))
+    assert estimates.shape == (1, 3, 2, length)
+    assert estimates.isfinite().all()
+
+
+@torch.inference_mode()
+def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
+    mixtures = torch.randn(3, 2, 500) * torch.tensor([1.0, 100.0, 0.01])[:, None, None]
+    together = model(mixtures)
+    for mixture, estimate in zip(mixtures, together, strict=True):
+        assert torch.allclose(model(mixture[None])[0], estimate, rtol=1e-4, atol=1e-5 * float(estimate.abs().max()))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, config) in CONFIGS.items() if "in_audio_channels" not in config])
+@torch.inference_mode()
+def test_a_mono_network_treats_each_channel_on_its_own(name: str) -> None:
+    architecture, config = CONFIGS[name]
+    model = build(architecture, config).eval()
+    stereo = torch.randn(1, 2, 500)
+    apart = torch.cat([model(stereo[:, :1]), model(stereo[:, 1:])], 2)
+    assert torch.allclose(model(stereo), apart, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_silence_gives_finite_stems(model: torch.nn.Module) -> None:
+    assert model(torch.zeros(1, 2, 300)).isfinite().all()
+
+
+def test_an_unknown_keyword_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="did you mean 'num_blocks'"):
+        build("sudormrf", {"num_block": 3})
+
+
+def test_a_value_of_the_wrong_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_blocks must be int"):
+        build("sudormrf", {"num_blocks": "16"})
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown architecture 'wavenet'"):
+        build("wavenet", {})
+
+
+def test_channels_that_do_not_divide_are_refused() -> None:
+    stereo = build("sudormrf", {**TINY, "in_audio_channels": 2})
+    with pytest.raises(ValueError, match="2 channels at once, not 3"):
+        stereo(torch.zeros(1, 3, 100))
