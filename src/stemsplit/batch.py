@@ -93,8 +93,8 @@ Progress = Callable[[Job, float, float], None]
 
 def existing_ancestor(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
-    path = path.absolute()
-    while not path.exists() and path != path.parent:
+    # os.path.exists: Path.exists raises where a folder on the way may not be entered.
+    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
         path = path.parent
     return path
 
@@ -114,6 +114,10 @@ def stem_bytes(options: Options, channels: int, frames: int) -> int:
 def problem_of(job: Job) -> str:
     """What the song's header and the output folder tell about why a job cannot be done; empty if nothing does."""
     options = job.options
+    parent = existing_ancestor(job.folder)
+    effective = os.access in os.supports_effective_ids
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
+        return f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
     if not options.force and (there := [p for p in map(job.target, options.stems) if p.exists()]):
         return f"{there[0]} is already there; --force writes over it"
     try:
@@ -124,9 +128,6 @@ def problem_of(job: Job) -> str:
         check_space(options.out, stem_bytes(options, channels, frames or 0))
     except AudioError as error:
         return str(error)
-    parent = existing_ancestor(job.folder)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        return f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
     return ""
 
 

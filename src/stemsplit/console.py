@@ -1,8 +1,11 @@
 """What a person sees: tables, progress, messages. The only module that draws with rich."""
 
 import math
+import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -52,6 +55,13 @@ def warning(text: str) -> None:
 def hint(text: str) -> None:
     """What would be worth trying."""
     _message("hint", "bold cyan", text)
+
+
+def paths(written: Iterable[Path]) -> None:
+    """Files, a line each, on stdout; in the system's own bytes, which need not be text."""
+    for path in written:
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def minutes(seconds: float) -> str:

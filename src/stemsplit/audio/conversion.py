@@ -22,12 +22,14 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
     if from_rate == to_rate:
         yield from blocks
         return
-    stream = None
+    stream, channels = None, 0
     for block in blocks:
-        stream = stream or soxr.ResampleStream(from_rate, to_rate, block.shape[0], quality="VHQ")
+        if stream is None:
+            channels = block.shape[0]
+            stream = soxr.ResampleStream(from_rate, to_rate, channels, quality="VHQ")
         yield stream.resample_chunk(np.ascontiguousarray(block.T)).T
     if stream is not None:
-        yield stream.resample_chunk(np.zeros((0, stream._num_channels), np.float32), last=True).T
+        yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
 def layout(channels: int, together: int) -> list[int]:

@@ -1,6 +1,5 @@
 """What decodes a file: libsndfile, or ffmpeg for what that does not know."""
 
-import os
 import re
 import shutil
 import struct
@@ -50,7 +49,7 @@ class SoundFileSource:
         self.sample_rate: int = self.file.samplerate
         self.channels: int = self.file.channels
         self.frames: int | None = self.file.frames
-        self.cut_off = cut_off_wav(self.file)
+        self.cut_off = cut_off(str(self.file.extra_info))
 
     def read(self) -> Frames:
         """The next frames; none at the end."""
@@ -72,13 +71,15 @@ def reason(error: Exception) -> str:
     return re.sub(r"^(Error opening .*?: |Error : )+", "", str(getattr(error, "error_string", error))).rstrip(".")
 
 
-def cut_off_wav(file: soundfile.SoundFile) -> str:
-    """What a WAV header promises and the file lacks; libsndfile mends this silently. Empty if all is there."""
-    for line in str(file.extra_info).splitlines():
-        found = re.match(r"\s*data\s*: (\d+) \(should be (\d+)\)", line)
+def cut_off(log: str) -> str:
+    """What a header promises and the file lacks, from libsndfile's log; it mends this silently. Empty if all is there.
+
+    The lines are those of WAV (data), AIFF (SSND), AU (Data Size) and W64 (riff).
+    """
+    for name, said, there in re.findall(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", log, re.M):
         # Programs that write to a pipe leave the largest size there is, or none.
-        if found and int(found[2]) < int(found[1]) < 0x7FFF_0000:
-            return f"{int(found[2])} of {int(found[1])} bytes of samples are there"
+        if int(there) < int(said) < 0x7FFF_0000:
+            return f"{there} of {said} bytes of its {name} are there"
     return ""
 
 
@@ -136,14 +137,16 @@ def open_source(path: Path) -> Source:
         UnreadableError: there is none.
 
     """
-    if not path.exists():
-        raise UnreadableError("there is no such file")
-    if path.is_dir():
-        raise UnreadableError("it is a folder")
-    if not os.access(path, os.R_OK):
-        raise UnreadableError("permission denied")
-    if path.stat().st_size == 0:
-        raise UnreadableError("the file is empty")
+    try:
+        if path.is_dir():
+            raise UnreadableError("it is a folder")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UnreadableError("the file is empty")
+    except FileNotFoundError as error:
+        raise UnreadableError("there is no such file") from error
+    except OSError as error:
+        raise UnreadableError((error.strerror or "the system refuses").lower()) from error
     try:
         return SoundFileSource(path)
     except soundfile.SoundFileError as error:

@@ -55,7 +55,7 @@ def chosen_stems(entry: "ModelEntry", wanted: str | None) -> tuple[str, ...]:
 
 
 def split(
-    songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Songs: wav, flac, ogg, mp3, m4a, video ...")],
+    songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Songs: wav, flac, ogg, mp3, m4a, video ...")],
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model from `stemsplit list`.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Gets one folder a song.")] = Path("stems"),
     stems: Annotated[str | None, typer.Option("--stems", "-s", help="Write only these, e.g. vocals,drums.")] = None,
@@ -95,7 +95,7 @@ def split(
         jobs = batch.plan(songs, options)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if model is None and not quiet:
+    if model is None and not quiet and not all(job.problem for job in jobs):
         console.hint("this is the small built-in model; published ones sound better: see stemsplit list, then --model")
 
     @cache
@@ -112,7 +112,6 @@ def split(
         for outcome in batch.run(jobs, load, report.progress):
             report.outcome(outcome)
             failed = failed or bool(outcome.error)
-            for path in outcome.paths:
-                typer.echo(path)
+            console.paths(outcome.paths)
     if failed:
         raise typer.Exit(1)

@@ -1,0 +1,47 @@
+"""Runs the command as a user does."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stemsplit.cli import main
+
+
+@dataclass
+class Result:
+    """What a command left: exit status, what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def paths(self) -> list[Path]:
+        """Lines of stdout, as paths."""
+        return [Path(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def stemsplit(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Result]:
+    """Call the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    # Wide, so that no message is broken across lines.
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["stemsplit", *map(str, arguments)])
+        capfd.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 0
+        captured = capfd.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,289 @@
+"""`stemsplit SONG...` from outside: files, messages, exit statuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.cli.conftest import Result
+from tests.conftest import DATA, noise
+
+Command = Callable[..., Result]
+Song = Callable[..., Path]
+STEMS = ["drums", "bass", "other", "vocals"]
+
+
+def left_over(folder: Path) -> list[str]:
+    """Everything in a folder that is no song, as paths below it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.parent != folder)
+
+
+def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command) -> None:
+    result = stemsplit(DATA / "lithium.flac")
+    assert result.status == 0
+    assert result.paths == [Path("stems/lithium") / f"{stem}.wav" for stem in STEMS]
+    song, rate = soundfile.read(DATA / "lithium.flac", dtype="float32")
+    stems = [soundfile.read(path, dtype="float32") for path in result.paths]
+    assert all(stem_rate == rate and stem.shape == song.shape for stem, stem_rate in stems)
+    assert soundfile.info(result.paths[0]).subtype == "FLOAT"
+    assert np.abs(sum(stem for stem, _ in stems) - song).max() <= 1e-6
+    assert "sum of stems vs song: -1" in result.err
+    assert "real time" in result.err
+    assert "hint: " in result.err
+
+
+def test_the_word_split_may_be_said(stemsplit: Command, song: Song) -> None:
+    """Then even a song called `list` is one."""
+    result = stemsplit("split", song("list", format="WAV"))
+    assert (result.status, len(result.paths)) == (0, 4)
+
+
+def test_options_may_come_first(stemsplit: Command, song: Song) -> None:
+    result = stemsplit("--stems", "vocals", song("a.wav"))
+    assert (result.status, result.paths) == (0, [Path("stems/a/vocals.wav")])
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "options", "subtype"),
+    [
+        (8_000, 1, [], "FLOAT"),
+        (96_000, 6, ["--format", "flac"], "PCM_24"),
+        (48_000, 2, ["--format", "flac", "--bit-depth", "16"], "PCM_16"),
+        (22_050, 1, ["--format", "mp3"], "MPEG_LAYER_III"),
+        (44_100, 2, ["-f", "ogg"], "VORBIS"),
+        (44_100, 3, ["--bit-depth", "24"], "PCM_24"),
+    ],
+)
+def test_stems_are_as_the_song(
+    stemsplit: Command, song: Song, rate: int, channels: int, options: list[str], subtype: str
+) -> None:
+    """Rate, channels and number of samples; in the format asked for."""
+    result = stemsplit(song("a.wav", frames=rate // 2 + 7, channels=channels, rate=rate), *options)
+    assert result.status == 0
+    for path in result.paths:
+        found = soundfile.info(path)
+        assert (found.samplerate, found.channels, found.frames) == (rate, channels, rate // 2 + 7)
+        assert found.subtype == subtype
+
+
+def test_one_sample_is_split(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav", frames=1))
+    assert result.status == 0
+    assert [soundfile.info(path).frames for path in result.paths] == [1] * 4
+
+
+@pytest.mark.parametrize("name", ["[live] 100%.wav", "with space.wav", "дует–ñ 音.wav", "[red]bold.wav"])
+def test_any_name_will_do(stemsplit: Command, song: Song, name: str) -> None:
+    path = song(name)
+    result = stemsplit(path, "--stems", "bass")
+    assert (result.status, result.paths) == (0, [Path("stems") / path.stem / "bass.wav"])
+    assert name in result.err
+    assert result.paths[0].is_file()
+
+
+def nan_song(path: Path) -> None:
+    samples = noise(1_000)
+    samples[500] = np.nan
+    soundfile.write(path, samples, 44_100, subtype="FLOAT")
+
+
+BAD = {
+    "missing": (lambda path: None, "there is no such file"),
+    "empty": (lambda path: path.touch(), "the file is empty"),
+    "folder": (lambda path: path.mkdir(), "it is a folder"),
+    "text": (lambda path: path.write_text("no song"), "format not recognised); install ffmpeg"),
+    "truncated": (lambda path: path.write_bytes((DATA / "lithium.flac").read_bytes()[:300_000]), "cut off"),
+    "nan": (nan_song, "not a number or infinite"),
+    "no samples": (lambda path: soundfile.write(path, noise(0), 44_100, format="WAV"), "it has no samples"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_song_is_named_and_the_others_are_split(
+    stemsplit: Command, song: Song, tmp_path: Path, no_ffmpeg: None, kind: str
+) -> None:
+    make, complaint = BAD[kind]
+    bad = tmp_path / ("bad.wav" if kind == "nan" else "bad.flac")
+    make(bad)
+    result = stemsplit(bad, song("good.wav"), "--stems", "drums")
+    assert result.status == 1
+    assert result.paths == [Path("stems/good/drums.wav")]
+    errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert f"cannot read {bad} (" in errors[0]
+    assert complaint in errors[0]
+    assert not (tmp_path / "stems" / "bad").exists()
+    assert left_over(tmp_path / "stems") == ["good/drums.wav"]
+
+
+def test_nothing_is_left_when_nothing_could_be_done(stemsplit: Command, tmp_path: Path) -> None:
+    (tmp_path / "bad.flac").touch()
+    assert stemsplit("bad.flac").status == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.flac"]
+
+
+def test_stems_that_are_there_are_kept(stemsplit: Command, song: Song) -> None:
+    path = song("a.wav")
+    assert stemsplit(path, "-s", "vocals").status == 0
+    Path("stems/a/vocals.wav").write_bytes(b"mine")
+    result = stemsplit(path)
+    assert result.status == 1
+    assert f"error: {Path('stems/a/vocals.wav')} is already there; --force writes over it" in result.err
+    assert left_over(Path("stems")) == ["a/vocals.wav"]
+    assert Path("stems/a/vocals.wav").read_bytes() == b"mine"
+    assert stemsplit(path, "--force").status == 0
+    assert Path("stems/a/vocals.wav").read_bytes() != b"mine"
+
+
+def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav"), song("A.flac"))
+    assert result.status == 2
+    assert "same folder" in result.err
+    assert not Path("stems").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "complaint"),
+    [
+        (["--model", "stater"], 3, "error: no model named 'stater'; did you mean 'starter'?"),
+        (["--stems", "vocals,guitar"], 2, "no stem 'guitar'; it gives drums, bass, other, vocals"),
+        (["--stems", ","], 2, "name at least one stem"),
+        (["--format", "mp3", "--bit-depth", "16"], 2, "no bit depth"),
+        (["--format", "flac", "--bit-depth", "32f"], 2, "flac holds 16 or 24 bits"),
+        (["--format", "aac"], 2, "aac"),
+        (["--device", "cuda:97"], 2, "error: no device 'cuda:97' on this machine"),
+        (["--overlap", "1.5"], 2, "--overlap"),
+        (["--no-such-option"], 2, "--no-such-option"),
+    ],
+)
+def test_a_slip_in_the_options_is_told(
+    stemsplit: Command, song: Song, options: list[str], status: int, complaint: str
+) -> None:
+    result = stemsplit(song("a.wav"), *options)
+    assert result.status == status
+    assert complaint in result.err
+    assert "Traceback" not in result.err
+    assert not Path("stems").exists()
+
+
+def test_a_format_that_cannot_hold_the_song_is_known_before_the_work(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav", rate=96_000, channels=6), "--format", "mp3")
+    assert result.status == 1
+    assert "mp3 holds at most 2 channels, not 6; use wav" in result.err
+    assert not Path("stems").exists()
+
+
+def test_a_file_where_the_folder_should_be(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    result = stemsplit(song("a.wav"), "-o", tmp_path / "taken")
+    assert result.status == 1
+    assert f"error: cannot write into {tmp_path / 'taken'}" in result.err
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    stemsplit(song("a.wav"), "-s", "drums")  # whatever is imported late is imported now
+    tmp_path.chmod(0o755)
+    (tmp_path / "locked").mkdir(mode=0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)  # root may write anywhere; nobody may not
+    try:
+        result = stemsplit("a.wav", "-o", "locked/stems")
+    finally:
+        if root:
+            os.seteuid(0)
+    assert result.status == 1
+    assert "error: cannot write into locked (no permission" in result.err
+
+
+def test_a_file_system_that_takes_no_files(stemsplit: Command, song: Song) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc to try")
+    result = stemsplit(song("a.wav"), "-o", "/proc/stems")
+    assert result.status == 1
+    assert "error: " in result.err
+    assert "/proc" in result.err
+
+
+def test_a_name_that_is_no_text(song: Song, tmp_path: Path) -> None:
+    """File names are bytes; stdout gives back the same."""
+    name = os.fsencode(song("a.wav").parent) + b"/\xff\xe9.wav"
+    try:
+        os.rename(tmp_path / "a.wav", name)  # noqa: PTH104  # Path has no bytes
+    except OSError:
+        pytest.skip("this file system takes only text")
+    command = [sys.executable, "-m", "stemsplit", name, "-s", "bass"]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == b"stems/\xff\xe9/bass.wav\n"
+
+
+def test_a_disk_too_small_is_known_before_the_work(
+    stemsplit: Command, song: Song, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
+    result = stemsplit(song("a.wav"))
+    assert result.status == 1
+    assert "MB are free" in result.err
+    assert not Path("stems").exists()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(stemsplit: Command, song: Song) -> None:
+    resource = pytest.importorskip("resource", reason="limits on files are Unix's")
+    path = song("a.wav", frames=100_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        result = stemsplit(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.status == 1
+    assert "is the disk full?" in result.err
+    assert not Path("stems").exists()
+
+
+def test_clipped_samples_are_told(stemsplit: Command, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", noise(20_000) * 40, 44_100, subtype="FLOAT")
+    result = stemsplit("loud.wav", "--bit-depth", "16")
+    assert result.status == 0
+    assert "samples beyond full scale were clipped; --bit-depth 32f keeps them" in result.err
+
+
+def test_quiet_leaves_only_the_paths(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav"), "--quiet")
+    assert (result.status, len(result.paths), result.err) == (0, 4, "")
+
+
+def test_no_ansi_where_there_is_no_terminal(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav"), "nothing.wav")
+    assert "\x1b" not in result.out + result.err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_mid_song_it_leaves_nothing_half_written(
+    song: Song, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    path = song("long.wav", frames=44_100 * 600)
+    command = [sys.executable, "-m", "stemsplit", path, "-o", tmp_path / "stems"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    # Stop it once it writes: the hidden folder has grown.
+    for _ in range(600):
+        if any(file.stat().st_size > 100_000 for file in tmp_path.glob("stems/.stemsplit-*/*.wav")):
+            break
+        time.sleep(0.1)
+    assert process.poll() is None
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (status, b"")
+    assert not (tmp_path / "stems").exists()

@@ -1,0 +1,98 @@
+"""Who may import whom: the picture in CONTRIBUTING, held; and what must not cost a user's time."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
+
+OURS = {
+    "errors": set(),
+    "metrics": set(),
+    "overlap_add": set(),
+    "models": {"models"},
+    "registry": {"errors"},
+    "audio": {"audio", "errors"},
+    "weights": {"registry", "errors"},
+    "separator": {"weights", "registry", "audio", "overlap_add", "models", "errors"},
+    "batch": {"separator", "audio", "errors"},
+    "console": {"registry", "batch"},
+    "training": {"training", "models", "overlap_add", "audio", "metrics", "weights"},
+    "cli": {"cli", "batch", "console", "registry", "separator", "models", "training", "errors"},
+    "__main__": {"cli"},
+    "__init__": {"errors", "separator"},
+}
+"""Module of ours -> the modules of ours that it may import."""
+
+THEIRS = {
+    "typer": {"cli"},
+    "rich": {"console"},
+    "tomllib": {"registry"},
+    "safetensors": {"weights"},
+    "hashlib": {"weights"},
+    "pickle": set(),
+    "soundfile": {"audio", "training"},
+    "soxr": {"audio"},
+    "subprocess": {"audio"},
+    "torchaudio": {"training"},
+    "torch": {"models", "overlap_add", "weights", "separator", "metrics", "training", "cli"},
+}
+"""Module of others -> the only modules of ours that may import it."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of everything a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: say what you import from the top"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(path: Path) -> str:
+    """The top-level module that a file belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_keep_to_the_picture(path: Path) -> None:
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "stemsplit":
+            assert parts[1] in OURS[room(path)], f"{room(path)} may not import {name}"
+        elif parts[0] in THEIRS:
+            assert room(path) in THEIRS[parts[0]], f"only {THEIRS[parts[0]]} may import {parts[0]}"
+
+
+def test_the_picture_has_every_room() -> None:
+    assert {room(path) for path in FILES} == set(OURS)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import stemsplit",
+        "from stemsplit.cli import main; sys.argv = ['stemsplit', '--help']; main()",
+        "from stemsplit.cli import main; sys.argv = ['stemsplit', 'list']; main()",
+        "from stemsplit.cli import main; sys.argv = ['stemsplit', 'info', 'starter']; main()",
+        "from stemsplit.cli import main; sys.argv = ['stemsplit', '--version']; main()",
+        "from stemsplit.cli import main; sys.argv = ['stemsplit', 'no-such-song.flac']; main()",
+    ],
+    ids=["import", "help", "list", "info", "version", "missing song"],
+)
+def test_torch_stays_out_of_what_needs_no_network(code: str) -> None:
+    """Asked of a fresh interpreter: torch takes seconds to import."""
+    ask = (
+        f"import sys, atexit; atexit.register(lambda: sys.stderr.write(f'torch:{{\"torch\" in sys.modules}}')); {code}"
+    )
+    found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    assert "Traceback" not in found.stderr
+    assert found.stderr.endswith("torch:False")

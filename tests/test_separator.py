@@ -1,0 +1,155 @@
+"""Separator: what goes in comes out in the same layout, in place, and adds up."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from stemsplit import DeviceError, RegistryError, Separator, WeightsError, registry
+from tests.conftest import DATA, noise
+
+STARTER = registry.find("starter")
+
+
+def quarters(mixtures: Tensor) -> Tensor:
+    """A network whose four stems are each a quarter of the mixture."""
+    return (mixtures / 4)[:, None].expand(-1, 4, -1, -1)
+
+
+@pytest.fixture(scope="module")
+def starter() -> Separator:
+    return Separator(device="cpu")
+
+
+def separator(network=quarters, **changes) -> Separator:  # type: ignore[no-untyped-def]
+    """The starter's settings, changed, around another network."""
+    result = Separator(dataclasses.replace(STARTER, **changes), "cpu", chunk_seconds=0.5)
+    result.network = network
+    return result
+
+
+def test_the_readme_song_comes_apart(starter: Separator) -> None:
+    samples, rate = soundfile.read(DATA / "lithium.flac", dtype="float32")
+    mixture = torch.from_numpy(samples.T.copy())
+    stems = starter.separate(mixture, rate)
+    assert list(stems) == ["drums", "bass", "other", "vocals"]
+    assert all(stem.shape == mixture.shape for stem in stems.values())
+    assert (sum(stems.values()) - mixture).abs().max() <= 1e-6
+    loudness = {name: float(stem.square().mean()) for name, stem in stems.items()}
+    assert min(loudness.values()) > 0.001 * float(mixture.square().mean())
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_stems_have_the_songs_layout_and_place(rate: int, channels: int) -> None:
+    """Each stem is a quarter of the song, sample by sample and channel by channel: nothing moved, lost or swapped."""
+    # Slow tones, one a channel: they survive any resampling.
+    times = np.arange(rate * 2 + 13) / rate
+    song = np.stack([np.sin(2 * np.pi * (200 + 50 * c) * times) for c in range(channels)]).astype(np.float32)
+    stems = separator(complete=False).separate(torch.from_numpy(song), rate)
+    for stem in stems.values():
+        assert stem.shape == song.shape
+        inner = slice(rate // 10, -rate // 10)
+        assert np.abs(stem.numpy() - song / 4)[:, inner].max() < 1e-4
+
+
+@pytest.mark.parametrize("length", [1, 2, 100, 22_049, 22_050, 22_051, 44_100, 50_000])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_any_length_comes_back(length: int, rate: int) -> None:
+    mixture = torch.from_numpy(noise(length).T.copy())
+    stems = separator().separate(mixture, rate)
+    assert all(stem.shape == (2, length) for stem in stems.values())
+    assert torch.allclose(sum(stems.values()), mixture, atol=1e-6)
+
+
+def test_stems_of_a_complete_model_add_up_whatever_it_leaves() -> None:
+    """Its leavings are spread evenly; also what a lower rate of the model cannot hold."""
+    half = separator(lambda x: quarters(x) / 2)
+    mixture = torch.from_numpy(noise(30_000).T.copy())
+    stems = half.separate(mixture, 96_000)
+    assert torch.allclose(sum(stems.values()), mixture, atol=1e-6)
+    assert torch.allclose(stems["drums"], stems["vocals"], atol=1e-6)
+
+
+def test_an_incomplete_model_is_left_as_it_is() -> None:
+    mixture = torch.from_numpy(noise(30_000).T.copy())
+    stems = separator(lambda x: quarters(x) / 2, complete=False).separate(mixture, 44_100)
+    assert torch.allclose(sum(stems.values()), mixture / 2, atol=1e-6)
+
+
+def test_a_residual_is_what_the_estimates_leave() -> None:
+    mixture = torch.from_numpy(noise(30_000).T.copy())
+    model = separator(lambda x: x[:, None] * 0.7, complete=False, stems=("vocals",), residual="instrumental")
+    stems = model.separate(mixture, 44_100)
+    assert list(stems) == ["vocals", "instrumental"]
+    assert torch.allclose(stems["instrumental"], 0.3 * mixture, atol=1e-6)
+
+
+def test_settings_of_the_chunks_do_not_change_the_length(starter: Separator) -> None:
+    mixture = torch.from_numpy(noise(40_000).T.copy())
+    for chunk_seconds, overlap, window, batch_size in [(0.3, 0, "mean", 3), (0.5, 0.75, "linear", 1)]:
+        other = Separator(
+            device="cpu", chunk_seconds=chunk_seconds, overlap=overlap, window=window, batch_size=batch_size
+        )
+        assert other.separate(mixture, 44_100)["bass"].shape == (2, 40_000)
+
+
+def test_batches_change_nothing(starter: Separator) -> None:
+    mixture = torch.from_numpy(noise(100_000).T.copy())
+    one = Separator(device="cpu", chunk_seconds=0.5).separate(mixture, 44_100)
+    many = Separator(device="cpu", chunk_seconds=0.5, batch_size=4).separate(mixture, 44_100)
+    for stem, result in one.items():
+        assert torch.allclose(result, many[stem], atol=1e-5)
+
+
+def test_the_same_song_gives_the_same_stems(starter: Separator) -> None:
+    mixture = torch.from_numpy(noise(50_000).T.copy())
+    first, second = starter.separate(mixture, 44_100), starter.separate(mixture, 44_100)
+    assert all(torch.equal(first[stem], second[stem]) for stem in first)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "complaint"),
+    [
+        (torch.zeros(2, 0), "at least one"),
+        (torch.zeros(100), "channels, samples"),
+        (torch.full((2, 100), float("nan")), "NaN"),
+    ],
+)
+def test_what_is_no_mixture_is_refused(starter: Separator, mixture: Tensor, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        starter.separate(mixture, 44_100)
+
+
+@pytest.mark.parametrize("settings", [{"overlap": 1}, {"chunk_seconds": 0}, {"batch_size": 0}, {"window": "box"}])
+def test_impossible_settings_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Separator(device="cpu", **settings)  # type: ignore[arg-type]
+
+
+def test_an_unknown_model_is_named_with_its_neighbour() -> None:
+    with pytest.raises(RegistryError, match="no model named 'stater'; did you mean 'starter'"):
+        Separator("stater")
+
+
+@pytest.mark.parametrize("device", ["cuda:97", "gpu", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(DeviceError, match=f"no device '{device}'"):
+        Separator(device=device)
+
+
+def test_a_config_that_does_not_fit_the_weights_is_refused() -> None:
+    other = dataclasses.replace(STARTER, config={**STARTER.config, "num_blocks": STARTER.config["num_blocks"] + 1})
+    with pytest.raises(WeightsError, match="do not fit its network"):
+        Separator(other, "cpu")
+
+
+def test_running_out_of_memory_says_what_to_try() -> None:
+    def greedy(mixtures: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(DeviceError, match=r"ran out of memory on a 0\.5 s chunk; try --batch-size 1"):
+        separator(greedy).separate(torch.zeros(2, 100), 44_100)
