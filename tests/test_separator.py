@@ -88,7 +88,7 @@ def test_a_residual_is_what_the_estimates_leave() -> None:
     assert torch.allclose(stems["instrumental"], 0.3 * mixture, atol=1e-6)
 
 
-def test_settings_of_the_chunks_do_not_change_the_length(starter: Separator) -> None:
+def test_settings_of_the_chunks_do_not_change_the_length() -> None:
     mixture = torch.from_numpy(noise(40_000).T.copy())
     for chunk_seconds, overlap, window, batch_size in [(0.3, 0, "mean", 3), (0.5, 0.75, "linear", 1)]:
         other = Separator(
@@ -97,7 +97,7 @@ def test_settings_of_the_chunks_do_not_change_the_length(starter: Separator) -> 
         assert other.separate(mixture, 44_100)["bass"].shape == (2, 40_000)
 
 
-def test_batches_change_nothing(starter: Separator) -> None:
+def test_batches_change_nothing() -> None:
     mixture = torch.from_numpy(noise(100_000).T.copy())
     one = Separator(device="cpu", chunk_seconds=0.5).separate(mixture, 44_100)
     many = Separator(device="cpu", chunk_seconds=0.5, batch_size=4).separate(mixture, 44_100)
@@ -148,7 +148,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused() -> None:
 
 
 def test_running_out_of_memory_says_what_to_try() -> None:
-    def greedy(mixtures: Tensor) -> Tensor:
+    def greedy(_: Tensor) -> Tensor:
         raise torch.OutOfMemoryError
 
     with pytest.raises(DeviceError, match=r"ran out of memory on a 0\.5 s chunk; try --batch-size 1"):

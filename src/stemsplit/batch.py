@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from stemsplit.separator import Separator
 
 
+class PlanError(ValueError):
+    """What was asked for cannot be done, whatever the songs are like."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What to write.
@@ -135,11 +139,11 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
     """One job a song, each with what is already known to be wrong with it.
 
     Raises:
-        ValueError: two songs would write the same files, or a format cannot be written at all.
+        PlanError: two songs would write the same files, or a format cannot be written at all.
 
     """
     if reason := unsupported(options.format, options.bit_depth, 44_100, 2):
-        raise ValueError(reason)
+        raise PlanError(reason)
     seen: dict[str, Path] = {}
     jobs = []
     for path in songs:
@@ -148,7 +152,7 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
         other = seen.setdefault(str(folder).casefold(), path)
         if other is not path:
             same = "twice" if other == path else f"and {other}"
-            raise ValueError(f"{path} {same} would be written to the same folder {folder}; split them apart, with -o")
+            raise PlanError(f"{path} {same} would be written to the same folder {folder}; split them apart, with -o")
         job = Job(path, folder, options)
         jobs.append(Job(path, folder, options, problem_of(job)))
     return jobs

@@ -1,5 +1,7 @@
 """Resampling by blocks, and channel layouts."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soxr
@@ -13,7 +15,7 @@ from tests.conftest import noise
 def test_by_blocks_equals_the_whole_file(old: int, new: int, sizes: list[int]) -> None:
     song = noise(sum(sizes)).T
     edges = np.cumsum([0, *sizes])
-    blocks = [song[:, start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    blocks = [song[:, start:end] for start, end in pairwise(edges)]
     result = np.concatenate(list(resampled(blocks, old, new)), 1)
     assert np.array_equal(result, soxr.resample(song.T, old, new, quality="VHQ").T)
 

@@ -1,5 +1,6 @@
 """What decodes a file: libsndfile, or ffmpeg for what that does not know."""
 
+import os
 import re
 import shutil
 import struct
@@ -27,6 +28,11 @@ class UnreadableError(Exception):
         self.reason, self.advice = reason, advice
 
 
+def native(path: Path) -> str | bytes:
+    """A file's name as soundfile takes any: Unix names are bytes, which need not be text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 class Source(Protocol):
     """An open file, decoded from start to end."""
 
@@ -45,7 +51,7 @@ class SoundFileSource:
     """Reads through libsndfile."""
 
     def __init__(self, path: Path) -> None:
-        self.file = soundfile.SoundFile(path)
+        self.file = soundfile.SoundFile(native(path))
         self.sample_rate: int = self.file.samplerate
         self.channels: int = self.file.channels
         self.frames: int | None = self.file.frames

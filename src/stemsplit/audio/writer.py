@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.decoders import BLOCK_FRAMES, reason
+from stemsplit.audio.decoders import BLOCK_FRAMES, native, reason
 from stemsplit.errors import AudioError
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -78,7 +78,9 @@ class Writer:
         subtype = SUBTYPES.get(self.bits or "")
         self.noise = np.random.default_rng(0)
         try:
-            self.file = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=container, **options)
+            self.file = soundfile.SoundFile(
+                native(path), "w", sample_rate, channels, subtype, format=container, **options
+            )
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"cannot write {path} ({reason(error)})") from error
 
@@ -133,7 +135,7 @@ class Writer:
         """
         try:
             self.file.close()
-            found = soundfile.info(self.path).frames
+            found = soundfile.info(native(self.path)).frames
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
         if found != self.frames:

@@ -93,7 +93,7 @@ def split(
     options = batch.Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
     try:
         jobs = batch.plan(songs, options)
-    except ValueError as error:
+    except batch.PlanError as error:
         raise typer.BadParameter(str(error)) from error
     if model is None and not quiet and not all(job.problem for job in jobs):
         console.hint("this is the small built-in model; published ones sound better: see stemsplit list, then --model")
