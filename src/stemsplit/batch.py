@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -35,7 +35,6 @@ class Options:
         format: one of `stemsplit.audio.FORMATS`.
         bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None for the format's best.
         force: write over stems that are there already.
-
     """
 
     out: Path
@@ -54,7 +53,6 @@ class Job:
         folder: where its stems go.
         options: what to write.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
-
     """
 
     path: Path
@@ -79,7 +77,6 @@ class Outcome:
         seconds: time it took.
         sum_error: energy of song minus sum of stems over the song's, in dB; None if not all stems were written.
         clipped: stem -> samples that were beyond full scale, where there were any.
-
     """
 
     job: Job
@@ -140,7 +137,6 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
 
     Raises:
         PlanError: two songs would write the same files, or a format cannot be written at all.
-
     """
     if reason := unsupported(options.format, options.bit_depth, 44_100, 2):
         raise PlanError(reason)
@@ -154,7 +150,7 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
             same = "twice" if other == path else f"and {other}"
             raise PlanError(f"{path} {same} would be written to the same folder {folder}; split them apart, with -o")
         job = Job(path, folder, options)
-        jobs.append(Job(path, folder, options, problem_of(job)))
+        jobs.append(replace(job, problem=problem_of(job)))
     return jobs
 
 
@@ -245,7 +241,6 @@ def split(job: Job, song: Song, files: StemFiles, separator: "Separator", progre
 
     Raises:
         StemsplitError: it could not be done.
-
     """
     started = time.monotonic()
     picked = [separator.stems.index(stem) for stem in job.options.stems]
@@ -280,7 +275,6 @@ def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress
 
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
-
     """
     for job in jobs:
         try:
@@ -293,6 +287,7 @@ def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress
             yield Outcome(job, str(error))
             continue
         with files:
+            progress(job, 0.0, song.seconds)
             separator = load()
             try:
                 outcome = split(job, song, files, separator, progress)

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,14 +32,13 @@ REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""
 
 
-def _people() -> Console:
-    """stderr: messages and progress. Made when needed, so that redirections of the moment count."""
-    return Console(stderr=True, highlight=False, markup=False)
+PEOPLE = Console(stderr=True, highlight=False, markup=False)
+"""Where messages and progress go. One for all, so that a message moves a bar that is being drawn out of its way."""
 
 
 def _message(label: str, style: str, text: str) -> None:
     # One line a message, however long: it may be read by a script, and terminals wrap by themselves.
-    _people().print(Text.assemble((f"{label}: ", style), text), soft_wrap=True)
+    PEOPLE.print(Text.assemble((f"{label}: ", style), text), soft_wrap=True)
 
 
 def error(text: str) -> None:
@@ -87,28 +86,25 @@ class SplitReport:
     """Shows a batch at work: a bar for the current song on a terminal, plain lines elsewhere, a line for each done.
 
     Args:
-        jobs: how many songs there are.
+        jobs: all songs, in order.
         quiet: show nothing but errors.
-
     """
 
-    def __init__(self, jobs: int, quiet: bool) -> None:
+    def __init__(self, jobs: Sequence["Job"], quiet: bool) -> None:
         self.jobs, self.quiet = jobs, quiet
-        self.number = 0
         self.current: Job | None = None
         self.task: TaskID | None = None
         self.started = self.said = 0.0
-        self.console = _people()
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             _SpeedColumn(),
             TimeRemainingColumn(compact=True),
-            console=self.console,
+            console=PEOPLE,
             transient=True,
             expand=True,
-            disable=quiet or not self.console.is_terminal,
+            disable=quiet or not PEOPLE.is_terminal,
         )
 
     def __enter__(self) -> Self:
@@ -122,14 +118,13 @@ class SplitReport:
 
     def _label(self, job: "Job") -> str:
         name = job.path.name if len(job.path.name) <= 30 else job.path.name[:14] + "…" + job.path.name[-15:]
-        return name if self.jobs == 1 else f"[{self.number}/{self.jobs}] {name}"
+        return name if len(self.jobs) == 1 else f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {name}"
 
     def progress(self, job: "Job", done: float, total: float) -> None:
         """`done` of `total` seconds of a song are split."""
         now = time.monotonic()
         if job is not self.current:
             self.current, self.started, self.said = job, now, now
-            self.number += 1
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
@@ -142,7 +137,7 @@ class SplitReport:
             self._say(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left")
 
     def _say(self, text: str) -> None:
-        self.bar.console.print(Text(text), soft_wrap=True)
+        PEOPLE.print(Text(text), soft_wrap=True)
 
     def outcome(self, outcome: "Outcome") -> None:
         """A song is done, or failed."""

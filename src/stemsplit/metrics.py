@@ -18,7 +18,6 @@ def sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
     Returns:
         dB, (...).
-
     """
     energy = source.double().square().sum((-2, -1))
     error = (source.double() - estimate.double()).square().sum((-2, -1))
@@ -34,7 +33,6 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
     Returns:
         dB, (...).
-
     """
     flat, true = estimate.double().flatten(-2), source.double().flatten(-2)
     scale = (flat * true).sum(-1, keepdim=True) / (true.square().sum(-1, keepdim=True) + EPSILON)

@@ -67,7 +67,6 @@ class Chunker:
 
     Attributes:
         border: samples put before the song, and after it; known once the first chunk was asked for.
-
     """
 
     def __init__(self, blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> None:
@@ -172,7 +171,6 @@ def stream(
 
     Raises:
         ValueError: an impossible chunk, hop, window or batch size, or a model that returns another shape.
-
     """
     if not 1 <= hop <= chunk:
         raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")

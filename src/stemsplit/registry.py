@@ -40,7 +40,6 @@ class ModelEntry:
         license_url: where the licence stands.
         training_data: what it was trained on.
         score: its published figures and how they were measured.
-
     """
 
     name: str
@@ -109,7 +108,6 @@ def read(path: Path) -> dict[str, ModelEntry]:
 
     Raises:
         RegistryError: it is missing, no TOML, or a table does not fit.
-
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -138,7 +136,6 @@ def find(name: str) -> ModelEntry:
 
     Raises:
         RegistryError: there is none.
-
     """
     known = entries()
     if name not in known:

@@ -18,7 +18,6 @@ def pick_device(name: str) -> torch.device:
 
     Raises:
         DeviceError: this machine has none of that name.
-
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -36,7 +35,6 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
     Raises:
         WeightsError: the weights cannot be had, or do not fit.
         RegistryError: the entry's config makes no network.
-
     """
     tensors = weights.read(weights.fetch(entry))
     try:
@@ -64,7 +62,6 @@ class Separator:
         WeightsError: its weights cannot be had, or do not fit.
         DeviceError: no such device.
         ValueError: an impossible chunk, overlap, window or batch size.
-
     """
 
     def __init__(
@@ -144,7 +141,6 @@ class Separator:
         Yields:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
             The stems of a complete model, and those of a model with a residual, add up to the mixture.
-
         """
         held = Held(blocks, channels)
         for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
@@ -176,7 +172,6 @@ class Separator:
         Raises:
             ValueError: the mixture has no samples or another shape, or holds NaN or infinity.
             DeviceError: out of memory.
-
         """
         if mixture.ndim != 2 or not mixture.numel():
             raise ValueError(f"a mixture is (channels, samples) with at least one of each, not {tuple(mixture.shape)}")

@@ -25,7 +25,6 @@ def fetch(entry: ModelEntry) -> Path:
 
     Raises:
         WeightsError: no source has it, or what is there is not what the registry says.
-
     """
     for source in entry.sources:
         if source.startswith(PACKAGE):
@@ -43,7 +42,6 @@ def read(path: Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: the file cannot be read, or is no safetensors file.
-
     """
     try:
         tensors = load_file(path)
@@ -57,7 +55,6 @@ def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
 
     Raises:
         WeightsError: keys are missing or left over, or a shape differs.
-
     """
     wanted = {key: value.shape for key, value in network.state_dict().items()}
     problems = [f"no {key}" for key in wanted if key not in tensors]

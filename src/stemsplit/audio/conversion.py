@@ -17,7 +17,6 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
         blocks: (c, any number of samples), at least one.
         from_rate: Hz.
         to_rate: Hz.
-
     """
     if from_rate == to_rate:
         yield from blocks

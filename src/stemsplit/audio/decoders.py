@@ -141,7 +141,6 @@ def open_source(path: Path) -> Source:
 
     Raises:
         UnreadableError: there is none.
-
     """
     try:
         if path.is_dir():

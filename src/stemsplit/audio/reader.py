@@ -26,7 +26,6 @@ class Reader:
 
     Raises:
         AudioError: it cannot be read; also while reading, when it turns out damaged, cut off or not finite.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +79,6 @@ class Song:
         sample_rate: Hz.
         channels: how many.
         frames: samples of each.
-
     """
 
     path: Path
@@ -101,7 +99,6 @@ def examine(path: Path) -> Song:
 
     Raises:
         AudioError: it cannot be read to its end, or holds no samples.
-
     """
     with Reader(path) as reader:
         frames = sum(block.shape[1] for block in reader)

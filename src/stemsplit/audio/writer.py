@@ -60,7 +60,6 @@ class Writer:
 
     Raises:
         AudioError: the file cannot be written.
-
     """
 
     def __init__(
@@ -105,7 +104,6 @@ class Writer:
 
         Returns:
             The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder).
-
         """
         stored = self._stored(block)
         for start in range(0, stored.shape[1], BLOCK_FRAMES):
@@ -131,7 +129,6 @@ class Writer:
 
         Raises:
             AudioError: it is not, as on a full disk.
-
         """
         try:
             self.file.close()

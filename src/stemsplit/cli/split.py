@@ -108,10 +108,14 @@ def split(
         )
 
     failed = False
-    with console.SplitReport(len(jobs), quiet) as report:
-        for outcome in batch.run(jobs, load, report.progress):
-            report.outcome(outcome)
-            failed = failed or bool(outcome.error)
-            console.paths(outcome.paths)
+    try:
+        with console.SplitReport(jobs, quiet) as report:
+            for outcome in batch.run(jobs, load, report.progress):
+                report.outcome(outcome)
+                failed = failed or bool(outcome.error)
+                console.paths(outcome.paths)
+    except KeyboardInterrupt:
+        console.error("interrupted; no stem was left half-written")
+        raise typer.Exit(130) from None
     if failed:
         raise typer.Exit(1)

@@ -24,7 +24,6 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         ValueError: an unknown architecture or keyword, or a value that no network can be built from.
-
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")

@@ -39,7 +39,6 @@ class Config:
 
     Raises:
         ValueError: a value that no network can be built from.
-
     """
 
     variant: Variant = "improved"
@@ -159,8 +158,8 @@ class UConvBlock(nn.Module):
     def merged_scales(self, x: Tensor) -> Tensor:
         """(b, d_outer, m) -> (b, d_inner, m), m a multiple of 2 ** (depth - 1)."""
         scales = [self.spp_dw[0](self.proj_1x1(x))]
-        for finer in list(self.spp_dw)[1:]:
-            scales.append(finer(scales[-1]))
+        for coarser in list(self.spp_dw)[1:]:
+            scales.append(coarser(scales[-1]))
         merged = scales.pop()
         while scales:
             merged = scales.pop() + merged.repeat_interleave(2, dim=-1)
@@ -222,7 +221,6 @@ def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> 
 
     Returns:
         (b, groups * c, hop * m).
-
     """
     channels, kernel = filters.shape[1:]
     length = hop * coefficients.shape[-1]
@@ -236,7 +234,6 @@ class SuDoRMRF(nn.Module):
 
     Args:
         config: hyperparameters.
-
     """
 
     def __init__(self, config: Config) -> None:
@@ -320,7 +317,6 @@ class SuDoRMRF(nn.Module):
 
         Raises:
             ValueError: the channels do not divide into groups of `in_audio_channels`.
-
         """
         c = self.config
         batch, channels, length = mixture.shape

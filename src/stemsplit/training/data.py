@@ -24,7 +24,6 @@ class Multitracks:
         stems: names, in the model's order.
         songs: aligned sources, each (n, 2, t).
         takes: for every stem, recordings (2, t).
-
     """
 
     stems: Sequence[str]

@@ -31,7 +31,6 @@ def start_as_fourier(network: nn.Module) -> None:
 
     Raises:
         ValueError: another kind of network.
-
     """
     if not isinstance(network, SuDoRMRF):
         raise ValueError("only SuDoRM-RF has a learned filter bank")

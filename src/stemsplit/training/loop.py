@@ -29,7 +29,6 @@ class Plan:
         seed: of everything random.
         report_every: steps between validations and checkpoints.
         autocast: bfloat16 arithmetic; needs a GPU or a CPU that has it.
-
     """
 
     steps: int
@@ -88,7 +87,6 @@ def train(
         out: safetensors file to write.
         plan: how.
         report: takes a line of progress.
-
     """
     device = next(network.parameters()).device
     averaged = copy.deepcopy(network).eval()

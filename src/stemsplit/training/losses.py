@@ -20,7 +20,6 @@ def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tenso
 
     Returns:
         dB, the mean over stems and batch.
-
     """
     floor = FLOOR * mixture.square().sum((-2, -1))[:, None] + 1e-6
     error = (sources - estimates).square().sum((-2, -1)) + floor
