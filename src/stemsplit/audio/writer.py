@@ -40,6 +40,16 @@ def bytes_per_sample(format_: str, bit_depth: str | None) -> int:
     return {"16": 2, "24": 3, "32f": 4}[bit_depth or ("32f" if format_ == "wav" else "24")]
 
 
+def forget_time(path: Path) -> None:
+    """Take the time of writing out of a float WAV's PEAK chunk, so that the same samples give the same bytes."""
+    with path.open("r+b") as file:
+        header, _, _ = file.read(4096).partition(b"data")
+        chunk = header.find(b"PEAK")
+        if chunk >= 0:
+            file.seek(chunk + 12)  # name, size, version, then the time
+            file.write(bytes(4))
+
+
 class Writer:
     """Writes blocks (channels, samples) to a file of exactly the format asked for.
 
@@ -132,6 +142,8 @@ class Writer:
         """
         try:
             self.file.close()
+            if self.bits == "32f":
+                forget_time(self.path)
             found = soundfile.info(native(self.path)).frames
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
