@@ -21,7 +21,7 @@ OURS = {
     "separator": {"weights", "registry", "audio", "overlap_add", "models", "errors"},
     "batch": {"separator", "audio", "errors"},
     "console": {"registry", "batch"},
-    "training": {"training", "models", "overlap_add", "audio", "metrics", "weights"},
+    "training": {"training", "models", "metrics", "weights", "errors"},
     "cli": {"cli", "batch", "console", "registry", "separator", "models", "training", "errors"},
     "__main__": {"cli"},
     "__init__": {"errors", "separator"},

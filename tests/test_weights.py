@@ -24,8 +24,8 @@ def test_the_starter_ships_as_the_registry_says() -> None:
     [
         ({"sha256": "0" * 64}, "not the file that was published"),
         ({"sources": ("package:gone.safetensors",)}, "is missing; reinstall"),
-        ({"sources": ("carrier-pigeon://x",)}, "no known source"),
-        ({"sources": ()}, "none given"),
+        ({"sources": ("carrier-pigeon://x",)}, "of an unknown kind"),
+        ({"sources": ()}, "names no source"),
     ],
 )
 def test_a_wrong_file_is_never_used(changes: dict[str, object], complaint: str) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,12 +52,14 @@ class Job:
         path: the song.
         folder: where its stems go.
         options: what to write.
+        size: bytes that its stems take at most; 0 if the song does not tell its length.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
     """
 
     path: Path
     folder: Path
     options: Options
+    size: int = 0
     problem: str = ""
 
     def target(self, stem: str) -> Path:
@@ -75,7 +77,8 @@ class Outcome:
         paths: the stems' files.
         song_seconds: duration of the song.
         seconds: time it took.
-        sum_error: energy of song minus sum of stems over the song's, in dB; None if not all stems were written.
+        sum_error: energy of song minus sum of stems, as their files hold them, over the song's, in dB; None if not all
+            stems were written, or in a lossy format.
         clipped: stem -> samples that were beyond full scale, where there were any.
     """
 
@@ -108,28 +111,37 @@ def check_space(folder: Path, needed: float) -> None:
 
 
 def stem_bytes(options: Options, channels: int, frames: int) -> int:
-    """About what a song's stems take on the disk, at most."""
+    """What a song's stems take on the disk, at most."""
     return frames * channels * len(options.stems) * bytes_per_sample(options.format, options.bit_depth)
 
 
-def problem_of(job: Job) -> str:
-    """What the song's header and the output folder tell about why a job cannot be done; empty if nothing does."""
+def examined(job: Job, songs: Collection[str]) -> Job:
+    """The job with its size, and with what its folder, its names and the song's header tell against it.
+
+    Args:
+        job: as asked for.
+        songs: real paths of all songs, none of which may be written over.
+    """
     options = job.options
     parent = existing_ancestor(job.folder)
     effective = os.access in os.supports_effective_ids
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
-        return f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
-    if not options.force and (there := [p for p in map(job.target, options.stems) if p.exists()]):
-        return f"{there[0]} is already there; --force writes over it"
+        problem = f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
+        return replace(job, problem=problem)
+    for target in map(job.target, options.stems):
+        if os.path.realpath(target) in songs:
+            return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
+        if os.path.lexists(target) and not (options.force and target.is_file()):
+            advice = "--force writes over it" if target.is_file() else "choose another folder with -o"
+            return replace(job, problem=f"{target} is already there; {advice}")
     try:
         with Reader(job.path) as reader:
             rate, channels, frames = reader.sample_rate, reader.channels, reader.frames
-        if reason := unsupported(options.format, options.bit_depth, rate, channels):
-            return f"cannot write the stems of {job.path}: {reason}"
-        check_space(options.out, stem_bytes(options, channels, frames or 0))
     except AudioError as error:
-        return str(error)
-    return ""
+        return replace(job, problem=str(error))
+    if reason := unsupported(options.format, options.bit_depth, rate, channels):
+        return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
+    return replace(job, size=stem_bytes(options, channels, frames or 0))
 
 
 def plan(songs: Sequence[Path], options: Options) -> list[Job]:
@@ -137,20 +149,24 @@ def plan(songs: Sequence[Path], options: Options) -> list[Job]:
 
     Raises:
         PlanError: two songs would write the same files, or a format cannot be written at all.
+        AudioError: the disk has no room for all of the stems.
     """
     if reason := unsupported(options.format, options.bit_depth, 44_100, 2):
         raise PlanError(reason)
+    real = {os.path.realpath(path) for path in songs}
     seen: dict[str, Path] = {}
     jobs = []
     for path in songs:
-        folder = options.out / path.stem
+        # A name of dots alone would be a way out of the folder.
+        folder = options.out / (path.stem if path.stem.strip(".") else path.name)
         # Without regard to case: some file systems have none.
-        other = seen.setdefault(str(folder).casefold(), path)
-        if other is not path:
-            same = "twice" if other == path else f"and {other}"
+        key = str(folder).casefold()
+        if key in seen:
+            same = "twice" if seen[key] == path else f"and {seen[key]}"
             raise PlanError(f"{path} {same} would be written to the same folder {folder}; split them apart, with -o")
-        job = Job(path, folder, options)
-        jobs.append(replace(job, problem=problem_of(job)))
+        seen[key] = path
+        jobs.append(examined(Job(path, folder, options), real))
+    check_space(options.out, sum(job.size for job in jobs if not job.problem))
     return jobs
 
 
@@ -162,30 +178,23 @@ class StemFiles:
 
     def __init__(self, job: Job, song: Song) -> None:
         self.job = job
-        self.cleanup = ExitStack()
-        out = job.options.out
-        try:
-            made = [folder for folder in (out, *out.parents) if not folder.exists()]
-            out.mkdir(parents=True, exist_ok=True)
-            self.cleanup.callback(remove_if_empty, made)
-            self.hidden = Path(tempfile.mkdtemp(prefix=".stemsplit-", dir=out))
-        except OSError as error:
-            raise AudioError(f"cannot write into {out} ({error.strerror})") from error
-        self.cleanup.callback(shutil.rmtree, self.hidden, ignore_errors=True)
+        self.writers: dict[str, Writer] = {}
+        options, out = job.options, job.options.out
         with ExitStack() as undo:
-            undo.push(self.cleanup)
-            self.writers = {
-                stem: Writer(
-                    self.hidden / job.target(stem).name,
-                    job.options.format,
-                    job.options.bit_depth,
-                    song.sample_rate,
-                    song.channels,
-                    song.frames,
-                )
-                for stem in job.options.stems
-            }
-            undo.pop_all()
+            try:
+                for folder in reversed([f for f in (out, *out.parents) if not f.exists()]):
+                    folder.mkdir(exist_ok=True)
+                    undo.callback(remove_if_empty, folder)
+                self.hidden = Path(tempfile.mkdtemp(prefix=".stemsplit-", dir=out))
+            except OSError as error:
+                raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+            undo.callback(shutil.rmtree, self.hidden, ignore_errors=True)
+            for stem in options.stems:
+                path = self.hidden / job.target(stem).name
+                writer = Writer(path, options.format, options.bit_depth, song.sample_rate, song.channels, song.frames)
+                undo.callback(writer.abandon)
+                self.writers[stem] = writer
+            self.cleanup = undo.pop_all()
 
     def finish(self) -> list[Path]:
         """Close all files and give them their names."""
@@ -206,16 +215,13 @@ class StemFiles:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for writer in self.writers.values():
-            writer.abandon()
         self.cleanup.close()
 
 
-def remove_if_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, the innermost first, as long as they are empty."""
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing was put into."""
     with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
+        folder.rmdir()
 
 
 class SumError:
@@ -232,8 +238,10 @@ class SumError:
 
     @property
     def decibels(self) -> float:
-        """Energy of the error over the song's; minus infinity where they are equal."""
-        return 10 * math.log10(self.error / self.song) if self.error and self.song else -math.inf
+        """Energy of the error over the song's: minus infinity where they are equal, plus if only the song is silent."""
+        if not self.error:
+            return -math.inf
+        return 10 * math.log10(self.error / self.song) if self.song else math.inf
 
 
 def split(job: Job, song: Song, files: StemFiles, separator: "Separator", progress: Progress) -> Outcome:
@@ -244,7 +252,8 @@ def split(job: Job, song: Song, files: StemFiles, separator: "Separator", progre
     """
     started = time.monotonic()
     picked = [separator.stems.index(stem) for stem in job.options.stems]
-    adds_up = separator.adds_up and set(job.options.stems) == set(separator.stems)
+    exact = all(writer.exact for writer in files.writers.values())
+    adds_up = separator.adds_up and exact and set(job.options.stems) == set(separator.stems)
     total, done = SumError(), 0
     with Reader(job.path) as reader:
         for mixture, stems in separator.stream(reader, song.sample_rate, song.channels):
@@ -289,6 +298,7 @@ def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress
         with files:
             progress(job, 0.0, song.seconds)
             separator = load()
+            progress(job, 0.0, song.seconds)
             try:
                 outcome = split(job, song, files, separator, progress)
             except (StemsplitError, MemoryError) as error:

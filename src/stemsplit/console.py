@@ -108,7 +108,6 @@ class SplitReport:
         )
 
     def __enter__(self) -> Self:
-        self.bar.start()
         return self
 
     def __exit__(
@@ -128,11 +127,16 @@ class SplitReport:
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
+            self.bar.start()
         assert self.task is not None
+        if done == 0:
+            # Loading the model is no part of the speed.
+            self.started = now
+            self.bar.reset(self.task)
         self.bar.update(self.task, completed=done)
         if self.bar.disable and not self.quiet and now - self.said >= REPORT_SECONDS:
             self.said = now
-            speed = done / (now - self.started)
+            speed = done / max(now - self.started, 1e-9)
             left = minutes((total - done) / speed) if speed else "?"
             self._say(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left")
 
@@ -141,14 +145,16 @@ class SplitReport:
 
     def outcome(self, outcome: "Outcome") -> None:
         """A song is done, or failed."""
+        # The bar is wiped away, so that neither message nor path is written into it.
+        self.bar.stop()
         if outcome.error:
             error(outcome.error)
             return
-        for stem, count in outcome.clipped.items():
-            target = outcome.job.target(stem)
-            warning(f"{target}: {count} samples beyond full scale were clipped; --bit-depth 32f keeps them")
         if self.quiet:
             return
+        for stem, count in outcome.clipped.items():
+            target = outcome.job.target(stem)
+            warning(f"{target}: {count} samples beyond full scale were clipped; 32-bit float wav keeps them")
         speed = outcome.song_seconds / max(outcome.seconds, 1e-9)
         many = len(outcome.paths)
         text = f"{outcome.job.path}: {many} stem{'s' * (many > 1)} of {minutes(outcome.song_seconds)} "

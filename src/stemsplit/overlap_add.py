@@ -181,6 +181,7 @@ def stream(
     fade = fade_length(window, chunk, hop)
     chunker = Chunker(blocks, chunk, hop, window)
     total: Tensor | None = None
+    inner = chunk_weights(window, chunk, hop)
     weight = torch.zeros(chunk, dtype=torch.float64)
     skip = None
     for group in groups(chunker, batch_size):
@@ -192,7 +193,7 @@ def stream(
             # Double precision: with a small hop, many estimates of one sample add up.
             total, skip = torch.zeros(estimates.shape[1:], dtype=torch.float64), chunker.border
         for c, estimate in zip(group, estimates, strict=True):
-            weights = chunk_weights(window, chunk, hop)
+            weights = inner.clone()
             # Nothing overlaps the first chunk's start and the last one's end.
             if c.first:
                 weights[:fade] = 1

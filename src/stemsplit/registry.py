@@ -6,7 +6,6 @@ from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from stemsplit.errors import RegistryError
@@ -73,8 +72,6 @@ def _fits(value: object, wanted: Any) -> bool:
     """Whether a TOML value is of an entry field's type."""
     if get_origin(wanted) is tuple:
         return isinstance(value, list) and all(type(item) is get_args(wanted)[0] for item in value)
-    if isinstance(wanted, UnionType):
-        return any(_fits(value, part) for part in get_args(wanted))
     if get_origin(wanted) is not None:
         return isinstance(value, dict)
     return type(value) is wanted

@@ -1,6 +1,8 @@
 """Separator: load a model once, take many mixtures apart."""
 
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,33 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    advice = "try --device auto or --device cpu"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"no device {name!r} on this machine; try --device auto or --device cpu") from error
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"the memory of {name} is full; {advice}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(f"no device {name!r} on this machine; {advice}") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"networks do not run on device {name!r}; {advice}")
     return device
+
+
+@contextmanager
+def memory_errors(what: str, advice: str) -> Iterator[None]:
+    """Tell a device, or the machine, that ran out of memory from other errors.
+
+    Raises:
+        DeviceError: it did.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # On the CPU, PyTorch has no type of its own for it.
+        if type(error) is RuntimeError and "memory" not in str(error):
+            raise
+        raise DeviceError(f"ran out of memory {what}; {advice}") from error
 
 
 def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
@@ -43,7 +66,8 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
     except ValueError as error:
         raise WeightsError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
     weights.load(network, tensors, entry.name)
-    return network.eval().to(device)
+    with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
+        return network.eval().to(device)
 
 
 class Separator:
@@ -75,12 +99,16 @@ class Separator:
         batch_size: int = 1,
     ) -> None:
         self.entry = entry = registry.find(model) if isinstance(model, str) else model
+        if chunk_seconds is not None and not 1 <= chunk_seconds * entry.sample_rate < math.inf:
+            raise ValueError(f"chunk_seconds must be positive and finite, not {chunk_seconds}")
         self.chunk = entry.chunk if chunk_seconds is None else round(chunk_seconds * entry.sample_rate)
         share = 1 - entry.hop / entry.chunk if overlap is None else overlap
-        if self.chunk < 1 or not 0 <= share < 1 or batch_size < 1:
-            raise ValueError("chunk_seconds and batch_size must be positive, overlap at least 0 and below 1")
+        if not 0 <= share < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if (window or entry.window) not in WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
+            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window or entry.window!r}")
         self.hop = max(round(self.chunk * (1 - share)), 1)
         self.window: Any = window or entry.window
         self.batch_size = batch_size
@@ -100,17 +128,9 @@ class Separator:
     @torch.inference_mode()
     def _estimates(self, mixtures: Tensor) -> Tensor:
         """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
-        batch, channels, length = mixtures.shape
-        groups = mixtures.reshape(-1, self.entry.channels, length)
-        try:
-            estimates = self.network(groups.to(self.device)).float().cpu()
-        except torch.OutOfMemoryError as error:
-            seconds = self.chunk / self.entry.sample_rate
-            raise DeviceError(
-                f"{self.device.type.upper()} ran out of memory on a {seconds:.1f} s chunk; "
-                "try --batch-size 1, a smaller --chunk-seconds or --device cpu"
-            ) from error
-        return estimates.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, -1, channels, length)
+        # One after the other: a song of many channels needs no more memory than one of few.
+        groups = mixtures.split(self.entry.channels, 1)
+        return torch.cat([self.network(group.to(self.device)).float().cpu() for group in groups], 2)
 
     def _stems_at_song_rate(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[Block]:
         """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
@@ -143,10 +163,12 @@ class Separator:
             The stems of a complete model, and those of a model with a residual, add up to the mixture.
         """
         held = Held(blocks, channels)
-        for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
-            mixture = held.take(estimates.shape[-1])
-            # Resampling there and back may end a sample late: the song's own length counts.
-            yield mixture, self._completed(mixture, estimates[..., : mixture.shape[-1]])
+        what = f"on a {self.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
+        with memory_errors(what, "try --batch-size 1, a smaller --chunk-seconds or --device cpu"):
+            for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
+                mixture = held.take(estimates.shape[-1])
+                # Resampling there and back may end a sample late: the song's own length counts.
+                yield mixture, self._completed(mixture, estimates[..., : mixture.shape[-1]])
         rest = held.take(None)
         if rest.shape[-1]:
             silence = np.zeros((len(self.entry.stems), *rest.shape), np.float32)

@@ -26,15 +26,19 @@ def fetch(entry: ModelEntry) -> Path:
     Raises:
         WeightsError: no source has it, or what is there is not what the registry says.
     """
+    problems = []
     for source in entry.sources:
-        if source.startswith(PACKAGE):
-            path = Path(__file__).parent / source.removeprefix(PACKAGE)
-            if not path.is_file():
-                raise WeightsError(f"{path} is missing; reinstall stemsplit")
-            if sha256(path) != entry.sha256:
-                raise WeightsError(f"{path} is not the file that was published (sha256 differs); reinstall stemsplit")
+        if not source.startswith(PACKAGE):
+            problems.append(f"{source} is of an unknown kind")
+            continue
+        path = Path(__file__).parent / source.removeprefix(PACKAGE)
+        if not path.is_file():
+            problems.append(f"{path} is missing; reinstall stemsplit")
+        elif sha256(path) != entry.sha256:
+            problems.append(f"{path} is not the file that was published (sha256 differs); reinstall stemsplit")
+        else:
             return path
-    raise WeightsError(f"no known source for the weights of {entry.name!r}: {', '.join(entry.sources) or 'none given'}")
+    raise WeightsError(f"no weights for {entry.name!r}: {', and '.join(problems) or 'the registry names no source'}")
 
 
 def read(path: Path) -> dict[str, Tensor]:

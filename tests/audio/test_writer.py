@@ -64,11 +64,23 @@ def test_dither_keeps_what_is_below_one_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("format_", "bit_depth"), [("wav", None), ("wav", "16"), ("flac", "16"), ("flac", None)])
 def test_the_same_samples_give_the_same_file(tmp_path: Path, format_: str, bit_depth: str | None) -> None:
-    """Also when they are written at another time."""
-    for name in ("a", "b"):
-        written(tmp_path / name, noise(30_000).T, format_, bit_depth)
+    """Also when they are written at another time and place."""
+    files = [tmp_path / folder / "bass" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        written(file, noise(30_000).T, format_, bit_depth)
         time.sleep(1.1 if (format_, bit_depth) == ("wav", None) else 0)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_dither_does_not_add_up(tmp_path: Path) -> None:
+    """Four stems have four noises: their sum has four times the power of one, not sixteen times."""
+    errors = []
+    for stem in ("drums", "bass", "other", "vocals"):
+        writer = Writer(tmp_path / stem, "wav", "16", 44_100, 1, 50_000)
+        errors.append(writer.write(np.full((1, 50_000), 0.1, np.float32)).astype(np.float64) - np.float32(0.1))
+        writer.close()
+    assert np.sum(errors, 0).var() == pytest.approx(4 * errors[0].var(), rel=0.1)
 
 
 @pytest.mark.parametrize("bit_depth", ["16", "24"])
@@ -77,7 +89,6 @@ def test_too_loud_is_clipped_and_counted_never_rescaled(tmp_path: Path, bit_dept
     samples[0, 10], samples[1, 20], samples[1, 21] = 1.5, -2, 1.01
     writer = written(tmp_path / "a.wav", samples, "wav", bit_depth)
     assert writer.clipped == 3
-    assert writer.peak == 2
     found, _ = soundfile.read(tmp_path / "a.wav")
     assert abs(found[500] - 0.25).max() < 1e-4
     assert found[20, 1] == -1
@@ -88,6 +99,14 @@ def test_float_keeps_what_is_too_loud(tmp_path: Path) -> None:
     samples = np.full((1, 100), 3.5, np.float32)
     assert written(tmp_path / "a.wav", samples, "wav").clipped == 0
     assert soundfile.read(tmp_path / "a.wav")[0].max() == 3.5
+
+
+def test_lossy_formats_are_said_to_clip_nothing(tmp_path: Path) -> None:
+    """Nor do they: what is too loud comes back too loud."""
+    tone = 1.5 * np.sin(2 * np.pi * 441 * np.arange(44_100) / 44_100).astype(np.float32)[None]
+    for format_ in ("ogg", "mp3"):
+        assert written(tmp_path / "a", tone, format_).clipped == 0
+        assert soundfile.read(tmp_path / "a")[0].max() > 1.4
 
 
 @pytest.mark.parametrize(("format_", "decibels"), [("ogg", 10), ("mp3", 8)])

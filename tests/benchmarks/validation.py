@@ -49,7 +49,7 @@ def main() -> None:
         for window in WINDOWS:
             separator = Separator(model, chunk_seconds=chunk_seconds, window=window)
             names = separator.entry.stems
-            songs = [read_song(song, names) for song in song_folders(folder, names)]
+            songs = [read_song(song, names, separator.entry.sample_rate) for song in song_folders(folder, names)]
             scores = measure(separator, songs)
             figures = " ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True))
             seams = f", seams {seam_steps(separator, songs):+.2f} dB" if chunk_seconds else ""

@@ -64,3 +64,14 @@ def test_the_first_word_decides() -> None:
 def test_every_command_is_known_to_be_one() -> None:
     """Or it would be taken for a song."""
     assert {command.name for command in app.registered_commands} == set(COMMANDS)
+
+
+def test_choices_are_those_that_the_library_knows() -> None:
+    """They stand twice, so that help needs no import of the library."""
+    from stemsplit.audio import BIT_DEPTHS, FORMATS
+    from stemsplit.cli.split import BitDepth, Format, WindowName
+    from stemsplit.overlap_add import WINDOWS
+
+    assert [str(choice) for choice in Format] == list(FORMATS)
+    assert [str(choice) for choice in BitDepth] == list(BIT_DEPTHS)
+    assert [str(choice) for choice in WindowName] == list(WINDOWS)

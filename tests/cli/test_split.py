@@ -21,8 +21,8 @@ STEMS = ["drums", "bass", "other", "vocals"]
 
 
 def left_over(folder: Path) -> list[str]:
-    """Everything in a folder that is no song, as paths below it."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.parent != folder)
+    """Everything that a folder holds, songs' folders aside, as paths below it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
 def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command) -> None:
@@ -143,6 +143,54 @@ def test_stems_that_are_there_are_kept(stemsplit: Command, song: Song) -> None:
     assert Path("stems/a/vocals.wav").read_bytes() != b"mine"
 
 
+def test_stems_that_are_there_survive_a_failure(stemsplit: Command, song: Song) -> None:
+    """Also under --force: they are replaced only when all new ones are whole."""
+    path = song("a.wav", frames=100_000)
+    assert stemsplit(path).status == 0
+    before = {file: file.read_bytes() for file in Path("stems/a").iterdir()}
+    resource = pytest.importorskip("resource", reason="limits on files are Unix's")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        assert stemsplit(path, "--force").status == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file: file.read_bytes() for file in Path("stems/a").iterdir()} == before
+    assert [path.name for path in Path("stems").iterdir()] == ["a"]
+
+
+def test_a_song_is_never_written_over(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    (tmp_path / "drums").mkdir()
+    path = song("drums/drums.wav")
+    before = path.read_bytes()
+    result = stemsplit("drums/drums.wav", "-o", ".", "--force")
+    assert result.status == 1
+    assert "is itself one of the songs" in result.err
+    assert path.read_bytes() == before
+
+
+def test_a_folder_where_a_stem_should_be(stemsplit: Command, song: Song) -> None:
+    """Known before any of the stems is written."""
+    Path("stems/a/other.wav").mkdir(parents=True)
+    result = stemsplit(song("a.wav"), "--force")
+    assert result.status == 1
+    assert "other.wav is already there; choose another folder" in result.err
+    assert [path.name for path in Path("stems/a").iterdir()] == ["other.wav"]
+
+
+@pytest.mark.parametrize("name", ["...flac", "..flac"])
+def test_a_name_of_dots_is_no_way_out_of_the_folder(stemsplit: Command, song: Song, name: str) -> None:
+    result = stemsplit(song(name, format="FLAC"), "-s", "bass")
+    assert (result.status, result.paths) == (0, [Path("stems") / name / "bass.wav"])
+
+
+def test_a_folder_name_that_is_too_long(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav"), "-o", "x" * 300)
+    assert result.status == 1
+    assert result.err.count("error: ") == 1
+    assert "Traceback" not in result.err
+
+
 def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, song: Song) -> None:
     result = stemsplit(song("a.wav"), song("A.flac"))
     assert result.status == 2
@@ -161,6 +209,11 @@ def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, 
         (["--format", "aac"], 2, "aac"),
         (["--device", "cuda:97"], 2, "error: no device 'cuda:97' on this machine"),
         (["--overlap", "1.5"], 2, "--overlap"),
+        (["--overlap", "nan"], 2, "--overlap"),
+        (["--chunk-seconds", "inf"], 2, "--chunk-seconds"),
+        (["--chunk-seconds", "nan"], 2, "--chunk-seconds"),
+        (["--device", "meta"], 2, "device 'meta'"),
+        (["--device", "nonsense"], 2, "no device 'nonsense'"),
         (["--no-such-option"], 2, "--no-such-option"),
     ],
 )
@@ -233,8 +286,9 @@ def test_a_disk_too_small_is_known_before_the_work(
     import shutil
 
     usage = shutil.disk_usage(".")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
-    result = stemsplit(song("a.wav"))
+    # Room for one of the songs, not for both.
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    result = stemsplit(song("a.wav"), song("b.wav"))
     assert result.status == 1
     assert "MB are free" in result.err
     assert not Path("stems").exists()
@@ -258,7 +312,7 @@ def test_clipped_samples_are_told(stemsplit: Command, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "loud.wav", noise(20_000) * 40, 44_100, subtype="FLOAT")
     result = stemsplit("loud.wav", "--bit-depth", "16")
     assert result.status == 0
-    assert "samples beyond full scale were clipped; --bit-depth 32f keeps them" in result.err
+    assert "samples beyond full scale were clipped; 32-bit float wav keeps them" in result.err
 
 
 def test_quiet_leaves_only_the_paths(stemsplit: Command, song: Song) -> None:
@@ -282,8 +336,10 @@ def test_stopped_in_mid_song_it_leaves_nothing_half_written(
     for _ in range(600):
         if any(file.stat().st_size > 100_000 for file in tmp_path.glob("stems/.stemsplit-*/*.wav")):
             break
+        assert process.poll() is None
         time.sleep(0.1)
-    assert process.poll() is None
+    else:
+        pytest.fail("it never wrote")
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, b"")

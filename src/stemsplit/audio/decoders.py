@@ -6,7 +6,9 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, Protocol
 
 import numpy as np
@@ -18,6 +20,9 @@ Frames = npt.NDArray[np.float32]
 
 BLOCK_FRAMES = 1 << 15
 """Frames read or written at once. libsndfile crashes when it is given minutes of Vorbis in one call."""
+
+UNKNOWN = (1 << 63) - 1
+"""What libsndfile says of a file whose header does not tell its length."""
 
 
 class UnreadableError(Exception):
@@ -47,25 +52,54 @@ class Source(Protocol):
         """Let go of the file."""
 
 
+def piped(path: Path) -> int:
+    """The reading end of a pipe that gives an MP3 from its first frame on, past any tags.
+
+    Of an MP3 that does not tell its length, libsndfile guesses it from the first frames, and stops there; from a pipe
+    it reads to the end.
+    """
+    reading, writing = os.pipe()
+
+    def feed() -> None:
+        # A reader that stops early breaks the pipe, which is no error.
+        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe, path.open("rb") as file:
+            while (head := file.read(10))[:3] == b"ID3":
+                size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+                file.seek(size, os.SEEK_CUR)
+            file.seek(-len(head), os.SEEK_CUR)
+            shutil.copyfileobj(file, pipe)
+
+    Thread(target=feed, daemon=True).start()
+    return reading
+
+
 class SoundFileSource:
     """Reads through libsndfile."""
 
     def __init__(self, path: Path) -> None:
         self.file = soundfile.SoundFile(native(path))
+        if self.file.format == "MP3":
+            self.file.close()
+            self.file = soundfile.SoundFile(piped(path))
+        # soundfile would look for its place after every block, which fails in files that do not tell their length.
+        self.file.seekable = lambda: False
         self.sample_rate: int = self.file.samplerate
         self.channels: int = self.file.channels
-        self.frames: int | None = self.file.frames
+        self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN else None
         self.cut_off = cut_off(str(self.file.extra_info))
+        self.done = 0
 
     def read(self) -> Frames:
         """The next frames; none at the end."""
         if self.cut_off:
             raise UnreadableError(f"it is cut off: {self.cut_off}")
         try:
-            return self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+            frames: Frames = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            seconds = self.file.tell() / self.sample_rate
+            seconds = self.done / self.sample_rate
             raise UnreadableError(f"it is damaged or cut off after about {seconds:.1f} s: {reason(error)}") from error
+        self.done += len(frames)
+        return frames
 
     def close(self) -> None:
         """Let go of the file."""
@@ -101,9 +135,9 @@ class FfmpegSource:
         header = self.stdout.read(24)
         if len(header) < 24 or header[:4] != b".snd":
             self.process.wait()
-            message = self.last_message()
+            said = self.message()
             self.close()
-            raise UnreadableError(message or "no audio in it")
+            raise UnreadableError(said or "no audio in it")
         offset, _, _, self.sample_rate, self.channels = struct.unpack(">5I", header[4:])
         self.stdout.read(offset - 24)
         self.frames: int | None = None
@@ -114,17 +148,18 @@ class FfmpegSource:
         assert self.process.stdout is not None
         return self.process.stdout
 
-    def last_message(self) -> str:
+    def message(self) -> str:
         """Why ffmpeg stopped."""
         self.messages.seek(0)
         lines = self.messages.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].split(": ")[-1] if lines else ""
+        # The first line is the cause; in front of it stands in brackets which part of ffmpeg says so.
+        return re.sub(r"^(\[[^]]*\] )+", "", lines[0]).split(": ")[-1] if lines else ""
 
     def read(self) -> Frames:
         """The next frames; none at the end."""
         data = self.stdout.read(BLOCK_FRAMES * self.channels * 4)
         if not data and self.process.wait():
-            raise UnreadableError(f"ffmpeg gave up on it: {self.last_message()}")
+            raise UnreadableError(f"ffmpeg gave up on it: {self.message()}")
         whole = len(data) // (4 * self.channels) * self.channels
         return np.frombuffer(data, ">f4", whole).reshape(-1, self.channels).astype(np.float32)
 
@@ -145,6 +180,8 @@ def open_source(path: Path) -> Source:
     try:
         if path.is_dir():
             raise UnreadableError("it is a folder")
+        if not path.is_file() and path.exists():
+            raise UnreadableError("it is no regular file")
         with path.open("rb") as file:
             if not file.read(1):
                 raise UnreadableError("the file is empty")
@@ -154,9 +191,9 @@ def open_source(path: Path) -> Source:
         raise UnreadableError((error.strerror or "the system refuses").lower()) from error
     try:
         return SoundFileSource(path)
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of `.raw` files soundfile asks for the layout
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
             advice = f"install ffmpeg, or convert it: ffmpeg -i {path.name} {path.stem}.wav"
-            raise UnreadableError(reason(error).lower(), advice) from error
+            raise UnreadableError("format not recognised", advice) from error
         return FfmpegSource(path, ffmpeg)

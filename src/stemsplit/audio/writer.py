@@ -1,5 +1,7 @@
 """Stems to files of exactly the format asked for."""
 
+import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +39,8 @@ def unsupported(format_: str, bit_depth: str | None, sample_rate: int, channels:
 
 def bytes_per_sample(format_: str, bit_depth: str | None) -> int:
     """An upper bound on what one sample of one channel takes in a file."""
+    if format_ in ("ogg", "mp3"):
+        return 1
     return {"16": 2, "24": 3, "32f": 4}[bit_depth or ("32f" if format_ == "wav" else "24")]
 
 
@@ -53,8 +57,8 @@ def forget_time(path: Path) -> None:
 class Writer:
     """Writes blocks (channels, samples) to a file of exactly the format asked for.
 
-    16-bit files are dithered (triangular, 2 LSB wide, always the same noise); samples beyond full scale are clipped
-    and counted, never rescaled.
+    16-bit files are dithered (triangular, 2 LSB wide, the same noise for the same file name); samples beyond full scale
+    are clipped and counted, never rescaled.
 
     Args:
         path: file to write.
@@ -66,7 +70,6 @@ class Writer:
 
     Attributes:
         clipped: samples beyond full scale so far, in files that cannot hold them.
-        peak: largest absolute sample so far.
 
     Raises:
         AudioError: the file cannot be written.
@@ -75,7 +78,7 @@ class Writer:
     def __init__(
         self, path: Path, format_: str, bit_depth: str | None, sample_rate: int, channels: int, frames: int
     ) -> None:
-        self.path, self.clipped, self.peak, self.frames = path, 0, 0.0, 0
+        self.path, self.clipped, self.frames = path, 0, 0
         self.bits = None if format_ in ("ogg", "mp3") else bit_depth or ("32f" if format_ == "wav" else "24")
         container, options = format_.upper(), {}
         if format_ == "wav" and frames * channels * bytes_per_sample(format_, bit_depth) > RIFF_LIMIT:
@@ -85,7 +88,8 @@ class Writer:
         elif format_ == "ogg":
             options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
         subtype = SUBTYPES.get(self.bits or "")
-        self.noise = np.random.default_rng(0)
+        # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
+        self.noise = np.random.default_rng(zlib.crc32(os.fsencode(path.name)))
         try:
             self.file = soundfile.SoundFile(
                 native(path), "w", sample_rate, channels, subtype, format=container, **options
@@ -93,21 +97,21 @@ class Writer:
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"cannot write {path} ({reason(error)})") from error
 
+    @property
+    def exact(self) -> bool:
+        """Whether `write` returns what the file holds: lossy formats cannot tell."""
+        return self.bits is not None
+
     def _stored(self, block: Block) -> Block:
         """What the file will hold of a block, as float32; lossy formats aside."""
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
-        if self.bits == "32f":
-            return block
-        if self.bits is None:
-            self.clipped += int((np.abs(block) > 1).sum())
+        if self.bits is None or self.bits == "32f":
             return block
         scale = 1 << (int(self.bits) - 1)
         levels = block.astype(np.float64) * scale
+        self.clipped += int(((levels < -scale) | (levels > scale)).sum())
         if self.bits == "16":
             levels += self.noise.random(block.shape) - self.noise.random(block.shape)
-        levels = np.round(levels)
-        self.clipped += int(((levels < -scale) | (levels > scale - 1)).sum())
-        return (np.clip(levels, -scale, scale - 1) / scale).astype(np.float32)
+        return (np.clip(np.round(levels), -scale, scale - 1) / scale).astype(np.float32)
 
     def write(self, block: Block) -> Block:
         """Append a block.

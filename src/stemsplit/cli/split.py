@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,13 @@ def chosen_stems(entry: "ModelEntry", wanted: str | None) -> tuple[str, ...]:
     return tuple(name for name in entry.outputs if name in names)
 
 
+def finite(value: float | None) -> float | None:
+    """The number, or a usage error: `nan` passes every check of a range."""
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to work with")
+    return value
+
+
 def split(
     songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Songs: wav, flac, ogg, mp3, m4a, video ...")],
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model from `stemsplit list`.")] = None,
@@ -70,11 +78,20 @@ def split(
     ] = "auto",
     chunk_seconds: Annotated[
         float | None,
-        typer.Option("--chunk-seconds", min=0.1, help="Given to the network at once.", rich_help_panel=MORE),
+        typer.Option(
+            "--chunk-seconds",
+            min=0.1,
+            max=600,
+            callback=finite,
+            help="Given to the network at once.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     overlap: Annotated[
         float | None,
-        typer.Option(min=0, max=0.99, help="Share of a chunk that the next covers too.", rich_help_panel=MORE),
+        typer.Option(
+            min=0, max=0.99, callback=finite, help="Share of a chunk that the next covers too.", rich_help_panel=MORE
+        ),
     ] = None,
     window: Annotated[
         WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=MORE)

@@ -31,15 +31,17 @@ def train(
     from stemsplit.training.loop import Plan, train
 
     entry = registry.find(like)
+    if not out.absolute().parent.is_dir():
+        raise AudioError(f"there is no folder {out.absolute().parent} to write {out.name} into")
     torch.manual_seed(seed)
     # Silent stems fill layers with denormal numbers, which CPUs are slow at.
     torch.set_flush_denormal(True)
     network = models.build(entry.architecture, entry.config)
     start_as_fourier(network)
-    tracks = multitracks.load(data, entry.stems)
+    tracks = multitracks.load(data, entry.stems, entry.sample_rate)
     if not tracks.songs:
         raise AudioError(f"no song with a file for each of {', '.join(entry.stems)} below {data}")
     held_out = multitracks.song_folders(validation, entry.stems) if validation else []
     plan = Plan(steps, batch_size=batch_size, length=round(seconds * entry.sample_rate), seed=seed, autocast=bfloat16)
-    songs = [multitracks.read_song(folder, entry.stems) for folder in held_out]
+    songs = [multitracks.read_song(folder, entry.stems, entry.sample_rate) for folder in held_out]
     train(network.to(pick_device(device)), tracks, songs, out, plan, typer.echo)

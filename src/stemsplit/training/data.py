@@ -9,6 +9,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from stemsplit.errors import AudioError
 from stemsplit.training.augmentation import SPEEDS, faster, needed, vary
 
 AUDIO_SUFFIXES = (".ogg", ".flac", ".wav")
@@ -31,10 +32,12 @@ class Multitracks:
     takes: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
-def read_stem(folder: Path, stem: str) -> Tensor:
+def read_stem(folder: Path, stem: str, sample_rate: int) -> Tensor:
     """One stem of a song, (2, t)."""
     path = next(path for suffix in AUDIO_SUFFIXES if (path := folder / f"{stem}{suffix}").is_file())
-    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate != sample_rate:
+        raise AudioError(f"{path} has {rate} Hz; the network takes {sample_rate} Hz")
     return torch.from_numpy(samples.T.copy()).expand(2, -1)
 
 
@@ -45,21 +48,21 @@ def song_folders(root: Path, stems: Sequence[str]) -> list[Path]:
     return [folder for folder in folders if all(any((folder / name).is_file() for name in ns) for ns in names)]
 
 
-def read_song(folder: Path, stems: Sequence[str]) -> Tensor:
+def read_song(folder: Path, stems: Sequence[str], sample_rate: int = 44_100) -> Tensor:
     """Aligned sources (n, 2, t), cut to the shortest."""
-    sources = [read_stem(folder, stem) for stem in stems]
+    sources = [read_stem(folder, stem, sample_rate) for stem in stems]
     shortest = min(source.shape[-1] for source in sources)
     return torch.stack([source[:, :shortest] for source in sources])
 
 
-def load(root: Path, stems: Sequence[str]) -> Multitracks:
+def load(root: Path, stems: Sequence[str], sample_rate: int = 44_100) -> Multitracks:
     """Read every song below `root`.
 
     A song with an absent stem may hide it in `other`: it gives its remaining stems as takes, and no song.
     """
     tracks = Multitracks(stems, takes={stem: [] for stem in stems})
     for folder in song_folders(root, stems):
-        song = read_song(folder, stems)
+        song = read_song(folder, stems, sample_rate)
         present = song.square().mean((1, 2)) > SILENT
         if present.all():
             tracks.songs.append(song)
@@ -76,6 +79,7 @@ def draw(tracks: Multitracks, length: int, rng: random.Random, real_share: float
         song = rng.choice(tracks.songs)
         start = rng.randrange(max(song.shape[-1] - needed(length, speed), 1))
         whole = faster(song[..., start : start + needed(length, speed)], speed)[..., :length]
+        whole = torch.nn.functional.pad(whole, (0, length - whole.shape[-1]))
         return torch.stack([vary(source, rng, (-3.0, 3.0)) for source in whole])
     sources = torch.zeros(len(tracks.stems), 2, length)
     for source, stem in zip(sources, tracks.stems, strict=True):

@@ -120,9 +120,12 @@ def train(
         average(averaged, network, min(plan.averaging, (step + 1) / (step + 10)))
         running += (loss.item() - running) * max(0.01, 1 / (step - done + 1))
         if (step + 1) % plan.report_every == 0 or step + 1 == plan.steps:
-            scores = validate(averaged, validation, plan.autocast) if validation else torch.zeros(0)
-            figures = " ".join(f"{name} {score:.2f}" for name, score in zip(tracks.stems, scores, strict=False))
-            report(f"step {step + 1} loss {running:.2f} SDR {figures} mean {scores.mean():.3f}")
+            line = f"step {step + 1} loss {running:.2f}"
+            if validation:
+                scores = validate(averaged, validation, plan.autocast)
+                figures = " ".join(f"{name} {score:.2f}" for name, score in zip(tracks.stems, scores, strict=True))
+                line += f" SDR {figures} mean {scores.mean():.3f}"
+            report(line)
             state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
             part = checkpoint.with_suffix(".partial")
             torch.save({**state, "optimizer": optimizer.state_dict(), "step": step + 1}, part)
