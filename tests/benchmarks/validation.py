@@ -2,14 +2,19 @@
 
 python -m tests.benchmarks.validation FOLDER [MODEL]
 
-FOLDER holds a folder a song, with a file a stem in each. For every window: SDR of each stem in dB, 10 log10 of the
-source's energy over the error's, both channels together, averaged over the songs; once with chunks of the model's own
-length, once with chunks of 2 s, so that even short clips have seams.
+FOLDER holds a folder a song, with a file a stem in each. SDR is 10 log10 of the source's energy over the error's in dB,
+both channels together, averaged over the songs. For every window: each stem's SDR with chunks of the model's length,
+and with chunks of 2 s, so that even short clips have seams. Then, for the first song, the SDR of the network given the
+whole song at once, and of the files that the command writes.
 """
 
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import soundfile
 import torch
 
 from stemsplit import Separator
@@ -42,6 +47,24 @@ def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
     return float(10 * torch.log10(torch.stack(at_seams).sum() / torch.stack(elsewhere).sum()))
 
 
+def by_network(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
+    """SDR of every stem, (n,), when the network gets the whole song."""
+    with torch.inference_mode():
+        estimates = separator.network(sources.sum(0, keepdim=True).to(separator.device))
+    return sdr(estimates[0].cpu(), sources)
+
+
+def by_command(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
+    """SDR of every stem, (n,), in the files that the command writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        song = Path(folder) / "song.wav"
+        soundfile.write(song, sources.sum(0).T.numpy(), separator.entry.sample_rate, subtype="FLOAT")
+        command = [sys.executable, "-m", "stemsplit", song, "-o", folder, "-m", separator.entry.name, "-q"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        files = [soundfile.read(song.with_suffix("") / f"{name}.wav")[0] for name in separator.entry.stems]
+    return sdr(torch.from_numpy(np.stack(files)).mT, sources)
+
+
 def main() -> None:
     """Print the figures."""
     folder, model = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "starter"
@@ -55,6 +78,11 @@ def main() -> None:
             seams = f", seams {seam_steps(separator, songs):+.2f} dB" if chunk_seconds else ""
             seconds = separator.chunk / separator.entry.sample_rate
             print(f"{seconds:g} s chunks, {window:6}: {figures} mean {scores.mean():.3f} dB{seams}", flush=True)
+    separator = Separator(model)
+    for what, measured in (("network", by_network), ("command", by_command)):
+        scores = measured(separator, songs[0])
+        figures = " ".join(f"{name} {score:.3f}" for name, score in zip(names, scores, strict=True))
+        print(f"first song, {what}: {figures} mean {scores.mean():.3f} dB")
 
 
 if __name__ == "__main__":
