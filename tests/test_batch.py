@@ -1,23 +1,21 @@
-"""Plans and figures of a batch; what the command makes of them is in tests/cli."""
+"""Plans and runs of a batch; what the command makes of them is in tests/cli."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from stemsplit import Separator, WeightsError, batch
-from tests.conftest import noise
+from stemsplit.job import Job, Options
 
 Song = Callable[..., Path]
 
 
-def options(folder: Path, **changes: str | bool) -> batch.Options:
-    return batch.Options(folder / "out", ("drums", "vocals"), **changes)  # type: ignore[arg-type]
+def options(folder: Path, **changes: str | bool) -> Options:
+    return Options(folder / "out", ("drums", "vocals"), **changes)  # type: ignore[arg-type]
 
 
-def ignore(_job: batch.Job, _done: float, _total: float) -> None:
+def ignore(_job: Job, _done: float, _total: float) -> None:
     pass
 
 
@@ -70,17 +68,3 @@ def test_progress_ends_at_the_songs_end(song: Song, tmp_path: Path) -> None:
     assert seen[0] == (0, 1)
     assert seen[-1] == (1, 1)
     assert seen == sorted(seen)
-
-
-def test_sum_error_is_the_energy_that_is_missing() -> None:
-    mixture = noise(10_000).T
-    total = batch.SumError()
-    total.add(mixture, [0.6 * mixture, 0.3 * mixture])
-    assert total.decibels == pytest.approx(-20, abs=1e-3)
-
-
-def test_sum_error_of_equals_and_of_silence() -> None:
-    equal, silence = batch.SumError(), batch.SumError()
-    equal.add(noise(100).T, [noise(100).T])
-    silence.add(np.zeros((1, 10), np.float32), [np.ones((1, 10), np.float32)])
-    assert (equal.decibels, silence.decibels) == (-math.inf, math.inf)

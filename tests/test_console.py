@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from stemsplit import console
-from stemsplit.batch import Job, Options, Outcome
+from stemsplit.batch import Outcome
+from stemsplit.job import Job, Options
 
 OPTIONS = Options(Path("stems"), ("vocals",))
 

@@ -26,7 +26,8 @@ from rich.text import Text
 from stemsplit.registry import ModelEntry
 
 if TYPE_CHECKING:
-    from stemsplit.batch import Job, Outcome
+    from stemsplit.batch import Outcome
+    from stemsplit.job import Job
 
 REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""

@@ -325,7 +325,7 @@ def test_no_ansi_where_there_is_no_terminal(stemsplit: Command, song: Song) -> N
     assert "\x1b" not in result.out + result.err
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_in_mid_song_it_leaves_nothing_half_written(
     song: Song, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:

@@ -61,7 +61,11 @@ def _terminated(signal_number: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):
+        # Windows has no SIGHUP; under nohup it is to be ignored.
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _terminated)
     try:
         app(with_command(sys.argv[1:]), prog_name="stemsplit")
     except StemsplitError as error:

@@ -105,9 +105,10 @@ def split(
     The paths of the stems go to stdout, all else to stderr.
     """
     from stemsplit import batch, console, registry
+    from stemsplit.job import Options
 
     entry = registry.find(model or registry.DEFAULT_MODEL)
-    options = batch.Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
+    options = Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
     try:
         jobs = batch.plan(songs, options)
     except batch.PlanError as error:
