@@ -76,6 +76,12 @@ def test_quiet_says_only_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()) == "error: cannot read b.wav\n"
 
 
+def test_a_name_cannot_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = recorded(monkeypatch, terminal=False)
+    console.error("cannot read \x1b[2Ja\nb.wav")
+    assert stream.getvalue() == "error: cannot read \\x1b[2Ja\\nb.wav\n"
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_723, "1:02:03")])
 def test_times_for_people(seconds: float, said: str) -> None:
     assert console.minutes(seconds) == said

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,13 +34,28 @@ REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""
 
 
+if os.environ.get("COLUMNS") == "0":
+    # Terminals without a size say so; rich would draw nothing.
+    del os.environ["COLUMNS"]
+
 PEOPLE = Console(stderr=True, highlight=False, markup=False)
 """Where messages and progress go. One for all, so that a message moves a bar that is being drawn out of its way."""
 
 
 def _message(label: str, style: str, text: str) -> None:
+    _say(Text.assemble((f"{label}: ", style), printable(text)))
+
+
+def _say(line: Text) -> None:
     # One line a message, however long: it may be read by a script, and terminals wrap by themselves.
-    PEOPLE.print(Text.assemble((f"{label}: ", style), text), soft_wrap=True)
+    # A stderr that takes nothing is no reason to stop the work.
+    with suppress(OSError):
+        PEOPLE.print(line, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of control characters, which file names may hold and terminals obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def error(text: str) -> None:
@@ -58,10 +74,20 @@ def hint(text: str) -> None:
 
 
 def paths(written: Iterable[Path]) -> None:
-    """Files, a line each, on stdout; in the system's own bytes, which need not be text."""
-    for path in written:
-        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
-    sys.stdout.buffer.flush()
+    """Files, a line each, on stdout; in the system's own bytes, which need not be text.
+
+    Raises:
+        OSError: stdout takes nothing, now or ever.
+    """
+    if sys.stdout is None:  # closed from the start
+        return
+    try:
+        sys.stdout.buffer.write(b"".join(os.fsencode(path) + b"\n" for path in written))
+        sys.stdout.buffer.flush()
+    except OSError:
+        # What is still buffered must not fail again when Python leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def minutes(seconds: float) -> str:
@@ -117,7 +143,8 @@ class SplitReport:
         self.bar.stop()
 
     def _label(self, job: "Job") -> str:
-        name = job.path.name if len(job.path.name) <= 30 else job.path.name[:14] + "…" + job.path.name[-15:]
+        name = printable(job.path.name)
+        name = name if len(name) <= 30 else name[:14] + "…" + name[-15:]
         return name if len(self.jobs) == 1 else f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {name}"
 
     def progress(self, job: "Job", done: float, total: float) -> None:
@@ -139,10 +166,7 @@ class SplitReport:
             self.said = now
             speed = done / max(now - self.started, 1e-9)
             left = minutes((total - done) / speed) if speed else "?"
-            self._say(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left")
-
-    def _say(self, text: str) -> None:
-        PEOPLE.print(Text(text), soft_wrap=True)
+            _say(Text(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left"))
 
     def outcome(self, outcome: "Outcome") -> None:
         """A song is done, or failed."""
@@ -158,12 +182,12 @@ class SplitReport:
             warning(f"{target}: {count} samples beyond full scale were clipped; 32-bit float wav keeps them")
         speed = outcome.song_seconds / max(outcome.seconds, 1e-9)
         many = len(outcome.paths)
-        text = f"{outcome.job.path}: {many} stem{'s' * (many > 1)} of {minutes(outcome.song_seconds)} "
+        text = f"{printable(str(outcome.job.path))}: {many} stem{'s' * (many > 1)} of {minutes(outcome.song_seconds)} "
         text += f"in {outcome.seconds:.1f} s ({speed:.1f}x real time)"
         if outcome.sum_error is not None:
-            exact = "exact" if math.isinf(outcome.sum_error) else f"{outcome.sum_error:.0f} dB"
-            text += f", sum of stems vs song: {exact}"
-        self._say(text)
+            figures = {-math.inf: "exact", math.inf: "the song is silent"}
+            text += f", sum of stems vs song: {figures.get(outcome.sum_error, f'{outcome.sum_error:.0f} dB')}"
+        _say(Text(text))
 
 
 def models_table(entries: Iterable[ModelEntry]) -> None:

@@ -24,15 +24,15 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     advice = "try --device auto or --device cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"no device {name!r}; there are auto, cpu, cuda, cuda:1 and so on, mps")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"the memory of {name} is full; {advice}") from error
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"no device {name!r} on this machine; {advice}") from error
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"networks do not run on device {name!r}; {advice}")
     return device
 
 

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from stemsplit.errors import WeightsError
@@ -34,10 +35,13 @@ def fetch(entry: ModelEntry) -> Path:
         path = Path(__file__).parent / source.removeprefix(PACKAGE)
         if not path.is_file():
             problems.append(f"{path} is missing; reinstall stemsplit")
-        elif sha256(path) != entry.sha256:
+            continue
+        try:
+            if sha256(path) == entry.sha256:
+                return path
             problems.append(f"{path} is not the file that was published (sha256 differs); reinstall stemsplit")
-        else:
-            return path
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror})")
     raise WeightsError(f"no weights for {entry.name!r}: {', and '.join(problems) or 'the registry names no source'}")
 
 
@@ -81,7 +85,9 @@ def save(network: nn.Module, path: Path) -> None:
     """Write a network's tensors as safetensors in half precision, whole or not at all."""
     part = path.with_name(f".{path.name}.partial")
     try:
-        save_file({key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}, part)
+        tensors = {key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}
+        # save_file would leave the file readable by its owner alone.
+        part.write_bytes(save_bytes(tensors))
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

@@ -115,7 +115,9 @@ def test_nothing_to_read(tmp_path: Path, make: Callable[[Path], None], complaint
         Reader(tmp_path / "a.flac")
 
 
-@pytest.mark.parametrize("name", ["lithium.flac", "cut.wav", "cut.mp3", "cut.aiff", "cut.w64", "cut.au", "cut.caf"])
+@pytest.mark.parametrize(
+    "name", ["lithium.flac", "cut.wav", "cut.mp3", "cut.aiff", "cut.w64", "cut.au", "cut.caf", "cut.ogg"]
+)
 def test_a_cut_off_song_is_told_from_a_whole_one(song: Song, tmp_path: Path, name: str) -> None:
     path = DATA / name if name == "lithium.flac" else song(f"whole{Path(name).suffix}", frames=200_000)
     assert examine(path).frames

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.cli import main
+from stemsplit import cli
 
 
 @dataclass
@@ -34,11 +34,12 @@ def stemsplit(
     monkeypatch.setenv("COLUMNS", "400")
 
     def call(*arguments: str | Path) -> Result:
+        monkeypatch.setattr(cli, "SIGNALS", [])  # pytest keeps its own handlers
         monkeypatch.setattr(sys, "argv", ["stemsplit", *map(str, arguments)])
         capfd.readouterr()
         status = 0
         try:
-            main()
+            cli.main()
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 0
         captured = capfd.readouterr()

@@ -1,6 +1,7 @@
 """`stemsplit SONG...` from outside: files, messages, exit statuses."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -128,6 +129,38 @@ def test_nothing_is_left_when_nothing_could_be_done(stemsplit: Command, tmp_path
     (tmp_path / "bad.flac").touch()
     assert stemsplit("bad.flac").status == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bad.flac"]
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "full stdout", "full stderr"])
+def test_songs_are_split_though_nobody_listens(song: Song, tmp_path: Path, closed: str) -> None:
+    """Closed or full standard files: the work is done all the same."""
+    song("a.wav")
+    number = 1 if "stdout" in closed else 2
+    redirection = f"{number}>/dev/full" if "full" in closed else f"{number}>&-"
+    command = f"{shlex.quote(sys.executable)} -m stemsplit a.wav missing.wav -s bass {redirection}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "stems/a/bass.wav").is_file()
+
+
+def test_one_song_that_may_not_be_read_does_not_stop_the_others(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    stemsplit(song("a.wav"), "-s", "drums")
+    tmp_path.chmod(0o777)
+    song("b.wav").chmod(0o000)
+    Path("out").mkdir()
+    Path("out").chmod(0o777)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)
+    try:
+        result = stemsplit("b.wav", "a.wav", "-s", "drums", "-o", "out")
+    finally:
+        if root:
+            os.seteuid(0)
+    assert result.status == 1
+    assert "error: cannot read b.wav (permission denied)" in result.err
+    assert result.paths == [Path("out/a/drums.wav")], result.err
 
 
 def test_stems_that_are_there_are_kept(stemsplit: Command, song: Song) -> None:
@@ -340,7 +373,9 @@ def test_stopped_in_mid_song_it_leaves_nothing_half_written(
         time.sleep(0.1)
     else:
         pytest.fail("it never wrote")
-    process.send_signal(number)
+    for _ in range(4):  # people press more than once
+        process.send_signal(number)
+        time.sleep(0.02)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, b"")
     assert not (tmp_path / "stems").exists()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -87,6 +88,8 @@ class SoundFileSource:
         self.channels: int = self.file.channels
         self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN else None
         self.cut_off = cut_off(str(self.file.extra_info))
+        if self.file.format == "OGG" and not ends_as_ogg(path):
+            self.cut_off = "its last page does not say that it is the last"
         self.done = 0
 
     def read(self) -> Frames:
@@ -121,6 +124,16 @@ def cut_off(log: str) -> str:
         if int(there) < int(said) < 0x7FFF_0000:
             return f"{there} of {said} bytes of its {name} are there"
     return ""
+
+
+def ends_as_ogg(path: Path) -> bool:
+    """Whether the last page of an Ogg file (Vorbis, Opus, FLAC) is marked as its end."""
+    with path.open("rb") as file:
+        # A page is at most 65,307 bytes long; in its sixth byte stand its flags.
+        file.seek(max(path.stat().st_size - 70_000, 0))
+        end = file.read()
+    page = end.rfind(b"OggS")
+    return 0 <= page < len(end) - 5 and bool(end[page + 5] & 4)
 
 
 class FfmpegSource:
@@ -158,7 +171,7 @@ class FfmpegSource:
     def read(self) -> Frames:
         """The next frames; none at the end."""
         data = self.stdout.read(BLOCK_FRAMES * self.channels * 4)
-        if not data and self.process.wait():
+        if not data and (self.process.wait() or "prematurely" in self.message()):
             raise UnreadableError(f"ffmpeg gave up on it: {self.message()}")
         whole = len(data) // (4 * self.channels) * self.channels
         return np.frombuffer(data, ">f4", whole).reshape(-1, self.channels).astype(np.float32)
@@ -194,6 +207,8 @@ def open_source(path: Path) -> Source:
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of `.raw` files soundfile asks for the layout
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
-            advice = f"install ffmpeg, or convert it: ffmpeg -i {path.name} {path.stem}.wav"
+            target = path.with_suffix(".flac" if path.suffix.lower() == ".wav" else ".wav")
+            command = f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(target))}"
+            advice = f"install ffmpeg, or convert it: {command}"
             raise UnreadableError("format not recognised", advice) from error
         return FfmpegSource(path, ffmpeg)

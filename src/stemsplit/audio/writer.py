@@ -104,8 +104,16 @@ class Writer:
 
     def _stored(self, block: Block) -> Block:
         """What the file will hold of a block, as float32; lossy formats aside."""
-        if self.bits is None or self.bits == "32f":
+        if not np.isfinite(block).all():
+            raise AudioError(
+                f"cannot write {self.path.name} (the model gave a sample that is not a number or infinite)"
+            )
+        if self.bits == "32f":
             return block
+        if self.bits is None:
+            # Also because LAME aborts the whole process on what is far beyond.
+            self.clipped += int((np.abs(block) > 1).sum())
+            return np.clip(block, -1, 1)
         scale = 1 << (int(self.bits) - 1)
         levels = block.astype(np.float64) * scale
         self.clipped += int(((levels < -scale) | (levels > scale)).sum())

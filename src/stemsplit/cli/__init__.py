@@ -1,5 +1,6 @@
 """The command line: arguments in, exit status out."""
 
+import os
 import signal
 import sys
 from importlib.metadata import version
@@ -54,20 +55,41 @@ def with_command(arguments: list[str]) -> list[str]:
     return ["split", *arguments]
 
 
-def _terminated(signal_number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave through all the clean-up that Ctrl-C goes through."""
-    raise SystemExit(128 + signal_number)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What stops a run. Windows has no SIGHUP."""
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave through all the clean-up, which further signals must not cut off."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _open_standard_files() -> None:
+    """Give closed standard files to the null device: the next file opened would else get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    for name in ("SIGTERM", "SIGHUP"):
-        # Windows has no SIGHUP; under nohup it is to be ignored.
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _terminated)
+    _open_standard_files()
+    for number in SIGNALS:
+        # Under nohup, SIGHUP is to be ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         app(with_command(sys.argv[1:]), prog_name="stemsplit")
     except StemsplitError as error:
         console.error(str(error))
         sys.exit(3 if isinstance(error, RegistryError | WeightsError) else 2 if isinstance(error, DeviceError) else 1)
+    except OSError as error:
+        # What no module could put into better words: a vanished folder, a full stdout.
+        console.error(str(error))
+        sys.exit(1)

@@ -63,9 +63,13 @@ def finite(value: float | None) -> float | None:
 
 
 def split(
-    songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Songs: wav, flac, ogg, mp3, m4a, video ...")],
+    songs: Annotated[
+        list[Path], typer.Argument(metavar="SONG", readable=False, help="wav, flac, ogg, mp3, m4a, video ...")
+    ],
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model from `stemsplit list`.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Gets one folder a song.")] = Path("stems"),
+    output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Gets one folder a song.")] = Path(
+        "stems"
+    ),
     stems: Annotated[str | None, typer.Option("--stems", "-s", help="Write only these, e.g. vocals,drums.")] = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="Of the stems.")] = Format.wav,
     bit_depth: Annotated[
@@ -131,7 +135,12 @@ def split(
             for outcome in batch.run(jobs, load, report.progress):
                 report.outcome(outcome)
                 failed = failed or bool(outcome.error)
-                console.paths(outcome.paths)
+                try:
+                    console.paths(outcome.paths)
+                except OSError as error:
+                    # Whoever read them is gone; the songs are still wanted.
+                    console.error(f"cannot write to stdout ({error.strerror})")
+                    failed = True
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written")
         raise typer.Exit(130) from None
