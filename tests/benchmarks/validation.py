@@ -5,7 +5,7 @@ python -m tests.benchmarks.validation FOLDER [MODEL]
 FOLDER holds a folder a song, with a file a stem in each. SDR is 10 log10 of the source's energy over the error's in dB,
 both channels together, averaged over the songs. For every window: each stem's SDR with chunks of the model's length,
 and with chunks of 2 s, so that even short clips have seams. Then, for the first song, the SDR of the network given the
-whole song at once, and of the files that the command writes.
+whole song at once, of `Separator`, and of the files that the command writes.
 """
 
 import subprocess
@@ -79,7 +79,11 @@ def main() -> None:
             seconds = separator.chunk / separator.entry.sample_rate
             print(f"{seconds:g} s chunks, {window:6}: {figures} mean {scores.mean():.3f} dB{seams}", flush=True)
     separator = Separator(model)
-    for what, measured in (("network", by_network), ("command", by_command)):
+    for what, measured in (
+        ("network", by_network),
+        ("Python", lambda separator, song: measure(separator, [song])),
+        ("command", by_command),
+    ):
         scores = measured(separator, songs[0])
         figures = " ".join(f"{name} {score:.3f}" for name, score in zip(names, scores, strict=True))
         print(f"first song, {what}: {figures} mean {scores.mean():.3f} dB")
