@@ -1,10 +1,11 @@
 """`stemsplit train` from outside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 
 from stemsplit import registry, weights
 from stemsplit.models import build
@@ -12,6 +13,13 @@ from tests.cli.conftest import Result
 from tests.conftest import noise
 
 Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """The command turns denormal numbers off, for the whole process: fine for a command, not for the tests after it."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture
