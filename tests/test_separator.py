@@ -145,6 +145,12 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
         Separator(device=device)
 
 
+def test_a_config_that_makes_no_network_is_refused() -> None:
+    other = dataclasses.replace(STARTER, config={**STARTER.config, "num_block": 3})
+    with pytest.raises(RegistryError, match="makes no network: sudormrf has no hyperparameter 'num_block'"):
+        Separator(other, "cpu")
+
+
 def test_a_config_that_does_not_fit_the_weights_is_refused() -> None:
     other = dataclasses.replace(STARTER, config={**STARTER.config, "num_blocks": STARTER.config["num_blocks"] + 1})
     with pytest.raises(WeightsError, match="do not fit its network"):
@@ -162,11 +168,14 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
         separator(greedy).separate(torch.zeros(2, 100), 44_100)
 
 
-def test_other_errors_of_a_network_are_not_taken_for_it() -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes"), NotImplementedError("no kernel"), RuntimeError("an illegal memory access")]
+)
+def test_other_errors_of_a_network_are_not_taken_for_it(error: Exception) -> None:
     def broken(_: Tensor) -> Tensor:
-        raise RuntimeError("shapes do not fit")
+        raise error
 
-    with pytest.raises(RuntimeError, match="shapes do not fit"):
+    with pytest.raises(type(error), match=str(error)):
         separator(broken).separate(torch.zeros(2, 100), 44_100)
 
 

@@ -1,6 +1,7 @@
 """Separator: load a model once, take many mixtures apart."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from stemsplit import models, registry, weights
 from stemsplit.audio import Block, layout, resampled
-from stemsplit.errors import DeviceError, WeightsError
+from stemsplit.errors import DeviceError, RegistryError
 from stemsplit.overlap_add import WINDOWS, stream
 
 
@@ -46,8 +47,9 @@ def memory_errors(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch has no type of its own for it.
-        if type(error) is RuntimeError and "memory" not in str(error):
+        # On the CPU, PyTorch has no type of its own for it, only these words.
+        own_type = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not own_type and not re.search("allocate memory|not enough memory", str(error)):
             raise
         raise DeviceError(f"ran out of memory {what}; {advice}") from error
 
@@ -64,7 +66,7 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
         with torch.device("meta"):
             network = models.build(entry.architecture, entry.config)
     except ValueError as error:
-        raise WeightsError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
+        raise RegistryError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
     weights.load(network, tensors, entry.name)
     with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
         return network.eval().to(device)

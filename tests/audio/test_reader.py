@@ -115,6 +115,7 @@ def test_nothing_to_read(tmp_path: Path, make: Callable[[Path], None], complaint
         Reader(tmp_path / "a.flac")
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 @pytest.mark.parametrize(
     "name", ["lithium.flac", "cut.wav", "cut.mp3", "cut.aiff", "cut.w64", "cut.au", "cut.caf", "cut.ogg"]
 )
@@ -123,7 +124,7 @@ def test_a_cut_off_song_is_told_from_a_whole_one(song: Song, tmp_path: Path, nam
     assert examine(path).frames
     half = tmp_path / name
     half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioError, match=r"cut off|malformed|format not recognised"):
+    with pytest.raises(AudioError, match="format not recognised" if name == "cut.caf" else "cut off"):
         examine(half)
 
 
@@ -144,6 +145,11 @@ def test_an_mp3_with_a_large_picture(song: Song, tmp_path: Path) -> None:
     tag = b"ID3\x03\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size)
     (tmp_path / "b.mp3").write_bytes(tag + plain.read_bytes())
     assert examine(tmp_path / "b.mp3").frames == 50_000
+
+
+def test_an_mp3_with_junk_before_its_first_frame(song: Song, tmp_path: Path) -> None:
+    (tmp_path / "b.mp3").write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10 + 3_000) + song("a.mp3").read_bytes())
+    assert examine(tmp_path / "b.mp3").frames == 22_050
 
 
 def test_a_flac_that_does_not_tell_its_length(song: Song, tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ class SoundFileSource:
     def __init__(self, path: Path) -> None:
         self.file = soundfile.SoundFile(native(path))
         if self.file.format == "MP3":
-            self.file.close()
-            self.file = soundfile.SoundFile(piped(path))
+            with suppress(soundfile.SoundFileError):  # with junk before its first frame, only the file will do
+                self.file = soundfile.SoundFile(piped(path))
         # soundfile would look for its place after every block, which fails in files that do not tell their length.
         self.file.seekable = lambda: False
         self.sample_rate: int = self.file.samplerate

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import soundfile
+import numpy as np
 import torch
 from torch import Tensor
 
+from stemsplit.audio import Reader
 from stemsplit.errors import AudioError
 from stemsplit.training.augmentation import SPEEDS, faster, needed, vary
 
@@ -35,10 +36,10 @@ class Multitracks:
 def read_stem(folder: Path, stem: str, sample_rate: int) -> Tensor:
     """One stem of a song, (2, t)."""
     path = next(path for suffix in AUDIO_SUFFIXES if (path := folder / f"{stem}{suffix}").is_file())
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != sample_rate:
-        raise AudioError(f"{path} has {rate} Hz; the network takes {sample_rate} Hz")
-    return torch.from_numpy(samples.T.copy()).expand(2, -1)
+    with Reader(path) as reader:
+        if reader.sample_rate != sample_rate:
+            raise AudioError(f"{path} has {reader.sample_rate} Hz; the network takes {sample_rate} Hz")
+        return torch.from_numpy(np.concatenate(list(reader), 1)).expand(2, -1)
 
 
 def song_folders(root: Path, stems: Sequence[str]) -> list[Path]:
