@@ -1,17 +1,23 @@
 """Knows models.toml: which checkpoints there are, and everything about each that can be written down."""
 
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
+
+from platformdirs import user_config_path
 
 from stemsplit.errors import RegistryError
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
+
+SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
+"""Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
+`hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,18 @@ class ModelEntry:
         channels: channels it takes together.
         chunk: samples given to it at once.
         hop: samples between two chunks' starts.
-        sources: where its weights are, in order of preference; `package:FILE` is a file of this package.
-        sha256: of the weights.
-        size: of the weights, in bytes.
-        license: of the weights, as an SPDX name.
+        sources: where its weights are, in order of preference, each of one of the `SCHEMES`.
         author: who trained it.
+        sha256: of the weights; empty if none was published: what is got first is then remembered on this machine.
+        git_sha1: of the weights as a git blob, where that is the published digest.
+        size: of the weights, in bytes; 0 if unknown.
+        license: of the weights, as an SPDX name; empty if their author states none.
+        license_note: what is known of a licence that is not stated, or changed.
+        license_url: where the licence stands.
+        page: where the checkpoint is published.
         window: how overlapping estimates are joined (see `stemsplit.overlap_add`).
         complete: whether its stems are meant to make up the mixture; what they leave is then spread evenly over them.
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
-        license_url: where the licence stands.
         training_data: what it was trained on.
         score: its published figures and how they were measured.
     """
@@ -51,14 +60,17 @@ class ModelEntry:
     chunk: int
     hop: int
     sources: tuple[str, ...]
-    sha256: str
-    size: int
-    license: str
     author: str
+    sha256: str = ""
+    git_sha1: str = ""
+    size: int = 0
+    license: str = ""
+    license_note: str = ""
+    license_url: str = ""
+    page: str = ""
     window: str = "hann"
     complete: bool = False
     residual: str = ""
-    license_url: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,6 +78,16 @@ class ModelEntry:
     def outputs(self) -> tuple[str, ...]:
         """Names of all stems that can be written."""
         return (*self.stems, self.residual) if self.residual else self.stems
+
+    @property
+    def license_notice(self) -> str:
+        """What to know before publishing or selling what this model made; empty for a free licence."""
+        if not self.license:
+            note = f" ({self.license_note})" if self.license_note else ""
+            return f"the author of {self.name} states no licence for its weights{note}: no use is expressly allowed"
+        if "NC" in self.license.split("-"):
+            return f"the weights of {self.name} are under {self.license}: not for commercial use"
+        return ""
 
 
 def _fits(value: object, wanted: Any) -> bool:
@@ -77,6 +99,24 @@ def _fits(value: object, wanted: Any) -> bool:
     return type(value) is wanted
 
 
+def _problem(entry: ModelEntry) -> str:
+    """What makes no sense about an entry whose values are all of the right types; empty if nothing does."""
+    positive = ("sample_rate", "channels", "chunk", "hop")
+    if wrong := [key for key in positive if getattr(entry, key) < 1]:
+        return f"{wrong[0]} must be positive"
+    if entry.hop > entry.chunk:
+        return "hop must not be longer than chunk"
+    if not entry.stems or not all(entry.stems) or len(set(entry.outputs)) < len(entry.outputs):
+        return "stems and residual must be different names, at least one"
+    if unsafe := [stem for stem in entry.outputs if not re.fullmatch(r"[\w][\w .+-]*", stem)]:
+        return f"a stem is a file's name, which {unsafe[0]!r} cannot be"
+    if unknown := [source for source in entry.sources if not source.startswith(SCHEMES)]:
+        return f"the source {unknown[0]!r} starts with none of {', '.join(SCHEMES)}"
+    if not re.fullmatch("([0-9a-f]{64})?", entry.sha256) or not re.fullmatch("([0-9a-f]{40})?", entry.git_sha1):
+        return "sha256 must be 64 and git_sha1 40 lower-case hexadecimal digits"
+    return "size must not be negative" if entry.size < 0 else ""
+
+
 def _entry(name: str, table: object, origin: Path) -> ModelEntry:
     """Check one table; a message names the table, the key and what it should be."""
     if not isinstance(table, dict):
@@ -85,18 +125,28 @@ def _entry(name: str, table: object, origin: Path) -> ModelEntry:
     known = {f.name: f for f in fields(ModelEntry) if f.name != "name"}
     for key, value in table.items():
         if key not in known:
-            close = get_close_matches(key, known, 1)
-            raise RegistryError(f"{origin}: [{name}] has an unknown key {key!r}{_did_you_mean(close)}")
+            raise RegistryError(f"{origin}: [{name}] has an unknown key {key!r}{did_you_mean(key, known)}")
         if not _fits(value, hints[key]):
             raise RegistryError(f"{origin}: [{name}] {key} has the wrong type: {value!r}")
     required = (f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING)
     if missing := [key for key in required if key not in table]:
         raise RegistryError(f"{origin}: [{name}] lacks {', '.join(missing)}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return ModelEntry(name=name, **values)
+    entry = ModelEntry(name=name, **values)
+    if problem := _problem(entry):
+        raise RegistryError(f"{origin}: [{name}] {problem}")
+    return replace(entry, sources=tuple(_beside(origin, source) for source in entry.sources))
 
 
-def _did_you_mean(close: list[str]) -> str:
+def _beside(origin: Path, source: str) -> str:
+    """A source whose path, if it is one of a file, counts from the registry's own folder."""
+    path = source.removeprefix("file:")
+    return source if path == source else f"file:{origin.absolute().parent / path}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the name that a mistyped one is closest to, or nothing."""
+    close = get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -110,7 +160,7 @@ def read(path: Path) -> dict[str, ModelEntry]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(f"{path} is not valid TOML: {error}") from error
     return {name: _entry(name, table, path) for name, table in document.items()}
 
@@ -122,20 +172,30 @@ def packaged_path() -> Path:
     return inside if inside.is_file() else here.parents[1] / "models.toml"
 
 
-@cache
-def entries() -> Mapping[str, ModelEntry]:
-    """All models, by name."""
-    return read(packaged_path())
+def user_folder() -> Path:
+    """Where a user's own models.toml may be, which adds to the package's and overrides it."""
+    return user_config_path("stemsplit")
 
 
-def find(name: str) -> ModelEntry:
-    """The model of that name.
+def entries(more: Path | None = None) -> dict[str, ModelEntry]:
+    """All models, by name: the package's, then the user's own, then those of the file given.
+
+    Raises:
+        RegistryError: a registry cannot be read; only the package's and the one given have to be there.
+    """
+    own = user_folder() / "models.toml"
+    files = [packaged_path(), *([own] if own.is_file() else []), *([more] if more else [])]
+    return {name: entry for file in files for name, entry in read(file).items()}
+
+
+def find(name: str, more: Path | None = None) -> ModelEntry:
+    """The model of that name; `more` as in `entries`.
 
     Raises:
         RegistryError: there is none.
     """
-    known = entries()
+    known = entries(more)
     if name not in known:
-        hint = _did_you_mean(get_close_matches(name, known, 1)) or "; see them all with: stemsplit list"
+        hint = did_you_mean(name, known) or "; see them all with: stemsplit list"
         raise RegistryError(f"no model named {name!r}{hint}")
     return known[name]

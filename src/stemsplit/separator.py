@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stemsplit import models, registry, weights
+from stemsplit import models, registry
 from stemsplit.audio import Block, layout, resampled
 from stemsplit.errors import DeviceError, RegistryError
 from stemsplit.overlap_add import WINDOWS, stream
+from stemsplit.weights import checkpoint, download
 
 
 def pick_device(name: str) -> torch.device:
@@ -61,13 +62,13 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
         WeightsError: the weights cannot be had, or do not fit.
         RegistryError: the entry's config makes no network.
     """
-    tensors = weights.read(weights.fetch(entry))
+    tensors = checkpoint.read(download.fetch(entry))
     try:
         with torch.device("meta"):
             network = models.build(entry.architecture, entry.config)
     except ValueError as error:
         raise RegistryError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
-    weights.load(network, tensors, entry.name)
+    checkpoint.load(network, tensors, entry.name)
     with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
         return network.eval().to(device)
 

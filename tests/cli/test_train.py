@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import registry, weights
+from stemsplit import registry
 from stemsplit.models import build
+from stemsplit.weights import checkpoint
 from tests.cli.conftest import Result
 from tests.conftest import noise
 
@@ -36,7 +37,7 @@ def test_training_leaves_weights_that_fit(stemsplit: Command, album: Path) -> No
     assert result.status == 0
     assert result.out.startswith("step 2 loss ")
     entry = registry.find("starter")
-    weights.load(build(entry.architecture, entry.config), weights.read(Path("new.safetensors")), "new")
+    checkpoint.load(build(entry.architecture, entry.config), checkpoint.read(Path("new.safetensors")), "new")
 
 
 def test_a_folder_without_songs_is_told(stemsplit: Command, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import weights
 from stemsplit.models import build
 from stemsplit.training import data
 from stemsplit.training.augmentation import SPEEDS, faster, needed, vary
 from stemsplit.training.filter_bank import start_as_fourier
 from stemsplit.training.loop import Plan, learning_rate, train, validate
 from stemsplit.training.losses import relative_error
+from stemsplit.weights import checkpoint
 from tests.conftest import noise
 
 STEMS = ("drums", "bass", "other", "vocals")
@@ -154,5 +154,5 @@ def test_training_learns_saves_and_goes_on(album: Path, tmp_path: Path) -> None:
     train(fresh, tracks, tracks.songs, tmp_path / "a.safetensors", longer, lines.append)
     assert "goes on from step 30" in lines[3]
     trained = build("sudormrf", TINY)
-    weights.load(trained, weights.read(tmp_path / "a.safetensors"), "tiny")
+    checkpoint.load(trained, checkpoint.read(tmp_path / "a.safetensors"), "tiny")
     assert validate(trained, tracks.songs, autocast=False).mean() > before + 1

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stemsplit import weights
 from stemsplit.metrics import sdr
 from stemsplit.training import data
 from stemsplit.training.losses import relative_error
+from stemsplit.weights import checkpoint
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
     )
-    checkpoint = out.with_suffix(".training.pt")
+    resume_file = out.with_suffix(".training.pt")
     done = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
+    if resume_file.exists():
+        state = torch.load(resume_file, weights_only=True, map_location=device)
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
@@ -127,7 +127,7 @@ def train(
                 line += f" SDR {figures} mean {scores.mean():.3f}"
             report(line)
             state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
-            part = checkpoint.with_suffix(".partial")
+            part = resume_file.with_suffix(".partial")
             torch.save({**state, "optimizer": optimizer.state_dict(), "step": step + 1}, part)
-            part.replace(checkpoint)
-    weights.save(averaged, out)
+            part.replace(resume_file)
+    checkpoint.save(averaged, out)

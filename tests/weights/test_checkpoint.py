@@ -1,42 +1,18 @@
-"""Weights: the right file, wholly read, put where it belongs."""
+"""Checkpoints: wholly read, put where they belong."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
-from stemsplit import registry, weights
 from stemsplit.errors import WeightsError
-
-STARTER = registry.find("starter")
-MB = 1_000_000
-
-
-def test_the_starter_ships_as_the_registry_says() -> None:
-    path = weights.fetch(STARTER)
-    assert path.stat().st_size == STARTER.size <= 12 * MB
-    assert weights.sha256(path) == STARTER.sha256
-
-
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"sha256": "0" * 64}, "not the file that was published"),
-        ({"sources": ("package:gone.safetensors",)}, "is missing; reinstall"),
-        ({"sources": ("carrier-pigeon://x",)}, "of an unknown kind"),
-        ({"sources": ()}, "names no source"),
-    ],
-)
-def test_a_wrong_file_is_never_used(changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(WeightsError, match=complaint):
-        weights.fetch(dataclasses.replace(STARTER, **changes))  # type: ignore[arg-type]
+from stemsplit.weights import checkpoint
 
 
 def test_what_is_saved_is_read_again_in_full_precision(tmp_path: Path) -> None:
     network = torch.nn.Linear(3, 2)
-    weights.save(network, tmp_path / "a.safetensors")
-    tensors = weights.read(tmp_path / "a.safetensors")
+    checkpoint.save(network, tmp_path / "a.safetensors")
+    tensors = checkpoint.read(tmp_path / "a.safetensors")
     assert tensors["weight"].dtype == torch.float32
     assert torch.allclose(tensors["weight"], network.weight, rtol=1e-3)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
@@ -46,7 +22,7 @@ def test_what_is_saved_is_read_again_in_full_precision(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.safetensors").write_bytes(content)
     with pytest.raises(WeightsError, match="cannot read the weights"):
-        weights.read(tmp_path / "a.safetensors")
+        checkpoint.read(tmp_path / "a.safetensors")
 
 
 def test_loading_copies_nothing() -> None:
@@ -54,7 +30,7 @@ def test_loading_copies_nothing() -> None:
     with torch.device("meta"):
         network = torch.nn.Linear(3, 2)
     tensors = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
-    weights.load(network, tensors, "line")
+    checkpoint.load(network, tensors, "line")
     assert network.weight.data_ptr() == tensors["weight"].data_ptr()
 
 
@@ -69,4 +45,4 @@ def test_loading_copies_nothing() -> None:
 )
 def test_what_does_not_fit_is_named(tensors: dict[str, torch.Tensor], complaint: str) -> None:
     with pytest.raises(WeightsError, match=complaint):
-        weights.load(torch.nn.Linear(3, 2), tensors, "line")
+        checkpoint.load(torch.nn.Linear(3, 2), tensors, "line")
