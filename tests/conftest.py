@@ -16,6 +16,16 @@ SHARED = Path(__file__).parents[2] / "shared"
 Samples = npt.NDArray[np.float32]
 
 
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings and caches of nobody: a test sees and leaves nothing of the user's own."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("STEMSPLIT_CONFIG", str(folder / "config"))
+    monkeypatch.setenv("STEMSPLIT_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("HF_HOME", str(folder / "huggingface"))
+    return folder
+
+
 @pytest.fixture
 def shared() -> Path:
     if not (SHARED / "golden" / "parity_tools.py").is_file():

@@ -1,5 +1,6 @@
 """Knows models.toml: which checkpoints there are, and everything about each that can be written down."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -173,8 +174,10 @@ def packaged_path() -> Path:
 
 
 def user_folder() -> Path:
-    """Where a user's own models.toml may be, which adds to the package's and overrides it."""
-    return user_config_path("stemsplit")
+    """Where a user's own models.toml may be, which adds to the package's and overrides it: STEMSPLIT_CONFIG, or the
+    system's folder for settings.
+    """
+    return Path(os.environ.get("STEMSPLIT_CONFIG") or user_config_path("stemsplit"))
 
 
 def entries(more: Path | None = None) -> dict[str, ModelEntry]:
@@ -184,7 +187,8 @@ def entries(more: Path | None = None) -> dict[str, ModelEntry]:
         RegistryError: a registry cannot be read; only the package's and the one given have to be there.
     """
     own = user_folder() / "models.toml"
-    files = [packaged_path(), *([own] if own.is_file() else []), *([more] if more else [])]
+    # os.path: to a folder that may not be entered, it says no instead of raising.
+    files = [packaged_path(), *([own] if os.path.isfile(own) else []), *([more] if more else [])]  # noqa: PTH113
     return {name: entry for file in files for name, entry in read(file).items()}
 
 
