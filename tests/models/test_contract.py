@@ -8,6 +8,10 @@ import torch
 from stemsplit.models import ARCHITECTURES, build
 
 TINY = {"out_channels": 8, "in_channels": 16, "num_blocks": 1, "enc_num_basis": 16, "num_sources": 3}
+FORMER = {"dim": 8, "depth": 2, "num_stems": 3, "dim_head": 4, "heads": 2, "mlp_expansion_factor": 1}
+SHORT = {"stft_n_fft": 64, "stft_hop_length": 16, "stft_win_length": 64}
+BANDS = {"freqs_per_bands": (1, 2, 4, 8, 18), **SHORT}
+MEL = {"sample_rate": 8_000, "num_bands": 6, **SHORT}
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sudormrf original": ("sudormrf", {**TINY, "variant": "original"}),
     "sudormrf original, awkward padding": ("sudormrf", {**TINY, "variant": "original", "enc_kernel_size": 17}),
@@ -15,6 +19,14 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sudormrf improved stereo": ("sudormrf", {**TINY, "variant": "improved", "in_audio_channels": 2}),
     "sudormrf groupcomm": ("sudormrf", {**TINY, "variant": "groupcomm", "group_size": 4, "in_audio_channels": 2}),
     "sudormrf causal": ("sudormrf", {**TINY, "variant": "causal"}),
+    "bs_roformer": ("bs_roformer", {**FORMER, **BANDS}),
+    "bs_roformer stereo, skips": ("bs_roformer", {**FORMER, **BANDS, "stereo": True, "skip_connection": True}),
+    "bs_roformer polar": ("bs_roformer", {**FORMER, **BANDS, "use_pope": True}),
+    "mel_band_roformer": ("mel_band_roformer", {**FORMER, **MEL}),
+    "mel_band_roformer stereo, linear": (
+        "mel_band_roformer",
+        {**FORMER, **MEL, "stereo": True, "linear_transformer_depth": 1},
+    ),
     "sudormrf normalised": ("sudormrf", {**TINY, "normalize": True, "mixture_consistency": True}),
 }
 
@@ -46,7 +58,9 @@ def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
         assert torch.allclose(model(mixture[None])[0], estimate, rtol=1e-4, atol=1e-5 * float(estimate.abs().max()))
 
 
-@pytest.mark.parametrize("name", [name for name, (_, config) in CONFIGS.items() if "in_audio_channels" not in config])
+@pytest.mark.parametrize(
+    "name", [name for name, (_, config) in CONFIGS.items() if not {"in_audio_channels", "stereo"} & set(config)]
+)
 @torch.inference_mode()
 def test_a_mono_network_treats_each_channel_on_its_own(name: str) -> None:
     architecture, config = CONFIGS[name]

@@ -13,6 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.models.sudormrf_keys import infer
+
+__all__ = ["IGNORED", "Config", "build", "infer"]
+
 Variant = Literal["original", "improved", "groupcomm", "causal"]
 
 IGNORED: frozenset[str] = frozenset()

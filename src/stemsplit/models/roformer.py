@@ -1,0 +1,274 @@
+"""What BS-RoFormer and Mel-Band RoFormer share: all but the choice of bands.
+
+A spectrogram is cut into bands, each becomes one token a frame; transformers look along time and across bands in turn,
+with rotary positions; from the tokens, every stem's complex mask is made (Lu et al. 2023, arXiv:2309.02612; Wang et al.
+2023, arXiv:2310.01809). Attribute names are the keys of the published checkpoints.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stemsplit.models.roformer_layers import (
+    Attention,
+    LinearAttention,
+    PolarEmbedding,
+    RMSNorm,
+    RotaryEmbedding,
+    Transformer,
+)
+
+IGNORED = frozenset(
+    {
+        "attn_dropout",
+        "dim_freqs_in",
+        "ff_dropout",
+        "flash_attn",
+        "match_input_audio_length",  # the stems always are as long as the mixture
+        "multi_stft_hop_size",
+        "multi_stft_normalized",
+        "multi_stft_resolution_loss_weight",
+        "multi_stft_resolutions_window_sizes",
+        "sage_attention",
+        "use_torch_checkpoint",
+    }
+)
+"""Published keywords without effect on inference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Hyperparameters of both RoFormers, under the names of the published configs.
+
+    Args:
+        dim: features of a token.
+        depth: blocks, each with a time and a frequency transformer.
+        stereo: whether two channels are taken together; other channels are processed each on their own.
+        num_stems: estimates.
+        time_transformer_depth: layers along time in a block.
+        freq_transformer_depth: layers across bands in a block.
+        linear_transformer_depth: layers of linear attention over all tokens at the start of a block.
+        dim_head: features of an attention head.
+        heads: attention heads.
+        stft_n_fft: size of the Fourier transform, in samples.
+        stft_hop_length: samples between frames.
+        stft_win_length: of the periodic Hann window, in samples.
+        stft_normalized: scale the spectrogram by 1 / sqrt(stft_n_fft).
+        mask_estimator_depth: layers of a mask's network, counted as the published code of each architecture does.
+        mlp_expansion_factor: width of a mask's hidden layers, in multiples of dim.
+        skip_connection: add the outputs of all earlier blocks to a block's input.
+        use_pope: polar instead of rotary positions.
+        zero_dc: silence the estimates' DC bin.
+
+    Raises:
+        ValueError: a value that no network can be built from.
+    """
+
+    dim: int
+    depth: int
+    stereo: bool = False
+    num_stems: int = 1
+    time_transformer_depth: int = 2
+    freq_transformer_depth: int = 2
+    linear_transformer_depth: int = 0
+    dim_head: int = 64
+    heads: int = 8
+    stft_n_fft: int = 2048
+    stft_hop_length: int = 512
+    stft_win_length: int = 2048
+    stft_normalized: bool = False
+    mask_estimator_depth: int = 2
+    mlp_expansion_factor: int = 4
+    skip_connection: bool = False
+    use_pope: bool = False
+    zero_dc: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name == "linear_transformer_depth" else 1
+            if isinstance(value, int) and value < least and not isinstance(value, bool):
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+        if self.dim_head % 2:
+            raise ValueError(f"dim_head must be even, not {self.dim_head}")
+        if not 2 * self.stft_hop_length <= self.stft_win_length <= self.stft_n_fft:
+            raise ValueError(
+                f"stft_win_length must be at least twice stft_hop_length and at most stft_n_fft {self.stft_n_fft}, "
+                f"not {self.stft_win_length} with hop {self.stft_hop_length}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Taken together."""
+        return 2 if self.stereo else 1
+
+    @property
+    def bins(self) -> int:
+        """Of the spectrogram."""
+        return self.stft_n_fft // 2 + 1
+
+
+class BandSplit(nn.Module):
+    """Makes a token of every band of every frame."""
+
+    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.to_features = nn.ModuleList(nn.Sequential(RMSNorm(size), nn.Linear(size, dim)) for size in sizes)
+
+    def forward(self, bands: Sequence[Tensor]) -> Tensor:
+        """(b, m, size of the band) each -> (b, m, k, d)."""
+        return torch.stack([layer(band) for band, layer in zip(bands, self.to_features, strict=True)], 2)
+
+
+class MaskEstimator(nn.Module):
+    """Makes one stem's mask of each band's tokens."""
+
+    def __init__(self, sizes: Sequence[int], dim: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.to_freqs = nn.ModuleList(
+            nn.Sequential(mlp([dim, *hidden, 2 * size]), nn.GLU(dim=-1))  # GLU halves it again
+            for size in sizes
+        )
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """(b, m, k, d) -> (b, m, size of the band) each."""
+        return [layer(band) for band, layer in zip(tokens.unbind(2), self.to_freqs, strict=True)]
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers between consecutive sizes, with tanh between the layers."""
+    layers: list[nn.Module] = []
+    for size_in, size_out in pairwise(sizes):
+        layers += [nn.Linear(size_in, size_out), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+class RoFormer(nn.Module):
+    """Takes mixtures apart into `num_stems` stems.
+
+    Args:
+        config: hyperparameters.
+        bands: the bins of each band, consecutive in each; together all bins, some of them more than once.
+        hidden_layers: of each mask's network.
+        norm_output: whether each transformer ends in a norm; if not, there is one at the end of all.
+    """
+
+    window: Tensor
+    bands_per_bin: Tensor
+
+    def __init__(self, config: Config, bands: Sequence[range], hidden_layers: int, norm_output: bool) -> None:
+        super().__init__()
+        self.config, self.bands = config, bands
+        c, sizes = config, [2 * config.channels * len(band) for band in bands]
+        along_time, across_bands = (
+            PolarEmbedding(c.dim_head, c.heads) if c.use_pope else RotaryEmbedding(c.dim_head) for _ in range(2)
+        )
+
+        def block() -> nn.ModuleList:
+            head = (c.dim, c.dim_head, c.heads)
+            kinds: list[list[nn.Module]] = [
+                [LinearAttention(*head) for _ in range(c.linear_transformer_depth)],
+                [Attention(*head, along_time) for _ in range(c.time_transformer_depth)],
+                [Attention(*head, across_bands) for _ in range(c.freq_transformer_depth)],
+            ]
+            return nn.ModuleList(Transformer(attentions, c.dim, norm_output) for attentions in kinds if attentions)
+
+        self.layers = nn.ModuleList(block() for _ in range(c.depth))
+        self.final_norm = nn.Identity() if norm_output else RMSNorm(c.dim)
+        self.band_split = BandSplit(sizes, c.dim)
+        hidden = [c.dim * c.mlp_expansion_factor] * hidden_layers
+        self.mask_estimators = nn.ModuleList(MaskEstimator(sizes, c.dim, hidden) for _ in range(c.num_stems))
+        # Made on the CPU, and no part of checkpoints: a network built on the meta device has them at once.
+        window = torch.hann_window(c.stft_win_length, device="cpu")
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("bands_per_bin", self._bands_per_bin(), persistent=False)
+
+    def _bands_per_bin(self) -> Tensor:
+        """(f, 1, 1): how many bands hold a bin."""
+        counts = torch.zeros(self.config.bins, 1, 1, device="cpu")
+        for band in self.bands:
+            counts[band.start : band.stop] += 1
+        if not counts.all():
+            raise ValueError("every bin must be in some band")
+        return counts
+
+    def transformed(self, tokens: Tensor) -> Tensor:
+        """(b, m, k, d) -> (b, m, k, d)."""
+        batch, frames, bands, _ = tokens.shape
+        outputs: list[Tensor] = []
+        for block in self.layers:
+            *linear, time, freq = block.children()
+            for transformer in linear:
+                tokens = transformer(tokens.flatten(1, 2)).unflatten(1, (frames, bands))
+            if self.config.skip_connection:
+                tokens = sum(outputs, tokens)
+            along_time = time(tokens.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, bands)).transpose(1, 2)
+            tokens = freq(along_time.flatten(0, 1)).unflatten(0, (batch, frames))
+            outputs.append(tokens)
+        return self.final_norm(tokens)
+
+    def mask(self, stem: nn.Module, tokens: Tensor) -> Tensor:
+        """A stem's complex mask (b, c, f, m); a bin in several bands gets the mean of theirs."""
+        bands = stem(tokens)
+        whole = bands[0].new_zeros(*tokens.shape[:2], self.config.bins, self.config.channels, 2)
+        for band, part in zip(self.bands, bands, strict=True):
+            whole[:, :, band.start : band.stop] += part.unflatten(-1, (len(band), -1, 2))
+        mean = (whole / self.bands_per_bin).float()
+        return torch.view_as_complex(mean).permute(0, 3, 2, 1)
+
+    def spectrogram(self, x: Tensor) -> Tensor:
+        """(b, c, t) -> complex (b, c, f, m), t more than half of `stft_n_fft`."""
+        c = self.config
+        size, hop, window = c.stft_n_fft, c.stft_hop_length, c.stft_win_length
+        flat = torch.stft(
+            x.flatten(0, 1), size, hop, window, self.window, normalized=c.stft_normalized, return_complex=True
+        )
+        return flat.unflatten(0, x.shape[:2])
+
+    def waveform(self, spectrogram: Tensor, length: int) -> Tensor:
+        """Complex (b, c, f, m) -> (b, c, length)."""
+        c = self.config
+        size, hop, window = c.stft_n_fft, c.stft_hop_length, c.stft_win_length
+        flat = torch.istft(
+            spectrogram.flatten(0, 1), size, hop, window, self.window, normalized=c.stft_normalized, length=length
+        )
+        return flat.unflatten(0, spectrogram.shape[:2])
+
+    def separated(self, x: Tensor) -> Tensor:
+        """(b, channels, t) -> (b, n, channels, t), t more than half of `stft_n_fft`."""
+        mixture = self.spectrogram(x)
+        # A band's numbers: bins, in each the channels, in each real and imaginary part.
+        numbers = torch.view_as_real(mixture).permute(0, 3, 2, 1, 4)
+        bands = [numbers[:, :, band.start : band.stop].flatten(2) for band in self.bands]
+        tokens = self.transformed(self.band_split(bands))
+        estimates = []
+        for stem in self.mask_estimators:
+            masked = self.mask(stem, tokens) * mixture
+            if self.config.zero_dc:
+                masked[:, :, 0] = 0
+            estimates.append(self.waveform(masked, x.shape[-1]))
+        return torch.stack(estimates, 1)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimate the stems.
+
+        Args:
+            mixture: (b, c, t), c a multiple of the channels taken together; further ones are processed on their own.
+
+        Returns:
+            (b, n, c, t), as long as the mixture.
+
+        Raises:
+            ValueError: the channels do not divide into groups of those taken together.
+        """
+        batch, channels, length = mixture.shape
+        if channels % self.config.channels:
+            raise ValueError(f"this model takes {self.config.channels} channels at once, not {channels}")
+        x = mixture.reshape(-1, self.config.channels, length)
+        # The STFT continues a signal by its reflection, for which it has to be long enough.
+        x = F.pad(x, (0, max(self.config.stft_n_fft // 2 + 1 - length, 0)))
+        stems = self.separated(x)[..., :length]
+        return stems.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)

@@ -1,0 +1,143 @@
+"""The layers of the RoFormers' transformers. Attribute names are the keys of the published checkpoints."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Scales the features to a root mean square of `gamma`, however quiet they are."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d)."""
+        return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1]) * self.gamma
+
+
+class RotaryEmbedding(nn.Module):
+    """Turns neighbouring pairs of a head's features by an angle that grows with the position (arXiv:2104.09864)."""
+
+    def __init__(self, dim_head: int) -> None:
+        super().__init__()
+        self.freqs = nn.Parameter(10_000 ** (-torch.arange(0, dim_head, 2).float() / dim_head), requires_grad=False)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, heads, tokens, d) each -> the same."""
+        # In float32 whatever the features are in: bfloat16 has no whole numbers above 256.
+        positions = torch.arange(queries.shape[-2], device=queries.device, dtype=torch.float32)
+        angles = positions[:, None] * self.freqs.float()
+        cos, sin = angles.cos().to(queries.dtype), angles.sin().to(queries.dtype)
+        return _rotated(queries, cos, sin), _rotated(keys, cos, sin)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(..., tokens, d) with each pair of features turned by its angle, (tokens, d / 2)."""
+    even, odd = x[..., ::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
+
+
+class PolarEmbedding(nn.Module):
+    """Takes a head's features as lengths of arrows, whose angles alone tell the position (arXiv:2509.10534).
+
+    The similarity of a query and a key is the sum over features of |q| |k| cos(angle between their positions + bias).
+    Written from the paper: no recorded output of a reference was at hand.
+    """
+
+    inv_freqs: Tensor
+
+    def __init__(self, dim_head: int, heads: int) -> None:
+        super().__init__()
+        self.register_buffer("inv_freqs", 10_000 ** (-torch.arange(dim_head).float() / dim_head))
+        self.bias = nn.Parameter(torch.zeros(heads, dim_head))
+
+    def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, heads, tokens, d) each -> (b, heads, tokens, 2 * d)."""
+        positions = torch.arange(queries.shape[-2], device=queries.device, dtype=torch.float32)
+        angles = positions[:, None] * self.inv_freqs.float()
+        turned = angles + self.bias.float().clamp(-2 * math.pi, 0)[:, None]
+        return _arrows(F.softplus(queries), angles), _arrows(F.softplus(keys), turned)
+
+
+def _arrows(lengths: Tensor, angles: Tensor) -> Tensor:
+    """Both coordinates of arrows, one after the other on the last axis."""
+    return torch.cat([lengths * angles.cos().to(lengths.dtype), lengths * angles.sin().to(lengths.dtype)], -1)
+
+
+class Attention(nn.Module):
+    """Every token looks at all others; what a head saw passes through its gate."""
+
+    def __init__(self, dim: int, dim_head: int, heads: int, positions: RotaryEmbedding | PolarEmbedding) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, dim_head**-0.5
+        self.positions = "pope_embed" if isinstance(positions, PolarEmbedding) else "rotary_embed"
+        self.add_module(self.positions, positions)
+        self.norm = RMSNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.to_gates = nn.Linear(dim, heads)
+        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, tokens, d) -> (b, tokens, d)."""
+        x = self.norm(x)
+        queries, keys, values = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys = self.get_submodule(self.positions)(queries, keys)
+        seen = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
+        gated = seen.transpose(1, 2) * self.to_gates(x).sigmoid()[..., None]
+        return self.to_out(gated.flatten(-2))
+
+
+class LinearAttention(nn.Module):
+    """Features look at each other over all tokens: cost grows with the tokens, not their square (arXiv:2106.09681)."""
+
+    def __init__(self, dim: int, dim_head: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = RMSNorm(dim)
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.to_qkv = nn.Sequential(nn.Linear(dim, 3 * heads * dim_head, bias=False))
+        self.to_out = nn.Sequential(nn.Identity(), nn.Linear(heads * dim_head, dim, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, tokens, d) -> (b, tokens, d)."""
+        queries, keys, values = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 4, 1)
+        queries = F.normalize(queries, dim=-1) * self.temperature.exp()
+        seen = F.scaled_dot_product_attention(queries, F.normalize(keys, dim=-1), values, scale=8.0)
+        return self.to_out(seen.flatten(1, 2).mT)
+
+
+class FeedForward(nn.Module):
+    """Thinks about each token on its own."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        # The empty places hold dropout in training code; the keys count them.
+        self.net = nn.Sequential(
+            RMSNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Identity(), nn.Linear(4 * dim, dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., d) -> (..., d)."""
+        return self.net(x)
+
+
+class Transformer(nn.Module):
+    """Attention and feed-forward layers in turn, each added to its input; a norm at the end if asked for."""
+
+    def __init__(self, attentions: Sequence[nn.Module], dim: int, norm: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.ModuleList([attention, FeedForward(dim)]) for attention in attentions)
+        self.norm = RMSNorm(dim) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, tokens, d) -> (b, tokens, d)."""
+        for layer in self.layers:
+            attention, feed_forward = layer.children()
+            x = x + attention(x)
+            x = x + feed_forward(x)
+        return self.norm(x)

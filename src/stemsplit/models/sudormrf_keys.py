@@ -1,0 +1,52 @@
+"""What the keys and shapes of a SuDoRM-RF checkpoint tell: its variant and most of its hyperparameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stemsplit.models.roformer_keys import count
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Hyperparameters of a checkpoint: those that its shapes tell, and the usual values of the others.
+
+    Args:
+        shapes: of its tensors, by key.
+
+    Returns:
+        Both, or None if it is of another architecture.
+
+    Raises:
+        KeyError: keys are missing.
+    """
+    if "sm.0.TAC.TAC_norm.gamma" in shapes:
+        variant, block = "groupcomm", "sm.0.UBlock."
+    elif "sm.0.skipinit_gain" in shapes:
+        variant, block = "causal", "sm.0."
+    elif "sm.0.proj_1x1.conv.weight" in shapes:
+        variant, block = ("original" if "l1.weight" in shapes else "improved"), "sm.0."
+    else:
+        return None
+    if variant == "original":
+        encoder, outer, stems = shapes["encoder.0.weight"], shapes["l1.weight"][0], shapes["m.weight"][0]
+    else:
+        encoder, outer, stems = shapes["encoder.weight"], shapes["bottleneck.weight"][0], shapes["decoder.weight"][1]
+    basis, audio, kernel = encoder
+    d_in, d_out = shapes[f"{block}proj_1x1.conv.weight"][:2]
+    groups = outer // d_out
+    told = {
+        "variant": variant,
+        "out_channels": outer,
+        "in_channels": d_in * groups,
+        "num_blocks": count(shapes, "sm."),
+        "upsampling_depth": count(shapes, f"{block}spp_dw."),
+        # The causal encoder sees as far again, all of it in the past.
+        "enc_kernel_size": (kernel + 1) // 2 if variant == "causal" else kernel,
+        "enc_num_basis": basis,
+        "in_audio_channels": audio,
+        "num_sources": stems // audio,
+    }
+    if variant == "groupcomm":
+        told["group_size"] = groups
+    return told, {"normalize": True, "mixture_consistency": False}
