@@ -1,5 +1,6 @@
 """The registry that ships: what every published checkpoint in it has to say, and what it must not."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -146,3 +147,28 @@ def test_digest_and_size_are_the_facts(entry: ModelEntry, shared: Path) -> None:
     elif entry.size:
         lines = [line.replace(",", "") for line in prose.splitlines() if entry.sha256 in line]
         assert any(str(entry.size) in line for line in lines)
+
+
+KEY_LISTS = {
+    "mel_kim_vocals": "mel-roformer-vocals",
+    "mel_viperx_ep3005": "mel-roformer-vocals-viperx",
+    "bs_viperx_ep317": "bs-roformer-vocals-viperx",
+    "bs_viperx_ep937": "bs-roformer-no-drum-bass",
+    "bs_zfturbo_4stem_384_8_2": "bs-roformer",
+    "sudo_groupcomm_u8_b512_wsj0": "sudormrf-2speakers-small",
+    "sudo_improved_u16_b512_wsj0": "sudormrf-2speakers",
+    "sudo_improved_u36_b2048_wsj0": "sudormrf-2speakers-large",
+    "sudo_improved_u16_b2048_whamr": "sudormrf-2speakers-noisy",
+    "sudo_improved_u36_b4096_whamr": "sudormrf-2speakers-noisy-large",
+}
+"""Recorded list of a published checkpoint's keys and shapes -> its entry."""
+
+
+@pytest.mark.parametrize("listing", KEY_LISTS)
+def test_the_network_has_the_published_keys_and_shapes(shared: Path, listing: str) -> None:
+    entry = PUBLISHED[KEY_LISTS[listing]]
+    with torch.device("meta"):
+        network = build(entry.architecture, entry.config)
+    published = json.loads(gzip.decompress((shared / "golden" / f"keys_{listing}.json.gz").read_bytes()))["tensors"]
+    found = {key: list(value.shape) for key, value in network.state_dict().items()}
+    assert found == {key: tensor["shape"] for key, tensor in published.items()}

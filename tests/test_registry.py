@@ -1,9 +1,13 @@
 """The registry: what ships is sound, and what is wrong is said."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stemsplit import registry
 from stemsplit.errors import RegistryError
@@ -74,3 +78,77 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) 
 def test_a_registry_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="cannot read the registry"):
         registry.read(tmp_path / "none.toml")
+
+
+def names(**wanted: str) -> set[str]:
+    return {entry.name for entry in registry.select(registry.entries().values(), **wanted)}
+
+
+def test_models_are_selected_by_what_they_give() -> None:
+    assert {"starter", "mel-roformer", "bs-roformer"} <= names(stems="vocals, drums") < names(stems="vocals")
+    assert names(stems="theremin") == set()
+
+
+def test_models_are_selected_by_network_in_any_spelling() -> None:
+    assert names(architecture="mel-roformer") == names(architecture="MEL_band_RoFormer")
+    assert names(architecture="mel") | names(architecture="bs-roformer") == names(architecture="roformer")
+    assert names(architecture="sudormrf") & names(architecture="roformer") == set()
+
+
+def test_models_are_selected_by_licence() -> None:
+    assert "mel-roformer-vocals" in names(licence="mit")
+    assert "starter" in names(licence="CC-BY")
+    assert "mel-roformer-vocals-viperx" in names(licence="none")
+    assert names() == {entry.name for entry in registry.entries().values()}
+
+
+def test_a_user_s_own_registry_adds_and_overrides(tmp_path: Path, home: Path) -> None:
+    own = home / "config"
+    own.mkdir()
+    written(own, GOOD)
+    given = written(tmp_path, GOOD.replace("[tiny", "[starter").replace("for tests", "instead"))
+    assert registry.find("tiny").description == "for tests"
+    assert registry.find("starter", given).description == "instead"
+    assert registry.find("starter").description != "instead"
+    assert {"tiny", "starter", "mel-roformer"} <= registry.entries(given).keys()
+
+
+def test_a_file_counts_from_its_registry_s_folder(tmp_path: Path) -> None:
+    text = GOOD.replace("package:tiny", "file:tiny")
+    assert registry.read(written(tmp_path, text))["tiny"].sources == (f"file:{tmp_path / 'tiny.safetensors'}",)
+
+
+@pytest.mark.parametrize(
+    ("license", "notice"),
+    [("MIT", ""), ("GPL-3.0", ""), ("CC-BY-NC-SA-4.0", "not for commercial use"), ("", "states no licence")],
+)
+def test_what_may_not_be_done_with_the_weights_is_said(tmp_path: Path, license: str, notice: str) -> None:  # noqa: A002
+    entry = registry.read(written(tmp_path, GOOD.replace("MIT", license)))["tiny"]
+    assert notice in entry.license_notice
+    assert bool(notice) == bool(entry.license_notice)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats()
+
+
+@given(st.dictionaries(st.sampled_from(list(registry.ModelEntry.__dataclass_fields__)), SCALARS | st.lists(SCALARS)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_table_breaks_the_reader(tmp_path: Path, table: dict[str, object]) -> None:
+    """JSON's values are TOML's, but for null and the odd float."""
+    good = GOOD.replace("[tiny.config]\nnum_blocks = 1\n", "")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    kept = [line for line in good.splitlines() if line.partition(" ")[0] not in table]
+    check_read(tmp_path, "\n".join([*kept, *lines]))
+
+
+@given(st.text())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_text_breaks_the_reader(tmp_path: Path, text: str) -> None:
+    check_read(tmp_path, text)
+
+
+def check_read(folder: Path, text: str) -> None:
+    path = folder / "any.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with suppress(RegistryError):
+        registry.read(path)

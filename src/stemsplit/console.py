@@ -4,15 +4,16 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -20,11 +21,11 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from stemsplit.registry import ModelEntry
+from stemsplit.listing import size
 
 if TYPE_CHECKING:
     from stemsplit.batch import Outcome
@@ -56,6 +57,11 @@ def _say(line: Text) -> None:
 def printable(text: str) -> str:
     """The text with escapes in place of control characters, which file names may hold and terminals obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def note(text: str) -> None:
+    """What was done."""
+    _say(Text(printable(text)))
 
 
 def error(text: str) -> None:
@@ -97,11 +103,6 @@ def minutes(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def size(count: int) -> str:
-    """A number of bytes for people."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 class _SpeedColumn(ProgressColumn):
     """Speed as a multiple of real time: seconds of song per second."""
 
@@ -109,24 +110,17 @@ class _SpeedColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}x" if task.speed else "-", style="progress.data.speed")
 
 
-class SplitReport:
-    """Shows a batch at work: a bar for the current song on a terminal, plain lines elsewhere, a line for each done.
+class _Report:
+    """Shows work going on: a bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
 
-    Args:
-        jobs: all songs, in order.
-        quiet: show nothing but errors.
-    """
-
-    def __init__(self, jobs: Sequence["Job"], quiet: bool) -> None:
-        self.jobs, self.quiet = jobs, quiet
-        self.current: Job | None = None
+    def __init__(self, quiet: bool, *figures: ProgressColumn) -> None:
+        self.quiet = quiet
         self.task: TaskID | None = None
         self.started = self.said = 0.0
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            _SpeedColumn(),
+            *figures,
             TimeRemainingColumn(compact=True),
             console=PEOPLE,
             transient=True,
@@ -141,6 +135,27 @@ class SplitReport:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
+
+    def line_is_due(self, now: float) -> bool:
+        """Whether to print a plain line, at a time of the monotonic clock."""
+        due = self.bar.disable and not self.quiet and now - self.said >= REPORT_SECONDS
+        if due:
+            self.said = now
+        return due
+
+
+class SplitReport(_Report):
+    """Shows a batch at work: a bar for the current song on a terminal, plain lines elsewhere, a line for each done.
+
+    Args:
+        jobs: all songs, in order.
+        quiet: show nothing but errors.
+    """
+
+    def __init__(self, jobs: Sequence["Job"], quiet: bool) -> None:
+        super().__init__(quiet, TaskProgressColumn(), _SpeedColumn())
+        self.jobs = jobs
+        self.current: Job | None = None
 
     def _label(self, job: "Job") -> str:
         name = printable(job.path.name)
@@ -162,8 +177,7 @@ class SplitReport:
             self.started = now
             self.bar.reset(self.task)
         self.bar.update(self.task, completed=done)
-        if self.bar.disable and not self.quiet and now - self.said >= REPORT_SECONDS:
-            self.said = now
+        if self.line_is_due(now):
             speed = done / max(now - self.started, 1e-9)
             left = minutes((total - done) / speed) if speed else "?"
             _say(Text(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left"))
@@ -190,30 +204,44 @@ class SplitReport:
         _say(Text(text))
 
 
-def models_table(entries: Iterable[ModelEntry]) -> None:
-    """The table of `stemsplit list`, on stdout."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "stems", "size", "licence", "what for"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("model", "size"))
-    for entry in entries:
-        cells = (entry.name, ", ".join(entry.outputs), size(entry.size), entry.license, entry.description)
-        table.add_row(*(Text(cell) for cell in cells))
-    Console(highlight=False).print(table)
+class DownloadReport(_Report):
+    """Shows a file on its way here, and how long it took.
 
+    Args:
+        name: of the model.
+        quiet: show nothing.
+    """
 
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value))
-    return str(value)
+    def __init__(self, name: str, quiet: bool) -> None:
+        super().__init__(quiet, DownloadColumn(), TransferSpeedColumn())
+        self.name = printable(name)
+        self.first = self.done = 0
 
+    def _speed(self, now: float) -> float:
+        """Bytes a second, of those that came and were not here from an earlier try."""
+        return (self.done - self.first) / max(now - self.started, 1e-9)
 
-def facts_table(facts: Mapping[str, Any]) -> None:
-    """Names and values in two columns, on stdout."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(Text(name), Text(_value(value)))
-    Console(highlight=False).print(table)
+    def progress(self, done: int, total: int) -> None:
+        """`done` of `total` bytes are here; a total of 0 is unknown."""
+        now = time.monotonic()
+        if self.task is None:
+            self.first, self.started, self.said = done, now, now
+            self.task = self.bar.add_task(self.name, total=total or None, completed=done)
+            self.bar.start()
+        # The server may have had to start all over again.
+        self.first, self.done = min(self.first, done), done
+        self.bar.update(self.task, completed=done, total=total or None)
+        if self.line_is_due(now):
+            speed = self._speed(now)
+            left = minutes((total - done) / speed) if speed and total else "?"
+            share = f"{100 * done / total:.0f} % of {size(total)}" if total else size(done)
+            _say(Text(f"{self.name}: {share}, {size(round(speed))}/s, {left} left"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, value, trace)
+        if kind is None and self.done and not self.quiet:
+            now = time.monotonic()
+            took = f"{now - self.started:.1f} s ({size(round(self._speed(now)))}/s)"
+            _say(Text(f"{self.name}: {size(self.done - self.first)} downloaded in {took}"))

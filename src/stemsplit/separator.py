@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stemsplit import models, registry
 from stemsplit.audio import Block, layout, resampled
-from stemsplit.errors import DeviceError, RegistryError
+from stemsplit.errors import DeviceError, RegistryError, WeightsError
 from stemsplit.overlap_add import WINDOWS, stream
 from stemsplit.weights import checkpoint, download
 
@@ -67,7 +67,11 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
         with torch.device("meta"):
             network = models.build(entry.architecture, entry.config)
     except ValueError as error:
-        raise RegistryError(f"the registry's config of {entry.name!r} makes no network: {error}") from error
+        raise RegistryError(f"the config of {entry.name!r} makes no network: {error}") from error
+    try:
+        tensors = models.adapt_keys(entry.architecture, tensors)
+    except ValueError as error:
+        raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
     checkpoint.load(network, tensors, entry.name)
     with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
         return network.eval().to(device)

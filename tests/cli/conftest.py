@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from stemsplit import cli
+from tests.weights.conftest import here as here
+from tests.weights.conftest import hub as hub
 
 
 @dataclass

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from stemsplit.models import build
 from tests.cli.conftest import Result
 from tests.conftest import DATA, noise
 
@@ -379,3 +381,39 @@ def test_stopped_in_mid_song_it_leaves_nothing_half_written(
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, b"")
     assert not (tmp_path / "stems").exists()
+
+
+def checkpoint(folder: Path) -> Path:
+    """A small network of one stem, as its training left it."""
+    sizes = {"dim": 8, "depth": 1, "dim_head": 4, "heads": 2, "mlp_expansion_factor": 1, "stereo": True}
+    path = folder / "mine.ckpt"
+    torch.save({"state_dict": build("mel_band_roformer", sizes).state_dict()}, path)
+    return path
+
+
+def test_a_checkpoint_of_one_stem_gives_that_and_the_rest(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    path = song("song.wav")
+    result = stemsplit(path, "--model", checkpoint(tmp_path), "--set", "chunk=22050", "--set", "hop=11025")
+    assert result.status == 0, result.err
+    assert [path.name for path in result.paths] == ["vocals.wav", "instrumental.wav"]
+    assert "taken as usual: stft_hop_length=441" in result.err
+    mixture, _ = soundfile.read(path)
+    total = sum(soundfile.read(stem)[0] for stem in result.paths)
+    assert np.allclose(total, mixture, atol=1e-6)
+
+
+def test_the_rest_alone_can_be_asked_for(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    """By its own name: karaoke needs no vocals."""
+    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "-s", "instrumental", "-q")
+    assert result.status == 0
+    assert (result.paths, result.err) == ([Path("stems/song/instrumental.wav")], "")
+
+
+def test_a_yaml_of_a_checkpoint_is_used(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "model: {dim: 9, stft_hop_length: 512}\ntraining: {instruments: [Choir, band], target_instrument: Choir}"
+    )
+    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "--config", "mine.yaml")
+    assert [path.name for path in result.paths] == ["choir.wav", "band.wav"]
+    assert "warning: the config says dim 9, the weights are of 8: taking 8" in result.err
+    assert "stft_hop_length" not in result.err

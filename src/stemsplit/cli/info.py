@@ -1,19 +1,30 @@
 """`stemsplit info`."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from stemsplit.cli.choose import ConfigFile, RegistryFile, Settings, model, tell
 
-def info(name: Annotated[str, typer.Argument(metavar="NAME", help="A model from `stemsplit list`.")]) -> None:
-    """Show everything known of a model: stems, licence, training data, scores."""
-    from stemsplit import console, registry
 
-    entry = registry.find(name)
-    facts = {key.replace("_", " "): value for key, value in asdict(entry).items() if value not in ("", {}, ())}
-    facts["size"] = console.size(entry.size)
-    for key in ("chunk", "hop"):
-        facts[key] = f"{facts[key]} samples ({facts[key] / entry.sample_rate:g} s)"
-    facts["sample rate"] = f"{entry.sample_rate} Hz"
-    console.facts_table(facts)
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model from `stemsplit list`, or a checkpoint's file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
+    registry_file: RegistryFile = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
+    from stemsplit import listing
+    from stemsplit.weights import store
+
+    entry, described = model(name, registry_file, config, settings)
+    path = store.local(entry)
+    if described:
+        tell(described)
+    if as_json:
+        listing.print_json(listing.as_data(entry, path))
+    elif described:
+        listing.print_facts(listing.facts_of_file(entry, path, described.assumed))
+    else:
+        listing.print_facts(listing.facts(entry, path))

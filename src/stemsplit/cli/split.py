@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.cli import choose
+
 if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
     from stemsplit.separator import Separator
@@ -66,7 +68,9 @@ def split(
     songs: Annotated[
         list[Path], typer.Argument(metavar="SONG", readable=False, help="wav, flac, ogg, mp3, m4a, video ...")
     ],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="A model from `stemsplit list`.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="From `stemsplit list`, or a checkpoint's file.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Gets one folder a song.")] = Path(
         "stems"
     ),
@@ -103,15 +107,21 @@ def split(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=MORE)
     ] = 1,
+    registry_file: choose.RegistryFile = None,
+    config: choose.ConfigFile = None,
+    settings: choose.Settings = None,
 ) -> None:
     """Split songs into stems, each in a folder of its own: stems/SONG/vocals.wav and so on.
 
     The paths of the stems go to stdout, all else to stderr.
     """
     from stemsplit import batch, console, registry
+    from stemsplit.cli.download import obtain
     from stemsplit.job import Options
 
-    entry = registry.find(model or registry.DEFAULT_MODEL)
+    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
+    if described and not quiet:
+        choose.tell(described)
     options = Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
     try:
         jobs = batch.plan(songs, options)
@@ -119,6 +129,9 @@ def split(
         raise typer.BadParameter(str(error)) from error
     if model is None and not quiet and not all(job.problem for job in jobs):
         console.hint("this is the small built-in model; published ones sound better: see stemsplit list, then --model")
+    if not all(job.problem for job in jobs):
+        # Before any song is read: a network that is not there is known at once.
+        obtain(entry, quiet)
 
     @cache
     def load() -> "Separator":

@@ -1,40 +1,73 @@
 """Gets an entry's weights: from where they are on this machine already, or from the first source that has them."""
 
-import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
+from stemsplit.weights import digests, store
 
-PACKAGE = "package:"
-"""Scheme of the files that ship inside this package."""
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+if TYPE_CHECKING:
+    from stemsplit.weights.transfer import Progress
 
 
-def fetch(entry: ModelEntry) -> Path:
-    """A verified local file with the entry's weights.
+def _from_disk(entry: ModelEntry, source: str) -> Path:
+    """The file that a source names, which `store.local` did not find or found wrong."""
+    advice = "; reinstall stemsplit" if source.startswith(store.PACKAGE) else ""
+    path = store.own_path(source)
+    try:
+        digests.verify(path, entry)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing{advice}") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    except WeightsError as error:
+        raise WeightsError(f"{error}{advice}") from error
+    return path
+
+
+def _from_hub(entry: ModelEntry, source: str, progress: "Progress") -> Path:
+    file = store.HubFile.parse(source)
+    found = file.found()
+    if found and not digests.expected(entry):
+        # Another program got it before, and no digest tells against it.
+        return digests.remember(entry, found, digests.sha256(found))
+    # Only now: it takes a while to import, and is not needed where the weights are here.
+    from stemsplit.weights import hub
+
+    return hub.fetch(entry, file, progress)
+
+
+def _from(entry: ModelEntry, source: str, progress: "Progress") -> Path:
+    if source.startswith((store.PACKAGE, store.FILE)):
+        return _from_disk(entry, source)
+    if source.startswith(store.HUB):
+        return _from_hub(entry, source, progress)
+    if source.startswith(store.WEB):
+        from stemsplit.weights import web
+
+        return web.fetch(entry, source, progress)
+    raise WeightsError("it is of an unknown kind")
+
+
+def fetch(entry: ModelEntry, progress: "Progress" = lambda *_: None) -> Path:
+    """A verified local file with the entry's weights, downloaded if it is not here.
+
+    Args:
+        entry: whose weights.
+        progress: told of every step of a download.
 
     Raises:
         WeightsError: no source has it, or what is there is not what the registry says.
     """
+    if path := store.local(entry):
+        return path
     problems = []
     for source in entry.sources:
-        if not source.startswith(PACKAGE):
-            problems.append(f"{source} is of an unknown kind")
-            continue
-        path = Path(__file__).parents[1] / source.removeprefix(PACKAGE)
-        if not path.is_file():
-            problems.append(f"{path} is missing; reinstall stemsplit")
-            continue
         try:
-            if sha256(path) == entry.sha256:
-                return path
-            problems.append(f"{path} is not the file that was published (sha256 differs); reinstall stemsplit")
-        except OSError as error:
-            problems.append(f"{path} cannot be read ({error.strerror})")
-    raise WeightsError(f"no weights for {entry.name!r}: {', and '.join(problems) or 'the registry names no source'}")
+            return _from(entry, source, progress)
+        except digests.LockFileError:
+            raise
+        except WeightsError as error:
+            problems.append(f"{source} ({error})")
+    raise WeightsError(f"no weights for {entry.name!r}: {' and '.join(problems) or 'the registry names no source'}")

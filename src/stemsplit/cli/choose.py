@@ -1,0 +1,74 @@
+"""Which model the arguments mean: one of the registry, or a checkpoint of the user's own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stemsplit.own_checkpoint import Described
+    from stemsplit.registry import ModelEntry
+
+RegistryFile = Annotated[
+    Path | None,
+    typer.Option("--registry", envvar="STEMSPLIT_REGISTRY", help="A models.toml that adds to the models there are."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="The YAML of a checkpoint of your own.", rich_help_panel="Own checkpoints"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Say what a checkpoint of your own does not tell, e.g. stft_hop_length=512 or stems=vocals.",
+        rich_help_panel="Own checkpoints",
+    ),
+]
+
+CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".bin", ".safetensors")
+
+
+def model(
+    name: str, registry_file: Path | None, config: Path | None, settings: list[str] | None
+) -> "tuple[ModelEntry, Described | None]":
+    """The entry of that name; for a file, the one made of it, and what it was made from.
+
+    Raises:
+        RegistryError: there is no such model, or the config makes none.
+        WeightsError: the file cannot be used.
+    """
+    from stemsplit import registry
+
+    known = registry.entries(registry_file)
+    is_file = name not in known and (Path(name).suffix in CHECKPOINT_SUFFIXES or Path(name).is_file())
+    if not is_file:
+        if config or settings:
+            raise typer.BadParameter(f"--config and --set go with a checkpoint's file, which {name!r} is not")
+        return registry.find(name, registry_file), None
+    # Only now: it brings PyTorch in, which takes seconds.
+    from stemsplit import own_checkpoint
+
+    described = own_checkpoint.describe(Path(name), config, settings or ())
+    return described.entry, described
+
+
+def tell(described: "Described") -> None:
+    """Say what of a checkpoint is no more than usual, and what its config got wrong."""
+    from stemsplit import console
+
+    for name, (written, told) in described.overruled.items():
+        console.warning(f"the config says {name} {written}, the weights are of {told}: taking {told}")
+    if described.assumed:
+        usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.assumed.items())
+        console.hint(
+            f"what the weights do not tell is taken as usual: {usual}; to change it: --set NAME=VALUE or --config"
+        )
+
+
+def as_setting(value: object) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,92 @@
+"""`stemsplit download`, and how other commands get the weights they need."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stemsplit.cli.choose import RegistryFile
+
+if TYPE_CHECKING:
+    from stemsplit.registry import ModelEntry
+
+
+def obtain(entry: "ModelEntry", quiet: bool) -> Path:
+    """The file with an entry's weights; one that is downloaded is shown, and what should be known of it said.
+
+    Raises:
+        WeightsError: it cannot be had.
+    """
+    from stemsplit import console
+    from stemsplit.weights import digests, download, store
+
+    if path := store.local(entry):
+        return path
+    try:
+        with console.DownloadReport(entry.name, quiet) as report:
+            path = download.fetch(entry, report.progress)
+    except KeyboardInterrupt:
+        console.error("interrupted; the download goes on from there next time")
+        raise typer.Exit(130) from None
+    if entry.license_notice and not quiet:
+        console.warning(entry.license_notice)
+    if not digests.published(entry) and not quiet:
+        remembered = f"this file's is now remembered in {digests.lock_file()}, and no other will be taken for it"
+        console.warning(f"no digest of {entry.name} was published; {remembered}")
+    return path
+
+
+def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file: Path | None) -> "list[ModelEntry]":
+    """The entries that the arguments mean, each once.
+
+    Raises:
+        RegistryError: there is none of that name.
+    """
+    from stemsplit import registry
+
+    if bool(names) == all_ or (stems and not all_):
+        raise typer.BadParameter("name the models, or say --all, with --stems if only some are wanted")
+    known = registry.entries(registry_file)
+    if all_:
+        return registry.select(known.values(), stems)
+    return [registry.find(name, registry_file) for name in dict.fromkeys(names or ())]
+
+
+def download(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models from `stemsplit list`.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All models.")] = False,
+    stems: Annotated[
+        str | None, typer.Option("--stems", "-s", help="With --all: only models that give all of these.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    registry_file: RegistryFile = None,
+) -> None:
+    """Get models' weights, to be used offline later. A download that was cut off goes on where it was.
+
+    The paths of the files go to stdout, all else to stderr.
+    """
+    from stemsplit import console
+    from stemsplit.errors import WeightsError
+    from stemsplit.listing import size
+    from stemsplit.weights import store
+
+    entries = chosen(names, all_, stems, registry_file)
+    here = {entry.name for entry in entries if store.local(entry)}
+    if all_ and not quiet:
+        missing = [entry.size for entry in entries if entry.name not in here]
+        least = "at least " if 0 in missing else ""
+        amount = f", {least}{size(sum(missing))}" if any(missing) else ""
+        console.note(f"{len(entries)} models, {len(here)} of them here already; {len(missing)} to download{amount}")
+    failed = False
+    for entry in entries:
+        try:
+            path = obtain(entry, quiet)
+        except WeightsError as error:
+            console.error(str(error))
+            failed = True
+            continue
+        if entry.name in here and not quiet:
+            console.note(f"{entry.name} is here already")
+        console.paths([path])
+    if failed:
+        raise typer.Exit(3)

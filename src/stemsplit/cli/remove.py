@@ -1,0 +1,36 @@
+"""`stemsplit remove`."""
+
+from typing import Annotated
+
+import typer
+
+from stemsplit.cli.choose import RegistryFile
+
+
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models from `stemsplit list`.")],
+    registry_file: RegistryFile = None,
+) -> None:
+    """Remove downloaded weights, finished or not."""
+    from stemsplit import console, registry
+    from stemsplit.errors import WeightsError
+    from stemsplit.listing import size
+    from stemsplit.weights import store
+
+    kept = "its bytes are kept, as another revision in the hub's cache has the same"
+    failed = False
+    for entry in [registry.find(name, registry_file) for name in dict.fromkeys(names)]:
+        try:
+            freed = store.remove(entry)
+        except WeightsError as error:
+            console.error(str(error))
+            failed = True
+            continue
+        if freed is None:
+            console.note(f"{entry.name} is not downloaded")
+        else:
+            console.note(
+                f"{entry.name} is removed: {size(freed)} freed" if freed else f"{entry.name} is removed; {kept}"
+            )
+    if failed:
+        raise typer.Exit(3)

@@ -1,0 +1,168 @@
+"""Tells whether a file is the one that an entry means: by its digest, as published or as it was when first used."""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from stemsplit import registry
+from stemsplit.errors import WeightsError
+from stemsplit.registry import ModelEntry
+
+
+class LockFileError(WeightsError):
+    """The file with remembered digests could not be written: no source is to blame, and no other one to be tried."""
+
+
+def cache_folder() -> Path:
+    """Where files from the web and records are kept: STEMSPLIT_CACHE, or the system's folder for caches."""
+    return Path(os.environ.get("STEMSPLIT_CACHE") or user_cache_path("stemsplit"))
+
+
+def lock_file() -> Path:
+    """Where the digests are remembered that nobody published."""
+    return registry.user_folder() / "models.lock.json"
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_sha1(path: Path) -> str:
+    """Digest of a file as a git blob, in hexadecimal."""
+    start = b"blob %d\0" % path.stat().st_size
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
+
+
+def _write(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _remembered() -> dict[str, dict[str, str | int]]:
+    """The lock file: name of an entry -> its sha256 and size."""
+    try:
+        content = json.loads(lock_file().read_text(encoding="utf-8"))
+        return {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise WeightsError(f"cannot read {lock_file()} ({error}); mend it, or delete it") from error
+
+
+def pinned(name: str) -> str:
+    """The sha256 that was remembered for the entry of that name; empty if none was.
+
+    Raises:
+        WeightsError: the lock file cannot be read.
+    """
+    return str(_remembered().get(name, {}).get("sha256", ""))
+
+
+def pin(name: str, digest: str, size: int) -> None:
+    """Remember the sha256 of an entry's weights, for which none was published.
+
+    Raises:
+        LockFileError: the lock file cannot be written.
+    """
+    from filelock import FileLock  # only now: whoever asks what is here does without
+
+    try:
+        lock_file().parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock_file().with_name(".models.lock")):
+            _write(lock_file(), {**_remembered(), name: {"sha256": digest, "size": size}})
+    except OSError as error:
+        raise LockFileError(
+            f"no digest of {name!r} was published, and {lock_file()} cannot be written to remember this file's"
+            f" ({error.strerror}); set STEMSPLIT_CONFIG to a folder that can be written"
+        ) from error
+
+
+def published(entry: ModelEntry) -> str:
+    """The digest that the registry gives; empty if it gives none."""
+    return entry.sha256 or entry.git_sha1
+
+
+def expected(entry: ModelEntry) -> str:
+    """The digest that an entry goes by: published, or else remembered; empty if there is none yet.
+
+    Raises:
+        WeightsError: the lock file cannot be read.
+    """
+    return published(entry) or pinned(entry.name)
+
+
+def verify(path: Path, entry: ModelEntry) -> str:
+    """The sha256 of a file that is the entry's, as far as anything is known of that.
+
+    Raises:
+        WeightsError: it is another file.
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    if entry.size and size != entry.size:
+        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
+    found = sha256(path)
+    if entry.sha256 and found != entry.sha256:
+        raise WeightsError("it is not the file that was published: its sha256 differs")
+    if entry.git_sha1 and git_sha1(path) != entry.git_sha1:
+        raise WeightsError("it is not the file that was published: its SHA-1 as a git blob differs")
+    if not published(entry) and found != (pinned(entry.name) or found):
+        raise WeightsError(
+            f"it is not the file that was got first: its sha256 is not the one in {lock_file()};"
+            f" if you trust the new one, delete {entry.name!r} there"
+        )
+    return found
+
+
+def _record_path(digest: str) -> Path:
+    return cache_folder() / "verified" / f"{digest}.json"
+
+
+def record(digest: str, path: Path) -> None:
+    """Write down that a file was verified; where that cannot be written, it will be verified again."""
+    with suppress(OSError):
+        stat = path.stat()
+        _write(_record_path(digest), {"path": str(path.absolute()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+
+
+def forget(digest: str) -> None:
+    """Drop the record of a verified file."""
+    with suppress(OSError):
+        _record_path(digest).unlink()
+
+
+def recorded(digest: str) -> Path | None:
+    """The file that was found to have that digest, if it has not been touched since."""
+    try:
+        seen = json.loads(_record_path(digest).read_text(encoding="utf-8"))
+        path = Path(seen["path"])
+        stat = path.stat()
+        return path if (stat.st_size, stat.st_mtime_ns) == (seen["size"], seen["mtime_ns"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(entry: ModelEntry, path: Path, digest: str) -> Path:
+    """Write down that a file with that sha256 was verified to be the entry's; gives the file.
+
+    Raises:
+        LockFileError: no digest was published, and this one cannot be written down.
+    """
+    if not expected(entry):
+        pin(entry.name, digest, path.stat().st_size)
+    record(expected(entry), path)
+    return path

@@ -1,0 +1,164 @@
+"""Gets weights from the Hugging Face Hub into the hub's own cache, where other programs find them too."""
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
+
+from stemsplit.errors import WeightsError
+from stemsplit.registry import ModelEntry
+from stemsplit.weights import digests, store
+from stemsplit.weights.network import WE, host, persist, trouble
+from stemsplit.weights.store import HubFile
+from stemsplit.weights.transfer import Progress, Remote, alone, check_space, obtain
+
+
+def _refusal(error: HfHubHTTPError, file: HubFile) -> str:
+    log_in = "log in with `hf auth login`, or set HF_TOKEN"
+    if isinstance(error, GatedRepoError):
+        page = f"https://huggingface.co/{file.repo}"
+        return f"{file.repo} is gated; accept its conditions at {page}, then {log_in}"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{file.repo} has no revision {file.revision}"
+    if isinstance(error, EntryNotFoundError):
+        return f"{file.repo} has no file {file.name} at {file.revision}"
+    status = error.response.status_code
+    if isinstance(error, RepositoryNotFoundError):
+        return f"there is no repository {file.repo}, or it is not open to all ({status}); if it is private, {log_in}"
+    if status in (401, 403):
+        return f"{file.repo} is not open to you ({status}); see https://huggingface.co/{file.repo}, then {log_in}"
+    return f"{error.response.url.host} answers {status}"
+
+
+def _with_etag(entry: ModelEntry, etag: str) -> ModelEntry:
+    """The entry; if it has no digest, with the one that the hub tells: a file's tag is its sha256 or git's SHA-1."""
+    if digests.expected(entry) or not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", etag):
+        return entry
+    return replace(entry, git_sha1=etag) if len(etag) == 40 else replace(entry, sha256=etag)
+
+
+def _point(file: HubFile, commit: str, blob: Path, new: bool) -> Path:
+    """Enter a blob into the hub's cache as a file of a commit, as the hub's library does it."""
+    pointer = file.pointer(commit)
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    link = pointer.with_name(f".{pointer.name}.{os.getpid()}")
+    try:
+        if constants.HF_HUB_DISABLE_SYMLINKS:
+            raise OSError
+        link.symlink_to(os.path.relpath(blob, pointer.parent))
+        link.replace(pointer)
+    except OSError:
+        # No symlinks here: then the file itself lies there.
+        link.unlink(missing_ok=True)
+        (shutil.move if new else shutil.copyfile)(blob, pointer)
+    if file.revision != commit:
+        ref = file.folder / "refs" / file.revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        note = ref.with_name(f".{ref.name}.{os.getpid()}")
+        note.write_text(commit, encoding="utf-8")
+        note.replace(ref)
+    return pointer
+
+
+def _bar(progress: Progress) -> type:
+    """A class that the hub's library takes for a progress bar."""
+
+    class Bar:
+        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
+            self.total, self.n = total, initial
+
+        def update(self, count: float | None = 1) -> None:
+            self.n += int(count or 0)
+            progress(self.n, self.total or 0)
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def _ignore(self, *_: object, **__: object) -> None:
+            pass
+
+        close = update_transfer = set_postfix_str = set_transfer_postfix_str = _ignore
+
+    return Bar
+
+
+def _by_xet(entry: ModelEntry, file: HubFile, size: int, progress: Progress) -> Path:
+    """Have the hub's library get a file by xet: faster, but from the beginning each time."""
+    file.folder.mkdir(parents=True, exist_ok=True)
+    check_space(file.folder, size)
+    path = Path(
+        hf_hub_download(
+            file.repo,
+            file.name,
+            revision=file.revision,
+            cache_dir=store.hub_cache(),
+            # What is there already was found wrong.
+            force_download=file.found() is not None,
+            tqdm_class=_bar(progress),
+            **WE,
+        )
+    )
+    try:
+        return digests.remember(entry, path, digests.verify(path, entry))
+    except digests.LockFileError:
+        raise
+    except WeightsError:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
+    url = hf_hub_url(file.repo, file.name, revision=file.revision)
+    told = persist(lambda: get_hf_file_metadata(url, **WE), tries=3)
+    commit, etag, size = told.commit_hash or "", told.etag or "", told.size or entry.size
+    if not re.fullmatch("[0-9a-f]{40}", commit) or not re.fullmatch(r"\w[\w.-]*", etag):
+        raise WeightsError(f"{host(url)} does not answer as the Hugging Face Hub does; is HF_ENDPOINT right?")
+    if size != (entry.size or size):
+        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
+    wants_xet = constants.HF_XET_HIGH_PERFORMANCE and not constants.HF_HUB_DISABLE_XET
+    if told.xet_file_data and wants_xet and find_spec("hf_xet"):
+        return _by_xet(entry, file, size, progress)
+    blob, part = file.folder / "blobs" / etag, file.part(etag)
+    lock = store.hub_cache() / ".locks" / file.folder.name / f"{etag}.lock"
+    with alone(lock, part, size, progress):
+        if path := store.local(entry):
+            return path  # another process was faster
+        wanted = _with_etag(entry, etag)
+        new = False
+        try:
+            digest = digests.verify(blob, wanted)
+        except (OSError, WeightsError):
+            # Of the commit, so that every try gets the same version; the hub sends on to where its bytes lie.
+            at_commit = hf_hub_url(file.repo, file.name, revision=commit)
+            headers = build_hf_headers(**WE)
+            remote = Remote(at_commit, headers, part, size)
+            digest = obtain(remote, lambda path: digests.verify(path, wanted), progress)
+            part.replace(blob)
+            new = True
+        return digests.remember(entry, _point(file, commit, blob, new), digest)
+
+
+def fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
+    """A verified file with the entry's weights, from the hub.
+
+    Raises:
+        WeightsError: it cannot be had from there.
+    """
+    with trouble(store.hub_cache(), "HF_HOME", lambda error: _refusal(error, file)):
+        return _fetch(entry, file, progress)

@@ -1,0 +1,218 @@
+"""Knows where weights lie on this machine, and removes them."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from stemsplit.errors import WeightsError
+from stemsplit.registry import ModelEntry
+from stemsplit.weights import digests
+
+PACKAGE, FILE, HUB, WEB = "package:", "file:", "hf://", ("https://", "http://")
+"""The schemes of `stemsplit.registry.SCHEMES`, by name."""
+
+
+def hub_cache() -> Path:
+    """The folder that the Hugging Face Hub's library keeps its files in.
+
+    Found as that library finds it, which would take long to import.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", f"{caches}/huggingface")
+    older = os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub")
+    return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", older))).expanduser()
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository on the Hugging Face Hub, and its places in the hub's own cache.
+
+    The layout is documented: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+
+    Args:
+        repo: OWNER/NAME.
+        revision: commit, branch or tag.
+        name: of the file, with its folders.
+    """
+
+    repo: str
+    revision: str
+    name: str
+
+    @classmethod
+    def parse(cls, source: str) -> "HubFile":
+        """The file that a source of the form `hf://OWNER/REPO@REVISION/FILE` names.
+
+        Raises:
+            WeightsError: it names none.
+        """
+        match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?/(.+)", source)
+        parts = [match[1], unquote(match[2] or "main"), match[3]] if match else [""]
+        # A name that leads out of its folder would be written there.
+        if {"", ".", ".."} & set("/".join(parts).split("/")):
+            raise WeightsError("it is not of the form hf://OWNER/REPO@REVISION/FILE")
+        return cls(*parts)
+
+    @property
+    def folder(self) -> Path:
+        """Of the repository."""
+        return hub_cache() / f"models--{self.repo.replace('/', '--')}"
+
+    def pointer(self, commit: str) -> Path:
+        """Where the file is looked for, at a commit."""
+        return self.folder / "snapshots" / commit / self.name
+
+    def part(self, etag: str) -> Path:
+        """Where the file is put together; named so that the hub's own tools see what it is."""
+        return self.folder / "blobs" / f"{etag}.{self._mark}.incomplete"
+
+    @property
+    def _mark(self) -> str:
+        return f"stemsplit-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+    def parts(self) -> Iterator[Path]:
+        """What unfinished downloads left, of any version of the file."""
+        return self.folder.glob(f"blobs/*.{self._mark}.incomplete")
+
+    def found(self) -> Path | None:
+        """The file in the hub's cache, whatever it holds, whoever put it there."""
+        try:
+            commit = (self.folder / "refs" / self.revision).read_text(encoding="utf-8").strip()
+        except OSError:
+            commit = self.revision
+        pointer = self.pointer(commit)
+        return pointer if _is_file(pointer) else None
+
+
+def _is_file(path: Path) -> bool:
+    # os.path: to a folder that may not be entered, it says no instead of raising.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def web_path(digest: str, url: str) -> Path:
+    """Where a file from the web is kept."""
+    name = re.sub(r"[^\w.+-]", "_", unquote(urlsplit(url).path).rpartition("/")[2]).lstrip(".")
+    return digests.cache_folder() / "weights" / digest / (name or "weights")
+
+
+def web_part(url: str, version: str) -> Path:
+    """Where a version of a file from the web is put together."""
+    marks = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (url, version)]
+    return digests.cache_folder() / "weights" / f"{'-'.join(marks)}.part"
+
+
+def web_parts(url: str) -> Iterator[Path]:
+    """What unfinished downloads left, of any version of the file."""
+    part = web_part(url, "")
+    return part.parent.glob(f"{part.name.partition('-')[0]}-*{part.suffix}")
+
+
+def own_path(source: str) -> Path:
+    """The file that a source `package:FILE` or `file:PATH` names."""
+    if source.startswith(PACKAGE):
+        return Path(__file__).parents[1] / source.removeprefix(PACKAGE)
+    return Path(source.removeprefix(FILE))
+
+
+def _places(entry: ModelEntry, digest: str) -> Iterator[Path]:
+    """Where the entry's weights may be, in the order of its sources."""
+    for source in entry.sources:
+        if source.startswith((PACKAGE, FILE)):
+            yield own_path(source)
+        elif source.startswith(HUB):
+            with suppress(WeightsError):
+                if path := HubFile.parse(source).found():
+                    yield path
+        elif source.startswith(WEB) and digest:
+            yield web_path(digest, source)
+
+
+def local(entry: ModelEntry) -> Path | None:
+    """The entry's weights on this machine, verified; None if they are not here.
+
+    Raises:
+        WeightsError: the file with remembered digests cannot be read.
+    """
+    digest = digests.expected(entry)
+    if not digest:
+        # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
+        own = (own_path(source) for source in entry.sources if source.startswith(FILE))
+        return next(filter(_is_file, own), None)
+    if path := digests.recorded(digest):
+        return path
+    for path in filter(_is_file, _places(entry, digest)):
+        with suppress(WeightsError, OSError):
+            digests.verify(path, entry)
+            digests.record(digest, path)
+            return path
+    return None
+
+
+def _remove_from_hub(file: HubFile) -> Iterator[int]:
+    """Remove a file from the hub's cache, but what it shares with other revisions; gives the bytes freed."""
+    yield from _unlinked(*file.parts())
+    path = file.found()
+    if path is None:
+        return
+    # The hub's library knows what shares what; whoever only asks what is here does not need it.
+    from huggingface_hub import scan_cache_dir
+
+    pointer = path.parent.resolve() / path.name
+    cache = scan_cache_dir(hub_cache())
+    revisions = [revision for repo in cache.repos for revision in repo.revisions]
+    plan = cache.delete_files(*(f for revision in revisions for f in revision.files if f.file_path == pointer))
+    plan.execute()
+    if os.path.lexists(pointer):
+        raise WeightsError(f"cannot remove {pointer}: the hub's library does not take its cache for sound")
+    yield plan.expected_freed_size
+
+
+def _remove_from_web(url: str, digest: str) -> Iterator[int]:
+    """Remove a file that came from the web; gives the bytes freed."""
+    yield from _unlinked(*web_parts(url))
+    if digest:
+        path = web_path(digest, url)
+        yield from _unlinked(path)
+        with suppress(OSError):
+            path.parent.rmdir()
+
+
+def _unlinked(*paths: Path) -> Iterator[int]:
+    """Remove files, as far as they are there; gives the bytes freed."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            size = path.stat().st_size
+            path.unlink()
+            yield size
+
+
+def remove(entry: ModelEntry) -> int | None:
+    """Remove what was downloaded of an entry, finished or not.
+
+    Returns:
+        Bytes freed; None if there was nothing.
+
+    Raises:
+        WeightsError: it is no download, or may not be removed.
+    """
+    own = [source for source in entry.sources if source.startswith((PACKAGE, FILE))]
+    if own and len(own) == len(entry.sources):
+        whose = "part of stemsplit" if own[0].startswith(PACKAGE) else f"a file of your own, {own_path(own[0])}"
+        raise WeightsError(f"{entry.name!r} was not downloaded, and is not removed: it is {whose}")
+    digest = digests.expected(entry)
+    freed: list[int] = []
+    try:
+        for source in entry.sources:
+            if source.startswith(HUB):
+                freed += _remove_from_hub(HubFile.parse(source))
+            elif source.startswith(WEB):
+                freed += _remove_from_web(source, digest)
+    except OSError as error:
+        raise WeightsError(f"cannot remove {entry.name!r} ({error.filename}: {error.strerror})") from error
+    digests.forget(digest)
+    return sum(freed) if freed else None

@@ -1,0 +1,69 @@
+"""Gets weights from a web address into this program's own cache."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from huggingface_hub import constants, get_session
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # exported lazily
+
+from stemsplit.errors import WeightsError
+from stemsplit.registry import ModelEntry
+from stemsplit.weights import digests, store
+from stemsplit.weights.network import PASSING, WE, persist, trouble
+from stemsplit.weights.transfer import Progress, Remote, alone, obtain, whole_size
+
+
+def _refusal(error: HfHubHTTPError) -> str:
+    host, status = error.response.url.host, error.response.status_code
+    words = {
+        401: "wants a password for it",
+        403: "does not give it out",
+        404: "has no such file",
+        410: "has it no more",
+    }
+    return f"{host} {words.get(status, 'answers')} ({status})"
+
+
+def _ask(url: str, headers: dict[str, str]) -> tuple[int, str]:
+    """A file's size and version, where the server tells: 0 and empty where it does not."""
+    asked = {**headers, "Accept-Encoding": "identity"}
+    response = get_session().head(url, headers=asked, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    if response.status_code in PASSING:
+        hf_raise_for_status(response)
+    if response.status_code != HTTPStatus.OK:
+        # It may answer no such question; whether it has the file will be seen when it is asked for it.
+        return 0, ""
+    tag = response.headers.get("ETag", "")
+    # A weak tag does not promise the same bytes.
+    return whole_size(response) or 0, tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
+    # The hub's token is nobody else's business.
+    headers = build_hf_headers(token=False, **WE)
+    size, version = persist(lambda: _ask(url, headers), tries=3)
+    if size and size != (entry.size or size):
+        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
+    size, part = size or entry.size, store.web_part(url, version)
+    with alone(digests.cache_folder() / "locks" / part.with_suffix(".lock").name, part, size, progress):
+        if path := store.local(entry):
+            return path  # another process was faster
+        # Bytes of two versions would be taken for a file, where there is no digest to tell.
+        resumable = bool(version or digests.expected(entry))
+        remote = Remote(url, headers, part, size, version, resumable)
+        digest = obtain(remote, lambda path: digests.verify(path, entry), progress)
+        path = store.web_path(digests.expected(entry) or digest, url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(path)
+        return digests.remember(entry, path, digest)
+
+
+def fetch(entry: ModelEntry, source: str, progress: Progress) -> Path:
+    """A verified file with the entry's weights, from a web address.
+
+    Raises:
+        WeightsError: it cannot be had from there.
+    """
+    with trouble(digests.cache_folder(), "STEMSPLIT_CACHE", _refusal):
+        return _fetch(entry, source, progress)

@@ -1,0 +1,51 @@
+"""`stemsplit remove` from outside."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Result
+from tests.cli.test_download import table
+from tests.weights.conftest import CONTENT
+from tests.weights.hub import Hub
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def two(stemsplit: Command, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models, downloaded."""
+    tables = []
+    for name, content in (("one", CONTENT), ("two", CONTENT[::-1])):
+        hub.put(f"some/repo/{name}.ckpt", content)
+        tables.append(table(name, f"hf://some/repo/{name}.ckpt", hashlib.sha256(content).hexdigest()))
+    (tmp_path / "more.toml").write_text("".join(tables))
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", str(tmp_path / "more.toml"))
+    assert stemsplit("download", "one", "two").status == 0
+
+
+@pytest.mark.usefixtures("two")
+def test_a_model_is_removed_and_the_others_stay(stemsplit: Command) -> None:
+    result = stemsplit("remove", "one")
+    assert (result.status, result.out, result.err) == (0, "", "one is removed: 0.3 MB freed\n")
+    assert stemsplit("download", "two").err == "two is here already\n"
+    assert stemsplit("remove", "one").err == "one is not downloaded\n"
+    assert "one: 0.3 MB downloaded" in stemsplit("download", "one").err
+
+
+@pytest.mark.usefixtures("two")
+def test_a_slip_is_told_before_anything_is_removed(stemsplit: Command) -> None:
+    result = stemsplit("remove", "one", "tow")
+    assert result.status == 3
+    assert "no model named 'tow'; did you mean 'two'?" in result.err
+    assert stemsplit("download", "one").err == "one is here already\n"
+
+
+@pytest.mark.usefixtures("two")
+def test_what_cannot_be_removed_does_not_keep_the_others(stemsplit: Command) -> None:
+    result = stemsplit("remove", "starter", "one")
+    assert result.status == 3
+    assert "error: 'starter' was not downloaded, and is not removed: it is part of stemsplit" in result.err
+    assert "one is removed" in result.err

@@ -1,0 +1,49 @@
+"""What `list` and `info` print."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stemsplit import listing, registry
+
+STARTER = registry.find("starter")
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "?"), (10_766_674, "10.8 MB"), (3_764_030_874, "3.8 GB")])
+def test_sizes_are_for_people(count: int, text: str) -> None:
+    assert listing.size(count) == text
+
+
+def test_a_pipe_gets_one_whole_line_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    long = replace(STARTER, description="what it is for, " * 30)
+    listing.print_models([STARTER, long])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["model", "starter", "starter"]
+    assert long.description.strip() in lines[2]
+
+
+def test_many_stems_are_counted_instead_of_named() -> None:
+    entry = replace(STARTER, stems=tuple(f"stem{n}" for n in range(53)))
+    assert listing.row(entry)[1] == "53 stems"
+
+
+def test_what_is_unknown_is_said(tmp_path: Path) -> None:
+    unknown = replace(STARTER, sha256="", size=0, license="")
+    facts = listing.facts(unknown, None)
+    assert facts["license"] == "not stated"
+    assert "none was published" in facts["sha256"]
+    assert facts["on this machine"] == "no"
+    assert "size" not in facts
+    (tmp_path / "weights").write_bytes(bytes(1_000_000))
+    assert listing.facts(unknown, tmp_path / "weights")["on this machine"].endswith("weights (1.0 MB)")
+
+
+def test_json_has_every_field_of_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = list(registry.entries().values())
+    listing.print_json([listing.as_data(entry, None) for entry in everything])
+    read = json.loads(capsys.readouterr().out)
+    assert [data["name"] for data in read] == [entry.name for entry in everything]
+    assert read[0]["config"] == dict(STARTER.config)
+    assert read[0]["outputs"] == list(STARTER.outputs)
