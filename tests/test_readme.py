@@ -2,13 +2,15 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from stemsplit.cli import COMMANDS
+from stemsplit.models import build
+from stemsplit.weights.checkpoint import save
 from tests.conftest import noise
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -27,12 +29,41 @@ def test_the_python_example() -> None:
     assert names["stems"]["vocals"].shape == (2, 44_100)  # type: ignore[call-overload]
 
 
+PUBLISHED = """
+[NAME]
+description = "as small as can be"
+architecture = "bs_roformer"
+stems = ["drums", "bass", "other", "vocals"]
+sample_rate = 44100
+channels = 1
+chunk = 44100
+hop = 22050
+complete = true
+sources = ["file:NAME.safetensors"]
+author = "this test"
+config = { dim = 8, depth = 1, dim_head = 4, heads = 2, mlp_expansion_factor = 1, num_stems = 4 }
+"""
+
+
+@pytest.fixture
+def stand_ins(home: Path) -> None:
+    """Small networks in the user's own registry, under the names of published ones: nothing is downloaded."""
+    folder = home / "config"
+    folder.mkdir()
+    names = ("mel-roformer", "bs-roformer")
+    (folder / "models.toml").write_text("".join(PUBLISHED.replace("NAME", name) for name in names))
+    for name in names:
+        config = tomllib.loads(PUBLISHED)["NAME"]["config"]
+        save(build("bs_roformer", config), folder / f"{name}.safetensors")
+
+
+@pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("line", LINES)
 def test_the_command_lines(
     line: str, song: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each as it is pasted, among songs of the names that it uses."""
-    from stemsplit.cli import app, with_command
+    from stemsplit.cli.app import COMMANDS, app, with_command
 
     monkeypatch.chdir(tmp_path)
     for name in ("song.flac", "song.wav", "a.mp3", "b.mp3"):
