@@ -103,6 +103,7 @@ COMMANDS = {
     "list of some": "list --stems vocals --json",
     "list of what is here": "list --downloaded",
     "info": "info mel-roformer",
+    "a model that is here": "download starter",
     "version": "--version",
     "missing song": "no-such-song.flac",
 }

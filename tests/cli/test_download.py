@@ -1,6 +1,8 @@
 """`stemsplit download`, and the downloads of `stemsplit SONG`: the real command against a hub on loopback."""
 
 import hashlib
+import io
+import re
 import shutil
 import signal
 import subprocess
@@ -10,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from stemsplit.weights import digests, store
+from stemsplit import console
+from stemsplit.weights import digests, hub_cache
 from tests.cli.conftest import Result
 from tests.conftest import DATA
 from tests.weights.conftest import CONTENT, read_only
@@ -226,7 +230,7 @@ def held(hub: Hub, registry_file: Callable[..., Path]) -> Iterator[Hub]:
 
 
 def parts() -> list[Path]:
-    return list(store.hub_cache().glob("*/blobs/*.incomplete"))
+    return list(hub_cache.folder().glob("*/blobs/*.incomplete"))
 
 
 def wait_for(state: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -318,3 +322,39 @@ def test_a_read_only_cache_is_used_and_told_of(
     assert lacking.status == 3
     assert "permission denied; set HF_HOME to a folder that can be written" in lacking.err
     assert "Traceback" not in lacking.err
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
+    """Everything that people are told from now on."""
+    stream = io.StringIO()
+    people = Console(file=stream, force_terminal=terminal, width=80, markup=False, highlight=False)
+    monkeypatch.setattr(console, "PEOPLE", people)
+    return stream
+
+
+def test_a_terminal_shows_name_size_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = recorded(monkeypatch, terminal=True)
+    with console.DownloadReport("[tiny]", quiet=False) as report:
+        report.progress(0, 3_000_000)
+        report.progress(1_000_000, 3_000_000)
+        report.progress(1_500_000, 3_000_000)
+        report.bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert re.search(r"\[tiny\] .*1\.5/3\.0 MB .*B/s", text)
+    assert max(len(line.rstrip()) for line in text.replace("\r", "\n").splitlines()) <= 80
+
+
+def test_elsewhere_there_are_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speed is of what came now: a part that was here already is not counted."""
+    stream = recorded(monkeypatch, terminal=False)
+    clock = iter([100.0, 111.0, 122.0, 124.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with console.DownloadReport("tiny", quiet=False) as report:
+        report.progress(2_000_000, 8_000_000)
+        report.progress(4_200_000, 8_000_000)
+        report.progress(6_400_000, 0)
+    assert stream.getvalue().splitlines() == [
+        "tiny: 52 % of 8.0 MB, 0.2 MB/s, 0:19 left",
+        "tiny: 6.4 MB, 0.2 MB/s, ? left",
+        "tiny: 4.4 MB downloaded in 24.0 s (0.2 MB/s)",
+    ]

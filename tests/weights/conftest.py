@@ -34,7 +34,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
         )
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        for name in ("HF_HUB_OFFLINE", "HF_XET_HIGH_PERFORMANCE", "HF_HUB_DISABLE_SYMLINKS"):
+            monkeypatch.setattr(constants, name, False)
         monkeypatch.setattr(network, "PAUSES", (0.0,) * 5)
         close_session()
         yield hub

@@ -23,6 +23,7 @@ class Fault:
         drop_after: bytes of an answer after which the connection is cut; None for never.
         drops: how often it is cut; -1 for always.
         busy: how many requests are answered with 503 first.
+        retry_after: seconds to be left alone for, which it asks for while it is busy.
         refusal: status and the hub's error code, for every request.
         ignores_range: sends all of it, whatever part is asked for.
         no_size: does not tell how long it is.
@@ -33,6 +34,7 @@ class Fault:
     drop_after: int | None = None
     drops: int = 1
     busy: int = 0
+    retry_after: str = ""
     refusal: tuple[int, str] | None = None
     ignores_range: bool = False
     no_size: bool = False
@@ -148,12 +150,14 @@ class Handler(BaseHTTPRequestHandler):
             self._send(file, {"ETag": f'"{file.tag}"'})
         return None
 
-    def _refuse(self, status: int, code: str) -> None:
+    def _refuse(self, status: int, code: str, retry_after: str = "") -> None:
         body = json.dumps({"error": "no"}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         if code:
             self.send_header("X-Error-Code", code)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -162,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
         """Whether the request was refused."""
         if fault.busy > 0:
             fault.busy -= 1
-            self._refuse(503, "")
+            self._refuse(503, "", fault.retry_after)
         elif fault.refusal:
             self._refuse(*fault.refusal)
         elif fault.no_head and self.command == "HEAD":
@@ -233,9 +237,9 @@ class Handler(BaseHTTPRequestHandler):
             fault.drops -= 1
         for start in range(0, stop, 16_384):
             if fault.hold_after is not None and start >= fault.hold_after:
+                fault.hold_after = None
                 self.owner.holding.set()
                 self.owner.go_on.wait(60)
-                fault.hold_after = None
             block = body[start : min(start + 16_384, stop)]
             self.wfile.write(block)
             self.request_.sent += len(block)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from stemsplit import registry
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
-from stemsplit.weights import digests, download, store
+from stemsplit.weights import digests, download, hub_cache, store
 from tests.weights.conftest import CONTENT, read_only
 from tests.weights.hub import Fault, Hub, Served
 
@@ -42,7 +43,8 @@ def test_the_starter_ships_as_the_registry_says() -> None:
         ({"sources": ("hf://x.ckpt",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
         ({"sources": ("hf://a/b@main/../../../c",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
         ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("https://",)}, "https:// "),
+        ({"sources": ("https://",)}, r"https:// \(it is no address"),
+        ({"sources": ("hf://a..b/c/d",)}, r"hf://a..b/c/d \(it is no address"),
         ({"sources": ()}, "names no source"),
     ],
 )
@@ -102,20 +104,20 @@ def test_the_hubs_own_cache_gets_it(hub: Hub, entry: Make) -> None:
 
     hub.put("some/repo/in/w.ckpt", CONTENT)
     path = download.fetch(entry("hf://some/repo/in/w.ckpt", sha256=SHA256))
-    assert try_to_load_from_cache("some/repo", "in/w.ckpt", cache_dir=store.hub_cache()) == str(path)
+    assert try_to_load_from_cache("some/repo", "in/w.ckpt", cache_dir=hub_cache.folder()) == str(path)
     sent_before = sent(hub)
-    assert hf_hub_download("some/repo", "in/w.ckpt", cache_dir=store.hub_cache()) == str(path)
+    assert hf_hub_download("some/repo", "in/w.ckpt", cache_dir=hub_cache.folder()) == str(path)
     assert sent(hub) == sent_before
-    (repo,) = scan_cache_dir(store.hub_cache()).repos
+    (repo,) = scan_cache_dir(hub_cache.folder()).repos
     assert (repo.repo_id, repo.size_on_disk, list(repo.refs)) == ("some/repo", SIZE, ["main"])
-    assert not scan_cache_dir(store.hub_cache()).warnings
+    assert not scan_cache_dir(hub_cache.folder()).warnings
 
 
 def test_what_another_program_got_is_not_got_again(hub: Hub, entry: Make) -> None:
     from huggingface_hub import hf_hub_download
 
     hub.put("some/repo/w.ckpt", CONTENT)
-    path = hf_hub_download("some/repo", "w.ckpt", cache_dir=store.hub_cache())
+    path = hf_hub_download("some/repo", "w.ckpt", cache_dir=hub_cache.folder())
     before = len(hub.requests)
     assert download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256)) == Path(path)
     assert download.fetch(dataclasses.replace(entry("hf://some/repo/w.ckpt"), name="unpublished")) == Path(path)
@@ -132,7 +134,7 @@ def test_without_symlinks_the_hubs_cache_holds_the_file_itself(
     path = download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
     assert not path.is_symlink()
     assert path.read_bytes() == CONTENT
-    assert try_to_load_from_cache("some/repo", "w.ckpt", cache_dir=store.hub_cache()) == str(path)
+    assert try_to_load_from_cache("some/repo", "w.ckpt", cache_dir=hub_cache.folder()) == str(path)
 
 
 # What may go wrong and right again, and whether every byte is sent once all the same.
@@ -158,6 +160,32 @@ def test_trouble_that_passes_is_outlasted(
     assert path.read_bytes() == CONTENT
     assert len(left_over(home)) == 1
     assert (sent(hub) == SIZE) == economical
+
+
+def test_a_server_that_says_no_more_is_asked_again(
+    hub: Hub, published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    file, source = published
+    file.fault = Fault(hold_after=100_000)
+    assert download.fetch(entry(source, sha256=SHA256)).read_bytes() == CONTENT
+    assert "range" in hub.requests[-1].headers
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks_within_reason(
+    published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    file, source = published
+    for asked in ("7", "86400", "tomorrow"):
+        file.fault = Fault(busy=1, retry_after=asked)
+        digests.forget(SHA256)
+        store.remove(entry(source, sha256=SHA256))
+        download.fetch(entry(source, sha256=SHA256))
+    assert slept == [7, 60, 0]
 
 
 def test_a_web_server_need_not_answer_head(hub: Hub, entry: Make) -> None:
@@ -245,7 +273,14 @@ def test_a_file_that_is_not_the_published_one_leaves_nothing(
         with pytest.raises(WeightsError, match=r"no weights for 'tiny': .* \(it is not the file that was published"):
             download.fetch(entry(source, **known))
         assert left_over(home) == []
-        assert not list(store.hub_cache().glob("*/snapshots/*/*"))
+        assert not list(hub_cache.folder().glob("*/snapshots/*/*"))
+
+
+def test_a_wrong_file_that_comes_in_pieces_is_given_up_too(published: tuple[Served, str], entry: Make) -> None:
+    file, source = published
+    file.content, file.fault = b"\0" * SIZE, Fault(drop_after=100_000, drops=-1)
+    with pytest.raises(WeightsError, match="not the file that was published"):
+        download.fetch(entry(source, sha256=SHA256))
 
 
 def test_the_next_source_is_tried_and_all_failures_are_told(hub: Hub, entry: Make) -> None:
@@ -444,6 +479,16 @@ def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home:
     assert not digests.lock_file().exists()
 
 
+def test_a_file_that_nobody_can_tell_whole_is_not_taken(hub: Hub, entry: Make, home: Path) -> None:
+    """The end of the connection is the end of the file, and no digest tells otherwise."""
+    file = hub.put("/w.ckpt", CONTENT, fault=Fault(no_size=True, drop_after=100_000))
+    with pytest.raises(WeightsError, match="neither its size nor its digest is known"):
+        download.fetch(entry(f"{hub.url}/w.ckpt"))
+    assert left_over(home) == []
+    file.fault = Fault(no_size=True)
+    assert download.fetch(entry(f"{hub.url}/w.ckpt", size=SIZE)).read_bytes() == CONTENT
+
+
 def test_two_versions_are_never_mixed(hub: Hub, entry: Make) -> None:
     """A file of the web without a digest changes while it is downloaded."""
     file = hub.put("/w.ckpt", CONTENT, fault=Fault(drop_after=100_000))
@@ -473,32 +518,34 @@ def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make) -> None:
     assert hub.requests == []
 
 
-@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("brings", [CONTENT, b"\0" * SIZE, None], ids=["the file", "another", "nothing"])
 def test_xet_is_left_to_the_hubs_library(
-    hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path, good: bool
+    hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path, brings: bytes | None
 ) -> None:
-    """And what it brings is verified."""
+    """What it brings is verified; where it breaks down, the plain way is gone."""
     pytest.importorskip("hf_xet")
     from huggingface_hub import constants
 
-    from stemsplit.weights import hub as ours
+    from stemsplit.weights import xet
+
+    def get(repo: str, name: str, *, cache_dir: str, tqdm_class: type, **_: object) -> str:
+        if brings is None:
+            raise RuntimeError
+        with tqdm_class(total=SIZE, desc="w.ckpt") as bar:
+            bar.update(SIZE)
+        path = Path(cache_dir) / f"models--{repo.replace('/', '--')}" / name
+        path.write_bytes(brings)
+        return str(path)
 
     hub.put("some/repo/w.ckpt", CONTENT, xet="f" * 64)
     monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
-
-    def get(repo: str, name: str, *, cache_dir: Path, tqdm_class: type, **_: object) -> str:
-        with tqdm_class(total=SIZE, desc="w.ckpt") as bar:
-            bar.update(SIZE)
-        path = cache_dir / f"models--{repo.replace('/', '--')}" / name
-        path.write_bytes(CONTENT if good else b"\0" * SIZE)
-        return str(path)
-
-    monkeypatch.setattr(ours, "hf_hub_download", get)
-    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(xet, "hf_hub_download", get)
     wanted = entry("hf://some/repo/w.ckpt", sha256=SHA256)
-    if good:
+    if brings in (CONTENT, None):
+        seen: list[tuple[int, int]] = []
         assert download.fetch(wanted, lambda *step: seen.append(step)).read_bytes() == CONTENT
-        assert seen == [(SIZE, SIZE)]
+        assert seen[-1] == (SIZE, SIZE)
+        assert (sent(hub) == 0) == (brings == CONTENT)
     else:
         with pytest.raises(WeightsError, match="not the file that was published"):
             download.fetch(wanted)

@@ -13,7 +13,7 @@ import pytest
 from stemsplit import registry
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
-from stemsplit.weights import digests, download, store
+from stemsplit.weights import digests, download, hub_cache, store
 from tests.weights.conftest import CONTENT
 from tests.weights.hub import Fault, Hub
 
@@ -28,12 +28,12 @@ def test_the_hubs_cache_is_where_its_library_has_it() -> None:
 import json, os, sys
 from importlib import reload
 from huggingface_hub import constants
-from stemsplit.weights import store
+from stemsplit.weights import hub_cache
 for variables in json.load(sys.stdin):
     for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
         os.environ.pop(name, None)
     os.environ.update(variables)
-    assert os.path.abspath(store.hub_cache()) == os.path.abspath(reload(constants).HF_HUB_CACHE), variables
+    assert os.path.abspath(hub_cache.folder()) == os.path.abspath(reload(constants).HF_HUB_CACHE), variables
 """
     cases = [
         {},
@@ -120,9 +120,9 @@ def test_removing_frees_a_file_and_only_that(hub: Hub, entry: Make) -> None:
     assert store.remove(one) == SIZE
     assert store.local(one) is None
     assert store.local(other)
-    assert [path.name for path in store.hub_cache().rglob("*.ckpt")] == ["b.ckpt"]
-    assert sum(path.stat().st_size for path in store.hub_cache().glob("*/blobs/*")) == SIZE
-    assert not scan_cache_dir(store.hub_cache()).warnings
+    assert [path.name for path in hub_cache.folder().rglob("*.ckpt")] == ["b.ckpt"]
+    assert sum(path.stat().st_size for path in hub_cache.folder().glob("*/blobs/*")) == SIZE
+    assert not scan_cache_dir(hub_cache.folder()).warnings
     assert store.remove(one) is None
     assert download.fetch(one).read_bytes() == CONTENT
 

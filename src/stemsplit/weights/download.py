@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.weights import digests, store
+from stemsplit.weights.hub_cache import HubFile
 
 if TYPE_CHECKING:
     from stemsplit.weights.transfer import Progress
@@ -27,7 +28,7 @@ def _from_disk(entry: ModelEntry, source: str) -> Path:
 
 
 def _from_hub(entry: ModelEntry, source: str, progress: "Progress") -> Path:
-    file = store.HubFile.parse(source)
+    file = HubFile.parse(source)
     found = file.found()
     if found and not digests.expected(entry):
         # Another program got it before, and no digest tells against it.

@@ -4,10 +4,9 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -19,10 +18,10 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
-from stemsplit.weights import digests, store
+from stemsplit.weights import digests, hub_cache, store, xet
+from stemsplit.weights.hub_cache import HubFile
 from stemsplit.weights.network import WE, host, persist, trouble
-from stemsplit.weights.store import HubFile
-from stemsplit.weights.transfer import Progress, Remote, alone, check_space, obtain
+from stemsplit.weights.transfer import Progress, Remote, alone, obtain
 
 
 def _refusal(error: HfHubHTTPError, file: HubFile) -> str:
@@ -72,57 +71,6 @@ def _point(file: HubFile, commit: str, blob: Path, new: bool) -> Path:
     return pointer
 
 
-def _bar(progress: Progress) -> type:
-    """A class that the hub's library takes for a progress bar."""
-
-    class Bar:
-        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
-            self.total, self.n = total, initial
-
-        def update(self, count: float | None = 1) -> None:
-            self.n += int(count or 0)
-            progress(self.n, self.total or 0)
-
-        def __enter__(self) -> "Bar":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def _ignore(self, *_: object, **__: object) -> None:
-            pass
-
-        close = update_transfer = set_postfix_str = set_transfer_postfix_str = _ignore
-
-    return Bar
-
-
-def _by_xet(entry: ModelEntry, file: HubFile, size: int, progress: Progress) -> Path:
-    """Have the hub's library get a file by xet: faster, but from the beginning each time."""
-    file.folder.mkdir(parents=True, exist_ok=True)
-    check_space(file.folder, size)
-    path = Path(
-        hf_hub_download(
-            file.repo,
-            file.name,
-            revision=file.revision,
-            cache_dir=store.hub_cache(),
-            # What is there already was found wrong.
-            force_download=file.found() is not None,
-            tqdm_class=_bar(progress),
-            **WE,
-        )
-    )
-    try:
-        return digests.remember(entry, path, digests.verify(path, entry))
-    except digests.LockFileError:
-        raise
-    except WeightsError:
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise
-
-
 def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
     url = hf_hub_url(file.repo, file.name, revision=file.revision)
     told = persist(lambda: get_hf_file_metadata(url, **WE), tries=3)
@@ -131,11 +79,10 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         raise WeightsError(f"{host(url)} does not answer as the Hugging Face Hub does; is HF_ENDPOINT right?")
     if size != (entry.size or size):
         raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
-    wants_xet = constants.HF_XET_HIGH_PERFORMANCE and not constants.HF_HUB_DISABLE_XET
-    if told.xet_file_data and wants_xet and find_spec("hf_xet"):
-        return _by_xet(entry, file, size, progress)
+    if told.xet_file_data and xet.wanted() and (path := xet.fetch(entry, file, size, progress)):
+        return path
     blob, part = file.folder / "blobs" / etag, file.part(etag)
-    lock = store.hub_cache() / ".locks" / file.folder.name / f"{etag}.lock"
+    lock = hub_cache.folder() / ".locks" / file.folder.name / f"{etag}.lock"
     with alone(lock, part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
@@ -147,7 +94,7 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
             # Of the commit, so that every try gets the same version; the hub sends on to where its bytes lie.
             at_commit = hf_hub_url(file.repo, file.name, revision=commit)
             headers = build_hf_headers(**WE)
-            remote = Remote(at_commit, headers, part, size)
+            remote = Remote(at_commit, headers, part, size, known=bool(digests.expected(wanted)))
             digest = obtain(remote, lambda path: digests.verify(path, wanted), progress)
             part.replace(blob)
             new = True
@@ -160,5 +107,5 @@ def fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
     Raises:
         WeightsError: it cannot be had from there.
     """
-    with trouble(store.hub_cache(), "HF_HOME", lambda error: _refusal(error, file)):
+    with trouble(hub_cache.folder(), "HF_HOME", lambda error: _refusal(error, file)):
         return _fetch(entry, file, progress)

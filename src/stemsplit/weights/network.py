@@ -39,6 +39,13 @@ def _asked_pause(error: Exception) -> float:
     return min(float(asked), 60.0) if asked.isdecimal() else 0.0
 
 
+def _passes(error: Exception) -> bool:
+    """Whether a failure may be over the next time."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in PASSING
+    return not isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+
+
 def persist(action: Callable[[], T], tries: int, reached: Callable[[], int] = lambda: 0) -> T:
     """Do something over the network, again after a pause where it failed of what may pass.
 
@@ -58,8 +65,7 @@ def persist(action: Callable[[], T], tries: int, reached: Callable[[], int] = la
             if reached() > furthest:
                 furthest, failed = reached(), 0
             failed += 1
-            hopeless = isinstance(error, HfHubHTTPError) and error.response.status_code not in PASSING
-            if hopeless or failed >= tries:
+            if failed >= tries or not _passes(error):
                 raise
             time.sleep(max(PAUSES[min(failed, len(PAUSES)) - 1], _asked_pause(error)))
 
@@ -114,12 +120,12 @@ def trouble(folder: Path, variable: str, refused: Callable[[HfHubHTTPError], str
         status = error.response.status_code
         busy = f"{error.response.url.host} answers {status}; try again later"
         raise WeightsError(busy if status in PASSING else refused(error)) from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, HFValidationError) as error:
+        raise WeightsError(f"it is no address: {error}") from error
     except httpx.HTTPError as error:
         raise WeightsError(_connection_words(error)) from error
     except OSError as error:
         raise WeightsError(_disk_words(error, folder, variable)) from error
-    except (httpx.InvalidURL, HFValidationError) as error:
-        raise WeightsError(f"no address to ask at: {error}") from error
     finally:
         hub_logging.set_verbosity(before)
 

@@ -5,93 +5,16 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
-from stemsplit.weights import digests
+from stemsplit.weights import digests, hub_cache
+from stemsplit.weights.hub_cache import HubFile, is_file
 
 PACKAGE, FILE, HUB, WEB = "package:", "file:", "hf://", ("https://", "http://")
 """The schemes of `stemsplit.registry.SCHEMES`, by name."""
-
-
-def hub_cache() -> Path:
-    """The folder that the Hugging Face Hub's library keeps its files in.
-
-    Found as that library finds it, which would take long to import.
-    """
-    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", f"{caches}/huggingface")
-    older = os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub")
-    return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", older))).expanduser()
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a repository on the Hugging Face Hub, and its places in the hub's own cache.
-
-    The layout is documented: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
-
-    Args:
-        repo: OWNER/NAME.
-        revision: commit, branch or tag.
-        name: of the file, with its folders.
-    """
-
-    repo: str
-    revision: str
-    name: str
-
-    @classmethod
-    def parse(cls, source: str) -> "HubFile":
-        """The file that a source of the form `hf://OWNER/REPO@REVISION/FILE` names.
-
-        Raises:
-            WeightsError: it names none.
-        """
-        match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?/(.+)", source)
-        parts = [match[1], unquote(match[2] or "main"), match[3]] if match else [""]
-        # A name that leads out of its folder would be written there.
-        if {"", ".", ".."} & set("/".join(parts).split("/")):
-            raise WeightsError("it is not of the form hf://OWNER/REPO@REVISION/FILE")
-        return cls(*parts)
-
-    @property
-    def folder(self) -> Path:
-        """Of the repository."""
-        return hub_cache() / f"models--{self.repo.replace('/', '--')}"
-
-    def pointer(self, commit: str) -> Path:
-        """Where the file is looked for, at a commit."""
-        return self.folder / "snapshots" / commit / self.name
-
-    def part(self, etag: str) -> Path:
-        """Where the file is put together; named so that the hub's own tools see what it is."""
-        return self.folder / "blobs" / f"{etag}.{self._mark}.incomplete"
-
-    @property
-    def _mark(self) -> str:
-        return f"stemsplit-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
-
-    def parts(self) -> Iterator[Path]:
-        """What unfinished downloads left, of any version of the file."""
-        return self.folder.glob(f"blobs/*.{self._mark}.incomplete")
-
-    def found(self) -> Path | None:
-        """The file in the hub's cache, whatever it holds, whoever put it there."""
-        try:
-            commit = (self.folder / "refs" / self.revision).read_text(encoding="utf-8").strip()
-        except OSError:
-            commit = self.revision
-        pointer = self.pointer(commit)
-        return pointer if _is_file(pointer) else None
-
-
-def _is_file(path: Path) -> bool:
-    # os.path: to a folder that may not be entered, it says no instead of raising.
-    return os.path.isfile(path)  # noqa: PTH113
 
 
 def web_path(digest: str, url: str) -> Path:
@@ -142,10 +65,10 @@ def local(entry: ModelEntry) -> Path | None:
     if not digest:
         # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
         own = (own_path(source) for source in entry.sources if source.startswith(FILE))
-        return next(filter(_is_file, own), None)
+        return next(filter(is_file, own), None)
     if path := digests.recorded(digest):
         return path
-    for path in filter(_is_file, _places(entry, digest)):
+    for path in filter(is_file, _places(entry, digest)):
         with suppress(WeightsError, OSError):
             digests.verify(path, entry)
             digests.record(digest, path)
@@ -163,7 +86,7 @@ def _remove_from_hub(file: HubFile) -> Iterator[int]:
     from huggingface_hub import scan_cache_dir
 
     pointer = path.parent.resolve() / path.name
-    cache = scan_cache_dir(hub_cache())
+    cache = scan_cache_dir(hub_cache.folder())
     revisions = [revision for repo in cache.repos for revision in repo.revisions]
     plan = cache.delete_files(*(f for revision in revisions for f in revision.files if f.file_path == pointer))
     plan.execute()

@@ -28,8 +28,8 @@ class Remote:
         headers: to ask with.
         part: the file to put it together in.
         size: in bytes; 0 if unknown.
-        version: what the server calls the file's present version; empty if `part` belongs to one version anyway.
-        resumable: whether `part` may be gone on with at all.
+        version: what the server calls the file's present version; empty if it does not tell.
+        known: whether there is a digest to tell if the file is whole, and of one version.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Remote:
     part: Path
     size: int = 0
     version: str = ""
-    resumable: bool = True
+    known: bool = True
 
 
 def size_of(path: Path) -> int:
@@ -89,6 +89,8 @@ def _write(response: httpx.Response, remote: Remote, start: int, progress: Progr
     if remote.size and total != remote.size:
         remote.part.unlink(missing_ok=True)
         raise WeightsError(f"it is not the file that was published: {total} bytes, not {remote.size}")
+    if not (total or remote.known or "chunked" in response.headers.get("Transfer-Encoding", "")):
+        raise WeightsError("neither its size nor its digest is known, so that nobody could tell whether it is whole")
     check_space(remote.part.parent, total - size_of(remote.part))
     done = start
     with remote.part.open("ab" if start else "wb") as file:
@@ -108,7 +110,8 @@ def _write(response: httpx.Response, remote: Remote, start: int, progress: Progr
 def _go_on(remote: Remote, progress: Progress) -> bool:
     """Ask for what the part lacks, and write it there; True if that was all of the file."""
     done = size_of(remote.part)
-    if done and (not remote.resumable or (remote.size and done > remote.size)):
+    resumable = remote.known or remote.version
+    if done and (not resumable or (remote.size and done > remote.size)):
         remote.part.unlink()
         done = 0
     if remote.size and done == remote.size:
@@ -134,13 +137,14 @@ def _go_on(remote: Remote, progress: Progress) -> bool:
         return _write(response, remote, 0, progress)
 
 
-def obtain(remote: Remote, verify: Callable[[Path], str], progress: Progress) -> str:
+def obtain(remote: Remote, verify: Callable[[Path], str], progress: Progress, again: bool = True) -> str:
     """Put a file together in its part, and verify it there.
 
     Args:
         remote: the file.
         verify: raises WeightsError for a wrong file.
         progress: told of every step.
+        again: whether to start from the beginning once more if pieces make a wrong file.
 
     Returns:
         What `verify` returns.
@@ -157,6 +161,6 @@ def obtain(remote: Remote, verify: Callable[[Path], str], progress: Progress) ->
     except WeightsError:
         remote.part.unlink(missing_ok=True)
         # Pieces may be wrong together though each was right: the file may have changed in between.
-        if at_once:
+        if at_once or not again:
             raise
-        return obtain(remote, verify, progress)
+        return obtain(remote, verify, progress, again=False)

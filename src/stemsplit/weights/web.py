@@ -49,9 +49,7 @@ def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
     with alone(digests.cache_folder() / "locks" / part.with_suffix(".lock").name, part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
-        # Bytes of two versions would be taken for a file, where there is no digest to tell.
-        resumable = bool(version or digests.expected(entry))
-        remote = Remote(url, headers, part, size, version, resumable)
+        remote = Remote(url, headers, part, size, version, known=bool(digests.expected(entry)))
         digest = obtain(remote, lambda path: digests.verify(path, entry), progress)
         path = store.web_path(digests.expected(entry) or digest, url)
         path.parent.mkdir(parents=True, exist_ok=True)
