@@ -1,6 +1,7 @@
 """What a person sees of a batch at work."""
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -8,14 +9,27 @@ import pytest
 from rich.console import Console
 
 from stemsplit import console
-from stemsplit.batch import Outcome
+from stemsplit.batch import Outcome, Totals
 from stemsplit.job import Job, Options
+from stemsplit.recipes import Output
+from stemsplit.sidecar import Record
 
-OPTIONS = Options(Path("stems"), ("vocals",))
+OPTIONS = Options(Path("stems"), (Output("vocals", (0.0, 1.0)),))
 
 
 def jobs(*names: str) -> list[Job]:
-    return [Job(Path(name), Path("stems") / Path(name).stem, OPTIONS) for name in names]
+    folders = {name: Path("stems") / Path(name).stem for name in names}
+    return [
+        Job(Path(name), OPTIONS, {"vocals": folder / "vocals.wav"}, folder / "stemsplit.json")
+        for name, folder in folders.items()
+    ]
+
+
+def made(job: Job, clipped: int = 0, silent: bool = False, skipped: bool = False) -> Outcome:
+    """A minute of song, split in two seconds."""
+    facts = {"file": "vocals.wav", "clipped": clipped, "silent": silent, "energy_share": 0.25, "peak": 1.0}
+    record = Record({}, {}, {}, {"vocals": facts}, {"duration": 60.0, "sum_error": -140.2})
+    return Outcome(job, record=record, skipped=skipped, seconds=2.0)
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
@@ -48,7 +62,7 @@ def test_the_bar_is_gone_before_anything_else_is_written(monkeypatch: pytest.Mon
     with console.SplitReport([job], quiet=False) as report:
         report.progress(job, 0, 60)
         assert report.bar.live.is_started
-        report.outcome(Outcome(job, song_seconds=60, seconds=2))
+        report.outcome(made(job))
         assert not report.bar.live.is_started
 
 
@@ -59,10 +73,13 @@ def test_elsewhere_there_are_plain_lines_now_and_then(monkeypatch: pytest.Monkey
     with console.SplitReport([job], quiet=False) as report:
         report.progress(job, 0, 60)
         report.progress(job, 30, 60)
-        report.outcome(Outcome(job, paths=[Path("x")], song_seconds=60, seconds=2, sum_error=-140.2))
+        report.outcome(made(job, clipped=3, silent=True))
     lines = stream.getvalue().splitlines()
-    assert re.fullmatch(r"a\.wav: 50 %, \d+\.\dx real time, \d+:\d\d left", lines[-2])
-    assert lines[-1] == "a.wav: 1 stem of 1:00 in 2.0 s (30.0x real time), sum of stems vs song: -140 dB"
+    assert re.fullmatch(r"a\.wav: 50 %, \d+\.\dx real time, \d+:\d\d left", lines[-4])
+    assert "vocals.wav: 3 samples beyond full scale were clipped" in lines[-3]
+    assert lines[-2] == f"{Path('stems/a/vocals.wav')}: silent"
+    figures = "1 stem of 1:00 in 2.0 s (30.0x real time), sum of stems vs song: -140 dB; energy: vocals 25 %"
+    assert lines[-1] == f"a.wav: {figures}"
     assert "\x1b" not in stream.getvalue()
 
 
@@ -71,7 +88,7 @@ def test_quiet_says_only_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = jobs("a.wav", "b.wav")
     with console.SplitReport([good, bad], quiet=True) as report:
         report.progress(good, 0, 60)
-        report.outcome(Outcome(good, song_seconds=60, seconds=2, clipped={"vocals": 3}))
+        report.outcome(made(good, clipped=3))
         report.outcome(Outcome(bad, error="cannot read b.wav"))
     assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()) == "error: cannot read b.wav\n"
 
@@ -82,6 +99,30 @@ def test_a_name_cannot_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     assert stream.getvalue() == "error: cannot read \\x1b[2Ja\\nb.wav\n"
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_723, "1:02:03")])
-def test_times_for_people(seconds: float, said: str) -> None:
-    assert console.minutes(seconds) == said
+def test_a_program_gets_progress_as_lines_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = recorded(monkeypatch, terminal=False)
+    first, second = jobs("[a].wav", "b.wav")
+    with console.SplitReport([first, second], quiet=False, as_json=True) as report:
+        report.progress(second, 30, 60)
+    (event,) = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert event == {"progress": {"song": "b.wav", "place": 2, "songs": 2, "done": 30, "duration": 60}}
+
+
+def test_many_songs_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = recorded(monkeypatch, terminal=False)
+    first, second, third = jobs("a.wav", "b.wav", "c.wav")
+    totals = Totals()
+    for outcome in (made(first), made(second, skipped=True), Outcome(third, "cannot read c.wav")):
+        totals.add(outcome)
+    totals.seconds = 4.0
+    console.SplitReport([first, second, third], quiet=False).total(totals, passed_over=5)
+    said = "3 songs: 1 split, 1 split before, 1 failed; 5 files that are no audio passed over; 1:00 in 0:04 (15.0x"
+    assert stream.getvalue().startswith(said)
+
+
+def test_a_song_that_was_split_before_is_said_so_if_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = recorded(monkeypatch, terminal=False)
+    (job,) = jobs("a.wav")
+    with console.SplitReport([job], quiet=False) as report:
+        report.outcome(made(job, skipped=True))
+    assert "a.wav: split before" in stream.getvalue()

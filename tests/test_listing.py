@@ -47,3 +47,8 @@ def test_json_has_every_field_of_every_model(capsys: pytest.CaptureFixture[str])
     assert [data["name"] for data in read] == [entry.name for entry in everything]
     assert read[0]["config"] == dict(STARTER.config)
     assert read[0]["outputs"] == list(STARTER.outputs)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_723, "1:02:03")])
+def test_times_are_for_people(seconds: float, said: str) -> None:
+    assert listing.minutes(seconds) == said

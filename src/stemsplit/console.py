@@ -1,6 +1,6 @@
 """What a person sees: tables, progress, messages. The only module that draws with rich."""
 
-import math
+import json
 import os
 import sys
 import time
@@ -25,11 +25,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from stemsplit.listing import size
+from stemsplit.listing import minutes, printable, size
+from stemsplit.sidecar import EXACT
 
 if TYPE_CHECKING:
-    from stemsplit.batch import Outcome
+    from stemsplit.batch import Outcome, Totals
     from stemsplit.job import Job
+
+MANY_STEMS = 8
+"""Whose energy shares are no longer listed on a line."""
 
 REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""
@@ -52,11 +56,6 @@ def _say(line: Text) -> None:
     # A stderr that takes nothing is no reason to stop the work.
     with suppress(OSError):
         PEOPLE.print(line, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """The text with escapes in place of control characters, which file names may hold and terminals obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def note(text: str) -> None:
@@ -94,13 +93,6 @@ def paths(written: Iterable[Path]) -> None:
         # What is still buffered must not fail again when Python leaves.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
-
-
-def minutes(seconds: float) -> str:
-    """12:34, or 1:02:03 from an hour on."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
 class _SpeedColumn(ProgressColumn):
@@ -150,17 +142,19 @@ class SplitReport(_Report):
     Args:
         jobs: all songs, in order.
         quiet: show nothing but errors.
+        as_json: tell every step as a line of JSON instead, for a program that shows it in its own way.
     """
 
-    def __init__(self, jobs: Sequence["Job"], quiet: bool) -> None:
-        super().__init__(quiet, TaskProgressColumn(), _SpeedColumn())
-        self.jobs = jobs
+    def __init__(self, jobs: Sequence["Job"], quiet: bool, as_json: bool = False) -> None:
+        super().__init__(quiet or as_json, TaskProgressColumn(), _SpeedColumn())
+        self.quiet, self.as_json = quiet, as_json
+        self.places = {job.path: place for place, job in enumerate(jobs, 1)}
         self.current: Job | None = None
 
     def _label(self, job: "Job") -> str:
         name = printable(job.path.name)
         name = name if len(name) <= 30 else name[:14] + "…" + name[-15:]
-        return name if len(self.jobs) == 1 else f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {name}"
+        return name if len(self.places) == 1 else f"[{self.places[job.path]}/{len(self.places)}] {name}"
 
     def progress(self, job: "Job", done: float, total: float) -> None:
         """`done` of `total` seconds of a song are split."""
@@ -170,14 +164,19 @@ class SplitReport(_Report):
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
-            self.bar.start()
         assert self.task is not None
+        if not self.bar.live.is_started:
+            self.bar.start()
         if done == 0:
             # Loading the model is no part of the speed.
             self.started = now
             self.bar.reset(self.task)
         self.bar.update(self.task, completed=done)
-        if self.line_is_due(now):
+        if self.as_json:
+            place = {"place": self.places[job.path], "songs": len(self.places)}
+            event = {"song": str(job.path), **place, "done": round(done, 3), "duration": round(total, 3)}
+            _say(Text(json.dumps({"progress": event})))
+        elif self.line_is_due(now):
             speed = done / max(now - self.started, 1e-9)
             left = minutes((total - done) / speed) if speed else "?"
             _say(Text(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left"))
@@ -188,20 +187,51 @@ class SplitReport(_Report):
         self.bar.stop()
         if outcome.error:
             error(outcome.error)
+        elif not self.quiet and outcome.record:
+            self._made(outcome)
+
+    def _made(self, outcome: "Outcome") -> None:
+        assert outcome.record is not None
+        song, figures = printable(str(outcome.job.path)), outcome.record.figures
+        if outcome.skipped:
+            if len(self.places) == 1:
+                note(f"{song}: split before, with the same model and options; --force splits it again")
             return
-        if self.quiet:
-            return
-        for stem, count in outcome.clipped.items():
-            target = outcome.job.target(stem)
-            warning(f"{target}: {count} samples beyond full scale were clipped; 32-bit float wav keeps them")
-        speed = outcome.song_seconds / max(outcome.seconds, 1e-9)
+        for name, facts in outcome.record.stems.items():
+            target = outcome.job.targets[name]
+            if facts["clipped"]:
+                clipped = f"{facts['clipped']} samples beyond full scale were clipped"
+                warning(f"{target}: {clipped}; 32-bit float wav keeps them")
+            if facts["silent"]:
+                note(f"{target}: silent" + ("" if facts["file"] else ", not written"))
         many = len(outcome.paths)
-        text = f"{printable(str(outcome.job.path))}: {many} stem{'s' * (many > 1)} of {minutes(outcome.song_seconds)} "
-        text += f"in {outcome.seconds:.1f} s ({speed:.1f}x real time)"
-        if outcome.sum_error is not None:
-            figures = {-math.inf: "exact", math.inf: "the song is silent"}
-            text += f", sum of stems vs song: {figures.get(outcome.sum_error, f'{outcome.sum_error:.0f} dB')}"
-        _say(Text(text))
+        text = f"{song}: {many} stem{'s' * (many != 1)} of {minutes(figures['duration'])} "
+        text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
+        if figures["sum_error"] is not None:
+            text += f", sum of stems vs song: {decibels(figures['sum_error'])}"
+        shares = ", ".join(
+            f"{name} {100 * facts['energy_share']:.0f} %" for name, facts in outcome.record.stems.items()
+        )
+        note(f"{text}; energy: {shares}" if len(outcome.record.stems) <= MANY_STEMS else text)
+
+    def total(self, outcomes: "Totals", passed_over: int) -> None:
+        """All songs were tried."""
+        self.bar.stop()
+        if self.quiet or len(self.places) + passed_over == 1:
+            return
+        text = (
+            f"{outcomes.songs} songs: {outcomes.done} split, {outcomes.skipped} split before, {outcomes.failed} failed"
+        )
+        if passed_over:
+            text += f"; {passed_over} files that are no audio passed over"
+        if outcomes.done:
+            text += f"; {minutes(outcomes.duration)} in {minutes(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
+        note(text)
+
+
+def decibels(figure: float) -> str:
+    """A sum error for people."""
+    return "exact" if figure <= EXACT else "the song is silent" if figure >= -EXACT else f"{figure:.0f} dB"
 
 
 class DownloadReport(_Report):

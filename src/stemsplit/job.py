@@ -1,38 +1,45 @@
-"""One song to split: what is written where, its files whole or not at all, and how far they add up."""
+"""One song to split: what is written where, and whether that was done before."""
 
-import math
 import os
 import shutil
-import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
-import numpy as np
-
-from stemsplit.audio import Block, Song, Writer, bytes_per_sample
+from stemsplit import sidecar
 from stemsplit.errors import AudioError
+from stemsplit.recipes import Output
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to write.
+    """What to write of every song.
 
     Args:
-        out: folder that gets one folder a song.
-        stems: names, out of the model's.
+        out: folder that gets the files.
+        outputs: the files of a song.
+        model: what identifies the model, as records have it.
+        adds_up: whether all stems of the model together are the song.
         format: one of `stemsplit.audio.FORMATS`.
         bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None for the format's best.
-        force: write over stems that are there already.
+        like_source: format and bit depth are those of each song instead.
+        start: seconds that are left out at a song's beginning.
+        duration: seconds that are split; None for all that follow.
+        drop_silent: write no file of what is silent.
+        force: split again what is split already, and write over files that stemsplit did not write.
     """
 
     out: Path
-    stems: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    model: Mapping[str, Any] = field(default_factory=dict)
+    adds_up: bool = False
     format: str = "wav"
     bit_depth: str | None = None
+    like_source: bool = False
+    start: float = 0.0
+    duration: float | None = None
+    drop_silent: bool = False
     force: bool = False
 
 
@@ -42,21 +49,85 @@ class Job:
 
     Args:
         path: the song.
-        folder: where its stems go.
         options: what to write.
-        size: bytes that its stems take at most; 0 if the song does not tell its length.
+        targets: name of each output -> its file.
+        record: the file that will say that all of them are whole.
+        format: of the outputs.
+        bit_depth: of the outputs.
+        seconds: how much of the song is to be split; 0 if it does not tell its length.
+        size: bytes that the outputs take at most; 0 if the song does not tell its length.
+        done: whether it was split before, from the same song in the same way.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
     """
 
     path: Path
-    folder: Path
     options: Options
+    targets: Mapping[str, Path]
+    record: Path
+    format: str = "wav"
+    bit_depth: str | None = None
+    seconds: float = 0.0
     size: int = 0
+    done: bool = False
     problem: str = ""
 
-    def target(self, stem: str) -> Path:
-        """The file of a stem."""
-        return self.folder / f"{stem}.{self.options.format}"
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What besides song and model decides what the outputs are, as records have it."""
+        return {
+            "format": self.format,
+            "bit_depth": self.bit_depth,
+            "start": self.options.start,
+            "duration": self.options.duration,
+            "drop_silent": self.options.drop_silent,
+        }
+
+    def name(self, target: Path) -> str:
+        """One of its files, as its record calls it."""
+        return Path(os.path.relpath(target, self.record.parent)).as_posix()
+
+    def was_done(self) -> bool:
+        """Whether all of it is there already, made from the same song in the same way.
+
+        Raises:
+            AudioError: the song cannot be read.
+        """
+        found = sidecar.read(self.record)
+        if not found or not sidecar.same(found.model, self.options.model):
+            return False
+        if not sidecar.same(found.options, self.choices):
+            return False
+        for output in self.options.outputs:
+            facts = found.stems.get(output.name, {})
+            if facts.get("weights") != list(output.weights):
+                return False
+            # What was silent may have been left out.
+            if facts["file"] is not None and size_of(self.targets[output.name]) != facts["size"]:
+                return False
+        try:
+            return sidecar.unchanged(self.path, found, self.record)
+        except OSError as error:
+            raise AudioError(f"cannot read {self.path} ({error.strerror})") from error
+
+    def in_the_way(self) -> Path | None:
+        """What is in the place of an output, and not as stemsplit left it; under force, only what is no file."""
+        found = sidecar.read(self.record)
+        ours = found.files if found else {}
+        for target in self.targets.values():
+            if not os.path.lexists(target):
+                continue
+            known = ours.get(self.name(target))
+            if not target.is_file() or not (self.options.force or (known is not None and size_of(target) == known)):
+                return target
+        return None
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None if there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def existing_ancestor(path: Path) -> Path:
@@ -72,82 +143,3 @@ def check_space(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(existing_ancestor(folder)).free
     if needed > free:
         raise AudioError(f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
-
-
-def stem_bytes(options: Options, channels: int, frames: int) -> int:
-    """What a song's stems take on the disk, at most."""
-    return frames * channels * len(options.stems) * bytes_per_sample(options.format, options.bit_depth)
-
-
-class StemFiles:
-    """The files of one song's stems: written in a hidden folder, moved to their names only when all are whole.
-
-    Leaving the context without `finish` removes whatever was written.
-    """
-
-    def __init__(self, job: Job, song: Song) -> None:
-        self.job = job
-        self.writers: dict[str, Writer] = {}
-        options, out = job.options, job.options.out
-        with ExitStack() as undo:
-            try:
-                for folder in reversed([f for f in (out, *out.parents) if not f.exists()]):
-                    folder.mkdir(exist_ok=True)
-                    undo.callback(remove_if_empty, folder)
-                self.hidden = Path(tempfile.mkdtemp(prefix=".stemsplit-", dir=out))
-            except OSError as error:
-                raise AudioError(f"cannot write into {out} ({error.strerror})") from error
-            undo.callback(shutil.rmtree, self.hidden, ignore_errors=True)
-            for stem in options.stems:
-                path = self.hidden / job.target(stem).name
-                writer = Writer(path, options.format, options.bit_depth, song.sample_rate, song.channels, song.frames)
-                undo.callback(writer.abandon)
-                self.writers[stem] = writer
-            self.cleanup = undo.pop_all()
-
-    def finish(self) -> list[Path]:
-        """Close all files and give them their names."""
-        for writer in self.writers.values():
-            writer.close()
-        targets = [self.job.target(stem) for stem in self.writers]
-        try:
-            self.job.folder.mkdir(parents=True, exist_ok=True)
-            for target in targets:
-                (self.hidden / target.name).replace(target)
-        except OSError as error:
-            raise AudioError(f"cannot write into {self.job.folder} ({error.strerror})") from error
-        return targets
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.cleanup.close()
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that nothing was put into."""
-    with suppress(OSError):
-        folder.rmdir()
-
-
-class SumError:
-    """How far the sum of the stems, as written, is from the song."""
-
-    def __init__(self) -> None:
-        self.song = self.error = 0.0
-
-    def add(self, mixture: Block, stems: Sequence[Block]) -> None:
-        """Take another block of the song and of all its stems."""
-        wide = mixture.astype(np.float64)
-        self.song += float(np.square(wide).sum())
-        self.error += float(np.square(wide - np.sum(stems, 0, dtype=np.float64)).sum())
-
-    @property
-    def decibels(self) -> float:
-        """Energy of the error over the song's: minus infinity where they are equal, plus if only the song is silent."""
-        if not self.error:
-            return -math.inf
-        return 10 * math.log10(self.error / self.song) if self.song else math.inf

@@ -1,5 +1,6 @@
 """Knows models.toml: which checkpoints there are, and everything about each that can be written down."""
 
+import math
 import os
 import re
 import tomllib
@@ -77,6 +78,47 @@ class ModelEntry:
     def outputs(self) -> tuple[str, ...]:
         """Names of all stems that can be written."""
         return (*self.stems, self.residual) if self.residual else self.stems
+
+    def with_chunks(
+        self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
+    ) -> "ModelEntry":
+        """The entry with another plan of chunks.
+
+        Args:
+            chunk_seconds: given to the network at once; None for the entry's own.
+            overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for its own.
+            window: how overlapping estimates are joined (see `stemsplit.overlap_add`); None for the entry's own.
+
+        Raises:
+            ValueError: an impossible chunk or overlap.
+        """
+        if chunk_seconds is not None and not 1 <= chunk_seconds * self.sample_rate < math.inf:
+            raise ValueError(f"chunk_seconds must be positive and finite, not {chunk_seconds}")
+        chunk = self.chunk if chunk_seconds is None else round(chunk_seconds * self.sample_rate)
+        share = 1 - self.hop / self.chunk if overlap is None else overlap
+        if not 0 <= share < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
+
+    def identity(self, digest: str) -> dict[str, Any]:
+        """What decides what the model makes of a song.
+
+        Args:
+            digest: of its weights.
+        """
+        names = (
+            "architecture",
+            "config",
+            "stems",
+            "sample_rate",
+            "channels",
+            "chunk",
+            "hop",
+            "window",
+            "complete",
+            "residual",
+        )
+        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}}
 
     @property
     def license_notice(self) -> str:

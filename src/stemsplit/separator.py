@@ -1,6 +1,5 @@
 """Separator: load a model once, take many mixtures apart."""
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from stemsplit import models, registry
 from stemsplit.audio import Block, layout, resampled
-from stemsplit.errors import DeviceError, RegistryError, WeightsError
+from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
 from stemsplit.overlap_add import WINDOWS, stream
 from stemsplit.weights import checkpoint, download
 
@@ -105,19 +104,13 @@ class Separator:
         window: str | None = None,
         batch_size: int = 1,
     ) -> None:
-        self.entry = entry = registry.find(model) if isinstance(model, str) else model
-        if chunk_seconds is not None and not 1 <= chunk_seconds * entry.sample_rate < math.inf:
-            raise ValueError(f"chunk_seconds must be positive and finite, not {chunk_seconds}")
-        self.chunk = entry.chunk if chunk_seconds is None else round(chunk_seconds * entry.sample_rate)
-        share = 1 - entry.hop / entry.chunk if overlap is None else overlap
-        if not 0 <= share < 1:
-            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        known = registry.find(model) if isinstance(model, str) else model
+        self.entry = entry = known.with_chunks(chunk_seconds, overlap, window)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        if (window or entry.window) not in WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window or entry.window!r}")
-        self.hop = max(round(self.chunk * (1 - share)), 1)
-        self.window: Any = window or entry.window
+        if entry.window not in WINDOWS:
+            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {entry.window!r}")
+        self.window: Any = entry.window
         self.batch_size = batch_size
         self.device = pick_device(device)
         self.network = load_network(entry, self.device)
@@ -137,7 +130,10 @@ class Separator:
         """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
         # One after the other: a song of many channels needs no more memory than one of few.
         groups = mixtures.split(self.entry.channels, 1)
-        return torch.cat([self.network(group.to(self.device)).float().cpu() for group in groups], 2)
+        estimates = torch.cat([self.network(group.to(self.device)).float().cpu() for group in groups], 2)
+        if not estimates.isfinite().all():
+            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        return estimates
 
     def _stems_at_song_rate(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[Block]:
         """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
@@ -146,8 +142,8 @@ class Separator:
         estimates = stream(
             (torch.from_numpy(np.ascontiguousarray(block)) for block in at_model_rate),
             self._estimates,
-            chunk=self.chunk,
-            hop=self.hop,
+            chunk=self.entry.chunk,
+            hop=self.entry.hop,
             window=self.window,
             batch_size=self.batch_size,
         )
@@ -170,7 +166,7 @@ class Separator:
             The stems of a complete model, and those of a model with a residual, add up to the mixture.
         """
         held = Held(blocks, channels)
-        what = f"on a {self.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
+        what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
         with memory_errors(what, "try --batch-size 1, a smaller --chunk-seconds or --device cpu"):
             for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
                 mixture = held.take(estimates.shape[-1])

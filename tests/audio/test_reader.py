@@ -1,8 +1,11 @@
 """Reading songs: what comes out, and what is said of files that give nothing."""
 
+import errno
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -148,8 +151,21 @@ def test_an_mp3_with_a_large_picture(song: Song, tmp_path: Path) -> None:
 
 
 def test_an_mp3_with_junk_before_its_first_frame(song: Song, tmp_path: Path) -> None:
-    (tmp_path / "b.mp3").write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10 + 3_000) + song("a.mp3").read_bytes())
-    assert examine(tmp_path / "b.mp3").frames == 22_050
+    (tmp_path / "b.mp3").write_bytes(b"ID3\x03\0\0\0\0\0\x0a" + bytes(10 + 3_000) + song("a.mp3", 400_000).read_bytes())
+    assert examine(tmp_path / "b.mp3").frames == 400_000
+
+
+def test_a_disk_that_fails_in_the_midst_of_an_mp3_is_noticed(song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread reads it, whose errors nobody would see."""
+    path = song("a.mp3", frames=100_000)
+
+    def half(file: IO[bytes], pipe: IO[bytes]) -> None:
+        pipe.write(file.read(path.stat().st_size // 2))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(shutil, "copyfileobj", half)
+    with pytest.raises(AudioError, match=r"a\.mp3 \(input/output error\)"):
+        examine(path)
 
 
 def test_a_flac_that_does_not_tell_its_length(song: Song, tmp_path: Path) -> None:

@@ -187,3 +187,21 @@ def test_a_disk_that_fills_up_is_noticed(tmp_path: Path, format_: str, bit_depth
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         writer.abandon()
+
+
+@pytest.mark.parametrize(("format_", "bit_depth"), [("wav", None), ("wav", "16"), ("flac", None), ("ogg", None)])
+def test_peak_and_energy_are_kept(tmp_path: Path, format_: str, bit_depth: str | None) -> None:
+    """The peak is what the model gave; the energy is what the file got."""
+    samples = noise(30_000).T
+    samples[1, 12_345] = -2
+    writer = written(tmp_path / "a", samples, format_, bit_depth)
+    assert writer.peak == 2
+    clipped = samples if format_ == "wav" and bit_depth is None else np.clip(samples, -1, 1)
+    assert writer.energy == pytest.approx(np.square(clipped, dtype=np.float64).sum(), rel=1e-4)
+
+
+def test_nothing_written_has_neither_peak_nor_energy(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "a.wav", "wav", None, 44_100, 2, 0)
+    writer.write(np.zeros((2, 0), np.float32))
+    writer.close()
+    assert (writer.peak, writer.energy, writer.clipped) == (0, 0, 0)

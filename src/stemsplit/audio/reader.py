@@ -1,7 +1,9 @@
-"""Songs as blocks of samples, and what can be known of a song before any work goes into it."""
+"""Songs, or parts of them, as blocks of samples, and what can be known of a song before any work goes into it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,51 +11,100 @@ from typing import Self
 import numpy as np
 
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.decoders import UnreadableError, open_source
+from stemsplit.audio.decoders import open_source
+from stemsplit.audio.formats import alike
+from stemsplit.audio.source import UnreadableError
+from stemsplit.audio.tags import read_tags
 from stemsplit.errors import AudioError
 
 
+def clock(seconds: float, exact: bool = False) -> str:
+    """A time as players show it, or to the millisecond: 3:07, 1:03:07, 3:07.250."""
+    hours, rest = divmod(math.floor(seconds), 3600)
+    shown = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    return shown + (f".{math.floor(seconds % 1 * 1000):03}" if exact else "")
+
+
 class Reader:
-    """A song's blocks (channels, samples), in order.
+    """Blocks (channels, samples) of a song, or of a part of it, in order.
+
+    A part is the same samples as in the whole song, whatever the format. One thread at a time may use a reader.
 
     Args:
         path: the file.
+        start: seconds into the song at which the part begins, to the nearest sample.
+        duration: seconds of the part; None, or more than there are, for all that is left.
 
     Attributes:
         sample_rate: Hz.
         channels: how many.
-        frames: how long the file says it is; None if it does not say.
+        frames: how long the part is, by what the file says; None if it does not say.
+        format: one of `FORMATS`, the song's own if it can be written, or else one that loses nothing of it.
+        bit_depth: one of `BIT_DEPTHS` to go with it, None for ogg and mp3.
 
     Raises:
-        AudioError: it cannot be read; also while reading, when it turns out damaged, cut off or not finite.
+        AudioError: it cannot be read, or ends before `start`; also while reading, when it turns out so, or damaged, cut
+            off or not finite.
+        ValueError: there is no such part in any song.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, start: float = 0.0, duration: float | None = None) -> None:
+        if not 0 <= start < math.inf:
+            raise ValueError(f"a part starts at 0 s or later, not at {start} s")
+        if duration is not None and not 0 < duration < math.inf:
+            raise ValueError(f"a part lasts more than 0 s, not {duration} s")
+        self.path, self.start = path, start
         try:
             self.source = open_source(path)
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
+        self.first = round(start * self.sample_rate)
+        self.end = sys.maxsize if duration is None else self.first + round(duration * self.sample_rate)
         self.frames = self.source.frames
+        if self.frames is not None:
+            if self.first and self.first >= self.frames:
+                self.close()
+                raise self._too_short(self.frames)
+            self.frames = min(self.frames, self.end) - self.first
+        self.format, self.bit_depth = alike(self.source.container, self.source.coding, self.sample_rate, self.channels)
 
     def _failed(self, error: UnreadableError) -> AudioError:
         advice = f"; {error.advice}" if error.advice else ""
         return AudioError(f"cannot read {self.path} ({error.reason}){advice}")
 
+    def _too_short(self, frames: int) -> AudioError:
+        there = frames / self.sample_rate
+        exact = clock(there) == clock(self.start)
+        return AudioError(
+            f"{self.path} has only {clock(there, exact)}; nothing to split from {clock(self.start, exact)}"
+        )
+
+    def _check_end(self, there: int) -> None:
+        """Raises if the file ended, after `there` frames, too early."""
+        said = self.source.frames
+        # Decoders disagree by an encoder's delay; a tenth of a second is no cut.
+        if said is not None and there < said - 0.1 * self.sample_rate:
+            times = f"{there / self.sample_rate:.1f} of {said / self.sample_rate:.1f} s"
+            raise UnreadableError(f"it is cut off: {times} are there")
+        if self.first and there <= self.first:
+            raise self._too_short(there)
+
     def __iter__(self) -> Iterator[Block]:
-        done = 0
         try:
-            while len(frames := self.source.read()):
-                if not np.isfinite(frames).all():
-                    bad = int(np.argmin(np.isfinite(frames).all(1))) + done
+            place = self.source.skip(self.first)
+            while place < self.end:
+                if not len(frames := self.source.read()):
+                    self._check_end(place)
+                    return
+                skipped = max(self.first - place, 0)
+                part = frames[skipped : self.end - place]
+                if not np.isfinite(part).all():
+                    bad = int(np.argmin(np.isfinite(part).all(1))) + place + skipped
                     raise UnreadableError(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
-                done += len(frames)
-                yield np.ascontiguousarray(frames.T)
-            # Decoders disagree by an encoder's delay; a tenth of a second is no cut.
-            if self.frames is not None and done < self.frames - 0.1 * self.sample_rate:
-                there, said = done / self.sample_rate, self.frames / self.sample_rate
-                raise UnreadableError(f"it is cut off: {there:.1f} of {said:.1f} s are there")
+                place += len(frames)
+                if len(part):
+                    yield np.ascontiguousarray(part.T)
         except UnreadableError as error:
             raise self._failed(error) from error
 
@@ -72,36 +123,49 @@ class Reader:
 
 @dataclass(frozen=True)
 class Song:
-    """What is known of a file after it was decoded once.
+    """What is known of a file, or of a part of it, after it was decoded once.
 
     Args:
         path: the file.
         sample_rate: Hz.
         channels: how many.
-        frames: samples of each.
+        frames: samples of each, in the part.
+        format: see `Reader`.
+        bit_depth: see `Reader`.
+        tags: see `read_tags`.
     """
 
     path: Path
     sample_rate: int
     channels: int
     frames: int
+    format: str = "wav"
+    bit_depth: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration of the part."""
         return self.frames / self.sample_rate
 
 
-def examine(path: Path) -> Song:
-    """Decode a whole file once, so that whatever is wrong with it is known before any work goes into it.
+def examine(path: Path, start: float = 0.0, duration: float | None = None) -> Song:
+    """Decode a whole file, or a part of it, once, so that what is wrong with it is known before any work goes into it.
 
     Decoding takes about a thousandth of the song's duration.
 
+    Args:
+        path: the file.
+        start: seconds into the song, to the nearest sample.
+        duration: seconds; None for all that is left.
+
     Raises:
-        AudioError: it cannot be read to its end, or holds no samples.
+        AudioError: it cannot be read to its end, has nothing after `start`, or holds no samples.
+        ValueError: there is no such part in any song.
     """
-    with Reader(path) as reader:
+    with Reader(path, start, duration) as reader:
         frames = sum(block.shape[1] for block in reader)
         if frames == 0:
-            raise AudioError(f"cannot read {path} (it has no samples)")
-        return Song(path, reader.sample_rate, reader.channels, frames)
+            what = "it" if duration is None else "the part asked for"
+            raise AudioError(f"cannot read {path} ({what} has no samples)")
+        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, reader.bit_depth, read_tags(path))

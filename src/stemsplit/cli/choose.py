@@ -72,3 +72,28 @@ def as_setting(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Models' names that begin like that, for the shell."""
+    from stemsplit.registry import entries
+
+    return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
+
+
+def complete_stems(context: typer.Context, incomplete: str) -> list[str]:
+    """Lists of the chosen model's stems that begin like that, for the shell."""
+    from stemsplit.errors import RegistryError
+    from stemsplit.registry import DEFAULT_MODEL, find
+
+    *before, last = incomplete.split(",")
+    try:
+        stems = find(context.params.get("model") or DEFAULT_MODEL).outputs
+    except RegistryError:
+        return []
+    return [",".join([*before, stem]) for stem in stems if stem.startswith(last) and stem not in before]
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """Devices that begin like that, for the shell."""
+    return [device for device in ("auto", "cpu", "cuda", "mps") if device.startswith(incomplete)]

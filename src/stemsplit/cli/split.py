@@ -1,5 +1,7 @@
 """`stemsplit split`, which is also what `stemsplit SONG` does."""
 
+import re
+import time
 from enum import StrEnum
 from functools import cache
 from math import isfinite
@@ -11,6 +13,11 @@ import typer
 from stemsplit.cli import choose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stemsplit.batch import Totals
+    from stemsplit.console import SplitReport
+    from stemsplit.job import Job
     from stemsplit.registry import ModelEntry
     from stemsplit.separator import Separator
 
@@ -40,21 +47,28 @@ class WindowName(StrEnum):
     mean = "mean"
 
 
-MORE = "Computing"
+class ProgressKind(StrEnum):
+    """How to show how far a song is."""
+
+    auto = "auto"
+    json = "json"
+    none = "none"
 
 
-def chosen_stems(entry: "ModelEntry", wanted: str | None) -> tuple[str, ...]:
-    """The names in a list with commas, in the model's order; all of them for None."""
-    if wanted is None:
-        return entry.outputs
-    names = [name.strip().lower() for name in wanted.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in entry.outputs]:
-        raise typer.BadParameter(
-            f"{entry.name} has no stem {unknown[0]!r}; it gives {', '.join(entry.outputs)}", param_hint="--stems"
-        )
-    if not names:
-        raise typer.BadParameter("name at least one stem", param_hint="--stems")
-    return tuple(name for name in entry.outputs if name in names)
+FILES, COMPUTING, SCRIPTS = "Files", "Computing", "Scripts"
+
+
+def seconds(text: str) -> float:
+    """A time such as 90, 90s, 1.5m, 1:30 or 1:02:03.5 in seconds.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if match := re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text):
+        return sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+    if match := re.fullmatch(r"(\d+(?:\.\d*)?)\s*(s|m|min|h)", text):
+        return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+    raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 90s")
 
 
 def finite(value: float | None) -> float | None:
@@ -66,23 +80,74 @@ def finite(value: float | None) -> float | None:
 
 def split(
     songs: Annotated[
-        list[Path], typer.Argument(metavar="SONG", readable=False, help="wav, flac, ogg, mp3, m4a, video ...")
+        list[Path],
+        typer.Argument(
+            metavar="SONG", readable=False, help="Songs, folders, 'quoted/*.wav', @list.txt, or - for stdin."
+        ),
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="From `stemsplit list`, or a checkpoint's file.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="From `stemsplit list`, or a checkpoint's file.", autocompletion=choose.complete_model
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Gets one folder a song.")] = Path(
         "stems"
     ),
-    stems: Annotated[str | None, typer.Option("--stems", "-s", help="Write only these, e.g. vocals,drums.")] = None,
+    stems: Annotated[
+        str | None,
+        typer.Option(
+            "--stems", "-s", help="Write only these, e.g. vocals,drums.", autocompletion=choose.complete_stems
+        ),
+    ] = None,
+    two_stems: Annotated[
+        str | None, typer.Option("--two-stems", help="Write this stem, and the song without it.", metavar="STEM")
+    ] = None,
+    mixes: Annotated[
+        list[str] | None,
+        typer.Option("--mix", metavar="NAME=SUM", help="Write a sum too, e.g. karaoke=mixture-vocals."),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="Of the stems.")] = Format.wav,
     bit_depth: Annotated[
         BitDepth | None, typer.Option("--bit-depth", help="Default: 32f for wav, 24 for flac.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over stems that are there.")] = False,
+    like_source: Annotated[
+        bool, typer.Option("--like-source", help="Format and bit depth of each song instead.")
+    ] = False,
+    start: Annotated[str, typer.Option("--start", help="Leave out what comes before, e.g. 1:00.")] = "0",
+    duration: Annotated[str | None, typer.Option("--duration", help="Split no more than that, e.g. 20s.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Split again, and write over what is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            help="Where files go: {track} {stem} {model} {parent} {ext} {artist} {title}.",
+            rich_help_panel=FILES,
+        ),
+    ] = "{track}/{stem}",
+    drop_silent: Annotated[
+        bool, typer.Option("--drop-silent", help="Write no silent stems.", rich_help_panel=FILES)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and touch nothing.", rich_help_panel=SCRIPTS)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON a song on stdout, a summary last.", rich_help_panel=SCRIPTS)
+    ] = False,
+    progress: Annotated[
+        ProgressKind,
+        typer.Option("--progress", help="json: lines of JSON on stderr, for other programs.", rich_help_panel=SCRIPTS),
+    ] = ProgressKind.auto,
     device: Annotated[
-        str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MORE)
+        str,
+        typer.Option(
+            "--device",
+            "-d",
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=COMPUTING,
+            autocompletion=choose.complete_device,
+        ),
     ] = "auto",
     chunk_seconds: Annotated[
         float | None,
@@ -92,44 +157,86 @@ def split(
             max=600,
             callback=finite,
             help="Given to the network at once.",
-            rich_help_panel=MORE,
+            rich_help_panel=COMPUTING,
         ),
     ] = None,
     overlap: Annotated[
         float | None,
         typer.Option(
-            min=0, max=0.99, callback=finite, help="Share of a chunk that the next covers too.", rich_help_panel=MORE
+            min=0,
+            max=0.99,
+            callback=finite,
+            help="Share of a chunk that the next covers too.",
+            rich_help_panel=COMPUTING,
         ),
     ] = None,
     window: Annotated[
-        WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=MORE)
+        WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=COMPUTING)
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=MORE)
+        int, typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=COMPUTING)
     ] = 1,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Split songs into stems, each in a folder of its own: stems/SONG/vocals.wav and so on.
+    """Split songs into stems, each song in a folder of its own: stems/SONG/vocals.wav and so on.
 
-    The paths of the stems go to stdout, all else to stderr.
+    Songs that were split before, with the same model and options, are skipped. The paths of the stems go to stdout,
+    all else to stderr.
     """
-    from stemsplit import batch, console, registry
+    from stemsplit import batch, console, listing, naming, recipes, registry, speeds
+    from stemsplit import songs as search
     from stemsplit.cli.download import obtain
     from stemsplit.job import Options
+    from stemsplit.weights import digests
 
+    begin, length = seconds(start), None if duration is None else seconds(duration)
+    if length == 0:
+        raise typer.BadParameter("a duration of nothing leaves nothing to split", param_hint="--duration")
     entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
     if described and not quiet:
         choose.tell(described)
-    options = Options(output, chosen_stems(entry, stems), format_.value, bit_depth and bit_depth.value, force)
+    entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     try:
-        jobs = batch.plan(songs, options)
-    except batch.PlanError as error:
+        wanted = None if stems is None else [name for name in stems.split(",") if name.strip()]
+        outputs = recipes.chosen(entry.outputs, wanted, mixes or [], two_stems)
+        template = naming.Template(name)
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if model is None and not quiet and not all(job.problem for job in jobs):
-        console.hint("this is the small built-in model; published ones sound better: see stemsplit list, then --model")
-    if not all(job.problem for job in jobs):
+    if not digests.identity(entry) and not dry_run:
+        # Which weights they are, and so what was made with them before, is known only when they are here.
+        obtain(entry, quiet)
+    options = Options(
+        out=output,
+        outputs=outputs,
+        model=entry.identity(digests.identity(entry)),
+        adds_up=entry.complete or bool(entry.residual),
+        format=format_.value,
+        bit_depth=bit_depth and bit_depth.value,
+        like_source=like_source,
+        start=begin,
+        duration=length,
+        drop_silent=drop_silent,
+        force=force,
+    )
+    try:
+        found = search.find(songs, output)
+        jobs = batch.plan(found.songs, options, template, entry.name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not jobs:
+        console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
+        raise typer.Exit(1)
+    if (begin or length is not None) and not quiet:
+        amount = "each song" if length is None else f"{listing.minutes(length)} of each song"
+        console.note(f"only {amount} from {listing.minutes(begin)} on is split")
+    if dry_run:
+        plan(jobs, found.passed_over, entry, device, as_json)
+        raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
+    if not all(job.problem or job.done for job in jobs):
+        if model is None and not quiet:
+            console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
         # Before any song is read: a network that is not there is known at once.
         obtain(entry, quiet)
 
@@ -138,24 +245,57 @@ def split(
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
         from stemsplit.separator import Separator
 
-        return Separator(
-            entry, device, chunk_seconds=chunk_seconds, overlap=overlap, window=window, batch_size=batch_size
-        )
+        return Separator(entry, device, batch_size=batch_size)
 
-    failed = False
+    report = console.SplitReport(
+        jobs, quiet or progress is ProgressKind.none, as_json=progress is ProgressKind.json and not quiet
+    )
     try:
-        with console.SplitReport(jobs, quiet) as report:
-            for outcome in batch.run(jobs, load, report.progress):
-                report.outcome(outcome)
-                failed = failed or bool(outcome.error)
-                try:
-                    console.paths(outcome.paths)
-                except OSError as error:
-                    # Whoever read them is gone; the songs are still wanted.
-                    console.error(f"cannot write to stdout ({error.strerror})")
-                    failed = True
+        totals = run(jobs, load, report, as_json)
     except KeyboardInterrupt:
-        console.error("interrupted; no stem was left half-written")
+        console.error("interrupted; no stem was left half-written, and the same command goes on from here")
         raise typer.Exit(130) from None
-    if failed:
+    report.total(totals, found.passed_over)
+    if as_json:
+        listing.print_line(listing.totals_as_data(totals, found.passed_over))
+    speeds.remember(entry.name, device, totals.speed if totals.done else 0.0)
+    if totals.failed or totals.untold:
         raise typer.Exit(1)
+
+
+def plan(jobs: "Sequence[Job]", passed_over: int, entry: "ModelEntry", device: str, as_json: bool) -> None:
+    """Say what would be done."""
+    from stemsplit import console, listing, speeds
+    from stemsplit.weights import store
+
+    download = None if store.local(entry) else entry.size
+    summary = listing.plan_as_data(jobs, passed_over, speeds.known(entry.name, device), download)
+    if as_json:
+        for job in jobs:
+            listing.print_line(listing.job_as_data(job))
+        listing.print_line({"summary": summary})
+    else:
+        listing.print_plan(jobs)
+        console.note(listing.plan_in_words(summary))
+
+
+def run(jobs: "Sequence[Job]", load: "Callable[[], Separator]", report: "SplitReport", as_json: bool) -> "Totals":
+    """Split the songs and tell what becomes of each; a song whose result nobody takes counts as failed."""
+    from stemsplit import batch, console, listing
+
+    totals, begun = batch.Totals(), time.monotonic()
+    with report:
+        for outcome in batch.run(jobs, load, report.progress):
+            report.outcome(outcome)
+            totals.add(outcome)
+            try:
+                if as_json:
+                    listing.print_line(listing.outcome_as_data(outcome))
+                else:
+                    console.paths(outcome.paths)
+            except OSError as error:
+                # Whoever read them is gone; the songs are still wanted.
+                console.error(f"cannot write to stdout ({error.strerror})")
+                totals.untold += 1
+            totals.seconds = time.monotonic() - begun
+    return totals

@@ -105,6 +105,25 @@ def expected(entry: ModelEntry) -> str:
     return published(entry) or pinned(entry.name)
 
 
+def identity(entry: ModelEntry) -> str:
+    """What tells an entry's weights from all others: the digest it goes by, or that of a file of the user's own.
+
+    Empty if that is not known before they are downloaded.
+
+    Raises:
+        WeightsError: a file cannot be read.
+    """
+    if digest := expected(entry):
+        return digest
+    for source in entry.sources:
+        if source.startswith("file:"):
+            try:
+                return sha256(Path(source.removeprefix("file:")))
+            except OSError as error:
+                raise WeightsError(f"cannot read the weights in {source}: {error.strerror}") from error
+    return ""
+
+
 def verify(path: Path, entry: ModelEntry) -> str:
     """The sha256 of a file that is the entry's, as far as anything is known of that.
 

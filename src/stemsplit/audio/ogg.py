@@ -1,0 +1,40 @@
+"""The pages of an Ogg file: whether the last is there, and whose they are."""
+
+import zlib
+from pathlib import Path
+
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Every byte with its bits in the opposite order."""
+
+
+def ends_as_ogg(path: Path) -> bool:
+    """Whether the last page of an Ogg file (Vorbis, Opus, FLAC) is marked as its end."""
+    with path.open("rb") as file:
+        # A page is at most 65,307 bytes long; in its sixth byte stand its flags.
+        file.seek(max(path.stat().st_size - 70_000, 0))
+        end = file.read()
+    page = end.rfind(b"OggS")
+    return 0 <= page < len(end) - 5 and bool(end[page + 5] & 4)
+
+
+def checksum(page: bytes | bytearray) -> int:
+    """The CRC-32 of a page whose own field for it is zero.
+
+    Ogg has zlib's polynomial, but the most significant bit first, and neither of its complements: zlib's of the
+    mirrored bytes, mirrored.
+    """
+    mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def renumber(path: Path, serial: int) -> None:
+    """Give the one stream of an Ogg file a serial number, in place; libsndfile takes one from the time of day."""
+    with path.open("r+b") as file:
+        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+            sizes = file.read(head[26])
+            page = bytearray(head + sizes + file.read(sum(sizes)))
+            page[14:18] = serial.to_bytes(4, "little")
+            page[22:26] = bytes(4)
+            page[22:26] = checksum(page).to_bytes(4, "little")
+            file.seek(-len(page), 1)
+            file.write(page)
