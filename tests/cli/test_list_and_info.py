@@ -97,9 +97,14 @@ def test_pages_fit_eighty_columns(stemsplit: Command, monkeypatch: pytest.Monkey
     assert max(map(len, result.out.splitlines())) <= 80
 
 
-def test_version(stemsplit: Command) -> None:
+def test_version_tells_what_a_report_of_a_fault_needs(stemsplit: Command, home: Path) -> None:
     result = stemsplit("--version")
-    assert (result.status, result.out) == (0, f"stemsplit {version('stemsplit')}\n")
+    assert result.status == 0
+    first, *more = result.out.splitlines()
+    assert first == f"stemsplit {version('stemsplit')}"
+    assert f"torch {version('torch')}" in more[0]
+    assert "GPU: " in more[1]
+    assert str(home / "cache") in more[2]
 
 
 def test_without_arguments_it_helps(stemsplit: Command) -> None:
@@ -128,3 +133,31 @@ def test_choices_are_those_that_the_library_knows() -> None:
     assert [str(choice) for choice in Format] == list(FORMATS)
     assert [str(choice) for choice in BitDepth] == list(BIT_DEPTHS)
     assert [str(choice) for choice in WindowName] == list(WINDOWS)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("stemsplit song.flac --model mel-roformer-gu", ["mel-roformer-guitar", "mel-roformer-guitar-chencfd"]),
+        ("stemsplit --model mel-roformer-gu", ["mel-roformer-guitar", "mel-roformer-guitar-chencfd"]),
+        ("stemsplit song.flac --stems drums,v", ["drums,vocals"]),
+        ("stemsplit song.flac -m mel-roformer-guitar --stems n", ["no_guitar"]),
+        ("stemsplit song.flac --device c", ["cpu", "cuda"]),
+        ("stemsplit info bs-roformer-53", ["bs-roformer-53stem"]),
+        ("stemsplit download sudormrf-speech-remixit-v", ["sudormrf-speech-remixit-vad"]),
+        ("stemsplit dow", ["download"]),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes_names(
+    stemsplit: Command, monkeypatch: pytest.MonkeyPatch, shell: str, line: str, wanted: list[str]
+) -> None:
+    monkeypatch.setenv("_STEMSPLIT_COMPLETE", f"complete_{shell}")
+    if shell == "bash":
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    else:
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+    found = stemsplit().out
+    assert all(name in found for name in wanted)
+    assert "starter" not in found

@@ -38,8 +38,10 @@ def _run(arguments: list[str]) -> None:
 
         listing.print_models(registry.entries().values())
         return
-    from stemsplit.cli.app import app, with_command
+    from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
 
+    if COMPLETING in os.environ:
+        complete_with_command(os.environ)
     app(with_command(arguments), prog_name="stemsplit")
 
 

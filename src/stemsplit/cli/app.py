@@ -1,5 +1,11 @@
 """The commands, as typer knows them."""
 
+import os
+import platform
+import re
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,18 +34,36 @@ COMMANDS = ("split", "list", "info", "download", "remove", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 
+def gpu() -> str:
+    """Which GPU there seems to be, as far as that can be seen without PyTorch, which takes seconds."""
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.is_file():
+        version = re.search(r"\d+\.\d+[\d.]*", driver.read_text(encoding="utf-8"))
+        return f"NVIDIA, driver {version[0] if version else 'of unknown version'}"
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "Apple's (mps)"
+    return "none seen"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
+        from stemsplit.registry import user_folder
+        from stemsplit.weights.digests import cache_folder
+        from stemsplit.weights.hub_cache import folder as hub_folder
+
         typer.echo(f"stemsplit {version('stemsplit')}")
+        typer.echo(f"torch {version('torch')}, Python {platform.python_version()} on {platform.platform()}")
+        typer.echo(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
+        typer.echo(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Versions, GPU and folders.")
     ] = False,
 ) -> None:
     pass
@@ -50,3 +74,18 @@ def with_command(arguments: list[str]) -> list[str]:
     if not arguments or arguments[0] in COMMANDS or arguments[0] in OWN_OPTIONS:
         return arguments
     return ["split", *arguments]
+
+
+COMPLETING = "_STEMSPLIT_COMPLETE"
+"""Set by the shell when it asks what a word could become."""
+
+
+def complete_with_command(environment: MutableMapping[str, str]) -> None:
+    """Put `split` into the line that a shell wants completed, where `with_command` would."""
+    for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS"):
+        program, _, rest = environment.get(variable, "").partition(" ")
+        first, more, _ = rest.replace("\n", " ").partition(" ")
+        if first and more and with_command([first]) != [first]:
+            environment[variable] = f"{program} split {rest}"
+            if variable == "COMP_WORDS":
+                environment["COMP_CWORD"] = str(int(environment["COMP_CWORD"]) + 1)

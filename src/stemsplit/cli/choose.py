@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from stemsplit.own_checkpoint import Described
     from stemsplit.registry import ModelEntry
 
+
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Models' names that begin like that, for the shell."""
+    from stemsplit.registry import entries
+
+    return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
+
+
+ModelNames = typer.Argument(metavar="NAME", help="Models from `stemsplit list`.", autocompletion=complete_model)
 RegistryFile = Annotated[
     Path | None,
     typer.Option("--registry", envvar="STEMSPLIT_REGISTRY", help="A models.toml that adds to the models there are."),
@@ -72,13 +81,6 @@ def as_setting(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def complete_model(incomplete: str) -> list[tuple[str, str]]:
-    """Models' names that begin like that, for the shell."""
-    from stemsplit.registry import entries
-
-    return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
 
 
 def complete_stems(context: typer.Context, incomplete: str) -> list[str]:

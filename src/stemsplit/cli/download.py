@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit.cli.choose import RegistryFile
+from stemsplit.cli.choose import ModelNames, RegistryFile
 
 if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
@@ -53,7 +53,7 @@ def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file
 
 
 def download(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models from `stemsplit list`.")] = None,
+    names: Annotated[list[str] | None, ModelNames] = None,
     all_: Annotated[bool, typer.Option("--all", help="All models.")] = False,
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="With --all: only models that give all of these.")

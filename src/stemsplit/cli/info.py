@@ -4,24 +4,31 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli.choose import ConfigFile, RegistryFile, Settings, model, tell
+from stemsplit.cli import choose
 
 
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model from `stemsplit list`, or a checkpoint's file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A model from `stemsplit list`, or a checkpoint's file.",
+            autocompletion=choose.complete_model,
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
-    registry_file: RegistryFile = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
+    registry_file: choose.RegistryFile = None,
+    config: choose.ConfigFile = None,
+    settings: choose.Settings = None,
 ) -> None:
     """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
     from stemsplit import listing
     from stemsplit.weights import store
 
-    entry, described = model(name, registry_file, config, settings)
+    entry, described = choose.model(name, registry_file, config, settings)
     path = store.local(entry)
     if described:
-        tell(described)
+        choose.tell(described)
     if as_json:
         listing.print_json(listing.as_data(entry, path))
     elif described:

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli.choose import RegistryFile
+from stemsplit.cli.choose import ModelNames, RegistryFile
 
 
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models from `stemsplit list`.")],
+    names: Annotated[list[str], ModelNames],
     registry_file: RegistryFile = None,
 ) -> None:
     """Remove downloaded weights, finished or not."""
