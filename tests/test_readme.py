@@ -16,7 +16,8 @@ from tests.conftest import noise
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 LINES = [
     line.split("#")[0].strip()
-    for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S)
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    if not language
     for line in block.splitlines()
     if line.startswith("stemsplit ")
 ]
@@ -66,12 +67,14 @@ def test_the_command_lines(
     from stemsplit.cli.app import COMMANDS, app, with_command
 
     monkeypatch.chdir(tmp_path)
-    for name in ("song.flac", "song.wav", "a.mp3", "b.mp3"):
-        song(name, frames=2_000)
+    (tmp_path / "collection").mkdir()
+    for name in ("song.flac", "song.wav", "a.mp3", "b.mp3", "collection/a.flac"):
+        song(name, frames=60 * 44_100 + 2_000 if "--start" in line else 2_000)
     words = [word for part in shlex.split(line)[1:] for word in (sorted(map(str, Path().glob(part))) or [part])]
     app(with_command(words), standalone_mode=False)
     if words[0] not in COMMANDS:
         assert list(tmp_path.glob("stems/*/vocals.*"))
+        assert not list(tmp_path.glob("stems/.*"))
 
 
 def test_there_are_command_lines() -> None:
