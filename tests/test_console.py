@@ -102,7 +102,7 @@ def test_a_name_cannot_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_program_gets_progress_as_lines_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=False)
     first, second = jobs("[a].wav", "b.wav")
-    with console.SplitReport([first, second], quiet=False, as_json=True) as report:
+    with console.SplitReport([first, second], quiet=False, steps="json") as report:
         report.progress(second, 30, 60)
     (event,) = (json.loads(line) for line in stream.getvalue().splitlines())
     assert event == {"progress": {"song": "b.wav", "place": 2, "songs": 2, "done": 30, "duration": 60}}
@@ -116,7 +116,7 @@ def test_many_songs_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
         totals.add(outcome)
     totals.seconds = 4.0
     console.SplitReport([first, second, third], quiet=False).total(totals, passed_over=5)
-    said = "3 songs: 1 split, 1 split before, 1 failed; 5 files that are no audio passed over; 1:00 in 0:04 (15.0x"
+    said = "3 songs: 1 split, 1 split before, 1 failed; 5 files of other kinds passed over; 1:00 in 0:04 (15.0x"
     assert stream.getvalue().startswith(said)
 
 

@@ -98,7 +98,7 @@ class Totals:
 
     @property
     def speed(self) -> float:
-        """Seconds of song a second."""
+        """Seconds of song a second; 0 if none was split."""
         return self.duration / max(self.seconds, 1e-9)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -78,23 +78,6 @@ def hint(text: str) -> None:
     _message("hint", "bold cyan", text)
 
 
-def paths(written: Iterable[Path]) -> None:
-    """Files, a line each, on stdout; in the system's own bytes, which need not be text.
-
-    Raises:
-        OSError: stdout takes nothing, now or ever.
-    """
-    if sys.stdout is None:  # closed from the start
-        return
-    try:
-        sys.stdout.buffer.write(b"".join(os.fsencode(path) + b"\n" for path in written))
-        sys.stdout.buffer.flush()
-    except OSError:
-        # What is still buffered must not fail again when Python leaves.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
-
-
 class _SpeedColumn(ProgressColumn):
     """Speed as a multiple of real time: seconds of song per second."""
 
@@ -103,10 +86,10 @@ class _SpeedColumn(ProgressColumn):
 
 
 class _Report:
-    """Shows work going on: a bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
+    """Shows work going on: a bar on a terminal, a plain line now and then elsewhere; nothing unless shown."""
 
-    def __init__(self, quiet: bool, *figures: ProgressColumn) -> None:
-        self.quiet = quiet
+    def __init__(self, shown: bool, *figures: ProgressColumn) -> None:
+        self.shown = shown
         self.task: TaskID | None = None
         self.started = self.said = 0.0
         self.bar = Progress(
@@ -117,7 +100,7 @@ class _Report:
             console=PEOPLE,
             transient=True,
             expand=True,
-            disable=quiet or not PEOPLE.is_terminal,
+            disable=not shown or not PEOPLE.is_terminal,
         )
 
     def __enter__(self) -> Self:
@@ -130,7 +113,7 @@ class _Report:
 
     def line_is_due(self, now: float) -> bool:
         """Whether to print a plain line, at a time of the monotonic clock."""
-        due = self.bar.disable and not self.quiet and now - self.said >= REPORT_SECONDS
+        due = self.bar.disable and self.shown and now - self.said >= REPORT_SECONDS
         if due:
             self.said = now
         return due
@@ -142,12 +125,12 @@ class SplitReport(_Report):
     Args:
         jobs: all songs, in order.
         quiet: show nothing but errors.
-        as_json: tell every step as a line of JSON instead, for a program that shows it in its own way.
+        steps: how far a song is: "auto", "none", or "json" for lines that another program shows in its own way.
     """
 
-    def __init__(self, jobs: Sequence["Job"], quiet: bool, as_json: bool = False) -> None:
-        super().__init__(quiet or as_json, TaskProgressColumn(), _SpeedColumn())
-        self.quiet, self.as_json = quiet, as_json
+    def __init__(self, jobs: Sequence["Job"], quiet: bool, steps: str = "auto") -> None:
+        super().__init__(steps == "auto" and not quiet, TaskProgressColumn(), _SpeedColumn())
+        self.quiet, self.as_json = quiet, steps == "json" and not quiet
         self.places = {job.path: place for place, job in enumerate(jobs, 1)}
         self.current: Job | None = None
 
@@ -223,7 +206,7 @@ class SplitReport(_Report):
             f"{outcomes.songs} songs: {outcomes.done} split, {outcomes.skipped} split before, {outcomes.failed} failed"
         )
         if passed_over:
-            text += f"; {passed_over} files that are no audio passed over"
+            text += f"; {passed_over} file{'s' * (passed_over > 1)} of other kinds passed over"
         if outcomes.done:
             text += f"; {minutes(outcomes.duration)} in {minutes(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
         note(text)
@@ -243,7 +226,7 @@ class DownloadReport(_Report):
     """
 
     def __init__(self, name: str, quiet: bool) -> None:
-        super().__init__(quiet, DownloadColumn(), TransferSpeedColumn())
+        super().__init__(not quiet, DownloadColumn(), TransferSpeedColumn())
         self.name = printable(name)
         self.first = self.done = 0
 
@@ -271,7 +254,7 @@ class DownloadReport(_Report):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, value, trace)
-        if kind is None and self.done and not self.quiet:
+        if kind is None and self.done and self.shown:
             now = time.monotonic()
             took = f"{now - self.started:.1f} s ({size(round(self._speed(now)))}/s)"
             _say(Text(f"{self.name}: {size(self.done - self.first)} downloaded in {took}"))

@@ -1,6 +1,7 @@
 """What `list` and `info` print on stdout: tables for a terminal, plain lines for a script."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -155,7 +156,7 @@ def plan_in_words(summary: Mapping[str, Any]) -> str:
     text = f"{summary['songs']} songs: {summary['to_do']} to split, {summary['skipped']} split before"
     text += f", {summary['failed']} with problems"
     if summary["passed_over"]:
-        text += f"; {summary['passed_over']} files that are no audio passed over"
+        text += f"; {summary['passed_over']} file{'s' * (summary['passed_over'] > 1)} of other kinds passed over"
     if summary["to_do"]:
         estimate = summary["estimated_seconds"]
         took = f"about {minutes(estimate)}" if estimate else "a time that only a first run on this machine can tell"
@@ -178,9 +179,34 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         _print_lines([tuple(map(printable, row)) for row in rows])
 
 
+def _write(*lines: bytes) -> None:
+    if sys.stdout is None:  # closed from the start
+        return
+    try:
+        sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+        sys.stdout.buffer.flush()
+    except OSError:
+        # What is still buffered must not fail again when Python leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def print_paths(written: Iterable[Path]) -> None:
+    """Files, a line each, at once; in the system's own bytes, which need not be text.
+
+    Raises:
+        OSError: stdout takes nothing, now or ever.
+    """
+    _write(*map(os.fsencode, written))
+
+
 def print_line(data: Any) -> None:
-    """One line of JSON for a script, at once."""
-    print(json.dumps(data, allow_nan=False), flush=True)
+    """One line of JSON for a script, at once.
+
+    Raises:
+        OSError: stdout takes nothing, now or ever.
+    """
+    _write(json.dumps(data, allow_nan=False).encode())
 
 
 def print_json(data: Any) -> None:

@@ -67,7 +67,7 @@ def download(
     """
     from stemsplit import console
     from stemsplit.errors import WeightsError
-    from stemsplit.listing import size
+    from stemsplit.listing import print_paths, size
     from stemsplit.weights import store
 
     entries = chosen(names, all_, stems, registry_file)
@@ -87,6 +87,6 @@ def download(
             continue
         if entry.name in here and not quiet:
             console.note(f"{entry.name} is here already")
-        console.paths([path])
+        print_paths([path])
     if failed:
         raise typer.Exit(3)

@@ -247,18 +247,9 @@ def split(
 
         return Separator(entry, device, batch_size=batch_size)
 
-    report = console.SplitReport(
-        jobs, quiet or progress is ProgressKind.none, as_json=progress is ProgressKind.json and not quiet
-    )
-    try:
-        totals = run(jobs, load, report, as_json)
-    except KeyboardInterrupt:
-        console.error("interrupted; no stem was left half-written, and the same command goes on from here")
-        raise typer.Exit(130) from None
-    report.total(totals, found.passed_over)
-    if as_json:
-        listing.print_line(listing.totals_as_data(totals, found.passed_over))
-    speeds.remember(entry.name, device, totals.speed if totals.done else 0.0)
+    report = console.SplitReport(jobs, quiet, progress.value)
+    totals = run(jobs, load, report, found.passed_over, as_json)
+    speeds.remember(entry.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
 
@@ -279,23 +270,32 @@ def plan(jobs: "Sequence[Job]", passed_over: int, entry: "ModelEntry", device: s
         console.note(listing.plan_in_words(summary))
 
 
-def run(jobs: "Sequence[Job]", load: "Callable[[], Separator]", report: "SplitReport", as_json: bool) -> "Totals":
-    """Split the songs and tell what becomes of each; a song whose result nobody takes counts as failed."""
+def run(
+    jobs: "Sequence[Job]", load: "Callable[[], Separator]", report: "SplitReport", passed_over: int, as_json: bool
+) -> "Totals":
+    """Split the songs, and tell what becomes of each and of all."""
     from stemsplit import batch, console, listing
 
     totals, begun = batch.Totals(), time.monotonic()
-    with report:
-        for outcome in batch.run(jobs, load, report.progress):
-            report.outcome(outcome)
-            totals.add(outcome)
-            try:
-                if as_json:
-                    listing.print_line(listing.outcome_as_data(outcome))
-                else:
-                    console.paths(outcome.paths)
-            except OSError as error:
-                # Whoever read them is gone; the songs are still wanted.
-                console.error(f"cannot write to stdout ({error.strerror})")
-                totals.untold += 1
-            totals.seconds = time.monotonic() - begun
+    try:
+        with report:
+            for outcome in batch.run(jobs, load, report.progress):
+                report.outcome(outcome)
+                totals.add(outcome)
+                totals.seconds = time.monotonic() - begun
+                try:
+                    if as_json:
+                        listing.print_line(listing.outcome_as_data(outcome))
+                    else:
+                        listing.print_paths(outcome.paths)
+                except OSError as error:
+                    # Whoever read it is gone; the songs are still wanted.
+                    console.error(f"cannot write to stdout ({error.strerror})")
+                    totals.untold += 1
+    except KeyboardInterrupt:
+        console.error("interrupted; no stem was left half-written, and the same command goes on from here")
+        raise typer.Exit(130) from None
+    report.total(totals, passed_over)
+    if as_json:
+        listing.print_line(listing.totals_as_data(totals, passed_over))
     return totals
