@@ -8,7 +8,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stemsplit import DeviceError, RegistryError, Separator, WeightsError, registry
+from stemsplit import DeviceError, RegistryError, Separator, StemsplitError, WeightsError, registry
 from tests.conftest import DATA, noise
 
 STARTER = registry.find("starter")
@@ -190,3 +190,10 @@ def test_channels_taken_together_reach_the_network_together() -> None:
     song = torch.tensor([1.0, 2.0, 3.0])[:, None].expand(-1, 1_000)
     separator(spy, channels=2).separate(song, 44_100)
     assert seen[:2] == [[1, 2], [3, 3]]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
+    model = separator(lambda x: torch.full((len(x), 4, *x.shape[1:]), bad))
+    with pytest.raises(StemsplitError, match="starter gave NaN or infinity instead of samples"):
+        model.separate(torch.zeros(1, 44_100), 44_100)
