@@ -171,6 +171,12 @@ def test_a_setting_that_is_none_is_refused(mel: Path, setting: str) -> None:
         describe(mel, None, [setting])
 
 
+@pytest.mark.parametrize("setting", ["depth=1000000000", "dim=16", "stereo=false"])
+def test_a_setting_against_the_weights_is_refused(mel: Path, setting: str) -> None:
+    with pytest.raises(RegistryError, match=f"{setting.split('=')[0]} cannot be .*: its weights are of"):
+        describe(mel, None, [setting])
+
+
 def test_a_hyperparameter_that_there_is_not_makes_no_network(mel: Path) -> None:
     with pytest.raises(RegistryError, match="no hyperparameter 'stft_hop'; did you mean"):
         Separator(describe(mel, None, ["stft_hop=3"]).entry, "cpu")

@@ -211,7 +211,7 @@ def print_line(data: Any) -> None:
 
 def print_json(data: Any) -> None:
     """Data for a script."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    _write(json.dumps(data, indent=2).encode())
 
 
 def as_text(value: Any) -> str:
@@ -226,8 +226,8 @@ def as_text(value: Any) -> str:
 def _print_lines(rows: Sequence[Sequence[str]]) -> None:
     """Columns, whole lines however long: nobody is to find half a name in a pipe."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    padded = ([cell.ljust(width) for cell, width in zip(cells, widths, strict=True)] for cells in rows)
+    _write(*("  ".join(cells).rstrip().encode(errors="surrogateescape") for cells in padded))
 
 
 def _print_table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:

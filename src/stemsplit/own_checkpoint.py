@@ -118,7 +118,8 @@ def read_settings(settings: Sequence[str]) -> Facts:
 def describe(path: Path, config: Path | None = None, settings: Sequence[str] = ()) -> Described:
     """Make a registry entry of a checkpoint's file.
 
-    Hyperparameters that the weights' shapes tell are taken from them, whatever the config says; settings overrule both.
+    Hyperparameters that the weights' shapes tell are taken from them, whatever the config says; settings that say
+    something else are refused.
 
     Args:
         path: the checkpoint.
@@ -144,6 +145,10 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     if "sample_rate" in told:
         facts.setdefault("sample_rate", told["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
+    if wrong := [name for name in told.keys() & chosen if not _same(chosen[name], told[name])]:
+        raise RegistryError(
+            f"{path.name}: {wrong[0]} cannot be {chosen[wrong[0]]!r}: its weights are of {told[wrong[0]]}"
+        )
     known = {**written, **told, **chosen}
     usual = _usual_facts(known.get("num_stems", known.get("num_sources")), facts)
     assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}

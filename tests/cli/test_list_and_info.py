@@ -1,6 +1,9 @@
 """`stemsplit list`, `info`, `--help`, `--version`: what a person reads."""
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -161,3 +164,11 @@ def test_the_shell_completes_names(
     found = stemsplit().out
     assert all(name in found for name in wanted)
     assert "starter" not in found
+
+
+@pytest.mark.parametrize("arguments", ["list", "list --json", "info starter"])
+def test_whoever_reads_may_stop_early(arguments: str) -> None:
+    """As `head -1` does: no word about it."""
+    command = f"{shlex.quote(sys.executable)} -m stemsplit {arguments} | head -c 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert (len(result.stdout), result.stderr) == (1, "")

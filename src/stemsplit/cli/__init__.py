@@ -57,6 +57,9 @@ def main() -> None:
     except StemsplitError as error:
         _say(error)
         sys.exit(3 if isinstance(error, RegistryError | WeightsError) else 2 if isinstance(error, DeviceError) else 1)
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` has.
+        sys.exit(128 + 13)
     except OSError as error:
         # What no module could put into better words: a vanished folder, a full stdout.
         _say(error)

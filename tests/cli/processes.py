@@ -1,0 +1,173 @@
+"""Runs the real command in processes of its own, on songs of all kinds, with a network as small as can be."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from tests.cli.conftest import Result
+from tests.conftest import noise
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+TABLE = """
+[NAME]
+description = "as small as can be"
+architecture = "sudormrf"
+stems = ["drums", "bass", "other", "vocals"]
+sample_rate = 44100
+channels = 1
+chunk = 44100
+hop = 22050
+complete = true
+sources = ["file:weights.safetensors"]
+author = "this test"
+[NAME.config]
+variant = "improved"
+out_channels = 8
+in_channels = 16
+num_blocks = 1
+enc_num_basis = 16
+num_sources = 4
+"""
+
+UNPRIVILEGED = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root reads anything
+    if ctypes.CDLL(None, use_errno=True).prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+        sys.exit(os.strerror(ctypes.get_errno()))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def registry(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
+    """A registry with a small network and its weights, of four stems."""
+    import torch
+
+    from stemsplit.models import build
+    from stemsplit.weights.checkpoint import save
+
+    folder.mkdir()
+    table = TABLE.replace("NAME", name)
+    (folder / "models.toml").write_text(table, encoding="utf-8")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save(build("sudormrf", tomllib.loads(table)[name]["config"]), folder / "weights.safetensors")
+    return folder / "models.toml"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's variables, without those that turn colours on or off: what a script's terminal would be."""
+    switches = ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    kept = {name: value for name, value in os.environ.items() if name not in switches}
+    # One thread each, so that two at once are no slower than one after the other.
+    return {**kept, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", **more}
+
+
+def start(*arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **options: Any) -> "subprocess.Popen[str]":
+    """The command, running."""
+    command = [sys.executable, *prefix, "-m", "stemsplit", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
+    return subprocess.Popen(command, cwd=cwd, text=True, **{**pipes, **options})
+
+
+def finished(process: "subprocess.Popen[str]") -> Result:
+    """What a running command leaves."""
+    out, err = process.communicate(timeout=120)
+    return Result(process.returncode, out, err)
+
+
+def run(*arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **options: Any) -> Result:
+    """What the command leaves."""
+    return finished(start(*arguments, cwd=cwd, prefix=prefix, **options))
+
+
+def read_lines(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The songs and the summary out of what `--json` printed: one line a song, and the summary last."""
+    assert text.endswith("\n")
+    *songs, last = [json.loads(line) for line in text.splitlines()]
+    assert list(last) == ["summary"]
+    assert not any("summary" in song for song in songs)
+    return songs, last["summary"]
+
+
+def statuses(text: str) -> dict[str, str]:
+    """Song -> status, out of what `--json` printed; a last line that was cut off is left aside."""
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return {line["song"]: line["status"] for line in lines if "song" in line}
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """All there is below a folder: paths -> contents, None for folders."""
+    return {
+        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def touched(folder: Path) -> dict[str, tuple[int, int]]:
+    """All there is below a folder: paths -> which file it is, and when it was last written."""
+    stats = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*")}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+@cache
+def unprivileged() -> tuple[str, ...] | None:
+    """What to put before `-m` so that file permissions hold for root, too; None if that cannot be had."""
+    if os.geteuid() != 0:
+        return ()
+    prefix = ("-c", UNPRIVILEGED)
+    return None if subprocess.run([sys.executable, *prefix, "-c", ""], capture_output=True).returncode else prefix
+
+
+KINDS = {
+    "wav": [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT")],
+    "flac": [("FLAC", "PCM_16"), ("FLAC", "PCM_24")],
+    "ogg": [("OGG", "VORBIS")],
+    "mp3": [("MP3", "MPEG_LAYER_III")],
+}
+RATES = (8_000, 22_050, 44_100, 48_000, 96_000)
+CHANNELS = (1, 2, 6)
+SUFFIXES = {"wav": ("wav", "WAV", "Wav"), "flac": ("flac", "FLAC"), "ogg": ("ogg", "OGG"), "mp3": ("mp3", "Mp3")}
+
+
+def collection(top: Path, count: int) -> list[str]:
+    """Write that many short songs of mixed formats, rates and channels into a tree of folders; gives their paths."""
+    everything = [
+        (suffix, kind, rate, channels)
+        for (suffix, kinds), rate, channels in product(KINDS.items(), RATES, CHANNELS)
+        for kind in kinds
+        if suffix != "mp3" or (rate <= 48_000 and channels <= 2)
+    ]
+    songs = []
+    for number in range(count):
+        # Evenly out of all that there is.
+        suffix, (container, coding), rate, channels = everything[number * len(everything) // count]
+        folder = top / ("", "first", "second", "second/live [1999]")[number % 4]
+        folder.mkdir(parents=True, exist_ok=True)
+        spellings = SUFFIXES[suffix]
+        path = folder / f"song {number}.{spellings[number % len(spellings)]}"
+        frames = round((0.2 + 0.3 * number / count) * rate)
+        soundfile.write(path, noise(frames, channels, seed=number), rate, coding, format=container)
+        songs.append(str(path.relative_to(top.parent)))
+    return songs
+
+
+def mount() -> list[str] | None:
+    """What to put before a shell command that mounts a disk; None if none can be mounted here."""
+    for prefix in ([], ["unshare", "--map-root-user", "--mount"]):
+        if prefix and not shutil.which(prefix[0]):
+            continue
+        script = 'place=$(mktemp -d); mount -t tmpfs -o size=64k tmpfs "$place" && umount "$place"; rmdir "$place"'
+        if not subprocess.run([*prefix, "sh", "-c", f"set -e; {script}"], capture_output=True).returncode:
+            return prefix
+    return None
