@@ -146,8 +146,12 @@ def test_it_separates(mel: Path) -> None:
         ("model: [", "is not valid YAML"),
         ("model: !!python/object/apply:os.system ['touch created']", "is not valid YAML"),
         ("model: {dim: 8}\naudio: {sample_rate: fast}", "sample_rate cannot be 'fast'"),
-        ("model: {dim: 8}\naudio: {chunk_size: -3}", "chunk must be positive"),
-        ("model: {dim: 8}\ntraining: {instruments: [a, b]}", "gives 1 stems, but named are a, b"),
+        ("model: {dim: 8}\naudio: {chunk_size: -3}", "chunk must be between 1 and"),
+        ("model: {dim: 8}\ntraining: {instruments: [a, b]}", "it gives 1 stems, but 2 are named"),
+        ("model: {dim: {a: b}}", "'dim' is no hyperparameter's value"),
+        ("model: {dim: [[1]]}", "'dim' is no hyperparameter's value"),
+        ("model: {dim: 99999999999999999999}", "'dim' is no hyperparameter's value"),
+        ("model: {dim: 8, freqs_per_bands: [1025]}", "no hyperparameter 'freqs_per_bands'"),
         ("model: {dim: 8}\ntraining: {instruments: [../a]}", "a stem is a file's name"),
     ],
 )
@@ -167,19 +171,44 @@ def test_a_config_that_is_not_there_is_named(mel: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["stft_hop_length", "=3", "a=[", "a="])
 def test_a_setting_that_is_none_is_refused(mel: Path, setting: str) -> None:
-    with pytest.raises(RegistryError, match="setting"):
+    with pytest.raises(ValueError, match="setting"):
         describe(mel, None, [setting])
 
 
 @pytest.mark.parametrize("setting", ["depth=1000000000", "dim=16", "stereo=false"])
 def test_a_setting_against_the_weights_is_refused(mel: Path, setting: str) -> None:
-    with pytest.raises(RegistryError, match=f"{setting.split('=')[0]} cannot be .*: its weights are of"):
+    with pytest.raises(ValueError, match=f"{setting.split('=')[0]} cannot be .*: the weights are of"):
         describe(mel, None, [setting])
 
 
-def test_a_hyperparameter_that_there_is_not_makes_no_network(mel: Path) -> None:
-    with pytest.raises(RegistryError, match="no hyperparameter 'stft_hop'; did you mean"):
-        Separator(describe(mel, None, ["stft_hop=3"]).entry, "cpu")
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("stft_hop=3", "no hyperparameter 'stft_hop'; did you mean"),
+        ("stft_hop_length=0", "stft_hop_length must be at least 1"),
+        ("stft_win_length=1099511627776", "stft_win_length is far too large"),
+        ("sample_rate=99999999", "sample_rate must be between"),
+    ],
+)
+def test_a_setting_that_makes_no_network_is_known_before_any_work(mel: Path, setting: str, complaint: str) -> None:
+    with pytest.raises(RegistryError, match=complaint):
+        describe(mel, None, [setting])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "mask_estimators.99999999.x",
+        "layers.99999999.x",
+        "layers.0.0.layers.99999999.x",
+        "band_split.to_features.99999999.0.gamma",
+    ],
+)
+def test_a_key_with_a_huge_number_takes_no_memory(tmp_path: Path, key: str) -> None:
+    tensors = build("bs_roformer", TINY).state_dict() | {key: torch.zeros(1)}
+    torch.save(tensors, tmp_path / "hostile.ckpt")
+    with pytest.raises(StemsplitError):
+        Separator(describe(tmp_path / "hostile.ckpt").entry, "cpu")
 
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:

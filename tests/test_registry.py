@@ -67,6 +67,13 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("hop = 400", "hop = true", r"\[tiny\] hop has the wrong type"),
         ('["speech", "noise"]', '["speech", 1]', r"\[tiny\] stems has the wrong type"),
         ("[tiny]", "[tiny", "not valid TOML"),
+        ("hop = 400", f"hop = {'9' * 5_000}", "not valid TOML"),
+        ("hop = 400", "hop = 900", "hop must not be longer than chunk"),
+        ("hop = 400", 'hop = 400\nwindow = "foo"', "window must be one of hann, linear, mean, not 'foo'"),
+        ("sample_rate = 8000", "sample_rate = 100000000000000000000", "sample_rate must be between 1 and 1000000"),
+        ("channels = 1", "channels = 1000000000000", "channels must be between 1 and 64"),
+        ('["speech", "noise"]', '["Speech", "speech"]', "different names"),
+        ("package:tiny", "file:\\u0000", "a source holds a character that no address has"),
         ("[tiny]", "other = 1\n[tiny]", "'other' is not a table"),
     ],
 )
@@ -152,3 +159,7 @@ def check_read(folder: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with suppress(RegistryError):
         registry.read(path)
+
+
+def test_windows_are_those_that_overlap_add_knows() -> None:
+    assert registry.WINDOWS == WINDOWS

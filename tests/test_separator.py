@@ -26,7 +26,8 @@ def starter() -> Separator:
 
 def separator(network=quarters, **changes) -> Separator:  # type: ignore[no-untyped-def]
     """The starter's settings, changed, around another network."""
-    result = Separator(dataclasses.replace(STARTER, **changes), "cpu", chunk_seconds=0.5)
+    result = Separator(STARTER, "cpu", chunk_seconds=0.5)
+    result.entry = dataclasses.replace(result.entry, **changes)
     result.network = network
     return result
 
@@ -197,3 +198,16 @@ def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
     model = separator(lambda x: torch.full((len(x), 4, *x.shape[1:]), bad))
     with pytest.raises(StemsplitError, match="starter gave NaN or infinity instead of samples"):
         model.separate(torch.zeros(1, 44_100), 44_100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"stems": ("speech",)}, "it gives 4 stems, but 1 are named"),
+        ({"stems": ("a", "b", "c", "d", "e")}, "it gives 4 stems, but 5 are named"),
+        ({"config": {**STARTER.config, "in_audio_channels": 2}}, "it takes 2 channels together, not 1"),
+    ],
+)
+def test_an_entry_that_does_not_go_with_its_network_is_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(RegistryError, match=complaint):
+        Separator(dataclasses.replace(STARTER, **changes), "cpu")  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """What a person sees: tables, progress, messages. The only module that draws with rich."""
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,11 +34,6 @@ MANY_STEMS = 8
 
 REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""
-
-
-if os.environ.get("COLUMNS") == "0":
-    # Terminals without a size say so; rich would draw nothing.
-    del os.environ["COLUMNS"]
 
 PEOPLE = Console(stderr=True, highlight=False, markup=False)
 """Where messages and progress go. One for all, so that a message moves a bar that is being drawn out of its way."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from stemsplit.batch import Outcome, Totals
     from stemsplit.job import Job
 
+if os.environ.get("COLUMNS") == "0":
+    # Terminals without a size say so; rich would draw nothing.
+    del os.environ["COLUMNS"]
+
 COLUMNS = ("model", "stems", "size", "licence", "what for")
 DESCRIPTION_WIDTH = 120
 """Columns of a terminal from which on there is room to say what a model is for."""
@@ -39,13 +43,14 @@ def printable(text: str) -> str:
 def row(entry: ModelEntry) -> tuple[str, ...]:
     """An entry's cells under `COLUMNS`."""
     stems = ", ".join(entry.outputs) if len(entry.outputs) <= 8 else f"{len(entry.outputs)} stems"
-    return entry.name, stems, size(entry.size), entry.license or "not stated", entry.description
+    cells = (entry.name, stems, size(entry.size), entry.license or "not stated", entry.description)
+    return tuple(map(printable, cells))
 
 
 def print_models(entries: Iterable[ModelEntry]) -> None:
     """One line a model."""
     rows = [row(entry) for entry in entries]
-    if sys.stdout.isatty():
+    if _is_terminal():
         _print_table(COLUMNS, rows)
     else:
         _print_lines([COLUMNS, *rows])
@@ -53,8 +58,8 @@ def print_models(entries: Iterable[ModelEntry]) -> None:
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """One line a fact: name and value."""
-    rows = [(name, as_text(value)) for name, value in facts.items()]
-    if sys.stdout.isatty():
+    rows = [(name, printable(as_text(value))) for name, value in facts.items()]
+    if _is_terminal():
         _print_table(None, rows)
     else:
         _print_lines(rows)
@@ -221,6 +226,10 @@ def as_text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _print_lines(rows: Sequence[Sequence[str]]) -> None:

@@ -68,6 +68,8 @@ def read_config(path: Path) -> tuple[Facts, Facts]:
     sections = {name: part for name, part in document.items() if isinstance(part, dict)} if _named(document) else {}
     if not _named(sections.get("model")):
         raise RegistryError(f"{path} has no 'model' section with the network's hyperparameters")
+    if odd := [name for name, value in sections["model"].items() if value is not None and not _plain(value)]:
+        raise RegistryError(f"{path}: {odd[0]!r} is no hyperparameter's value")
     audio, training, inference = (sections.get(name, {}) for name in ("audio", "training", "inference"))
     facts: Facts = {"sample_rate": audio["sample_rate"]} if "sample_rate" in audio else {}
     if chunk := inference.get("chunk_size", audio.get("chunk_size")):
@@ -76,6 +78,13 @@ def read_config(path: Path) -> tuple[Facts, Facts]:
         if isinstance(chunk, int) and isinstance(overlaps, int | float) and overlaps >= 1:
             facts["hop"] = int(chunk // overlaps)
     return sections["model"], {**facts, **_named_stems(training)}
+
+
+def _plain(value: object) -> bool:
+    """Whether a value is a number, a text, or a short list of such."""
+    if isinstance(value, list | tuple):
+        return len(value) <= 1_000 and all(not isinstance(item, list | tuple) and _plain(item) for item in value)
+    return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _named(value: object) -> bool:
@@ -100,7 +109,7 @@ def read_settings(settings: Sequence[str]) -> Facts:
     """NAME=VALUE pairs from the command line, values read as YAML; stems are names with commas.
 
     Raises:
-        RegistryError: one is no such pair.
+        ValueError: one is no such pair.
     """
     found: Facts = {}
     for setting in settings:
@@ -108,9 +117,9 @@ def read_settings(settings: Sequence[str]) -> Facts:
         try:
             value = yaml.load(text, _Loader)
         except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-            raise RegistryError(f"cannot understand the setting {setting!r}") from error
-        if not name or value is None:
-            raise RegistryError(f"a setting is NAME=VALUE, such as stft_hop_length=512, not {setting!r}")
+            raise ValueError(f"cannot understand the setting {setting!r}") from error
+        if not name or not _plain(value):
+            raise ValueError(f"a setting is NAME=VALUE, such as stft_hop_length=512, not {setting!r}")
         found[name] = tuple(part.strip() for part in text.split(",")) if name == "stems" else value
     return found
 
@@ -129,6 +138,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     Raises:
         WeightsError: the file cannot be read, or holds no network that there is here.
         RegistryError: config or settings make no sense, or do not go with each other.
+        ValueError: a setting is none, or contradicts the weights.
     """
     written, facts = read_config(config) if config else ({}, {})
     chosen = read_settings(settings)
@@ -145,10 +155,9 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     if "sample_rate" in told:
         facts.setdefault("sample_rate", told["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
-    if wrong := [name for name in told.keys() & chosen if not _same(chosen[name], told[name])]:
-        raise RegistryError(
-            f"{path.name}: {wrong[0]} cannot be {chosen[wrong[0]]!r}: its weights are of {told[wrong[0]]}"
-        )
+    for name in told.keys() & chosen:
+        if not _same(chosen[name], told[name]):
+            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {told[name]}")
     known = {**written, **told, **chosen}
     usual = _usual_facts(known.get("num_stems", known.get("num_sources")), facts)
     assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
@@ -194,9 +203,10 @@ def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelE
         complete=_whole(facts["stems"]) and not facts.get("residual"),
         **facts,
     )
-    outputs = config.get("num_stems", config.get("num_sources"))
-    if len(entry.stems) != outputs:
-        raise RegistryError(f"{path.name} gives {outputs} stems, but named are {', '.join(entry.stems)}")
     if complaint := problem(entry):
         raise RegistryError(f"{path.name}: {complaint}")
+    try:
+        models.check(architecture, config, len(entry.stems), entry.channels)
+    except ValueError as error:
+        raise RegistryError(f"{path.name}: {error}") from error
     return entry

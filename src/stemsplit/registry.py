@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,9 @@ from stemsplit.errors import RegistryError
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
+
+WINDOWS = ("hann", "linear", "mean")
+"""As `stemsplit.overlap_add` has them, whose import takes seconds."""
 
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
@@ -156,15 +160,19 @@ def _fits(value: object, wanted: Any) -> bool:
 
 def problem(entry: ModelEntry) -> str:
     """What makes no sense about an entry whose values are all of the right types; empty if nothing does."""
-    positive = ("sample_rate", "channels", "chunk", "hop")
-    if wrong := [key for key in positive if getattr(entry, key) < 1]:
-        return f"{wrong[0]} must be positive"
+    for key, most in {"sample_rate": 1_000_000, "channels": 64, "chunk": 2**28, "hop": 2**28}.items():
+        if not 1 <= getattr(entry, key) <= most:
+            return f"{key} must be between 1 and {most}"
+    if entry.window not in WINDOWS:
+        return f"window must be one of {', '.join(WINDOWS)}, not {entry.window!r}"
     if entry.hop > entry.chunk:
         return "hop must not be longer than chunk"
-    if not entry.stems or not all(entry.stems) or len(set(entry.outputs)) < len(entry.outputs):
+    if not entry.stems or not all(entry.stems) or len({name.casefold() for name in entry.outputs}) < len(entry.outputs):
         return "stems and residual must be different names, at least one"
     if unsafe := [stem for stem in entry.outputs if not re.fullmatch(r"[\w][\w .+-]*", stem)]:
         return f"a stem is a file's name, which {unsafe[0]!r} cannot be"
+    if not all(source.isprintable() for source in entry.sources):
+        return "a source holds a character that no address has"
     if unknown := [source for source in entry.sources if not source.startswith(SCHEMES)]:
         return f"the source {unknown[0]!r} starts with none of {', '.join(SCHEMES)}"
     if not re.fullmatch("([0-9a-f]{64})?", entry.sha256) or not re.fullmatch("([0-9a-f]{40})?", entry.git_sha1):
@@ -215,7 +223,7 @@ def read(path: Path) -> dict[str, ModelEntry]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long to read
         raise RegistryError(f"{path} is not valid TOML: {error}") from error
     return {name: _entry(name, table, path) for name, table in document.items()}
 
@@ -230,12 +238,18 @@ def packaged_path() -> Path:
 def user_folder() -> Path:
     """Where a user's own models.toml may be, which adds to the package's and overrides it: STEMSPLIT_CONFIG, or the
     system's folder for settings.
+
+    Raises:
+        RegistryError: this user has none.
     """
     if folder := os.environ.get("STEMSPLIT_CONFIG"):
         return Path(folder)
     from platformdirs import user_config_path  # only here: `list` is to start fast
 
-    return user_config_path("stemsplit")
+    try:
+        return user_config_path("stemsplit")
+    except RuntimeError as error:
+        raise RegistryError("there is no home folder to keep settings in; set STEMSPLIT_CONFIG") from error
 
 
 def entries(more: Path | None = None) -> dict[str, ModelEntry]:
@@ -244,9 +258,12 @@ def entries(more: Path | None = None) -> dict[str, ModelEntry]:
     Raises:
         RegistryError: a registry cannot be read; only the package's and the one given have to be there.
     """
-    own = user_folder() / "models.toml"
-    # os.path: to a folder that may not be entered, it says no instead of raising.
-    files = [packaged_path(), *([own] if os.path.isfile(own) else []), *([more] if more else [])]  # noqa: PTH113
+    files = [packaged_path()]
+    with suppress(RegistryError):
+        own = user_folder() / "models.toml"
+        # os.path: to a folder that may not be entered, it says no instead of raising.
+        files += [own] if os.path.isfile(own) else []  # noqa: PTH113
+    files += [more] if more else []
     return {name: entry for file in files for name, entry in read(file).items()}
 
 
@@ -266,7 +283,7 @@ def select(
     return [
         entry
         for entry in known
-        if names <= set(entry.outputs)
+        if names <= {name.lower() for name in entry.outputs}
         and words <= set(entry.architecture.split("_"))
         and (licence is None or licence.lower() in (entry.license.lower() or "none"))
     ]

@@ -63,6 +63,7 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
     """
     tensors = checkpoint.read(download.fetch(entry))
     try:
+        models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
         with torch.device("meta"):
             network = models.build(entry.architecture, entry.config)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """`stemsplit list`, `info`, `--help`, `--version`: what a person reads."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -172,3 +173,35 @@ def test_whoever_reads_may_stop_early(arguments: str) -> None:
     command = f"{shlex.quote(sys.executable)} -m stemsplit {arguments} | head -c 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (len(result.stdout), result.stderr) == (1, "")
+
+
+def test_a_registry_from_the_environment_is_listed_too(
+    stemsplit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = registry.packaged_path().read_text(encoding="utf-8")
+    entry = text[text.index("[starter]") : text.index("[mel-roformer]")].replace("[starter", "[mine")
+    (tmp_path / "more.toml").write_text(entry.replace("Small model", "\\u001b[2J evil"), encoding="utf-8")
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", str(tmp_path / "more.toml"))
+    result = stemsplit("list")
+    assert "mine" in result.out
+    assert "\x1b" not in result.out
+
+
+@pytest.mark.parametrize("command", ["list", "info starter", "list --json"])
+def test_nobody_needs_to_listen_to_a_list(command: str) -> None:
+    line = f"exec {shlex.quote(sys.executable)} -m stemsplit {command} >&-"
+    assert subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False).stderr == ""
+
+
+def test_a_user_without_a_home_has_the_package_s_models() -> None:
+    nobody = {
+        key: value for key, value in os.environ.items() if key not in ("HOME", "STEMSPLIT_CONFIG", "XDG_CONFIG_HOME")
+    }
+    code = (
+        "import os, pathlib, platformdirs, sys\n"
+        "def homeless(*_, **__): raise RuntimeError('no home')\n"
+        "platformdirs.user_config_path = homeless\n"
+        "sys.argv = ['stemsplit', 'list']; from stemsplit.cli import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env=nobody, capture_output=True, text=True, check=True)
+    assert "starter" in result.stdout

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -36,7 +37,8 @@ def _run(arguments: list[str]) -> None:
         # What scripts and completion ask for most; typer alone takes longer to import than all that this needs.
         from stemsplit import listing, registry
 
-        listing.print_models(registry.entries().values())
+        more = os.environ.get("STEMSPLIT_REGISTRY")
+        listing.print_models(registry.entries(Path(more) if more else None).values())
         return
     from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
 
@@ -57,6 +59,8 @@ def main() -> None:
     except StemsplitError as error:
         _say(error)
         sys.exit(3 if isinstance(error, RegistryError | WeightsError) else 2 if isinstance(error, DeviceError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` has.
         sys.exit(128 + 13)

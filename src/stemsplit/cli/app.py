@@ -21,6 +21,8 @@ app = typer.Typer(
     help=USAGE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Where no person reads, an error is one line, not a box.
+    rich_markup_mode="rich" if sys.stderr is not None and sys.stderr.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("split")(split.split)

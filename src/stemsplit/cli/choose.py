@@ -1,5 +1,6 @@
 """Which model the arguments mean: one of the registry, or a checkpoint of the user's own."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,11 +21,23 @@ def complete_model(incomplete: str) -> list[tuple[str, str]]:
 ModelNames = typer.Argument(metavar="NAME", help="Models from `stemsplit list`.", autocompletion=complete_model)
 RegistryFile = Annotated[
     Path | None,
-    typer.Option("--registry", envvar="STEMSPLIT_REGISTRY", help="A models.toml that adds to the models there are."),
+    typer.Option(
+        "--registry",
+        envvar="STEMSPLIT_REGISTRY",
+        exists=True,
+        readable=False,
+        help="A models.toml that adds to the models there are.",
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="The YAML of a checkpoint of your own.", rich_help_panel="Own checkpoints"),
+    typer.Option(
+        "--config",
+        exists=True,
+        readable=False,
+        help="The YAML of a checkpoint of your own.",
+        rich_help_panel="Own checkpoints",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -51,7 +64,8 @@ def model(
     from stemsplit import registry
 
     known = registry.entries(registry_file)
-    is_file = name not in known and (Path(name).suffix in CHECKPOINT_SUFFIXES or Path(name).is_file())
+    # os.path: of a name that no file can have, it says no instead of raising.
+    is_file = name not in known and (Path(name).suffix in CHECKPOINT_SUFFIXES or os.path.isfile(name))  # noqa: PTH113
     if not is_file:
         if config or settings:
             raise typer.BadParameter(f"--config and --set go with a checkpoint's file, which {name!r} is not")
@@ -59,7 +73,10 @@ def model(
     # Only now: it brings PyTorch in, which takes seconds.
     from stemsplit import own_checkpoint
 
-    described = own_checkpoint.describe(Path(name), config, settings or ())
+    try:
+        described = own_checkpoint.describe(Path(name), config, settings or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     return described.entry, described
 
 

@@ -48,7 +48,9 @@ def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file
         raise typer.BadParameter("name the models, or say --all, with --stems if only some are wanted")
     known = registry.entries(registry_file)
     if all_:
-        return registry.select(known.values(), stems)
+        if not (found := registry.select(known.values(), stems)):
+            raise typer.BadParameter(f"no model gives all of {stems}", param_hint="--stems")
+        return found
     return [registry.find(name, registry_file) for name in dict.fromkeys(names or ())]
 
 

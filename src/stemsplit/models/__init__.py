@@ -27,16 +27,12 @@ def _module(architecture: str) -> Any:
     return import_module(f".{ARCHITECTURES[architecture]}", __name__)
 
 
-def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
-    """Make a network with fresh weights; its forward is (b, c, t) -> (b, n, c, t).
+MOST = 1_000_000
+"""No hyperparameter of any network is larger; PyTorch's own errors over such values are of no use to anybody."""
 
-    Args:
-        architecture: a key of `ARCHITECTURES`.
-        config: hyperparameters, named as in the published configs. Keywords that matter only in training are ignored.
 
-    Raises:
-        ValueError: an unknown architecture or keyword, or a value that no network can be built from.
-    """
+def _hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
+    """The architecture's `Config` of these values."""
     module = _module(architecture)
     hints = get_type_hints(module.Config)
     names = [field.name for field in fields(module.Config)]
@@ -48,11 +44,38 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
             raise ValueError(f"{architecture} has no hyperparameter {name!r}{hint}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
+        if type(value) is int and abs(value) > MOST:
+            raise ValueError(f"{architecture}: {name} is far too large")
     try:
-        hyperparameters = module.Config(**kept)
+        return module.Config(**kept)
     except TypeError as error:  # one without a default is missing
         raise ValueError(f"{architecture}: {error}") from error
-    return module.build(hyperparameters)
+
+
+def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+    """Make a network with fresh weights; its forward is (b, c, t) -> (b, n, c, t).
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        config: hyperparameters, named as in the published configs. Keywords that matter only in training are ignored.
+
+    Raises:
+        ValueError: an unknown architecture or keyword, or a value that no network can be built from.
+    """
+    return _module(architecture).build(_hyperparameters(architecture, config))
+
+
+def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: int) -> None:
+    """See whether a config makes a network with so many outputs that can be given so many channels at once.
+
+    Raises:
+        ValueError: it does not.
+    """
+    made = _hyperparameters(architecture, config)
+    if made.outputs != outputs:
+        raise ValueError(f"it gives {made.outputs} stems, but {outputs} are named")
+    if channels % made.channels:
+        raise ValueError(f"it takes {made.channels} channels together, not {channels}")
 
 
 def adapt_keys(architecture: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -90,8 +113,11 @@ def infer(tensors: Mapping[str, Tensor]) -> Inferred:
         shapes = {key: tuple(value.shape) for key, value in adapted.items()}
         try:
             found = _module(architecture).infer(shapes)
-        except (KeyError, IndexError, ZeroDivisionError, TypeError) as error:
+        except KeyError as error:
             raise ValueError(f"its keys are not those of a whole {architecture} network: {error} is missing") from error
+        except (IndexError, ZeroDivisionError) as error:
+            raise ValueError(f"its shapes are not those of a {architecture} network") from error
         if found:
             return Inferred(architecture, *found)
-    raise ValueError(f"its keys are those of none of the networks here ({', '.join(ARCHITECTURES)})")
+    some = ", ".join(list(tensors)[:3])
+    raise ValueError(f"its keys are those of none of the networks here ({', '.join(ARCHITECTURES)}), such as {some}")

@@ -40,6 +40,10 @@ IGNORED = frozenset(
 """Published keywords without effect on inference."""
 
 
+MOST_LAYERS = 1_000
+"""Of anything that a network has several of: a network with more would never be built."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Hyperparameters of both RoFormers, under the names of the published configs.
@@ -92,6 +96,9 @@ class Config:
             least = 0 if name == "linear_transformer_depth" else 1
             if isinstance(value, int) and value < least and not isinstance(value, bool):
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        for name, value in vars(self).items():
+            if (name.endswith("depth") or name == "num_stems") and value > MOST_LAYERS:
+                raise ValueError(f"{name} must be at most {MOST_LAYERS}, not {value}")
         if self.dim_head % 2:
             raise ValueError(f"dim_head must be even, not {self.dim_head}")
         if not 2 * self.stft_hop_length <= self.stft_win_length <= self.stft_n_fft:
@@ -99,6 +106,11 @@ class Config:
                 f"stft_win_length must be at least twice stft_hop_length and at most stft_n_fft {self.stft_n_fft}, "
                 f"not {self.stft_win_length} with hop {self.stft_hop_length}"
             )
+
+    @property
+    def outputs(self) -> int:
+        """Estimates."""
+        return self.num_stems
 
     @property
     def channels(self) -> int:

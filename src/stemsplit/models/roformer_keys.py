@@ -57,9 +57,9 @@ def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def count(keys: Iterable[str], prefix: str) -> int:
-    """How many numbers follow the prefix, counted up to the highest."""
+    """How many different numbers follow the prefix: not the highest, which a hostile file may choose."""
     numbers = (re.match(r"(\d+)(\.|$)", key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
-    return max((int(number[1]) + 1 for number in numbers if number), default=0)
+    return len({number[1] for number in numbers if number})
 
 
 def band_sizes(shapes: Shapes) -> list[int]:
@@ -80,7 +80,7 @@ def told(shapes: Shapes) -> dict[str, Any]:
     heads = shapes[f"{freq}0.0.to_gates.weight"][0]
     mask = "mask_estimators.0.to_freqs.0.0."
     width = shapes[f"{mask}0.weight"][0]
-    layers = (count(shapes, mask) + 1) // 2
+    layers = count(shapes, mask)
     hyperparameters = {
         "dim": dim,
         "depth": count(shapes, "layers."),

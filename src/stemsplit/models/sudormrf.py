@@ -68,12 +68,24 @@ class Config:
         for name, value in vars(self).items():
             if isinstance(value, int) and value < 1 and not isinstance(value, bool):
                 raise ValueError(f"{name} must be positive, not {value}")
+        if max(self.num_blocks, self.num_sources) > 1_000 or self.upsampling_depth > 30:
+            raise ValueError("num_blocks and num_sources must be at most 1000, upsampling_depth at most 30")
         if self.enc_kernel_size < 3 or self.enc_kernel_size % 2 == 0:
             raise ValueError(f"enc_kernel_size must be odd and at least 3, not {self.enc_kernel_size}")
         if grouped and (self.out_channels % self.group_size or self.in_channels % self.group_size):
             raise ValueError(f"out_channels and in_channels must be multiples of group_size {self.group_size}")
         if self.variant == "original" and (self.enc_num_basis % 2 or self.in_audio_channels != 1):
             raise ValueError("the original variant needs an even enc_num_basis and in_audio_channels 1")
+
+    @property
+    def outputs(self) -> int:
+        """Estimates."""
+        return self.num_sources
+
+    @property
+    def channels(self) -> int:
+        """Taken together."""
+        return self.in_audio_channels
 
     @property
     def hop(self) -> int:

@@ -10,7 +10,7 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from stemsplit.errors import WeightsError
-from stemsplit.weights import pickled
+from stemsplit.weights import digests, pickled
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (data parallelism, Lightning, compilation) put before every key."""
@@ -43,14 +43,12 @@ def reason(error: Exception) -> str:
 
 
 def stored(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file as they are stored. What kind of file it is shows in its first bytes."""
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head[8:] == b"{":
-        return load_file(path)
-    if head.startswith((pickled.ZIP, b"\x80")):
-        return pickled.read(path)
-    raise WeightsError("it is neither a safetensors file nor one of torch.save; was it wholly downloaded?")
+    """The tensors of a file as they are stored.
+
+    Raises:
+        WeightsError: by its first bytes, it is no checkpoint.
+    """
+    return load_file(path) if digests.is_safetensors(path) else pickled.read(path)
 
 
 def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
-from contextlib import suppress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,26 @@ from stemsplit.registry import ModelEntry
 
 
 class LockFileError(WeightsError):
-    """The file with remembered digests could not be written: no source is to blame, and no other one to be tried."""
+    """The file with remembered digests does not do: no source is to blame, and no other one to be tried."""
+
+
+ZIP = b"PK\3\4"
+"""What a file of `torch.save` begins with since PyTorch 1.6."""
 
 
 def cache_folder() -> Path:
-    """Where files from the web and records are kept: STEMSPLIT_CACHE, or the system's folder for caches."""
-    return Path(os.environ.get("STEMSPLIT_CACHE") or user_cache_path("stemsplit"))
+    """Where files from the web and records are kept: STEMSPLIT_CACHE, or the system's folder for caches.
+
+    Raises:
+        WeightsError: there is no home folder for that to be in.
+    """
+    if chosen := os.environ.get("STEMSPLIT_CACHE"):
+        return Path(chosen)
+    with suppress(RuntimeError):
+        # Without a home folder, it raises or leaves the ~ where it is.
+        if (folder := user_cache_path("stemsplit")).parts[0] != "~":
+            return folder
+    raise WeightsError("there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF_HOME")
 
 
 def lock_file() -> Path:
@@ -41,6 +57,24 @@ def git_sha1(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a checkpoint is a safetensors file; else, it is one of `torch.save`. That shows in its first bytes.
+
+    Raises:
+        WeightsError: it is neither.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[8:9] == b"{":
+        return True
+    if head.startswith((ZIP, b"\x80")):
+        return False
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        raise WeightsError("it is no checkpoint: it begins like a web page")
+    raise WeightsError("it is neither a safetensors file nor one of torch.save; was it wholly downloaded?")
+
+
 def _write(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,38 +90,73 @@ def _remembered() -> dict[str, dict[str, str | int]]:
     """The lock file: name of an entry -> its sha256 and size."""
     try:
         content = json.loads(lock_file().read_text(encoding="utf-8"))
-        return {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
+        pins = {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise WeightsError(f"cannot read {lock_file()} ({error}); mend it, or delete it") from error
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise LockFileError(f"cannot read {lock_file()} ({error}); mend it, or delete it") from error
+    for name, pin in pins.items():
+        # A digest is part of the names of files.
+        if not re.fullmatch("[0-9a-f]{64}", str(pin["sha256"])):
+            raise LockFileError(f"cannot read {lock_file()} (no sha256 is given for {name!r}); mend it, or delete it")
+    return pins
 
 
 def pinned(name: str) -> str:
     """The sha256 that was remembered for the entry of that name; empty if none was.
 
     Raises:
-        WeightsError: the lock file cannot be read.
+        LockFileError: the lock file cannot be read.
     """
     return str(_remembered().get(name, {}).get("sha256", ""))
+
+
+@contextmanager
+def _remembering() -> Iterator[dict[str, dict[str, str | int]]]:
+    """What the lock file holds, to be changed and written back; no other process changes it meanwhile."""
+    from filelock import FileLock  # only now: whoever asks what is here does without
+
+    lock_file().parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_file().with_name(".models.lock")):
+        pins = _remembered()
+        yield pins
+        _write(lock_file(), pins)
 
 
 def pin(name: str, digest: str, size: int) -> None:
     """Remember the sha256 of an entry's weights, for which none was published.
 
     Raises:
-        LockFileError: the lock file cannot be written.
+        LockFileError: another was remembered meanwhile, or the lock file cannot be read or written.
     """
-    from filelock import FileLock  # only now: whoever asks what is here does without
-
     try:
-        lock_file().parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock_file().with_name(".models.lock")):
-            _write(lock_file(), {**_remembered(), name: {"sha256": digest, "size": size}})
+        with _remembering() as pins:
+            if pins.get(name, {}).get("sha256", digest) != digest:
+                raise LockFileError(
+                    f"another file was got for {name!r} meanwhile, and is remembered in {lock_file()}; try again"
+                )
+            pins[name] = {"sha256": digest, "size": size}
     except OSError as error:
         raise LockFileError(
             f"no digest of {name!r} was published, and {lock_file()} cannot be written to remember this file's"
             f" ({error.strerror}); set STEMSPLIT_CONFIG to a folder that can be written"
+        ) from error
+
+
+def unpin(name: str) -> None:
+    """Forget the sha256 that was remembered for the entry of that name, if one was.
+
+    Raises:
+        LockFileError: the lock file cannot be read or written.
+    """
+    if not pinned(name):
+        return
+    try:
+        with _remembering() as pins:
+            pins.pop(name, None)
+    except OSError as error:
+        raise LockFileError(
+            f"cannot write {lock_file()} to forget the file of {name!r} ({error.strerror}); delete {name!r} there"
         ) from error
 
 
@@ -139,7 +208,11 @@ def verify(path: Path, entry: ModelEntry) -> str:
         raise WeightsError("it is not the file that was published: its sha256 differs")
     if entry.git_sha1 and git_sha1(path) != entry.git_sha1:
         raise WeightsError("it is not the file that was published: its SHA-1 as a git blob differs")
-    if not published(entry) and found != (pinned(entry.name) or found):
+    known = published(entry) or pinned(entry.name)
+    if not known:
+        # It is about to be taken for the right one ever after.
+        is_safetensors(path)
+    if not published(entry) and known not in ("", found):
         raise WeightsError(
             f"it is not the file that was got first: its sha256 is not the one in {lock_file()};"
             f" if you trust the new one, delete {entry.name!r} there"
@@ -153,14 +226,14 @@ def _record_path(digest: str) -> Path:
 
 def record(digest: str, path: Path) -> None:
     """Write down that a file was verified; where that cannot be written, it will be verified again."""
-    with suppress(OSError):
+    with suppress(OSError, WeightsError):
         stat = path.stat()
         _write(_record_path(digest), {"path": str(path.absolute()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
 
 
 def forget(digest: str) -> None:
     """Drop the record of a verified file."""
-    with suppress(OSError):
+    with suppress(OSError, WeightsError):
         _record_path(digest).unlink()
 
 
@@ -171,7 +244,7 @@ def recorded(digest: str) -> Path | None:
         path = Path(seen["path"])
         stat = path.stat()
         return path if (stat.st_size, stat.st_mtime_ns) == (seen["size"], seen["mtime_ns"]) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightsError):
         return None
 
 
@@ -179,7 +252,7 @@ def remember(entry: ModelEntry, path: Path, digest: str) -> Path:
     """Write down that a file with that sha256 was verified to be the entry's; gives the file.
 
     Raises:
-        LockFileError: no digest was published, and this one cannot be written down.
+        LockFileError: no digest was published, and this one cannot be written down, or another was meanwhile.
     """
     if not expected(entry):
         pin(entry.name, digest, path.stat().st_size)

@@ -1,5 +1,6 @@
 """Gets an entry's weights: from where they are on this machine already, or from the first source that has them."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,11 @@ def _from_hub(entry: ModelEntry, source: str, progress: "Progress") -> Path:
     found = file.found()
     if found and not digests.expected(entry):
         # Another program got it before, and no digest tells against it.
-        return digests.remember(entry, found, digests.sha256(found))
+        digest = ""
+        with suppress(WeightsError, OSError):
+            digest = digests.verify(found, entry)
+        if digest:
+            return digests.remember(entry, found, digest)
     # Only now: it takes a while to import, and is not needed where the weights are here.
     from stemsplit.weights import hub
 
@@ -59,8 +64,10 @@ def fetch(entry: ModelEntry, progress: "Progress" = lambda *_: None) -> Path:
         progress: told of every step of a download.
 
     Raises:
-        WeightsError: no source has it, or what is there is not what the registry says.
+        WeightsError: no source has it, or what is there is not what the registry says; or none is published, and the
+            file with remembered digests cannot be read.
     """
+    digests.expected(entry)
     if path := store.local(entry):
         return path
     problems = []

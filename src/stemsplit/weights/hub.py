@@ -48,6 +48,12 @@ def _with_etag(entry: ModelEntry, etag: str) -> ModelEntry:
     return replace(entry, git_sha1=etag) if len(etag) == 40 else replace(entry, sha256=etag)
 
 
+def _is_another(entry: ModelEntry, etag: str) -> bool:
+    """Whether a file's tag tells already that it is not the one that was published."""
+    digest = {40: entry.git_sha1, 64: entry.sha256}.get(len(etag), "")
+    return bool(digest and re.fullmatch("[0-9a-f]+", etag) and etag != digest)
+
+
 def _point(file: HubFile, commit: str, blob: Path, new: bool) -> Path:
     """Enter a blob into the hub's cache as a file of a commit, as the hub's library does it."""
     pointer = file.pointer(commit)
@@ -79,6 +85,8 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         raise WeightsError(f"{host(url)} does not answer as the Hugging Face Hub does; is HF_ENDPOINT right?")
     if size != (entry.size or size):
         raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
+    if _is_another(entry, etag):
+        raise WeightsError("it is not the file that was published: the hub gives another digest for it")
     if told.xet_file_data and xet.wanted() and (path := xet.fetch(entry, file, size, progress)):
         return path
     blob, part = file.folder / "blobs" / etag, file.part(etag)
@@ -88,14 +96,20 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
             return path  # another process was faster
         wanted = _with_etag(entry, etag)
         new = False
+
+        def verify(path: Path) -> str:
+            if wanted is not entry:
+                digests.is_safetensors(path)  # or what else checkpoints are; the hub keeps other files as well
+            return digests.verify(path, wanted)
+
         try:
-            digest = digests.verify(blob, wanted)
+            digest = verify(blob)
         except (OSError, WeightsError):
             # Of the commit, so that every try gets the same version; the hub sends on to where its bytes lie.
             at_commit = hf_hub_url(file.repo, file.name, revision=commit)
             headers = build_hf_headers(**WE)
             remote = Remote(at_commit, headers, part, size, known=bool(digests.expected(wanted)))
-            digest = obtain(remote, lambda path: digests.verify(path, wanted), progress)
+            digest = obtain(remote, verify, progress)
             part.replace(blob)
             new = True
         return digests.remember(entry, _point(file, commit, blob, new), digest)
@@ -107,5 +121,7 @@ def fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
     Raises:
         WeightsError: it cannot be had from there.
     """
+    if hub_cache.folder().parts[:1] == ("~",):
+        raise WeightsError("there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF_HOME")
     with trouble(hub_cache.folder(), "HF_HOME", lambda error: _refusal(error, file)):
         return _fetch(entry, file, progress)

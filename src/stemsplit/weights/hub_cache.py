@@ -22,10 +22,11 @@ def folder() -> Path:
 
     Found as that library finds it, which would take long to import.
     """
+    # Not Path: a variable may be empty, and there may be no home folder, which leaves a ~ where it is.
     caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("HF_HOME", f"{caches}/huggingface")
-    older = os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub")
-    return Path(os.path.expandvars(os.environ.get("HF_HUB_CACHE", older))).expanduser()
+    home = os.environ.get("HF_HOME", os.path.join(caches, "huggingface"))  # noqa: PTH118
+    older = os.environ.get("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub"))  # noqa: PTH118
+    return Path(os.path.expandvars(os.path.expanduser(os.environ.get("HF_HUB_CACHE", older))))  # noqa: PTH111
 
 
 @dataclass(frozen=True)

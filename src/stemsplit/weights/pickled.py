@@ -8,6 +8,7 @@ import re
 import threading
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.errors import WeightsError
-
-ZIP = b"PK\3\4"
-"""What a file of `torch.save` begins with since PyTorch 1.6."""
+from stemsplit.weights.digests import ZIP
 
 INERT = re.compile(
     r"""
@@ -37,7 +36,10 @@ CONTAINERS = ("state_dict", "model_state_dict", "state", "model")
 """Where published code and the usual trainers keep the weights among other things."""
 
 MOST_MODULES = 10_000
-"""Ten times the largest network; a pickle may also hold networks that contain themselves."""
+"""Ten times the largest network; a pickle may also list one module in more places than could ever be looked at."""
+
+MOST_LETTERS = 10_000_000
+"""Of all names in a network together, each with its whole prefix: far more than the largest has."""
 
 one_at_a_time = threading.Lock()
 """PyTorch has one table for all threads."""
@@ -65,24 +67,53 @@ class Inert:
         return {key: value for key, value in dict.items(content) if isinstance(key, str)} if content else {}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in a network a module is; the same one may be in several places.
+
+    Args:
+        prefix: of the names of what it holds.
+        module: what is there.
+        outer: the place that this one is in; None for the network itself.
+    """
+
+    prefix: str
+    module: Inert
+    outer: "Place | None" = None
+
+    def is_within(self, module: Inert) -> bool:
+        """Whether a module is here, or around this place."""
+        place: Place | None = self
+        while place and place.module is not module:
+            place = place.outer
+        return place is not None
+
+
 def state_dict(network: Inert) -> dict[str, Tensor]:
     """The state dict of a network that was saved whole.
 
     Raises:
-        WeightsError: the network has too many modules, or contains itself.
+        WeightsError: the network is too large, or contains itself.
     """
     tensors: dict[str, Tensor] = {}
-    modules = [("", network)]
-    for prefix, module in modules:  # which grows meanwhile
-        transient: set[str] = dict.get(module.state, "_non_persistent_buffers_set") or set()
-        for name, value in (module.named("_parameters") | module.named("_buffers")).items():
+    modules = [Place("", network)]
+    letters = 0
+    for place in modules:  # which grows meanwhile
+        here, children = place.module.named("_parameters"), place.module.named("_modules")
+        here |= place.module.named("_buffers")
+        # Before any is put together: a long prefix comes again in every name below it.
+        letters += sum(len(place.prefix) + len(name) + 1 for name in (*here, *children))
+        if len(modules) + len(children) > MOST_MODULES or letters > MOST_LETTERS:
+            raise WeightsError("its network is far too large")
+        transient: set[str] = dict.get(place.module.state, "_non_persistent_buffers_set") or set()
+        for name, value in here.items():
             if isinstance(value, Tensor) and name not in transient:
-                tensors[prefix + name] = value
-        for name, child in module.named("_modules").items():
+                tensors[place.prefix + name] = value
+        for name, child in children.items():
             if isinstance(child, Inert):
-                modules.append((f"{prefix}{name}.", child))
-        if len(modules) > MOST_MODULES:
-            raise WeightsError("its network contains itself, or is far too large")
+                if place.is_within(child):
+                    raise WeightsError("its network contains itself")
+                modules.append(Place(f"{place.prefix}{name}.", child, place))
     return tensors
 
 

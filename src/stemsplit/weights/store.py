@@ -52,16 +52,19 @@ def _places(entry: ModelEntry, digest: str) -> Iterator[Path]:
                 if path := HubFile.parse(source).found():
                     yield path
         elif source.startswith(WEB) and digest:
-            yield web_path(digest, source)
+            with suppress(WeightsError):
+                yield web_path(digest, source)
 
 
 def local(entry: ModelEntry) -> Path | None:
     """The entry's weights on this machine, verified; None if they are not here.
 
-    Raises:
-        WeightsError: the file with remembered digests cannot be read.
+    None also if no digest was published and the file with remembered ones cannot be read: `download.fetch` tells of it.
     """
-    digest = digests.expected(entry)
+    try:
+        digest = digests.expected(entry)
+    except digests.LockFileError:
+        return None
     if not digest:
         # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
         own = (own_path(source) for source in entry.sources if source.startswith(FILE))
@@ -114,8 +117,17 @@ def _unlinked(*paths: Path) -> Iterator[int]:
             yield size
 
 
+def _parsed(entry: ModelEntry, source: str) -> HubFile:
+    try:
+        return HubFile.parse(source)
+    except WeightsError as error:
+        raise WeightsError(f"cannot remove {entry.name!r}: of its source {source}, {error}") from error
+
+
 def remove(entry: ModelEntry) -> int | None:
     """Remove what was downloaded of an entry, finished or not.
+
+    If no digest of it was published, the remembered one is forgotten too: the next file is taken as if it were the first.
 
     Returns:
         Bytes freed; None if there was nothing.
@@ -132,10 +144,12 @@ def remove(entry: ModelEntry) -> int | None:
     try:
         for source in entry.sources:
             if source.startswith(HUB):
-                freed += _remove_from_hub(HubFile.parse(source))
+                freed += _remove_from_hub(_parsed(entry, source))
             elif source.startswith(WEB):
                 freed += _remove_from_web(source, digest)
     except OSError as error:
         raise WeightsError(f"cannot remove {entry.name!r} ({error.filename}: {error.strerror})") from error
     digests.forget(digest)
+    if not digests.published(entry):
+        digests.unpin(entry.name)
     return sum(freed) if freed else None

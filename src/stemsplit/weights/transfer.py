@@ -82,8 +82,15 @@ def whole_size(response: httpx.Response) -> int | None:
     return int(told) if told.isdecimal() else None
 
 
-def _write(response: httpx.Response, remote: Remote, start: int, progress: Progress) -> bool:
-    """Write a response into the part, from `start` on; True if that is all of the file."""
+def _total(response: httpx.Response, remote: Remote) -> int:
+    """Bytes of the file that a response holds, or holds the end of; 0 if unknown.
+
+    Raises:
+        WeightsError: it is another file, or nobody could tell whether it came whole.
+    """
+    if (packed := response.headers.get("Content-Encoding", "identity")) != "identity":
+        # A little of it could be unpacked to any size, and it could not be gone on with.
+        raise WeightsError(f"{response.url.host} sends it packed ({packed}), which it was asked not to do")
     told = whole_size(response)
     total = remote.size if told is None else told
     if remote.size and total != remote.size:
@@ -91,17 +98,28 @@ def _write(response: httpx.Response, remote: Remote, start: int, progress: Progr
         raise WeightsError(f"it is not the file that was published: {total} bytes, not {remote.size}")
     if not (total or remote.known or "chunked" in response.headers.get("Transfer-Encoding", "")):
         raise WeightsError("neither its size nor its digest is known, so that nobody could tell whether it is whole")
+    return total
+
+
+def _write(response: httpx.Response, remote: Remote, start: int, progress: Progress) -> bool:
+    """Write a response into the part, from `start` on; True if that is all of the file."""
+    total = _total(response, remote)
     check_space(remote.part.parent, total - size_of(remote.part))
     done = start
     with remote.part.open("ab" if start else "wb") as file:
         progress(done, total)
         for block in response.iter_bytes():
-            file.write(block)
             done += len(block)
+            if total and done > total:
+                break
+            file.write(block)
             progress(done, total)
         file.flush()
         # What is renamed must be on the disk, or a power cut leaves zeros under the right name.
         os.fsync(file.fileno())
+    if total and done > total:
+        remote.part.unlink()
+        raise WeightsError(f"it is not the file that was published: more than {total} bytes")
     if total and done != total:
         raise httpx.RemoteProtocolError(f"{done} bytes came of {total}", request=response.request)
     return start == 0
