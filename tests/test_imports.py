@@ -24,7 +24,7 @@ OURS = {
     "recipes": set(),
     "claim": set(),
     "sidecar": {"weights"},
-    "speeds": {"weights"},
+    "speeds": {"weights", "errors"},
     "job": {"sidecar", "recipes", "errors"},
     "stem_files": {"job", "claim", "sidecar", "weights", "audio", "errors"},
     "batch": {"separator", "stem_files", "job", "claim", "sidecar", "songs", "naming", "audio", "errors"},

@@ -246,7 +246,8 @@ class DownloadReport(_Report):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, value, trace)
-        if kind is None and self.done and self.shown:
+        # Nothing came here where another process did the work.
+        if kind is None and self.done > self.first and self.shown:
             now = time.monotonic()
             took = f"{now - self.started:.1f} s ({size(round(self._speed(now)))}/s)"
             _say(Text(f"{self.name}: {size(self.done - self.first)} downloaded in {took}"))

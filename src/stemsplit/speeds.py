@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from stemsplit.errors import WeightsError
 from stemsplit.weights.digests import cache_folder
 
 
@@ -15,7 +16,7 @@ def _all() -> dict[str, float]:
     try:
         content = json.loads(_file().read_text(encoding="utf-8"))
         return {str(key): float(value) for key, value in content.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, WeightsError):
         return {}
 
 
@@ -27,6 +28,6 @@ def known(model: str, device: str) -> float | None:
 def remember(model: str, device: str, speed: float) -> None:
     """Write a speed down, if it is one; where that cannot be, nothing is lost."""
     if speed > 0:
-        with suppress(OSError):
+        with suppress(OSError, WeightsError):
             _file().parent.mkdir(parents=True, exist_ok=True)
             _file().write_text(json.dumps({**_all(), f"{model} {device}": round(speed, 4)}), encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 from stemsplit.registry import ModelEntry
 from tests.weights.hub import Hub, running
 
-CONTENT = np.random.default_rng(0).bytes(300_000)
-"""No weights: whoever only gets a file does not look into it."""
+CONTENT = b"\x80" + np.random.default_rng(0).bytes(299_998) + b"\x80"
+"""No weights, though it begins as they may, from either end: whoever gets a file looks no further into it."""
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ class Fault:
         ignores_range: sends all of it, whatever part is asked for.
         no_size: does not tell how long it is.
         no_head: answers no HEAD request.
+        encoding: what it says that its answers with content are packed by.
         hold_after: bytes after which it waits until it is let go on.
     """
 
@@ -39,6 +40,7 @@ class Fault:
     ignores_range: bool = False
     no_size: bool = False
     no_head: bool = False
+    encoding: str = ""
     hold_after: int | None = None
 
 
@@ -223,6 +225,8 @@ class Handler(BaseHTTPRequestHandler):
             headers["Connection"] = "close"
         else:
             headers["Content-Length"] = str(len(body))
+        if fault.encoding and self.command == "GET":
+            headers["Content-Encoding"] = fault.encoding
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)

@@ -1,9 +1,11 @@
 """Downloads: the right file or none, whatever server, network and disk do meanwhile."""
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -463,7 +465,10 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
     assert download.fetch(wanted) == path
     assert len(hub.requests) == before
     assert store.remove(wanted) == SIZE
-    file.content = b"\1" * SIZE
+    assert json.loads(digests.lock_file().read_text()) == {}
+    path = download.fetch(wanted)
+    path.resolve().unlink()
+    file.content = CONTENT[::-1]
     with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new one, delete 'tiny' there"):
         download.fetch(wanted)
     digests.lock_file().write_text("{}")
@@ -472,11 +477,100 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
 
 def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home: Path) -> None:
     for lfs, etag in ((True, SHA256), (False, GIT_SHA1)):
-        hub.put("some/repo/w.ckpt", b"\0" * SIZE, lfs=lfs, etag=etag)
+        hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs, etag=etag)
         with pytest.raises(WeightsError, match="not the file that was published"):
             download.fetch(entry("hf://some/repo/w.ckpt"))
     assert left_over(home) == []
     assert not digests.lock_file().exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (b"<html>log in</html>", "it is no checkpoint: it begins like a web page"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is no checkpoint: it begins like a web page"),
+        (b'{"error": "no"}', "it is neither a safetensors file nor one of torch.save"),
+    ],
+)
+def test_without_a_digest_only_a_checkpoint_is_taken(
+    published: tuple[Served, str], entry: Make, home: Path, wrong: bytes, complaint: str
+) -> None:
+    """What answers in the place of a server, such as a hotel, is not remembered ever after."""
+    file, source = published
+    file.content = wrong
+    with pytest.raises(WeightsError, match=complaint):
+        download.fetch(entry(source))
+    assert not digests.lock_file().exists()
+    assert not [path for path in home.rglob("*") if path.is_file() and path.read_bytes() == wrong]
+    file.content = CONTENT
+    assert download.fetch(entry(source)).read_bytes() == CONTENT
+
+
+def test_without_a_digest_what_another_program_got_is_looked_at(hub: Hub, entry: Make) -> None:
+    from huggingface_hub import hf_hub_download
+
+    file = hub.put("some/repo/w.ckpt", b"<html>log in</html>")
+    hf_hub_download("some/repo", "w.ckpt", cache_dir=hub_cache.folder())
+    file.content = CONTENT
+    assert download.fetch(entry("hf://some/repo/w.ckpt")).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("known", [{"sha256": SHA256}, {"git_sha1": GIT_SHA1}])
+def test_a_file_that_is_far_too_long_is_not_got_to_its_end(
+    hub: Hub, published: tuple[Served, str], entry: Make, home: Path, known: dict[str, str]
+) -> None:
+    """The server does not say how long it is, but the registry does."""
+    file, source = published
+    file.content, file.fault = CONTENT * 3, Fault(no_size=True)
+    file.etag = SHA256 if file.lfs else GIT_SHA1
+    seen: list[int] = []
+    with pytest.raises(WeightsError, match=f"not the file that was published: more than {SIZE} bytes"):
+        download.fetch(entry(source, size=SIZE, **known), lambda done, _: seen.append(done))
+    assert max(seen) <= SIZE
+    assert len({request.server for request in hub.asked("GET")}) == len(hub.asked("GET")), "asked once, and sent on"
+    assert left_over(home) == []
+
+
+def test_a_file_that_is_sent_packed_is_refused(published: tuple[Served, str], entry: Make, home: Path) -> None:
+    """A little of it may be unpacked to any size."""
+    file, source = published
+    file.content, file.fault = gzip.compress(CONTENT), Fault(encoding="gzip", no_size=True)
+    file.etag = SHA256 if file.lfs else GIT_SHA1
+    with pytest.raises(WeightsError, match=r"127.0.0.1 sends it packed \(gzip\), which it was asked not to do"):
+        download.fetch(entry(source, sha256=SHA256, size=SIZE))
+    assert left_over(home) == []
+
+
+@pytest.mark.parametrize("lfs", [True, False])
+def test_a_file_to_which_the_hub_gives_another_digest_is_not_got(hub: Hub, entry: Make, lfs: bool) -> None:
+    hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs)
+    with pytest.raises(WeightsError, match="not the file that was published: the hub gives another digest for it"):
+        download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256, git_sha1=GIT_SHA1))
+    assert hub.asked("GET") == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_without_a_home_folder_it_is_said_what_to_set(
+    published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere, there is always one")
+    import pwd
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    wanted = entry(published[1], sha256=SHA256)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for variable in ("HOME", "XDG_CACHE_HOME", "STEMSPLIT_CACHE", "HF_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    before = set(tmp_path.iterdir())
+    assert store.local(wanted) is None
+    with pytest.raises(WeightsError, match="there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF"):
+        download.fetch(wanted)
+    assert set(tmp_path.iterdir()) == before
+    assert store.local(STARTER) == download.fetch(STARTER)
 
 
 def test_a_file_that_nobody_can_tell_whole_is_not_taken(hub: Hub, entry: Make, home: Path) -> None:
@@ -495,9 +589,9 @@ def test_two_versions_are_never_mixed(hub: Hub, entry: Make) -> None:
 
     def change(done: int, _: int) -> None:
         if done == 100_000:
-            file.content = b"\1" * SIZE
+            file.content = CONTENT[::-1]
 
-    assert download.fetch(entry(f"{hub.url}/w.ckpt"), change).read_bytes() == b"\1" * SIZE
+    assert download.fetch(entry(f"{hub.url}/w.ckpt"), change).read_bytes() == CONTENT[::-1]
 
 
 def test_a_memory_that_cannot_be_written_is_told(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,12 +604,39 @@ def test_a_memory_that_cannot_be_written_is_told(hub: Hub, entry: Make, monkeypa
     assert not hub.asked("HEAD", "/never-asked")
 
 
-def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "{",
+        "[]",
+        "\xff\0",
+        '{"a": {"sha256": "x", "size": Infinity}}',
+        '{"a": {"sha256": "../../x", "size": 1}}',
+        '{"a": ' * 100_000,
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: str) -> None:
+    """And does no harm where it is not needed."""
     digests.lock_file().parent.mkdir()
-    digests.lock_file().write_text("{")
-    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; mend it, or delete it"):
-        download.fetch(entry("hf://some/repo/w.ckpt"))
+    digests.lock_file().write_text(garbage, encoding="latin-1")
+    unpublished, published = entry("hf://some/repo/w.ckpt"), entry("hf://some/repo/w.ckpt", sha256=SHA256)
+    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; mend it, or delete it") as caught:
+        download.fetch(unpublished)
+    assert "\n" not in str(caught.value)
     assert hub.requests == []
+    assert store.local(unpublished) is None
+    assert store.local(published) is None
+    hub.put("some/repo/w.ckpt", CONTENT)
+    assert download.fetch(published) == store.local(published)
+
+
+def test_what_another_process_remembered_is_not_written_over() -> None:
+    digests.pin("tiny", SHA256, SIZE)
+    digests.pin("tiny", SHA256, SIZE)
+    with pytest.raises(digests.LockFileError, match="another file was got for 'tiny' meanwhile"):
+        digests.pin("tiny", "0" * 64, SIZE)
+    assert digests.pinned("tiny") == SHA256
 
 
 @pytest.mark.parametrize("brings", [CONTENT, b"\0" * SIZE, None], ids=["the file", "another", "nothing"])

@@ -98,16 +98,34 @@ def test_parameters_that_are_views_of_one_storage_come_out_right(tmp_path: Path)
     assert torch.equal(tensors["b"], network.b)
 
 
-def test_a_network_that_contains_itself_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_contains_itself_or_has_endless_names_is_refused(tmp_path: Path) -> None:
     loop = nn.Sequential(nn.PReLU())
     loop._modules["again"] = loop
     doubling: nn.Module = nn.PReLU()
     for _ in range(60):
         doubling = nn.Sequential(OrderedDict(a=doubling, b=doubling))
-    for network in (loop, doubling):
-        torch.save(network, tmp_path / "a.pt")
-        with pytest.raises(WeightsError, match="contains itself, or is far too large"):
-            checkpoint.read(tmp_path / "a.pt")
+    long_loop = nn.Sequential(nn.PReLU())
+    long_loop._modules["n" * 20_000] = nn.Sequential(OrderedDict(again=long_loop))
+    deep = nn.Sequential(nn.PReLU())
+    for _ in range(40):
+        deep = nn.Sequential(OrderedDict({"n" * 20_000: deep}))
+    wide = nn.Module()
+    for number in range(700):
+        wide.register_buffer(str(number), torch.ones(1))
+    wide = nn.Sequential(OrderedDict({"n" * 20_000: wide}))
+    refused = {"contains itself": (loop, long_loop), "is far too large": (doubling, deep, wide)}
+    for complaint, networks in refused.items():
+        for network in networks:
+            torch.save(network, tmp_path / "a.pt")
+            with pytest.raises(WeightsError, match=complaint):
+                checkpoint.read(tmp_path / "a.pt")
+
+
+def test_a_module_may_be_in_several_places(tmp_path: Path) -> None:
+    shared = nn.Sequential(nn.PReLU())
+    network = nn.Sequential(shared, nn.Sequential(shared, shared), shared)
+    torch.save(network, tmp_path / "a.pt")
+    assert checkpoint.read(tmp_path / "a.pt").keys() == network.state_dict().keys()
 
 
 def test_a_whole_network_in_the_old_format_is_refused_with_advice(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ for variables in json.load(sys.stdin):
         {"HF_HOME": "$HOME/h", "XDG_CACHE_HOME": "/x"},
         {"HUGGINGFACE_HUB_CACHE": "/old", "HF_HOME": "/h"},
         {"HF_HUB_CACHE": "~/new", "HUGGINGFACE_HUB_CACHE": "/old"},
+        {"XDG_CACHE_HOME": ""},
+        {"HF_HOME": ""},
+        {"HF_HOME": "", "XDG_CACHE_HOME": "/x"},
+        {"HUGGINGFACE_HUB_CACHE": ""},
+        {"HF_HUB_CACHE": ""},
     ]
     subprocess.run([sys.executable, "-c", ask], input=json.dumps(cases), text=True, check=True)
 
@@ -166,3 +171,7 @@ def test_what_was_not_downloaded_is_not_removed(entry: Make) -> None:
         store.remove(registry.find("starter"))
     with pytest.raises(WeightsError, match="it is a file of your own, /own/w"):
         store.remove(entry("file:/own/w.ckpt"))
+    with pytest.raises(
+        WeightsError, match=r"cannot remove 'tiny': of its source hf://w.ckpt, it is not of the form hf"
+    ):
+        store.remove(entry("hf://w.ckpt"))

@@ -58,6 +58,7 @@ def _print_version(wanted: bool) -> None:
         typer.echo(f"stemsplit {version('stemsplit')}")
         typer.echo(f"torch {version('torch')}, Python {platform.python_version()} on {platform.platform()}")
         typer.echo(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
+        # Without a home folder there may be none; its own message says what to set.
         typer.echo(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
         raise typer.Exit
 

@@ -90,6 +90,7 @@ def _remembered() -> dict[str, dict[str, str | int]]:
     """The lock file: name of an entry -> its sha256 and size."""
     try:
         content = json.loads(lock_file().read_text(encoding="utf-8"))
+        pins: dict[str, dict[str, str | int]]
         pins = {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
     except FileNotFoundError:
         return {}

@@ -127,7 +127,7 @@ def _parsed(entry: ModelEntry, source: str) -> HubFile:
 def remove(entry: ModelEntry) -> int | None:
     """Remove what was downloaded of an entry, finished or not.
 
-    If no digest of it was published, the remembered one is forgotten too: the next file is taken as if it were the first.
+    If no digest of it was published, the remembered one is forgotten too: the next file is taken as the first was.
 
     Returns:
         Bytes freed; None if there was nothing.
