@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
 import soundfile
 
 from tests.cli.conftest import Result
@@ -65,19 +67,39 @@ def registry(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
     return folder / "models.toml"
 
 
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that choose a small network."""
+    return ["--model", "tiny", "--registry", str(registry(tmp_path_factory.mktemp("model") / "tiny"))]
+
+
 def environment(**more: str) -> dict[str, str]:
-    """This process's variables, without those that turn colours on or off: what a script's terminal would be."""
+    """This process's variables, as in a terminal that knows colours, with none that turn these on or off."""
     switches = ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
     kept = {name: value for name, value in os.environ.items() if name not in switches}
     # One thread each, so that two at once are no slower than one after the other.
     return {**kept, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", **more}
 
 
-def start(*arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **options: Any) -> "subprocess.Popen[str]":
-    """The command, running."""
+@contextmanager
+def running(
+    *arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **more: Any
+) -> Iterator["subprocess.Popen[str]"]:
+    """The command, started; killed at last if it still runs.
+
+    Args:
+        arguments: of the command.
+        cwd: where.
+        prefix: arguments of Python before its `-m stemsplit`.
+        more: for `subprocess.Popen`.
+    """
     command = [sys.executable, *prefix, "-m", "stemsplit", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
-    return subprocess.Popen(command, cwd=cwd, text=True, **{**pipes, **options})
+    with subprocess.Popen(command, cwd=cwd, text=True, **{**pipes, **more}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def finished(process: "subprocess.Popen[str]") -> Result:
@@ -86,9 +108,10 @@ def finished(process: "subprocess.Popen[str]") -> Result:
     return Result(process.returncode, out, err)
 
 
-def run(*arguments: str | Path, cwd: Path, prefix: Sequence[str] = (), **options: Any) -> Result:
+def run(*arguments: str | Path, cwd: Path, **more: Any) -> Result:
     """What the command leaves."""
-    return finished(start(*arguments, cwd=cwd, prefix=prefix, **options))
+    with running(*arguments, cwd=cwd, **more) as process:
+        return finished(process)
 
 
 def read_lines(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -1,0 +1,101 @@
+"""Runs the command again and again, killed one step later each time, and each time once more to its end.
+
+python tests/cli/crashing.py WORK '[ARGUMENT, ...]' '[[ARGUMENT, ...], ...]'
+
+A step is whatever changes files below `stems`: making, opening, renaming or removing one. Each time the command starts
+in WORK/STEP, a copy of WORK/before. The last argument is the commands that run before it is started again. Prints a
+line of JSON for each step; the last one is that which the command ended without, undisturbed. All are forks of one
+process, which loads PyTorch once.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+
+from stemsplit import cli
+
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "open")
+
+
+class Killer:
+    """Counts steps, as Python's audit hook, and kills its process before one of them.
+
+    Args:
+        step: before which.
+        told: file descriptor on which that is told.
+    """
+
+    def __init__(self, step: int, told: int) -> None:
+        self.left, self.told = step, told
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event not in CHANGES or not isinstance(name := arguments[0], str | bytes | os.PathLike):
+            return
+        reads = event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if reads or not os.fsdecode(name).startswith("stems"):
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.write(self.told, f"{event} {os.fsdecode(name)}".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def command(folder: Path, arguments: Sequence[str]) -> int:
+    """Be the command in a folder, where `out.txt` and `err.txt` get what it says; gives its exit status."""
+    kept = [os.dup(1), os.dup(2)]
+    with chdir(folder):
+        for number, name in ((1, "out.txt"), (2, "err.txt")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = ["stemsplit", *arguments]
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        finally:
+            for number, old in enumerate(kept, 1):
+                os.dup2(old, number)
+    return 0
+
+
+def run(folder: Path, arguments: Sequence[str], step: int = 0) -> tuple[int, str]:
+    """Exit status of the command, negative if it was killed, and before what that was."""
+    reading, writing = os.pipe()
+    if not (process := os.fork()):
+        if step:
+            sys.addaudithook(Killer(step, writing))
+        status = 70
+        try:
+            status = command(folder, arguments)
+        finally:
+            os._exit(status)
+    os.close(writing)
+    _, status = os.waitpid(process, 0)
+    with os.fdopen(reading) as pipe:
+        return os.waitstatus_to_exitcode(status), pipe.read()
+
+
+def main() -> None:
+    """Kill before every step."""
+    work, arguments, between = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    shutil.copytree(work / "before", work / "warm")
+    command(work / "warm", arguments)  # brings in all that the forks need
+    step, before = 0, "the first"
+    while before:
+        step += 1
+        folder = work / str(step)
+        shutil.copytree(work / "before", folder)
+        status, before = run(folder, arguments, step)
+        if before:
+            for other in between:
+                run(folder, other)
+            status, _ = run(folder, arguments)
+        print(json.dumps({"step": step, "before": before, "status": status}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
