@@ -1,5 +1,6 @@
 """Plans and runs of a batch; what the command makes of them is in tests/cli."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -228,13 +229,29 @@ def test_a_killed_run_is_gone_on_with(song: Song, tmp_path: Path, separator: Sep
     undisturbed = files(tmp_path / "out")
     (job,) = planned(songs, options(tmp_path))
     held = claim(job)
-    (held.folder / "vocals.wav").write_bytes(b"half")
-    job.record.unlink()
-    job.targets["vocals"].unlink()
+    job.targets["vocals"].replace(held.folder / "vocals.wav")
+    job.record.replace(held.folder / "record.json")
+    commit = {"record": "a/stemsplit.json", "files": {"drums.wav": "drums.wav", "vocals.wav": "vocals.wav"}}
+    (held.folder / "commit.json").write_text(json.dumps(commit))
     forget(held)
     (outcome,) = ran(songs, options(tmp_path), separator)
-    assert outcome.error == ""
+    assert (outcome.error, outcome.skipped) == ("", True)
     assert files(tmp_path / "out") == undisturbed
+
+
+def test_what_a_run_had_not_finished_when_it_was_killed_is_no_licence(
+    song: Song, tmp_path: Path, separator: Separator
+) -> None:
+    """To write over what someone put in its place."""
+    (job,) = planned([song("a.wav")], options(tmp_path))
+    held = claim(job)
+    (held.folder / "vocals.wav").write_bytes(b"half")
+    forget(held)
+    job.targets["vocals"].parent.mkdir()
+    job.targets["vocals"].write_bytes(b"mine")
+    (outcome,) = ran([tmp_path / "a.wav"], options(tmp_path), separator)
+    assert "not as stemsplit left it" in outcome.error
+    assert files(tmp_path / "out") == {"a/vocals.wav": b"mine"}
 
 
 def forget(held: Claim) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from stemsplit import sidecar, stem_files
 from stemsplit.audio import Reader, bytes_per_sample, examine, read_tags, unsupported
-from stemsplit.claim import sweep
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.job import Job, Options, check_space, existing_ancestor
 from stemsplit.naming import Template, track_of
@@ -61,8 +60,10 @@ class Outcome:
 
     @property
     def speed(self) -> float:
-        """Seconds of song a second."""
-        return self.record.figures["duration"] / max(self.seconds, 1e-9) if self.record else 0.0
+        """Seconds of song a second; 0 if it was not split."""
+        if not self.record or self.skipped:
+            return 0.0
+        return self.record.figures["duration"] / max(self.seconds, 1e-9)
 
 
 @dataclass
@@ -185,15 +186,18 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
 
     Raises:
         PlanError: a format cannot be written at all.
-        AudioError: the disk has no room for all of the stems.
     """
     if not options.like_source and (reason := unsupported(options.format, options.bit_depth, 44_100, 2)):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     jobs = apart([planned(found, options, template, model_name) for found in songs])
-    jobs = [job if job.problem else examined(job, real) for job in jobs]
-    check_space(options.out, sum(job.size for job in jobs if not job.problem))
-    return jobs
+    return [job if job.problem else examined(job, real) for job in jobs]
+
+
+def check_room(jobs: Sequence[Job]) -> None:
+    """Raises AudioError if the disk has no room for all of the stems."""
+    for out in {job.options.out for job in jobs}:
+        check_space(out, sum(job.size for job in jobs if not job.problem and job.options.out == out))
 
 
 def prepare(job: Job) -> StemFiles | Outcome | None:
@@ -214,8 +218,7 @@ def prepare(job: Job) -> StemFiles | Outcome | None:
         if not job.options.force and job.was_done():
             held.release()
             return Outcome(job, record=sidecar.read(job.record), skipped=True)
-        # What a killed run of ours left of this song may be written over.
-        if not held.left_over and (target := job.in_the_way()):
+        if target := job.in_the_way():
             advice = "--force writes over it" if target.is_file() else "choose another folder with -o"
             raise AudioError(f"{target} is already there, and not as stemsplit left it; {advice}")
         song = examine(job.path, job.options.start, job.options.duration)
@@ -335,7 +338,7 @@ def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress
     finally:
         pipeline.close()
         for out in outs:
-            sweep(out)
+            stem_files.sweep(out)
         for folder in new:
             with suppress(OSError):
                 folder.rmdir()  # if nothing was put into it

@@ -39,16 +39,13 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 class Claim:
-    """A folder that is this process's own until `release`.
+    """A folder that is this process's own until `release`; what a killed process left in it is still there.
 
     A lock library would not do: the lock file goes with the folder, and who waits for a file that is deleted under it
     holds a lock that means nothing.
 
     Args:
         folder: made if it is not there; its parent is.
-
-    Attributes:
-        left_over: whether a killed process had left the folder behind.
 
     Raises:
         BlockingIOError: another process is working in it.
@@ -64,17 +61,22 @@ class Claim:
                 self._descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:
                 continue  # whoever had it has just removed it
+            except OSError:
+                with suppress(OSError):
+                    folder.rmdir()
+                raise
             if not _try_lock(self._descriptor):
                 os.close(self._descriptor)
                 raise BlockingIOError(f"another process works in {folder}")
             if _same_file(self._descriptor, folder / LOCK):
                 break
             os.close(self._descriptor)
-        contents = [path for path in folder.iterdir() if path.name != LOCK]
-        self.left_over = bool(contents)
-        for path in contents:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (folder / "begun").touch()
+
+    def clear(self) -> None:
+        """Remove all that is in the folder."""
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Remove the folder with all that is in it; done once."""
@@ -82,9 +84,7 @@ class Claim:
             return
         self._released = True
         # The lock goes last: until then nobody else comes in.
-        for path in self.folder.iterdir():
-            if path.name != LOCK:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        self.clear()
         if sys.platform == "win32":  # where an open file cannot be deleted
             os.close(self._descriptor)
         with suppress(OSError):
@@ -92,11 +92,3 @@ class Claim:
             self.folder.rmdir()
         if sys.platform != "win32":
             os.close(self._descriptor)
-
-
-def sweep(parent: Path) -> None:
-    """Remove the folders that killed processes left in a folder."""
-    with suppress(OSError):
-        for folder in parent.glob(f"{PREFIX}*"):
-            with suppress(OSError):
-                Claim(folder).release()

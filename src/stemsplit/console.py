@@ -194,9 +194,9 @@ class SplitReport(_Report):
         self.bar.stop()
         if self.quiet or len(self.places) + passed_over == 1:
             return
-        text = (
-            f"{outcomes.songs} songs: {outcomes.done} split, {outcomes.skipped} split before, {outcomes.failed} failed"
-        )
+        many = outcomes.songs != 1
+        text = f"{outcomes.songs} song{'s' * many}: {outcomes.done} split, {outcomes.skipped} split before"
+        text += f", {outcomes.failed} failed"
         if passed_over:
             text += f"; {passed_over} file{'s' * (passed_over > 1)} of other kinds passed over"
         if outcomes.done:

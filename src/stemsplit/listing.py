@@ -158,7 +158,8 @@ def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, d
 
 def plan_in_words(summary: Mapping[str, Any]) -> str:
     """The same for people."""
-    text = f"{summary['songs']} songs: {summary['to_do']} to split, {summary['skipped']} split before"
+    text = f"{summary['songs']} song{'s' * (summary['songs'] != 1)}: {summary['to_do']} to split"
+    text += f", {summary['skipped']} split before"
     text += f", {summary['failed']} with problems"
     if summary["passed_over"]:
         text += f"; {summary['passed_over']} file{'s' * (summary['passed_over'] > 1)} of other kinds passed over"

@@ -1,10 +1,11 @@
 """The files of one song: written in a hidden folder, moved to their names when all are whole, then recorded."""
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,11 +35,58 @@ def claim(job: Job) -> Claim:
     place = os.path.normcase(os.path.relpath(job.record, out))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return Claim(out / f"{PREFIX}{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}")
+        held = Claim(out / f"{PREFIX}{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}")
     except BlockingIOError:
         raise
     except OSError as error:
         raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+    try:
+        recover(held.folder, out)
+        held.clear()
+    except OSError as error:
+        held.release()
+        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+    return held
+
+
+COMMIT = "commit.json"
+"""Says, in a hidden folder, that all files in it are whole, and where they belong: from then on they only move."""
+
+
+RECORD = "record.json"
+"""The new record, there."""
+
+
+def recover(folder: Path, out: Path) -> None:
+    """Give the files in a hidden folder their names, if they are whole and a killed run, or this one, meant to.
+
+    Raises:
+        OSError: one cannot be moved; it can be tried again.
+    """
+    try:
+        commit = json.loads((folder / COMMIT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return  # nothing was to be moved yet
+    record = out / commit["record"]
+    record.parent.mkdir(parents=True, exist_ok=True)
+    for source, name in commit["files"].items():
+        target = record.parent / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # it was moved before
+            (folder / source).replace(target)
+    with suppress(FileNotFoundError):
+        (folder / RECORD).replace(record)
+    (folder / COMMIT).unlink()
+
+
+def sweep(out: Path) -> None:
+    """Finish, or else remove, what killed runs left in a folder."""
+    with suppress(OSError):
+        for folder in out.glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                held = Claim(folder)
+                recover(folder, out)
+                held.release()
 
 
 class StemFiles:
@@ -118,36 +166,35 @@ class StemFiles:
             return False
         return (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
 
-    def _earlier(self) -> dict[str, int]:
+    def _earlier(self, stems: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
         """What earlier runs left that this one does not write, as it was then."""
         old = sidecar.read(self.job.record)
-        new = {self.job.name(target) for target in self.job.targets.values()}
+        new = {facts["file"] for facts in stems.values()}
         there = {name: size for name, size in (old.files if old else {}).items() if name not in new}
         return {name: there[name] for name in sorted(there) if size_of(self.job.record.parent / name) == there[name]}
 
     def _move(self, record: Record) -> None:
-        job = self.job
-        # The order is what a killed run is understood by: no record while its files are not whole.
-        job.record.unlink(missing_ok=True)
-        for (name, target), writer in zip(job.targets.items(), self.writers.values(), strict=True):
-            if record.stems[name]["file"] is None:
-                continue
-            sync(writer.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            writer.path.replace(target)
-        job.record.parent.mkdir(parents=True, exist_ok=True)
-        part = self.held.folder / "record.json"
-        part.write_text(record.text(), encoding="utf-8")
-        sync(part)
-        part.replace(job.record)
+        """Once the commit is written, whoever comes next would do the rest."""
+        folder, files = self.held.folder, {}
+        for name, writer in self.writers.items():
+            if record.stems[name]["file"] is not None:
+                sync(writer.path)
+                files[writer.path.name] = record.stems[name]["file"]
+        commit = {"record": os.path.relpath(self.job.record, self.job.options.out), "files": files}
+        for name, text in {RECORD: record.text(), "commit.part": json.dumps(commit)}.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            sync(folder / name)
+        (folder / "commit.part").replace(folder / COMMIT)
+        recover(folder, self.job.options.out)
 
     def _record(self) -> Record:
         job, song = self.job, self.song
+        stems = {output.name: self._facts(output.name, output.weights) for output in job.options.outputs}
         return Record(
             song={"name": job.path.name, "size": self.stat.st_size, "sha256": self.digest},
             model=job.options.model,
             options=job.choices,
-            stems={output.name: self._facts(output.name, output.weights) for output in job.options.outputs},
+            stems=stems,
             figures={
                 "duration": round(song.seconds, 6),
                 "sample_rate": song.sample_rate,
@@ -155,7 +202,7 @@ class StemFiles:
                 "frames": song.frames,
                 "sum_error": self.sum.decibels if self.summed else None,
             },
-            earlier=self._earlier(),
+            earlier=self._earlier(stems),
         )
 
     def _facts(self, name: str, weights: Sequence[float]) -> dict[str, Any]:

@@ -149,7 +149,8 @@ def unprivileged() -> tuple[str, ...] | None:
     if os.geteuid() != 0:
         return ()
     prefix = ("-c", UNPRIVILEGED)
-    return None if subprocess.run([sys.executable, *prefix, "-c", ""], capture_output=True).returncode else prefix
+    test = [sys.executable, *prefix, "-c", ""]
+    return None if subprocess.run(test, capture_output=True, check=False).returncode else prefix
 
 
 KINDS = {
@@ -190,7 +191,8 @@ def mount() -> list[str] | None:
     for prefix in ([], ["unshare", "--map-root-user", "--mount"]):
         if prefix and not shutil.which(prefix[0]):
             continue
-        script = 'place=$(mktemp -d); mount -t tmpfs -o size=64k tmpfs "$place" && umount "$place"; rmdir "$place"'
-        if not subprocess.run([*prefix, "sh", "-c", f"set -e; {script}"], capture_output=True).returncode:
+        script = 'place=$(mktemp -d); mount -t tmpfs -o size=64k tmpfs "$place" && umount "$place"; done=$?'
+        test = [*prefix, "sh", "-c", f'{script}; rmdir "$place"; exit $done']
+        if not subprocess.run(test, capture_output=True, check=False).returncode:
             return prefix
     return None

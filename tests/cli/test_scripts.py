@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,18 +166,16 @@ def on_terminal(*arguments: str | Path, cwd: Path, **variables: str) -> tuple[in
     pty = pytest.importorskip("pty", reason="this system has no terminals to try")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "stemsplit", *map(str, arguments)]
-    process = subprocess.Popen(
-        command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**variables)
-    )
-    os.close(theirs)
+    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     shown = b""
-    try:
-        while part := os.read(ours, 65_536):
-            shown += part
-    except OSError:
-        pass  # how Linux says that nobody is at the other end any more
+    with subprocess.Popen(command, cwd=cwd, env=environment(**variables), **ends) as process:
+        os.close(theirs)
+        # Linux calls it an error that nobody is at the other end any more.
+        with suppress(OSError):
+            while part := os.read(ours, 65_536):
+                shown += part
     os.close(ours)
-    return process.wait(), shown.decode()
+    return process.returncode, shown.decode()
 
 
 def colours(text: str) -> list[str]:

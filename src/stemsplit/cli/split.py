@@ -80,10 +80,8 @@ def finite(value: float | None) -> float | None:
 
 def split(
     songs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SONG", readable=False, help="Songs, folders, 'quoted/*.wav', @list.txt, or - for stdin."
-        ),
+        list[str],  # no paths: an empty one would be the working folder
+        typer.Argument(metavar="SONG", help="Songs, folders, 'quoted/*.wav', @list.txt, or - for stdin."),
     ],
     model: Annotated[
         str | None,
@@ -234,6 +232,7 @@ def split(
     if dry_run:
         plan(jobs, found.passed_over, entry, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
+    batch.check_room(jobs)
     if not all(job.problem or job.done for job in jobs):
         if model is None and not quiet:
             console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
@@ -259,7 +258,7 @@ def plan(jobs: "Sequence[Job]", passed_over: int, entry: "ModelEntry", device: s
     from stemsplit import console, listing, speeds
     from stemsplit.weights import store
 
-    download = None if store.local(entry) else entry.size
+    download = None if store.local(entry, remember=False) else entry.size
     summary = listing.plan_as_data(jobs, passed_over, speeds.known(entry.name, device), download)
     if as_json:
         for job in jobs:

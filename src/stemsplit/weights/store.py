@@ -56,8 +56,12 @@ def _places(entry: ModelEntry, digest: str) -> Iterator[Path]:
                 yield web_path(digest, source)
 
 
-def local(entry: ModelEntry) -> Path | None:
+def local(entry: ModelEntry, remember: bool = True) -> Path | None:
     """The entry's weights on this machine, verified; None if they are not here.
+
+    Args:
+        entry: whose weights.
+        remember: write down what was verified, so that it need not be again.
 
     None also if no digest was published and the file with remembered ones cannot be read: `download.fetch` tells of it.
     """
@@ -74,7 +78,8 @@ def local(entry: ModelEntry) -> Path | None:
     for path in filter(is_file, _places(entry, digest)):
         with suppress(WeightsError, OSError):
             digests.verify(path, entry)
-            digests.record(digest, path)
+            if remember:
+                digests.record(digest, path)
             return path
     return None
 
