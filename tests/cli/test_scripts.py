@@ -250,7 +250,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(
     counts = {"songs": 5, "to_do": 1, "skipped": 1, "failed": 3, "passed_over": 1}
     assert summary.items() >= counts.items()
     assert (summary["duration"], summary["bytes"]) == (0.5, new["bytes"])
-    assert summary["estimated_seconds"] > 0
+    assert isinstance(summary["estimated_seconds"], float)
     assert summary["download_bytes"] is None
     assert stemsplit("new.flac", *tiny, "--dry-run").status == 0
 
