@@ -203,10 +203,12 @@ def test_killed_five_times_the_end_is_as_if_it_never_were(songs: Collection, tmp
     last = songs.run(out)
     assert last.status == 1
     assert len(done) == len(set(done))
-    expected = {song: "skipped" if place(song) in before else "done" for song in songs.good}
-    assert {song: status for song, status in statuses(last.out).items() if status != "failed"} == expected
-    _, summary = read_lines(last.out)
-    assert (summary["skipped"], summary["done"]) == (len(before), GOOD - len(before))
+    told, summary = read_lines(last.out)
+    skipped = {place(line["song"]) for line in told if line["status"] == "skipped"}
+    # One that was killed while its files were moved is whole as soon as the others have been, too.
+    assert before <= skipped
+    assert len(skipped - before) <= 1
+    assert (summary["skipped"], summary["done"]) == (len(skipped), GOOD - len(skipped))
     assert (summary["failed"], summary["passed_over"]) == (len(songs.bad), 1)
     assert whole.items() <= touched(out).items()
     songs.check(out)
