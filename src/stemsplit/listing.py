@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +66,12 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def as_data(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
     """Everything in an entry and where its weights are on this machine, as JSON has it."""
-    return {**asdict(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
+    return {**vars(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
 
 
 def facts(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
     """Everything in an entry and where its weights are on this machine, for people."""
-    found = {name.replace("_", " "): value for name, value in asdict(entry).items() if value not in ("", {}, (), 0)}
+    found = {name.replace("_", " "): value for name, value in vars(entry).items() if value not in ("", {}, (), 0)}
     for name in ("chunk", "hop"):
         found[name] = f"{found[name]} samples ({found[name] / entry.sample_rate:.4g} s)"
     found["sample rate"] = f"{entry.sample_rate} Hz"
@@ -204,6 +203,15 @@ def print_paths(written: Iterable[Path]) -> None:
         OSError: stdout takes nothing, now or ever.
     """
     _write(*map(os.fsencode, written))
+
+
+def print_text(text: str) -> None:
+    """One line as it is, at once.
+
+    Raises:
+        OSError: stdout takes nothing, now or ever.
+    """
+    _write(text.encode(errors="surrogateescape"))
 
 
 def print_line(data: Any) -> None:

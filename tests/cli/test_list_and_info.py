@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from stemsplit import registry
+from stemsplit.cli import quick
 from stemsplit.cli.app import COMMANDS, app, with_command
 from stemsplit.models import build
 from tests.cli.conftest import Result
@@ -45,6 +46,48 @@ def test_a_list_of_nothing_says_so(stemsplit: Command) -> None:
     result = stemsplit("list", "--stems", "theremin")
     assert (result.status, result.out) == (0, "")
     assert "no model is like that" in result.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "list --json",
+        "list --stems drums,VOCALS",
+        "list -s theremin",
+        "info starter",
+        "info starter --json",
+        "info stater",
+        "--version",
+    ],
+)
+@pytest.mark.parametrize("more", ["", "models.toml"])
+def test_the_quick_way_tells_what_typer_s_way_tells(
+    stemsplit: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, more: str
+) -> None:
+    text = registry.packaged_path().read_text(encoding="utf-8").replace("[starter", "[mine")
+    (tmp_path / "models.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", more)
+    answered = stemsplit(*line.split())
+    monkeypatch.setattr(quick, "answer", lambda _: False)
+    assert stemsplit(*line.split()) == answered
+
+
+@pytest.mark.parametrize("line", ["list --json", "list --stems vocals", "info starter"])
+def test_a_registry_that_is_not_there_is_a_usage_error(
+    stemsplit: Command, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", "missing.toml")
+    result = stemsplit(*line.split())
+    assert result.status == 2
+    assert "missing.toml" in result.err
+
+
+@pytest.mark.parametrize("line", ["list --stems", "list --json extra", "info", "info starter --jsn"])
+def test_arguments_that_mean_nothing_are_a_usage_error(stemsplit: Command, line: str) -> None:
+    result = stemsplit(*line.split())
+    assert (result.status, result.out) == (2, "")
+    assert "Error" in result.err
 
 
 def test_info_says_where_the_weights_are(stemsplit: Command) -> None:

@@ -3,10 +3,10 @@
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from stemsplit.cli import quick
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -33,12 +33,7 @@ def _open_standard_files() -> None:
 
 def _run(arguments: list[str]) -> None:
     """Run the command that the arguments name."""
-    if arguments == ["list"]:
-        # What scripts and completion ask for most; typer alone takes longer to import than all that this needs.
-        from stemsplit import listing, registry
-
-        more = os.environ.get("STEMSPLIT_REGISTRY")
-        listing.print_models(registry.entries(Path(more) if more else None).values())
+    if quick.answer(arguments):
         return
     from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
 

@@ -1,16 +1,12 @@
 """The commands, as typer knows them."""
 
-import os
-import platform
-import re
 import sys
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stemsplit.cli import download, info, list_, remove, split, train
+from stemsplit.cli import download, info, list_, quick, remove, split, train
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -36,30 +32,9 @@ COMMANDS = ("split", "list", "info", "download", "remove", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 
-def gpu() -> str:
-    """Which GPU there seems to be, as far as that can be seen without PyTorch, which takes seconds."""
-    driver = Path("/proc/driver/nvidia/version")
-    if driver.is_file():
-        version = re.search(r"\d+\.\d+[\d.]*", driver.read_text(encoding="utf-8"))
-        return f"NVIDIA, driver {version[0] if version else 'of unknown version'}"
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "Apple's (mps)"
-    return "none seen"
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        from stemsplit.registry import user_folder
-        from stemsplit.weights.digests import cache_folder
-        from stemsplit.weights.hub_cache import folder as hub_folder
-
-        typer.echo(f"stemsplit {version('stemsplit')}")
-        typer.echo(f"torch {version('torch')}, Python {platform.python_version()} on {platform.platform()}")
-        typer.echo(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
-        # Without a home folder there may be none; its own message says what to set.
-        typer.echo(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
+        quick.print_versions()
         raise typer.Exit
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import choose
+from stemsplit.cli import choose, quick
 
 
 def info(
@@ -22,16 +22,13 @@ def info(
     settings: choose.Settings = None,
 ) -> None:
     """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
-    from stemsplit import listing
-    from stemsplit.weights import store
-
     entry, described = choose.model(name, registry_file, config, settings)
-    path = store.local(entry)
     if described:
         choose.tell(described)
-    if as_json:
-        listing.print_json(listing.as_data(entry, path))
-    elif described:
-        listing.print_facts(listing.facts_of_file(entry, path, described.assumed))
+    if described and not as_json:
+        from stemsplit import listing
+        from stemsplit.weights import store
+
+        listing.print_facts(listing.facts_of_file(entry, store.local(entry), described.assumed))
     else:
-        listing.print_facts(listing.facts(entry, path))
+        quick.print_model(entry, as_json)

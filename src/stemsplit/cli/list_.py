@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from stemsplit.cli import quick
 from stemsplit.cli.choose import RegistryFile
 
 
@@ -18,16 +19,4 @@ def list_(
     registry_file: RegistryFile = None,
 ) -> None:
     """List the models there are."""
-    from stemsplit import console, listing
-    from stemsplit.registry import entries, select
-    from stemsplit.weights import store
-
-    chosen = select(entries(registry_file).values(), stems, architecture, license_)
-    if downloaded:
-        chosen = [entry for entry in chosen if store.local(entry)]
-    if as_json:
-        listing.print_json([listing.as_data(entry, store.local(entry)) for entry in chosen])
-    elif chosen:
-        listing.print_models(chosen)
-    else:
-        console.hint("no model is like that; see them all with: stemsplit list")
+    quick.print_models(stems, architecture, license_, downloaded, as_json, registry_file)
