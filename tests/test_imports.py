@@ -18,7 +18,8 @@ OURS = {
     "registry": {"errors"},
     "audio": {"audio", "errors"},
     "weights": {"weights", "registry", "errors"},
-    "separator": {"weights", "registry", "audio", "overlap_add", "models", "errors"},
+    "fast": {"fast", "models"},
+    "separator": {"weights", "registry", "audio", "overlap_add", "models", "fast", "errors"},
     "songs": {"errors"},
     "naming": set(),
     "recipes": set(),
@@ -70,7 +71,7 @@ THEIRS = {
     "soxr": {"audio"},
     "subprocess": {"audio"},
     "torchaudio": {"models", "training"},
-    "torch": {"models", "overlap_add", "weights", "separator", "metrics", "training", "cli"},
+    "torch": {"models", "fast", "overlap_add", "weights", "separator", "metrics", "training", "cli"},
 }
 """Module of others -> the only modules of ours that may import it."""
 
@@ -133,8 +134,12 @@ def test_what_needs_no_network_imports_none(name: str) -> None:
     assert found.stderr.endswith("heavy:[]")
 
 
-def test_the_plain_list_needs_neither_typer_nor_rich() -> None:
+@pytest.mark.parametrize(
+    "command",
+    ["list", "list --json", "list --stems vocals", "info mel-roformer", "info mel-roformer --json", "--version"],
+)
+def test_what_is_asked_for_most_needs_neither_typer_nor_rich(command: str) -> None:
     """They take longer to import than the registry takes to read."""
-    code = "import sys; sys.argv = ['stemsplit', 'list']; from stemsplit.cli import main; main()"
+    code = f"import sys; sys.argv = ['stemsplit', *{command.split()}]; from stemsplit.cli import main; main()"
     ask = f"{code}; sys.exit(len([name for name in ('typer', 'rich') if name in sys.modules]))"
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0

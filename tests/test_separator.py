@@ -28,7 +28,7 @@ def separator(network=quarters, **changes) -> Separator:  # type: ignore[no-unty
     """The starter's settings, changed, around another network."""
     result = Separator(STARTER, "cpu", chunk_seconds=0.5)
     result.entry = dataclasses.replace(result.entry, **changes)
-    result.network = network
+    result.compute = network
     return result
 
 
@@ -166,7 +166,7 @@ def test_running_out_of_memory_says_what_to_try(error: Exception) -> None:
         raise error
 
     with pytest.raises(DeviceError, match=r"ran out of memory on a 0\.5 s chunk on cpu; try --batch-size 1"):
-        separator(greedy).separate(torch.zeros(2, 100), 44_100)
+        separator(greedy).separate(torch.ones(2, 100), 44_100)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_other_errors_of_a_network_are_not_taken_for_it(error: Exception) -> Non
         raise error
 
     with pytest.raises(type(error), match=str(error)):
-        separator(broken).separate(torch.zeros(2, 100), 44_100)
+        separator(broken).separate(torch.ones(2, 100), 44_100)
 
 
 def test_channels_taken_together_reach_the_network_together() -> None:
@@ -197,7 +197,7 @@ def test_channels_taken_together_reach_the_network_together() -> None:
 def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
     model = separator(lambda x: torch.full((len(x), 4, *x.shape[1:]), bad))
     with pytest.raises(StemsplitError, match="starter gave NaN or infinity instead of samples"):
-        model.separate(torch.zeros(1, 44_100), 44_100)
+        model.separate(torch.ones(1, 44_100), 44_100)
 
 
 @pytest.mark.parametrize(
@@ -211,3 +211,84 @@ def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
 def test_an_entry_that_does_not_go_with_its_network_is_refused(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(RegistryError, match=complaint):
         Separator(dataclasses.replace(STARTER, **changes), "cpu")  # type: ignore[arg-type]
+
+
+class Spy:
+    """A network that remembers how many chunks it was given at once."""
+
+    def __init__(self, most: int = 1_000) -> None:
+        self.most = most
+        self.batches: list[int] = []
+
+    def __call__(self, mixtures: Tensor) -> Tensor:
+        if len(mixtures) > self.most:
+            raise torch.OutOfMemoryError
+        self.batches.append(len(mixtures))
+        return quarters(mixtures)
+
+
+def test_digital_silence_is_not_computed() -> None:
+    """Two seconds of sound, six of silence, two of sound, in chunks of half a second."""
+    spy, song = Spy(), torch.randn(2, 10 * 44_100)
+    song[:, 2 * 44_100 : 8 * 44_100] = 0
+    model = separator(spy)
+    stems = model.separate(song, 44_100)
+    whole = len(spy.batches)
+    model.network = torch.nn.Identity()  # of which nothing is known
+    model.separate(song, 44_100)
+    assert whole < 0.5 * (len(spy.batches) - whole)
+    assert (stems["bass"] - song / 4).abs().max() < 1e-6
+
+
+def test_silence_is_computed_where_the_network_makes_something_of_it() -> None:
+    spy = Spy()
+    model = separator(spy)
+    model.network = torch.nn.Identity()  # of which nothing is known
+    model.separate(torch.zeros(2, 44_100), 44_100)
+    assert spy.batches
+
+
+def test_within_a_batch_only_what_is_silent_is_left_out() -> None:
+    spy, song = Spy(), torch.zeros(2, 4 * 44_100)
+    song[:, :22_050] = 1
+    model = separator(spy)
+    model.batch_size = 4
+    stems = model.separate(song, 44_100)
+    assert max(spy.batches) < 4
+    assert (stems["drums"] - song / 4).abs().max() < 1e-6
+
+
+def test_a_full_memory_halves_the_batch_and_says_so() -> None:
+    spy, told, song = Spy(most=1), list[str](), torch.randn(2, 3 * 44_100)
+    model = separator(spy)
+    model.batch_size, model.tell = 8, told.append
+    stems = model.separate(song, 44_100)
+    assert [line.rpartition(" ")[2] for line in told] == ["4", "2", "1"]
+    assert set(spy.batches) == {1}
+    assert (stems["vocals"] - song / 4).abs().max() < 1e-6
+
+
+def test_a_chunk_that_half_precision_fails_on_is_computed_again_in_float32() -> None:
+    def overflowing(mixtures: Tensor) -> Tensor:
+        return quarters(mixtures).where(mixtures.abs().amax((1, 2)) < 2, torch.inf)
+
+    song = torch.ones(1, 44_100)
+    song[:, 30_000:] = 3
+    model = separator(overflowing)
+    model.dtype, model.__dict__["_in_float32"] = torch.bfloat16, quarters
+    assert (model.separate(song, 44_100)["vocals"] - song / 4).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("precision", "complaint"),
+    [("fp16", "fp16 is for CUDA devices, not for cpu"), ("int8", "no precision 'int8'; there are auto, fp32, bf16")],
+)
+def test_a_precision_that_the_device_has_not_is_refused(precision: str, complaint: str) -> None:
+    with pytest.raises(DeviceError, match=complaint):
+        Separator(device="cpu", precision=precision)
+
+
+def test_a_cpu_that_is_slower_in_bfloat16_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(DeviceError, match="no instructions for bfloat16, and would be slower"):
+        Separator(device="cpu", precision="bf16")

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -104,11 +103,12 @@ class ModelEntry:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
 
-    def identity(self, digest: str) -> dict[str, Any]:
+    def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """What decides what the model makes of a song.
 
         Args:
             digest: of its weights.
+            precision: that was asked for; what is half of float32 shows in the stems.
         """
         names = (
             "architecture",
@@ -122,7 +122,8 @@ class ModelEntry:
             "complete",
             "residual",
         )
-        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}}
+        half = {"precision": precision} if precision in ("bf16", "fp16") else {}
+        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **half}
 
     @property
     def license_notice(self) -> str:
@@ -219,6 +220,8 @@ def read(path: Path) -> dict[str, ModelEntry]:
     Raises:
         RegistryError: it is missing, no TOML, or a table does not fit.
     """
+    import tomllib  # only here: `--version` is to start fast
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

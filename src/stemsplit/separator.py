@@ -1,8 +1,10 @@
 """Separator: load a model once, take many mixtures apart."""
 
 import re
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from stemsplit import models, registry
 from stemsplit.audio import Block, layout, resampled
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
+from stemsplit.fast import Pool, accelerated, chosen
 from stemsplit.overlap_add import WINDOWS, stream
 from stemsplit.weights import checkpoint, download
 
@@ -54,8 +57,8 @@ def memory_errors(what: str, advice: str) -> Iterator[None]:
         raise DeviceError(f"ran out of memory {what}; {advice}") from error
 
 
-def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
-    """The entry's network with its weights, ready on the device.
+def load_network(entry: registry.ModelEntry) -> nn.Module:
+    """The entry's network with its weights, in float32 on the CPU; they may still lie in their file.
 
     Raises:
         WeightsError: the weights cannot be had, or do not fit.
@@ -73,8 +76,11 @@ def load_network(entry: registry.ModelEntry, device: torch.device) -> nn.Module:
     except ValueError as error:
         raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
     checkpoint.load(network, tensors, entry.name)
-    with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
-        return network.eval().to(device)
+    return network.eval()
+
+
+BATCHES = {"cuda": 4}
+"""Kind of device -> chunks that are computed together, where one alone leaves it idle."""
 
 
 class Separator:
@@ -86,13 +92,18 @@ class Separator:
         chunk_seconds: given to the network at once; None for what it was trained on.
         overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for the entry's own.
         window: how overlapping estimates are joined (see `stemsplit.overlap_add`); None for the entry's own.
-        batch_size: chunks computed together; changes memory and speed, not the result.
+        batch_size: chunks computed together; None for what suits the device. Changes memory and speed, not the result.
+        precision: of the network's large products: "fp32", "bf16", "fp16", or "auto" for what suits the device: on a
+            CPU float32, on a CUDA device half precision. A chunk that this fails on is computed again in float32.
+        threads: that compute, on a CPU; None for as many as there are cores.
+        compiled: let PyTorch compile the network at the first chunk, which takes minutes.
+        tell: is told what a user should know of, such as a smaller batch.
 
     Raises:
         RegistryError: no such model.
         WeightsError: its weights cannot be had, or do not fit.
-        DeviceError: no such device.
-        ValueError: an impossible chunk, overlap, window or batch size.
+        DeviceError: no such device, or not with this precision.
+        ValueError: an impossible chunk, overlap, window, batch size or number of threads.
     """
 
     def __init__(
@@ -103,18 +114,29 @@ class Separator:
         chunk_seconds: float | None = None,
         overlap: float | None = None,
         window: str | None = None,
-        batch_size: int = 1,
+        batch_size: int | None = None,
+        precision: str = "auto",
+        threads: int | None = None,
+        compiled: bool = False,
+        tell: Callable[[str], object] = warnings.warn,
     ) -> None:
         known = registry.find(model) if isinstance(model, str) else model
         self.entry = entry = known.with_chunks(chunk_seconds, overlap, window)
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if entry.window not in WINDOWS:
             raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {entry.window!r}")
         self.window: Any = entry.window
-        self.batch_size = batch_size
         self.device = pick_device(device)
-        self.network = load_network(entry, self.device)
+        self.batch_size = batch_size or BATCHES.get(self.device.type, 1)
+        self.pool, self.tell = Pool(threads), tell
+        try:
+            self.dtype = chosen(precision, self.device)
+        except ValueError as error:
+            raise DeviceError(str(error)) from error
+        self.network = load_network(entry)
+        with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
+            self.compute = accelerated(self.network, self.dtype, self.device, self.pool, compiled=compiled)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -126,14 +148,47 @@ class Separator:
         """Whether all stems together are the mixture."""
         return self.entry.complete or bool(self.entry.residual)
 
+    @cached_property
+    def _in_float32(self) -> Callable[[Tensor], Tensor]:
+        return accelerated(self.network, torch.float32, self.device, self.pool)
+
+    def _batched(self, mixtures: Tensor) -> Tensor:
+        """(b, c, t) -> (b, n, c, t), in smaller batches once the device was found too small."""
+        try:
+            return torch.cat([self.compute(part) for part in mixtures.split(self.batch_size)])
+        except torch.OutOfMemoryError:
+            if self.batch_size == 1 or len(mixtures) == 1:
+                raise
+            self.batch_size = min(self.batch_size, len(mixtures)) // 2
+            self.tell(f"{self.device} ran out of memory; going on with --batch-size {self.batch_size}")
+        return self._batched(mixtures)
+
+    def _heard(self, mixtures: Tensor) -> Tensor:
+        """(b, c, t) -> (b, n, c, t) of mixtures that are not silent."""
+        estimates = self._batched(mixtures)
+        if self.dtype != torch.float32 and not estimates.isfinite().all():
+            # Numbers may have become too large for the type.
+            estimates = torch.cat([self._in_float32(mixture[None]) for mixture in mixtures])
+        if not estimates.isfinite().all():
+            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        return estimates
+
     @torch.inference_mode()
     def _estimates(self, mixtures: Tensor) -> Tensor:
         """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
         # One after the other: a song of many channels needs no more memory than one of few.
-        groups = mixtures.split(self.entry.channels, 1)
-        estimates = torch.cat([self.network(group.to(self.device)).float().cpu() for group in groups], 2)
-        if not estimates.isfinite().all():
-            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        return torch.cat([self._group(group.to(self.device)) for group in mixtures.split(self.entry.channels, 1)], 2)
+
+    def _group(self, mixtures: Tensor) -> Tensor:
+        """(b, c, t) -> (b, n, c, t); silence is not computed where the network would keep it."""
+        keeps_silence = getattr(self.network, "keeps_silence", False)
+        heard = mixtures.flatten(1).any(1) if keeps_silence else mixtures.new_ones(len(mixtures), dtype=torch.bool)
+        if heard.all():
+            return self._heard(mixtures)
+        batch, channels, length = mixtures.shape
+        estimates = mixtures.new_zeros(batch, len(self.entry.stems), channels, length)
+        if heard.any():
+            estimates[heard] = self._heard(mixtures[heard])
         return estimates
 
     def _stems_at_song_rate(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[Block]:

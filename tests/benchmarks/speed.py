@@ -32,7 +32,7 @@ def main() -> None:
     with torch.inference_mode():
         whole = seconds(lambda: separator.separate(mixture, rate), 3)
         chunk = mixture[None, :, : separator.chunk]
-        network = seconds(lambda: separator.network(chunk.to(separator.device)))
+        network = seconds(lambda: separator.compute(chunk.to(separator.device)))
         settings = {"chunk": separator.chunk, "hop": separator.hop}
         joining = seconds(lambda: overlap_add(mixture, lambda x: x[:, None].expand(-1, 4, -1, -1), **settings))
     chunks = duration * rate / separator.hop + 1

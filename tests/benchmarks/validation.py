@@ -50,7 +50,7 @@ def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
 def by_network(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
     """SDR of every stem, (n,), when the network gets the whole song."""
     with torch.inference_mode():
-        estimates = separator.network(sources.sum(0, keepdim=True).to(separator.device))
+        estimates = separator.compute(sources.sum(0, keepdim=True).to(separator.device))
     return sdr(estimates[0].cpu(), sources)
 
 

@@ -51,6 +51,14 @@ def test_any_length_comes_back_as_long(model: torch.nn.Module, length: int) -> N
 
 
 @torch.inference_mode()
+def test_a_network_that_keeps_silence_does(model: torch.nn.Module) -> None:
+    """To the last bit: such chunks are not computed at all."""
+    if not model.keeps_silence:
+        pytest.skip("it makes something of silence")
+    assert not model(torch.zeros(1, 2, 700)).any()
+
+
+@torch.inference_mode()
 def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
     mixtures = torch.randn(3, 2, 500) * torch.tensor([1.0, 100.0, 0.01])[:, None, None]
     together = model(mixtures)

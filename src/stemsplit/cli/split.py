@@ -47,6 +47,15 @@ class WindowName(StrEnum):
     mean = "mean"
 
 
+class Precision(StrEnum):
+    """Number formats of a network's large products."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
 class ProgressKind(StrEnum):
     """How to show how far a song is."""
 
@@ -172,8 +181,21 @@ def split(
         WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=COMPUTING)
     ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=COMPUTING)
-    ] = 1,
+        int | None,
+        typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=COMPUTING),
+    ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="bf16 is faster on newer CPUs; auto is fp32 there.", rich_help_panel=COMPUTING),
+    ] = Precision.auto,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="On a CPU. Default: one a core.", rich_help_panel=COMPUTING),
+    ] = None,
+    compile_: Annotated[
+        bool,
+        typer.Option("--compile", help="Have PyTorch compile the network: minutes first.", rich_help_panel=COMPUTING),
+    ] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -208,7 +230,7 @@ def split(
     options = Options(
         out=output,
         outputs=outputs,
-        model=entry.identity(digests.identity(entry)),
+        model=entry.identity(digests.identity(entry), precision.value),
         adds_up=entry.complete or bool(entry.residual),
         format=format_.value,
         bit_depth=bit_depth and bit_depth.value,
@@ -244,7 +266,15 @@ def split(
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
         from stemsplit.separator import Separator
 
-        return Separator(entry, device, batch_size=batch_size)
+        return Separator(
+            entry,
+            device,
+            batch_size=batch_size,
+            precision=precision.value,
+            threads=threads,
+            compiled=compile_,
+            tell=console.warning,
+        )
 
     report = console.SplitReport(jobs, quiet, progress.value)
     totals = run(jobs, load, report, found.passed_over, as_json)

@@ -5,7 +5,7 @@ with rotary positions; from the tokens, every stem's complex mask is made (Lu et
 2023, arXiv:2310.01809). Attribute names are the keys of the published checkpoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -170,6 +170,8 @@ class RoFormer(nn.Module):
 
     window: Tensor
     bands_per_bin: Tensor
+    keeps_silence = True
+    """Silent mixtures have silent estimates: the mask multiplies nothing."""
 
     def __init__(self, config: Config, bands: Sequence[range], hidden_layers: int, norm_output: bool) -> None:
         super().__init__()
@@ -264,6 +266,17 @@ class RoFormer(nn.Module):
             estimates.append(self.waveform(masked, x.shape[-1]))
         return torch.stack(estimates, 1)
 
+    def grouped(self, mixture: Tensor, separated: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `forward` gives, if `separated` computes what the method of that name does."""
+        batch, channels, length = mixture.shape
+        if channels % self.config.channels:
+            raise ValueError(f"this model takes {self.config.channels} channels at once, not {channels}")
+        x = mixture.reshape(-1, self.config.channels, length)
+        # The STFT continues a signal by its reflection, for which it has to be long enough.
+        x = F.pad(x, (0, max(self.config.stft_n_fft // 2 + 1 - length, 0)))
+        stems = separated(x)[..., :length]
+        return stems.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)
+
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the stems.
 
@@ -276,11 +289,4 @@ class RoFormer(nn.Module):
         Raises:
             ValueError: the channels do not divide into groups of those taken together.
         """
-        batch, channels, length = mixture.shape
-        if channels % self.config.channels:
-            raise ValueError(f"this model takes {self.config.channels} channels at once, not {channels}")
-        x = mixture.reshape(-1, self.config.channels, length)
-        # The STFT continues a signal by its reflection, for which it has to be long enough.
-        x = F.pad(x, (0, max(self.config.stft_n_fft // 2 + 1 - length, 0)))
-        stems = self.separated(x)[..., :length]
-        return stems.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)
+        return self.grouped(mixture, self.separated)

@@ -282,6 +282,11 @@ class SuDoRMRF(nn.Module):
         if c.variant == "causal":
             self.mask_nl_class = nn.PReLU()
 
+    @property
+    def keeps_silence(self) -> bool:
+        """Whether silent mixtures have silent estimates: if masks multiply what an encoder without bias gives."""
+        return self.config.variant in ("improved", "groupcomm")
+
     def block(self) -> nn.Module:
         """One of the separator's blocks."""
         c = self.config

@@ -1,0 +1,34 @@
+"""The networks of `models`, computed faster: the same answer from the same weights, in another order of work."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from stemsplit.fast.plain import Plain
+from stemsplit.fast.pool import Pool
+from stemsplit.fast.precision import PRECISIONS, chosen
+from stemsplit.fast.roformer import FastRoFormer
+from stemsplit.models.roformer import RoFormer
+
+__all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
+
+
+def accelerated(
+    network: nn.Module, dtype: torch.dtype, device: torch.device, pool: Pool, *, compiled: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """The fastest way there is to compute a network.
+
+    Args:
+        network: with its weights, in float32 on the CPU.
+        dtype: of its large products, from `chosen`.
+        device: that computes.
+        pool: threads that compute, where the device is a CPU.
+        compiled: the network as it is, but compiled by PyTorch, which takes minutes.
+
+    Returns:
+        (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
+    """
+    if device.type == "cpu" and not compiled and isinstance(network, RoFormer):
+        return FastRoFormer(network, dtype, pool)
+    return Plain(network, dtype, device, pool.threads, compiled)

@@ -1,0 +1,61 @@
+"""Tasks on worker threads, in each of which PyTorch works alone: no operation waits for another thread."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _work_alone() -> None:
+    torch.set_num_threads(1)
+    # Numbers too small for full precision, as in a softmax or a fade-out, would take a hundred times as long.
+    torch.set_flush_denormal(True)
+
+
+class Pool:
+    """Worker threads for pieces of one computation.
+
+    PyTorch's own threads meet at the end of every operation, and where another program has one of the cores, all others
+    wait for that. These meet only at the end of `run`.
+
+    Args:
+        threads: how many; None for as many as there are cores.
+
+    Raises:
+        ValueError: fewer than one.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = cores() if threads is None else threads
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone)
+
+    def run(self, task: Callable[[T], None], items: Iterable[T]) -> None:
+        """Do a task for every item, in any order and several at once; an error of one is raised here."""
+
+        def inferring(item: T) -> None:
+            with torch.inference_mode():  # known to its own thread only
+                task(item)
+
+        futures = [self._executor.submit(inferring, item) for item in items]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            # After an error, and when interrupted: nothing works on the caller's tensors any longer.
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        for future in futures:
+            if not future.cancelled():
+                future.result()

@@ -1,0 +1,44 @@
+"""Which number formats a device computes in, and which of them it should."""
+
+import torch
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def native_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; others would take longer than in float32."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def chosen(name: str, device: torch.device) -> torch.dtype:
+    """The type of a network's large products.
+
+    Args:
+        name: "fp32", "bf16", "fp16", or "auto": on a CUDA device the best half precision that it has, else float32.
+        device: which is there.
+
+    Raises:
+        ValueError: no such precision, or the device is slower in it, or cannot do it at all.
+    """
+    if name not in (*PRECISIONS, "auto"):
+        raise ValueError(f"no precision {name!r}; there are auto, {', '.join(PRECISIONS)}")
+    if device.type == "cuda":
+        # Tensor cores for half precision came with 7.0, for bfloat16 with 8.0.
+        major, _ = torch.cuda.get_device_capability(device)
+        if name == "bf16" and major < 8:
+            raise ValueError(f"{torch.cuda.get_device_name(device)} has no bfloat16; try fp16 or fp32")
+        if name == "auto":
+            return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
+    elif name == "fp16":
+        raise ValueError(f"fp16 is for CUDA devices, not for {device.type}; try fp32{or_bfloat16(device)}")
+    elif name == "bf16" and device.type != "cpu":
+        raise ValueError(f"bf16 is not for {device.type}; try fp32")
+    elif name == "bf16" and not native_bfloat16():
+        raise ValueError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
+    return PRECISIONS.get(name, torch.float32)
+
+
+def or_bfloat16(device: torch.device) -> str:
+    """What to try besides fp32."""
+    return " or bf16" if device.type == "cpu" and native_bfloat16() else ""

@@ -1,0 +1,7 @@
+"""What the machine at hand can be asked to do."""
+
+import pytest
+
+from stemsplit.fast.precision import native_bfloat16
+
+in_bfloat16 = pytest.mark.skipif(not native_bfloat16(), reason="this CPU has no instructions for bfloat16")
