@@ -136,7 +136,9 @@ class Separator:
             raise DeviceError(str(error)) from error
         self.network = load_network(entry)
         with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
-            self.compute = accelerated(self.network, self.dtype, self.device, self.pool, compiled=compiled)
+            self.compute = accelerated(
+                self.network, self.dtype, self.device, self.pool, chunk=entry.chunk, compiled=compiled
+            )
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -174,7 +176,7 @@ class Separator:
         return estimates
 
     @torch.inference_mode()
-    def _estimates(self, mixtures: Tensor) -> Tensor:
+    def estimates(self, mixtures: Tensor) -> Tensor:
         """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
         # One after the other: a song of many channels needs no more memory than one of few.
         return torch.cat([self._group(group.to(self.device)) for group in mixtures.split(self.entry.channels, 1)], 2)
@@ -197,7 +199,7 @@ class Separator:
         at_model_rate = resampled((block[used] for block in blocks), sample_rate, self.entry.sample_rate)
         estimates = stream(
             (torch.from_numpy(np.ascontiguousarray(block)) for block in at_model_rate),
-            self._estimates,
+            self.estimates,
             chunk=self.entry.chunk,
             hop=self.entry.hop,
             window=self.window,

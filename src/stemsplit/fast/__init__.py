@@ -5,17 +5,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cuda_graph import Captured
 from stemsplit.fast.plain import Plain
 from stemsplit.fast.pool import Pool
 from stemsplit.fast.precision import PRECISIONS, chosen
 from stemsplit.fast.roformer import FastRoFormer
+from stemsplit.fast.roformer_gpu import GpuRoFormer
 from stemsplit.models.roformer import RoFormer
 
 __all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
 
 
 def accelerated(
-    network: nn.Module, dtype: torch.dtype, device: torch.device, pool: Pool, *, compiled: bool = False
+    network: nn.Module,
+    dtype: torch.dtype,
+    device: torch.device,
+    pool: Pool,
+    *,
+    chunk: int | None = None,
+    compiled: bool = False,
 ) -> Callable[[Tensor], Tensor]:
     """The fastest way there is to compute a network.
 
@@ -24,6 +32,7 @@ def accelerated(
         dtype: of its large products, from `chosen`.
         device: that computes.
         pool: threads that compute, where the device is a CPU.
+        chunk: samples of nearly all mixtures to come, for which work can be laid out beforehand.
         compiled: the network as it is, but compiled by PyTorch, which takes minutes.
 
     Returns:
@@ -31,4 +40,7 @@ def accelerated(
     """
     if device.type == "cpu" and not compiled and isinstance(network, RoFormer):
         return FastRoFormer(network, dtype, pool)
+    if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
+        compute = GpuRoFormer(network, dtype, device)
+        return Captured(compute, chunk) if chunk else compute
     return Plain(network, dtype, device, pool.threads, compiled)
