@@ -20,12 +20,21 @@ class RMSNorm(nn.Module):
         return F.normalize(x, dim=-1) * math.sqrt(x.shape[-1]) * self.gamma
 
 
+def inverse_powers(exponents: Tensor) -> Tensor:
+    """Angles from position to position, from 1 downwards.
+
+    On the CPU: of a network that is built on the meta device, to be given its weights, these would be the only numbers
+    to compute there, for which PyTorch imports its compiler.
+    """
+    return 10_000**-exponents
+
+
 class RotaryEmbedding(nn.Module):
     """Turns neighbouring pairs of a head's features by an angle that grows with the position (arXiv:2104.09864)."""
 
     def __init__(self, dim_head: int) -> None:
         super().__init__()
-        self.freqs = nn.Parameter(10_000 ** (-torch.arange(0, dim_head, 2).float() / dim_head), requires_grad=False)
+        self.freqs = nn.Parameter(inverse_powers(torch.arange(0, dim_head, 2, device="cpu") / dim_head), False)
 
     def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """(b, heads, tokens, d) each -> the same."""
@@ -53,7 +62,7 @@ class PolarEmbedding(nn.Module):
 
     def __init__(self, dim_head: int, heads: int) -> None:
         super().__init__()
-        self.register_buffer("inv_freqs", 10_000 ** (-torch.arange(dim_head).float() / dim_head))
+        self.register_buffer("inv_freqs", inverse_powers(torch.arange(dim_head, device="cpu") / dim_head))
         self.bias = nn.Parameter(torch.zeros(heads, dim_head))
 
     def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
