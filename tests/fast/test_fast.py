@@ -1,0 +1,79 @@
+"""Which way a network is computed, and that the plain way is the network's own."""
+
+import pytest
+import torch
+
+from stemsplit.fast import Pool, accelerated
+from stemsplit.fast.plain import Plain
+from stemsplit.fast.roformer import FastRoFormer
+from stemsplit.models import build
+from tests import golden
+from tests.fast.conftest import in_bfloat16
+from tests.models.test_contract import CONFIGS
+
+CPU, POOL = torch.device("cpu"), Pool(2)
+
+
+def network(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    architecture, config = CONFIGS[name]
+    return build(architecture, config).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.inference_mode()
+def test_whichever_way_it_is_computed_the_answer_is_the_network_s(name: str) -> None:
+    made, mixture = network(name), torch.randn(2, 2, 777)
+    compute = accelerated(made, torch.float32, CPU, POOL, chunk=777)
+    assert golden.relative_error(compute(mixture), made(mixture)) <= 1e-5
+
+
+@in_bfloat16
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.inference_mode()
+def test_every_network_can_be_computed_in_bfloat16(name: str) -> None:
+    """Untrained ones of a few features, in which rounding weighs most."""
+    made, mixture = network(name), torch.randn(2, 2, 777)
+    estimates = accelerated(made, torch.bfloat16, CPU, POOL)(mixture)
+    assert estimates.dtype == torch.float32
+    assert 0 < golden.relative_error(estimates, made(mixture)) <= 0.05
+
+
+def test_roformers_have_a_faster_way_on_a_cpu() -> None:
+    assert isinstance(accelerated(network("bs_roformer"), torch.float32, CPU, POOL), FastRoFormer)
+
+
+def test_other_devices_compute_the_network_as_it_is() -> None:
+    """Apple's, for one; here the device without any numbers stands in for it."""
+    meta = torch.device("meta")
+    compute = accelerated(network("mel_band_roformer"), torch.float32, meta, POOL)
+    assert isinstance(compute, Plain)
+    assert compute.network.get_buffer("window").is_meta
+
+
+def test_pytorch_compiles_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    def compiler(made: torch.nn.Module, **_: object) -> torch.nn.Module:
+        compiled.append(made)
+        return made
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    made = network("bs_roformer")
+    accelerated(made, torch.float32, CPU, POOL)
+    assert not compiled
+    accelerated(made, torch.float32, CPU, POOL, compiled=True)
+    assert compiled == [made]
+
+
+def test_the_plain_way_uses_as_many_threads_as_asked_and_leaves_the_setting() -> None:
+    before, seen = torch.get_num_threads(), []
+
+    class Spy(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return x
+
+    Plain(Spy(), torch.float32, CPU, before + 1)(torch.zeros(1))
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
