@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stemsplit.models import build
 from stemsplit.overlap_add import WINDOWS, Model, Window, overlap_add, reflect, stream
@@ -175,6 +176,49 @@ def test_the_plain_mean_does_click() -> None:
         torch.zeros(1, 10_000), lambda x: torch.ones_like(x)[:, None] * next(signs), chunk=1_000, hop=500, window="mean"
     )
     assert result.diff().abs().max() >= 1
+
+
+class Copies(TorchDispatchMode):
+    """Stands in for a device's bus, with PyTorch's `meta` as the device: notes what is copied from there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[torch.Size] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is torch.ops.aten._to_copy.default and args[0].is_meta and kwargs.get("device") == torch.device("cpu"):
+            self.shapes.append(args[0].shape)
+            return torch.zeros(args[0].shape)
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("hop", [10, 50, 100])
+def test_only_what_is_finished_leaves_the_device(window: Window, hop: int) -> None:
+    """Of four stems with half a chunk's overlap that is half of the estimates; no operation mixes devices."""
+    with Copies() as copies:
+        stems = overlap_add(
+            torch.zeros(2, 1_037), lambda x: ramp(x).to("meta"), chunk=100, hop=hop, window=window, batch_size=3
+        )
+    assert stems.device.type == "cpu"
+    assert stems.shape == (2, 2, 1_037)
+    assert sum(shape.numel() for shape in copies.shapes) == stems.numel()
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_thousand_estimates_of_one_sample_do_not_round_it_away(window: Window) -> None:
+    """Each sum of equal numbers errs in the same direction, in single precision by ten times as much in all."""
+    song = torch.full((1, 10_000), 0.1)
+    stems = overlap_add(song, identity, chunk=4_000, hop=4, window=window)
+    assert stems.dtype == torch.float32
+    assert (stems - 0.1).abs().max() <= 1e-8
+
+
+def test_half_precision_estimates_are_added_up_in_single_precision() -> None:
+    song = torch.rand(2, 1_037)
+    stems = overlap_add(song, lambda x: ramp(x).half(), chunk=100, hop=25)
+    assert stems.dtype == torch.float32
+    assert golden.relative_error(stems, overlap_add(song, lambda x: ramp(x).half().float(), chunk=100, hop=25)) == 0
 
 
 def test_reflection_goes_on_for_short_signals() -> None:

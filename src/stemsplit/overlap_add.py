@@ -1,5 +1,6 @@
 """Runs a model over a stream of any length in overlapping chunks and adds its estimates up, in bounded memory."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -46,91 +47,91 @@ def reflect(signal: Tensor, before: int, after: int) -> Tensor:
     return signal[:, torch.where(index < length, index, period - index)]
 
 
+class Held:
+    """Blocks (c, any number of samples) of a signal, copied only when samples are asked for; the oldest are dropped."""
+
+    def __init__(self) -> None:
+        self.blocks = deque[Tensor]()
+        self.length = 0
+
+    def put(self, block: Tensor) -> None:
+        """Append a block."""
+        self.blocks.append(block)
+        self.length += block.shape[-1]
+
+    def fill(self, source: Iterator[Tensor], length: int) -> bool:
+        """Append blocks until there are that many samples; False if the source has no more."""
+        while self.length < length and (block := next(source, None)) is not None:
+            self.put(block)
+        return self.length >= length
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest samples."""
+        self.length -= count
+        while self.blocks and count >= self.blocks[0].shape[-1]:
+            count -= self.blocks.popleft().shape[-1]
+        if count:
+            self.blocks[0] = self.blocks[0][:, count:]
+
+    def samples(self, start: int, stop: int) -> Tensor:
+        """A copy of some of the samples, (c, at most stop - start)."""
+        parts = []
+        for block in self.blocks:
+            parts.append(block[:, max(start, 0) : max(stop, 0)])
+            start, stop = start - block.shape[-1], stop - block.shape[-1]
+        return torch.cat(parts, -1)
+
+
 @dataclass
 class Chunk:
-    """Samples (c, chunk) given to the model, of which the first `length` belong to the signal."""
+    """Samples (c, chunk) given to the model.
+
+    After it, nothing is added to its first `hop` samples any more, or to any if it is the `last`; those from `begin` to
+    `end` are the song's.
+    """
 
     samples: Tensor
-    length: int
     first: bool
     last: bool
+    begin: int
+    end: int
 
 
-class Chunker:
-    """Cuts a stream into chunks, with what the window wants beyond the song's ends.
+def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> Iterator[Chunk]:
+    """Cut a stream into chunks, with what the window wants beyond the song's ends.
 
     Args:
         blocks: (c, any number of samples), one after the other.
         chunk: samples.
         hop: samples.
         window: decides what lies beyond the ends.
-
-    Attributes:
-        border: samples put before the song, and after it; known once the first chunk was asked for.
     """
-
-    def __init__(self, blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> None:
-        # Small pieces, so that a whole song given as one block is not copied again for every chunk.
-        self.blocks = (part for block in blocks for part in block.split(chunk, -1) if part.shape[-1])
-        self.chunk, self.hop, self.window = chunk, hop, window
-        self.overlap = chunk - hop
-        self.border = 0
-
-    def extended(self) -> Iterator[Tensor]:
-        """The blocks with `border` samples of reflection at both ends."""
-        head: list[Tensor] = []
-        while sum(block.shape[-1] for block in head) <= 2 * self.overlap:
-            block = next(self.blocks, None)
-            if block is None:
-                break
-            head.append(block)
-        if not head:
+    source, held, overlap = iter(blocks), Held(), chunk - hop
+    long = held.fill(source, 2 * overlap + 1)
+    if not held.length:
+        return
+    border = 0 if window == "mean" or (window == "linear" and not long) else overlap
+    held.blocks.appendleft(reflect(held.samples(0, border + 1), border, 0)[:, :border])
+    held.length += border
+    # A chunk that would only cover what earlier ones have covered, or what lies beyond the song, is not run.
+    unneeded = overlap if border or window != "linear" else 0
+    place, ended = 0, False
+    while True:
+        # Read on far enough to know whether this chunk is the last one that is needed.
+        if not ended and not held.fill(source, chunk + hop):
+            ended = True
+            held.put(held.samples(held.length - border - 1, held.length - 1).flip(-1))
+        last = held.length - hop <= unneeded
+        samples = held.samples(0, chunk)
+        length = samples.shape[-1]
+        if missing := chunk - length:
+            by_reflection = window != "mean" and length > chunk // 2
+            samples = reflect(samples, 0, missing) if by_reflection else torch.nn.functional.pad(samples, (0, missing))
+        yield Chunk(samples, place == 0, last, max(border - place, 0), length - border if last else hop)
+        if last:
             return
-        start = torch.cat(head, -1)
-        short = start.shape[-1] <= 2 * self.overlap
-        if self.window == "mean" or self.overlap == 0 or (short and self.window == "linear"):
-            yield start
-            yield from self.blocks
-            return
-        self.border = self.overlap
-        if short:
-            yield reflect(start, self.border, self.border)
-            return
-        yield reflect(start[:, : self.border + 1], self.border, 0)[:, :-1]
-        # From here on at least border + 1 samples are kept back, for the reflection at the end.
-        tail = start[:, self.border :]
-        for block in self.blocks:
-            tail = torch.cat([tail, block], -1)
-            yield tail[:, : -self.border - 1]
-            tail = tail[:, -self.border - 1 :]
-        yield reflect(tail, 0, self.border)
-
-    def filled(self, part: Tensor) -> Tensor:
-        """The song's last samples (c, l), brought to a whole chunk."""
-        missing = self.chunk - part.shape[-1]
-        if self.window != "mean" and part.shape[-1] > self.chunk // 2:
-            return reflect(part, 0, missing)
-        return torch.nn.functional.pad(part, (0, missing))
-
-    def __iter__(self) -> Iterator[Chunk]:
-        signal = self.extended()
-        pending = next(signal, None)
-        first = True
-        while pending is not None:
-            # Read on far enough to know whether this chunk is the last one that is needed.
-            parts, held = [pending], pending.shape[-1]
-            while held < self.chunk + self.hop and (block := next(signal, None)) is not None:
-                parts.append(block)
-                held += block.shape[-1]
-            pending = torch.cat(parts, -1)
-            # A chunk that would only cover what earlier ones have covered, or what lies beyond the song, is not run.
-            unneeded = 0 if self.window == "linear" and not self.border else self.overlap
-            last = held - self.hop <= unneeded
-            length = min(held, self.chunk)
-            yield Chunk(self.filled(pending[:, :length]), length, first, last)
-            if last:
-                return
-            pending, first = pending[:, self.hop :], False
+        held.drop(hop)
+        place += hop
 
 
 def groups(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
@@ -159,15 +160,15 @@ def stream(
     A model that returns its input gives back the song, for every length, chunk, hop, window and batch size.
 
     Args:
-        blocks: the mixture, (c, any number of samples) each.
-        model: (b, c, chunk) -> (b, n, c, chunk).
+        blocks: the mixture, (c, any number of samples) each, which nobody changes afterwards.
+        model: (b, c, chunk) -> (b, n, c, chunk); its estimates are added up on the device that they are on.
         chunk: samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
         window: how overlapping estimates are joined.
         batch_size: chunks given to the model together; no effect on the result.
 
     Yields:
-        (n, c, some samples); together as long as the mixture.
+        (n, c, some samples), float32 on the CPU; together as long as the mixture.
 
     Raises:
         ValueError: an impossible chunk, hop, window or batch size, or a model that returns another shape.
@@ -178,20 +179,18 @@ def stream(
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     if window not in WINDOWS:
         raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
-    fade = fade_length(window, chunk, hop)
-    chunker = Chunker(blocks, chunk, hop, window)
-    total: Tensor | None = None
-    inner = chunk_weights(window, chunk, hop)
-    weight = torch.zeros(chunk, dtype=torch.float64)
-    skip = None
-    for group in groups(chunker, batch_size):
+    fade, inner = fade_length(window, chunk, hop), chunk_weights(window, chunk, hop)
+    total = weight = torch.empty(0)
+    for group in groups(chunks(blocks, chunk, hop, window), batch_size):
         mixtures = torch.stack([c.samples for c in group])
         estimates = model(mixtures)
         if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
             raise ValueError(f"the model gave {tuple(estimates.shape)} for a mixture of {tuple(mixtures.shape)}")
-        if total is None:
-            # Double precision: with a small hop, many estimates of one sample add up.
-            total, skip = torch.zeros(estimates.shape[1:], dtype=torch.float64), chunker.border
+        if group[0].first:
+            # Where many estimates of one sample add up, single precision is too coarse; Apple's devices have no other.
+            fine = chunk > 8 * hop and estimates.device.type != "mps"
+            total = estimates.new_zeros(estimates.shape[1:], dtype=torch.float64 if fine else torch.float32)
+            weight, inner = total.new_zeros(chunk), inner.to(estimates.device)
         for c, estimate in zip(group, estimates, strict=True):
             weights = inner.clone()
             # Nothing overlaps the first chunk's start and the last one's end.
@@ -199,16 +198,13 @@ def stream(
                 weights[:fade] = 1
             if c.last:
                 weights[chunk - fade :] = 1
-            total[..., : c.length] += estimate[..., : c.length] * weights[: c.length]
-            weight[: c.length] += weights[: c.length]
-            done = c.length - chunker.border if c.last else hop
-            finished = total[..., :done] / weight[:done]
-            assert skip is not None
-            if done > skip:
-                yield finished[..., skip:].float()
-            skip = max(skip - done, 0)
-            total = torch.cat([total[..., hop:], torch.zeros_like(total[..., :hop])], -1)
-            weight = torch.cat([weight[hop:], torch.zeros_like(weight[:hop])])
+            total.addcmul_(estimate, weights)
+            weight += weights
+            if c.begin < c.end:
+                yield (total[..., c.begin : c.end] / weight[c.begin : c.end]).float().cpu()
+            for added in (total, weight):
+                added[..., :-hop] = added[..., hop:].clone()
+                added[..., -hop:] = 0
 
 
 def overlap_add(

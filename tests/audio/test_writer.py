@@ -62,6 +62,19 @@ def test_dither_keeps_what_is_below_one_bit(tmp_path: Path) -> None:
     assert abs(found @ tone[0] / (tone[0] @ tone[0]) - 1) < 0.1
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_dither_hides_the_signal_in_the_rounding(tmp_path: Path, channels: int) -> None:
+    """The error has no mean, a quarter of a squared step of power and nothing in common with another channel's."""
+    level = 2**-15 * np.array([[7.3], [2.5], [-4.0]], np.float32)[:channels]
+    samples = np.repeat(level, 100_000, 1)
+    writer = Writer(tmp_path / "a", "wav", "16", 44_100, channels, 100_000)
+    error = (writer.write(samples).astype(np.float64) - samples) * 2**15
+    writer.close()
+    assert np.abs(error).max() <= 1.5
+    assert np.abs(error.mean(1)).max() < 0.01
+    assert np.abs(np.cov(error) - np.eye(channels) / 4).max() < 0.01
+
+
 @pytest.mark.parametrize(("format_", "bit_depth"), [("wav", None), ("wav", "16"), ("flac", "16"), ("flac", None)])
 def test_the_same_samples_give_the_same_file(tmp_path: Path, format_: str, bit_depth: str | None) -> None:
     """Also when they are written at another time and place."""
