@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from stemsplit.audio import Block, Song, Writer
 from stemsplit.claim import PREFIX, Claim
 from stemsplit.errors import AudioError
 from stemsplit.job import Job, size_of
+from stemsplit.recipes import Output
 from stemsplit.sidecar import EXACT, Record
 from stemsplit.weights.digests import sha256
 
@@ -107,6 +109,7 @@ class StemFiles:
         self.sum, self.energy = SumError(), 0.0
         with ExitStack() as undo:
             undo.callback(held.release)
+            self.encoding = undo.enter_context(ThreadPoolExecutor(len(job.options.outputs), "encoding"))
             try:
                 self.stat = job.path.stat()
                 self.digest = sha256(job.path)
@@ -134,10 +137,14 @@ class StemFiles:
         Raises:
             AudioError: a file cannot be written.
         """
-        stored = {
-            output.name: self.writers[output.name].write(output.of(mixture, stems))
-            for output in self.job.options.outputs
-        }
+
+        def encode(output: Output) -> Block:
+            return self.writers[output.name].write(output.of(mixture, stems))
+
+        # Side by side: encoding is all that a fast device waits for.
+        written = {output.name: self.encoding.submit(encode, output) for output in self.job.options.outputs}
+        wait(written.values())  # for all of them, even if one fails: nothing may write to files that are given up
+        stored = {name: future.result() for name, future in written.items()}
         self.energy += float(np.square(mixture, dtype=np.float64).sum())
         if self.summed:
             self.sum.add(mixture, [stored[name] for name in self.summed])
@@ -251,9 +258,11 @@ class SumError:
 
     def add(self, mixture: Block, stems: Sequence[Block]) -> None:
         """Take another block of the song and of all its stems."""
-        wide = mixture.astype(np.float64)
-        self.song += float(np.square(wide).sum())
-        self.error += float(np.square(wide - np.sum(stems, 0, dtype=np.float64)).sum())
+        error = mixture.astype(np.float64)
+        self.song += float(np.square(error).sum())
+        for stem in stems:
+            error -= stem
+        self.error += float(np.square(error, out=error).sum())
 
     @property
     def decibels(self) -> float:

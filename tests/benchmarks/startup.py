@@ -27,18 +27,23 @@ def cpu_seconds(arguments: list[str], environment: dict[str, str]) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def main() -> None:
-    """Run all commands in turn, and print each one's median."""
+def medians(rounds: int = ROUNDS) -> dict[str, float]:
+    """CPU seconds of each command, all run in turn."""
     with tempfile.TemporaryDirectory() as bytecode:
         # Compiled once and kept, as by pip, whatever this environment says of that; the first round does it.
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
-        _, *rounds = (
+        _, *measured = (
             {name: cpu_seconds(arguments, environment) for name, arguments in COMMANDS.items()}
-            for _ in range(1 + ROUNDS)
+            for _ in range(1 + rounds)
         )
-    medians = {name: statistics.median(times[name] for times in rounds) for name in COMMANDS}
-    for name, seconds in medians.items():
-        print(f"{name:30} {1000 * seconds:6.0f} ms  {seconds / medians['python -c pass']:5.1f}x")
+    return {name: statistics.median(times[name] for times in measured) for name in COMMANDS}
+
+
+def main() -> None:
+    """Print each command's median."""
+    found = medians()
+    for name, seconds in found.items():
+        print(f"{name:30} {1000 * seconds:6.0f} ms  {seconds / found['python -c pass']:5.1f}x")
 
 
 if __name__ == "__main__":

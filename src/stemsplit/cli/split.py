@@ -264,8 +264,12 @@ def split(
     @cache
     def load() -> "Separator":
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
+        import torch
+
         from stemsplit.separator import Separator
 
+        # For all but the network, which has threads of its own: too little to share, and it would wait for them.
+        torch.set_num_threads(1)
         return Separator(
             entry,
             device,

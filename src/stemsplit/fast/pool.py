@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -16,7 +17,8 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _work_alone() -> None:
+def _work_alone(started: Barrier) -> None:
+    started.wait()
     torch.set_num_threads(1)
     # Numbers too small for full precision, as in a softmax or a fade-out, would take a hundred times as long.
     torch.set_flush_denormal(True)
@@ -39,7 +41,11 @@ class Pool:
         self.threads = cores() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
-        self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone)
+        before, started = torch.get_num_threads(), Barrier(self.threads)
+        self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone, initargs=(started,))
+        # All threads are begun here: what they set for themselves, PyTorch takes for all that are begun later, too.
+        wait([self._executor.submit(int) for _ in range(self.threads)])
+        torch.set_num_threads(before)
 
     def run(self, task: Callable[[T], None], items: Iterable[T]) -> None:
         """Do a task for every item, in any order and several at once; an error of one is raised here."""
