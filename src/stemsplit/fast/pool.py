@@ -18,8 +18,9 @@ def cores() -> int:
 
 
 def _work_alone(started: Barrier) -> None:
-    started.wait()
+    torch.get_num_threads()  # a thread's first call of it would undo what follows
     torch.set_num_threads(1)
+    started.wait()
     # Numbers too small for full precision, as in a softmax or a fade-out, would take a hundred times as long.
     torch.set_flush_denormal(True)
 
