@@ -27,10 +27,11 @@ OURS = {
     "sidecar": {"weights"},
     "speeds": {"weights", "errors"},
     "job": {"sidecar", "recipes", "errors"},
-    "stem_files": {"job", "claim", "sidecar", "weights", "audio", "errors"},
+    "stem_files": {"job", "recipes", "claim", "sidecar", "weights", "audio", "errors"},
     "batch": {"separator", "stem_files", "job", "claim", "sidecar", "songs", "naming", "audio", "errors"},
     "own_checkpoint": {"models", "weights", "registry", "errors"},
-    "listing": {"registry", "batch", "job"},
+    "bench": {"separator", "registry", "models", "fast", "errors"},
+    "listing": {"registry", "batch", "bench", "job"},
     "console": {"batch", "job", "listing", "sidecar"},
     "training": {"training", "audio", "models", "metrics", "weights", "errors"},
     "cli": {
@@ -40,6 +41,7 @@ OURS = {
         "speeds",
         "cli",
         "batch",
+        "bench",
         "job",
         "console",
         "registry",
@@ -71,7 +73,7 @@ THEIRS = {
     "soxr": {"audio"},
     "subprocess": {"audio"},
     "torchaudio": {"models", "training"},
-    "torch": {"models", "fast", "overlap_add", "weights", "separator", "metrics", "training", "cli"},
+    "torch": {"models", "fast", "overlap_add", "weights", "separator", "bench", "metrics", "training", "cli"},
 }
 """Module of others -> the only modules of ours that may import it."""
 

@@ -1,4 +1,4 @@
-"""What `list` and `info` print on stdout: tables for a terminal, plain lines for a script."""
+"""What `list`, `info` and `bench` print on stdout: tables for a terminal, plain lines for a script."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from stemsplit.registry import ModelEntry
 
 if TYPE_CHECKING:
     from stemsplit.batch import Outcome, Totals
+    from stemsplit.bench import Report, Row
     from stemsplit.job import Job
 
 if os.environ.get("COLUMNS") == "0":
@@ -182,6 +183,86 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         rows.append((state, minutes(job.seconds) if job.seconds else "", str(job.path), where))
     if rows:
         _print_lines([tuple(map(printable, row)) for row in rows])
+
+
+def bench_as_data(report: "Report") -> dict[str, Any]:
+    """What a model's measurement found, as `bench --json` tells it."""
+    entry = report.entry
+    return {
+        "model": entry.name,
+        "architecture": entry.architecture,
+        "random_weights": report.random_weights,
+        "chunk_seconds": entry.chunk / entry.sample_rate,
+        "hop_seconds": entry.hop / entry.sample_rate,
+        "channels": entry.channels,
+        "gflop_per_chunk": report.flops / 1e9,
+        "machine": {
+            "device": report.device,
+            "processor": report.processor,
+            "threads": report.threads,
+            "torch": report.torch,
+            "gemm_gflops": {name: rate / 1e9 for name, rate in report.gemm.items()},
+        },
+        "rows": [_row_as_data(row) for row in report.rows],
+    }
+
+
+def _row_as_data(row: "Row") -> dict[str, Any]:
+    found = row.figures
+    return {
+        "precision": row.precision,
+        "batch_size": row.batch_size,
+        "seconds_per_chunk": found and found.seconds,
+        "real_time_factor": found and found.real_time,
+        "memory_bytes": found and found.memory,
+        "gflops": found and found.rate / 1e9,
+        "gemm_share": found and found.share,
+        "error": None if found else "out of memory",
+    }
+
+
+BENCH_COLUMNS = ("precision", "batch", "ms a chunk", "x real time", "memory", "GFLOP/s", "of GEMM")
+
+
+def print_bench(report: "Report") -> None:
+    """The same for people: what was measured where, and one line a precision and batch size."""
+    entry = report.entry
+    seconds, hop = entry.chunk / entry.sample_rate, entry.hop / entry.sample_rate
+    channels = "stereo" if entry.channels == 2 else f"{entry.channels} channels"
+    if entry.channels == 1:
+        channels = "mono (a stereo song has two at a time)"
+    machine = f"{report.device}, {report.processor}"
+    if report.threads:
+        machine += f", {report.threads} thread{'s' * (report.threads > 1)}"
+    rates = (f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in report.gemm.items())
+    facts = (
+        ("model", f"{entry.name}, a {entry.architecture}" + ", random weights" * report.random_weights),
+        ("chunk", f"{seconds:.4g} s {channels}, one every {hop:.4g} s; {report.flops / 1e9:,.4g} GFLOP"),
+        ("device", f"{machine}; torch {report.torch}"),
+        ("GEMM", f"{', '.join(rates)}: large products here"),
+    )
+    _print_lines([tuple(map(printable, fact)) for fact in facts])
+    lines = [BENCH_COLUMNS, *map(_bench_cells, report.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    _write(b"")
+    for first, *figures in lines:
+        padded = (figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True))
+        _write("  ".join([first.ljust(widths[0]), *padded]).encode())
+
+
+def _bench_cells(row: "Row") -> tuple[str, ...]:
+    """A row's cells under `BENCH_COLUMNS`."""
+    start, found = (row.precision, str(row.batch_size)), row.figures
+    if found is None:
+        return (*start, "out of memory", "", "", "", "")
+    return (
+        *start,
+        f"{1000 * found.seconds:,.1f}",
+        f"{found.real_time:,.2f}",
+        "?" if found.memory is None else f"{found.memory / 2**20:,.0f} MiB",
+        f"{found.rate / 1e9:,.0f}",
+        f"{found.share:.0%}",
+    )
 
 
 def _write(*lines: bytes) -> None:

@@ -1,9 +1,11 @@
 """Which way a network is computed, and that the plain way is the network's own."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from stemsplit.fast import Pool, accelerated
+from stemsplit.fast import Pool, accelerated, at_first_call
 from stemsplit.fast.plain import Plain
 from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.models import build
@@ -39,8 +41,24 @@ def test_every_network_can_be_computed_in_bfloat16(name: str) -> None:
     assert 0 < golden.relative_error(estimates, made(mixture)) <= 0.05
 
 
-def test_roformers_have_a_faster_way_on_a_cpu() -> None:
-    assert isinstance(accelerated(network("bs_roformer"), torch.float32, CPU, POOL), FastRoFormer)
+def test_roformers_have_a_faster_way_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FastRoFormer, "__call__", lambda _, mixture: -mixture)
+    mixture = torch.randn(1, 2, 99)
+    assert torch.equal(accelerated(network("bs_roformer"), torch.float32, CPU, POOL)(mixture), -mixture)
+
+
+def test_weights_are_laid_out_once_and_not_before_they_are_needed() -> None:
+    """A song that fails at once has not cost that; nor has one of silence."""
+    made: list[int] = []
+
+    def make() -> Callable[[torch.Tensor], torch.Tensor]:
+        made.append(1)
+        return torch.neg
+
+    compute = at_first_call(make)
+    assert not made
+    assert [float(compute(torch.ones(()))) for _ in range(3)] == [-1] * 3
+    assert made == [1]
 
 
 def test_other_devices_compute_the_network_as_it_is() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import download, info, list_, quick, remove, split, train
+from stemsplit.cli import bench, download, info, list_, quick, remove, split, train
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -26,9 +26,10 @@ app.command("list")(list_.list_)
 app.command("info")(info.info)
 app.command("download")(download.download)
 app.command("remove")(remove.remove)
+app.command("bench")(bench.bench)
 app.command("train", hidden=True)(train.train)
 
-COMMANDS = ("split", "list", "info", "download", "remove", "train")
+COMMANDS = ("split", "list", "info", "download", "remove", "bench", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 

@@ -264,9 +264,14 @@ def split(
     @cache
     def load() -> "Separator":
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
+        import gc
+
         import torch
 
         from stemsplit.separator import Separator
+
+        # PyTorch's own million objects stay as long as we do: nobody has to look for rubbish among them.
+        gc.freeze()
 
         # For all but the network, which has threads of its own: too little to share, and it would wait for them.
         torch.set_num_threads(1)

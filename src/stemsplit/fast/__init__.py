@@ -1,6 +1,7 @@
 """The networks of `models`, computed faster: the same answer from the same weights, in another order of work."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,12 @@ from stemsplit.fast.roformer_gpu import GpuRoFormer
 from stemsplit.models.roformer import RoFormer
 
 __all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
+
+
+def at_first_call(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    """What `make` gives, made when it is first called: until then, weights need not be read from their file."""
+    made = cache(make)
+    return lambda mixture: made()(mixture)
 
 
 def accelerated(
@@ -39,7 +46,7 @@ def accelerated(
         (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
     """
     if device.type == "cpu" and not compiled and isinstance(network, RoFormer):
-        return FastRoFormer(network, dtype, pool)
+        return at_first_call(lambda: FastRoFormer(network, dtype, pool))
     if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
         compute = GpuRoFormer(network, dtype, device)
         return Captured(compute, chunk) if chunk else compute

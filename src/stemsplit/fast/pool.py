@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from threading import Barrier
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def cores() -> int:
@@ -48,12 +49,16 @@ class Pool:
         wait([self._executor.submit(int) for _ in range(self.threads)])
         torch.set_num_threads(before)
 
-    def run(self, task: Callable[[T], None], items: Iterable[T]) -> None:
+    def run(self, task: Callable[[T], object], items: Iterable[T]) -> None:
         """Do a task for every item, in any order and several at once; an error of one is raised here."""
+        self.map(task, items)
 
-        def inferring(item: T) -> None:
+    def map(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """The same, with what the tasks give, in the order of the items."""
+
+        def inferring(item: T) -> R:
             with torch.inference_mode():  # known to its own thread only
-                task(item)
+                return task(item)
 
         futures = [self._executor.submit(inferring, item) for item in items]
         try:
@@ -63,6 +68,5 @@ class Pool:
             for future in futures:
                 future.cancel()
             wait(futures)
-        for future in futures:
-            if not future.cancelled():
-                future.result()
+        # What was cancelled comes after the error because of which it was.
+        return [future.result() for future in sorted(futures, key=Future.cancelled)]

@@ -188,10 +188,11 @@ class FastRoFormer:
     def __init__(self, network: RoFormer, dtype: torch.dtype, pool: Pool) -> None:
         self.network, self.pool = network, pool
         self.bands = network.bands
-        self.split = [band_layer(*layers.children()) for layers in network.band_split.to_features]
-        self.blocks = [transformers(dtype, *block.children()) for block in network.layers]
         self.gain = gain(network.final_norm) if isinstance(network.final_norm, RMSNorm) else None
-        self.masks = [mask_layers(stem, dtype) for stem in network.mask_estimators]
+        layers = network.band_split.to_features
+        self.split = pool.map(lambda band: band_layer(*band.children()), layers)
+        self.blocks = pool.map(lambda block: transformers(dtype, *block.children()), network.layers)
+        self.masks = pool.map(lambda stem: mask_layers(stem, dtype), network.mask_estimators)
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """(b, c, t) -> (b, n, c, t), as the network's forward."""

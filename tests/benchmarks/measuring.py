@@ -1,0 +1,95 @@
+"""How measurements are taken: in turns within one run, and memory in processes of their own."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+ROUNDS = 3
+
+
+@dataclass
+class Timing:
+    """Medians over all rounds, and the last result."""
+
+    wall: float
+    cpu: float
+    result: Tensor
+
+
+def interleaved(works: Mapping[str, Callable[[], Tensor]], rounds: int = ROUNDS) -> dict[str, Timing]:
+    """Time pieces of work in turns, after each was done once."""
+    walls: dict[str, list[float]] = {name: [] for name in works}
+    cpus: dict[str, list[float]] = {name: [] for name in works}
+    results = {}
+    with torch.inference_mode():
+        for number in range(rounds + 1):
+            for name, work in works.items():
+                wall, cpu = time.perf_counter(), time.process_time()
+                results[name] = work()
+                if number:
+                    walls[name].append(time.perf_counter() - wall)
+                    cpus[name].append(time.process_time() - cpu)
+    return {name: Timing(median(walls[name]), median(cpus[name]), results[name]) for name in works}
+
+
+def relative_error(result: Tensor, reference: Tensor) -> float:
+    """Relative L2 distance."""
+    return float((result.double() - reference.double()).norm() / reference.double().norm())
+
+
+def resident() -> float:
+    """MiB of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def private() -> float:
+    """MiB of this process in memory that belong to no file."""
+    found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def growth(work: Callable[[], object]) -> float:
+    """MiB by which a piece of work makes this process larger at most."""
+    before = peak = resident()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with torch.inference_mode():
+            work()
+    finally:
+        done.set()
+        watcher.join()
+    return peak - before
+
+
+def in_process(module: str, *arguments: str) -> dict[str, float]:
+    """What a module of ours, run in a process of its own, prints as JSON in its last line."""
+    command = [sys.executable, "-m", module, *arguments]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {name: float(value) for name, value in json.loads(printed.splitlines()[-1]).items()}
+
+
+def machine() -> str:
+    """What this machine is."""
+    found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    cpu = found[1] if found else platform.processor()
+    return f"{cpu}, {torch.get_num_threads()} cores, PyTorch {torch.__version__}, Python {platform.python_version()}"
