@@ -4,8 +4,8 @@ python -m tests.benchmarks.validation FOLDER [MODEL]
 
 FOLDER holds a folder a song, with a file a stem in each. SDR is 10 log10 of the source's energy over the error's in dB,
 both channels together, averaged over the songs. For every window: each stem's SDR with chunks of the model's length,
-and with chunks of 2 s, so that even short clips have seams. Then, for the first song, the SDR of the network given the
-whole song at once, of `Separator`, and of the files that the command writes.
+and with chunks of 2 s, so that even short clips have seams; then in every precision of this CPU. Then, for the first
+song, the SDR of the network given the whole song at once, of `Separator`, and of the files that the command writes.
 """
 
 import subprocess
@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from stemsplit import Separator
+from stemsplit.fast.precision import native_bfloat16
 from stemsplit.metrics import sdr
 from stemsplit.overlap_add import WINDOWS
 from stemsplit.training.data import read_song, song_folders
@@ -78,6 +79,10 @@ def main() -> None:
             seams = f", seams {seam_steps(separator, songs):+.2f} dB" if chunk_seconds else ""
             seconds = separator.chunk / separator.entry.sample_rate
             print(f"{seconds:g} s chunks, {window:6}: {figures} mean {scores.mean():.3f} dB{seams}", flush=True)
+    for precision in ("fp32", "bf16") if native_bfloat16() else ("fp32",):
+        scores = measure(Separator(model, device="cpu", precision=precision), songs)
+        figures = " ".join(f"{name} {score:.4f}" for name, score in zip(names, scores, strict=True))
+        print(f"{precision}: {figures} mean {scores.mean():.4f} dB", flush=True)
     separator = Separator(model)
     for what, measured in (
         ("network", by_network),
