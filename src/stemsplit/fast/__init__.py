@@ -12,7 +12,9 @@ from stemsplit.fast.pool import Pool
 from stemsplit.fast.precision import PRECISIONS, chosen
 from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.fast.roformer_gpu import GpuRoFormer
+from stemsplit.fast.sudormrf import FastSuDoRMRF, supports
 from stemsplit.models.roformer import RoFormer
+from stemsplit.models.sudormrf import SuDoRMRF
 
 __all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
 
@@ -45,8 +47,11 @@ def accelerated(
     Returns:
         (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
     """
-    if device.type == "cpu" and not compiled and isinstance(network, RoFormer):
-        return at_first_call(lambda: FastRoFormer(network, dtype, pool))
+    if device.type == "cpu" and not compiled:
+        if isinstance(network, RoFormer):
+            return at_first_call(lambda: FastRoFormer(network, dtype, pool))
+        if isinstance(network, SuDoRMRF) and supports(network):
+            return at_first_call(lambda: FastSuDoRMRF(network, dtype, pool))
     if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
         compute = GpuRoFormer(network, dtype, device)
         return Captured(compute, chunk) if chunk else compute
