@@ -228,18 +228,16 @@ def print_bench(report: "Report") -> None:
     """The same for people: what was measured where, and one line a precision and batch size."""
     entry = report.entry
     seconds, hop = entry.chunk / entry.sample_rate, entry.hop / entry.sample_rate
-    channels = "stereo" if entry.channels == 2 else f"{entry.channels} channels"
-    if entry.channels == 1:
-        channels = "mono (a stereo song has two at a time)"
+    channels = "1 channel (stereo: two chunks)" if entry.channels == 1 else f"{entry.channels} channels"
     machine = f"{report.device}, {report.processor}"
     if report.threads:
         machine += f", {report.threads} thread{'s' * (report.threads > 1)}"
-    rates = (f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in report.gemm.items())
+    rates = (f"{name} {rate / 1e9:,.0f}" for name, rate in report.gemm.items())
     facts = (
         ("model", f"{entry.name}, a {entry.architecture}" + ", random weights" * report.random_weights),
-        ("chunk", f"{seconds:.4g} s {channels}, one every {hop:.4g} s; {report.flops / 1e9:,.4g} GFLOP"),
+        ("chunk", f"{seconds:.4g} s of {channels}, one every {hop:.4g} s: {report.flops / 1e9:,.1f} GFLOP"),
         ("device", f"{machine}; torch {report.torch}"),
-        ("GEMM", f"{', '.join(rates)}: large products here"),
+        ("GEMM", f"{', '.join(rates)} GFLOP/s: products of large matrices here"),
     )
     _print_lines([tuple(map(printable, fact)) for fact in facts])
     lines = [BENCH_COLUMNS, *map(_bench_cells, report.rows)]

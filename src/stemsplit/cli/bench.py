@@ -1,0 +1,100 @@
+"""`stemsplit bench`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from stemsplit.cli import choose
+from stemsplit.cli.split import finite
+
+
+def listed(texts: list[str] | None) -> list[str]:
+    """The words of options that may be repeated or hold several with commas."""
+    return [word.strip() for text in texts or () for word in text.split(",") if word.strip()]
+
+
+def sizes(text: str | None) -> list[int]:
+    """Whole numbers from 1 on, with commas between them.
+
+    Raises:
+        typer.BadParameter: they are none.
+    """
+    words = [] if text is None else text.split(",")
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(f"{text!r} is no list of batch sizes; write 1,4,8", param_hint="--batch-size")
+    return list(dict.fromkeys(map(int, words)))
+
+
+def load() -> float:
+    """How many cores other programs keep busy, as far as the system tells."""
+    known = getattr(os, "getloadavg", None)  # Windows has none
+    return known()[0] if known else 0.0
+
+
+def bench(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="From `stemsplit list`, or a checkpoint's file. Default: the built-in one.",
+            autocompletion=choose.complete_model,
+        ),
+    ] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Measure the network without its weights: no download.")
+    ] = False,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="fp32, bf16, fp16, with commas. Default: all that the device has."),
+    ] = None,
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", help="Chunks computed together, e.g. 1,4,8.")
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=choose.complete_device),
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="On a CPU. Default: one a core.")] = None,
+    chunk_seconds: Annotated[
+        float | None,
+        typer.Option("--chunk-seconds", min=0.1, max=600, callback=finite, help="Given to the network at once."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
+    registry_file: choose.RegistryFile = None,
+    config: choose.ConfigFile = None,
+    settings: choose.Settings = None,
+) -> None:
+    """Measure how fast a model is here, and how close that comes to what this machine can do at all."""
+    from stemsplit import console, listing, registry
+    from stemsplit.cli.download import obtain
+
+    batch_sizes = sizes(batch_size)
+    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
+    if described:
+        choose.tell(described)
+    entry = entry.with_chunks(chunk_seconds)
+
+    import torch
+
+    from stemsplit.bench import formats, measure
+    from stemsplit.separator import pick_device
+
+    found = pick_device(device)
+    # Before any download: a precision that is not there is known at once.
+    precisions = formats(listed(precision), found)
+    if not random_weights:
+        obtain(entry, quiet=False)
+    if found.type == "cpu" and load() > 0.5:
+        console.warning(f"other programs are busy here (load {load():.1f}): the figures would be better without them")
+    torch.set_num_threads(1)  # for all but the network, as `split` has it
+    # Drawn seldom: that takes time from what is measured.
+    with console.PEOPLE.status("", refresh_per_second=2) as line:
+        tell = line.update if console.PEOPLE.is_terminal else console.note
+        report = measure(
+            entry, found, precisions, batch_sizes, threads=threads, random_weights=random_weights, tell=tell
+        )
+    if as_json:
+        listing.print_json(listing.bench_as_data(report))
+    else:
+        listing.print_bench(report)

@@ -1,0 +1,139 @@
+"""`stemsplit bench`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stemsplit import bench, listing, registry
+from tests.cli.conftest import Result
+
+Command = Callable[..., Result]
+
+TABLE = """
+[small]
+description = "as small as can be"
+architecture = "bs_roformer"
+stems = ["vocals"]
+sample_rate = 44100
+channels = 2
+chunk = 8820
+hop = 4410
+sources = ["file:missing.safetensors"]
+author = "this test"
+config = { dim = 8, depth = 1, dim_head = 4, heads = 2, mlp_expansion_factor = 1, stereo = true }
+"""
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A published configuration whose weights are nowhere, and a machine that is soon measured."""
+    (tmp_path / "models.toml").write_text(TABLE)
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", "models.toml")
+    monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
+    monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
+    monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+
+
+def test_a_table_has_a_line_for_each_precision_and_batch_size(stemsplit: Command) -> None:
+    result = stemsplit("bench", "small", "--random-weights", "--device", "cpu", "--batch-size", "1,2")
+    assert result.status == 0
+    facts, table = result.out.split("\n\n")
+    assert [line.split()[0] for line in facts.splitlines()] == ["model", "chunk", "device", "GEMM"]
+    header, *rows = table.splitlines()
+    precisions = bench.formats((), torch.device("cpu"))
+    assert header.split()[0] == "precision"
+    assert [tuple(row.split()[:2]) for row in rows] == [(name, size) for name in precisions for size in "12"]
+    assert {len(row) for row in rows} == {len(header)}
+    assert "fp32, batch size 2: the first call" in result.err
+
+
+def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
+    result = stemsplit(
+        "bench", "small", "--random-weights", "-d", "cpu", "--precision", "fp32", "--threads", 1, "--json"
+    )
+    data = json.loads(result.out)
+    (row,) = data["rows"]
+    assert (data["model"], data["random_weights"], data["hop_seconds"]) == ("small", True, 0.1)
+    assert (data["machine"]["threads"], list(data["machine"]["gemm_gflops"])) == (1, ["fp32"])
+    assert (row["precision"], row["batch_size"], row["error"]) == ("fp32", 1, None)
+    assert row["real_time_factor"] == pytest.approx(data["hop_seconds"] / row["seconds_per_chunk"])
+    assert row["gflops"] == pytest.approx(data["gflop_per_chunk"] / row["seconds_per_chunk"])
+    assert row["gemm_share"] == pytest.approx(row["gflops"] / data["machine"]["gemm_gflops"]["fp32"])
+
+
+def test_without_a_name_it_is_the_built_in_model_with_its_weights(stemsplit: Command) -> None:
+    arguments = ("-d", "cpu", "--precision", "auto", "--threads", 1, "--chunk-seconds", 0.5)
+    data = json.loads(stemsplit("bench", *arguments, "--json").out)
+    assert (data["model"], data["random_weights"], data["chunk_seconds"]) == ("starter", False, 0.5)
+
+
+def test_weights_that_cannot_be_had(stemsplit: Command) -> None:
+    result = stemsplit("bench", "small")
+    assert (result.status, result.out) == (3, "")
+    assert "missing.safetensors" in result.err
+
+
+def test_an_unknown_model(stemsplit: Command) -> None:
+    result = stemsplit("bench", "smal", "--random-weights")
+    assert (result.status, result.out) == (3, "")
+    assert "did you mean 'small'?" in result.err
+
+
+@pytest.mark.parametrize(
+    "senseless",
+    [
+        ("--precision", "fp8"),
+        ("--precision", "fp32,fp16"),
+        ("--batch-size", "0"),
+        ("--batch-size", "1,,2"),
+        ("--batch-size", "many"),
+        ("--threads", "0"),
+        ("--chunk-seconds", "nan"),
+        ("--device", "abacus"),
+        ("--config", "models.toml"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(stemsplit: Command, senseless: tuple[str, str]) -> None:
+    """Known before any download: these weights are nowhere."""
+    device = () if "--device" in senseless else ("--device", "cpu")
+    result = stemsplit("bench", "small", *device, *senseless)
+    assert (result.status, result.out) == (2, "")
+
+
+def test_an_interrupt_leaves_nothing_half_printed(stemsplit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "chunk_seconds", interrupted)
+    result = stemsplit("bench", "small", "--random-weights", "-d", "cpu")
+    assert (result.status, result.out) == (130, "")
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.1, False), (2.0, True)])
+def test_other_programs_that_are_busy_are_told_of(
+    stemsplit: Command, monkeypatch: pytest.MonkeyPatch, load: float, said: bool
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    result = stemsplit("bench", "small", "--random-weights", "-d", "cpu", "--precision", "fp32", "--threads", 1)
+    assert ("other programs are busy" in result.err) == said
+
+
+def test_a_table_of_large_figures_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = replace(registry.find("starter"), name="bs-roformer-vocals-resurrection")
+    rows = [
+        bench.Row("fp32", 8, bench.Figures(123.4567, 0.0324, 45 * 2**30, 1.2e12, 0.71)),
+        bench.Row("bf16", 16, bench.Figures(0.0012, 3_333.33, None, 799e12, 1.01)),
+        bench.Row("bf16", 64, None),
+    ]
+    listing.print_bench(
+        bench.Report(entry, True, 87 * 10**11, "cuda:0", "NVIDIA H200", None, {"fp32": 5e13, "bf16": 8e14}, rows)
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "123,456.7" in lines[-3]
+    assert "?" in lines[-2]
+    assert "out of memory" in lines[-1]

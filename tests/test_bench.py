@@ -1,0 +1,106 @@
+"""What is measured, and what the figures mean."""
+
+import sys
+from dataclasses import replace
+from math import isfinite
+
+import pytest
+import torch
+from torch import Tensor
+
+from stemsplit import bench, registry
+from stemsplit.errors import DeviceError, RegistryError
+
+CPU = torch.device("cpu")
+SMALL = replace(
+    registry.find("bs-roformer"),
+    config={"dim": 8, "depth": 1, "dim_head": 4, "heads": 2, "mlp_expansion_factor": 1, "num_stems": 4},
+    channels=1,
+    chunk=8_820,
+    hop=2_205,
+)
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
+    monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
+    monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(("name", "teraflops"), [("mel-roformer-vocals", 3.11), ("bs-roformer-vocals-viperx", 8.70)])
+def test_a_chunk_s_work_is_that_of_the_published_network(name: str, teraflops: float) -> None:
+    """Counted by hand from its layers' shapes."""
+    assert bench.count_flops(registry.find(name)) == pytest.approx(1e12 * teraflops, rel=0.01)
+
+
+def test_the_work_of_convolutions_grows_with_the_chunk() -> None:
+    starter = registry.find("starter")
+    twice = replace(starter, chunk=2 * starter.chunk)
+    assert bench.count_flops(twice) == pytest.approx(2 * bench.count_flops(starter), rel=0.02)  # but for padding
+
+
+def test_figures_are_those_of_a_chunk() -> None:
+    entry = replace(SMALL, sample_rate=1_000, chunk=8_000, hop=4_000)
+    figures = bench.figures(entry, seconds=0.5, memory=None, flops=10**9, gemm=8e9)
+    assert figures == bench.Figures(seconds=0.5, real_time=8.0, memory=None, rate=2e9, share=0.25)
+
+
+def test_each_precision_and_batch_size_is_measured() -> None:
+    precisions, told = bench.formats((), CPU), list[str]()
+    report = bench.measure(SMALL, CPU, precisions, (1, 2), threads=2, random_weights=True, tell=told.append)
+    assert [(row.precision, row.batch_size) for row in report.rows] == [(p, n) for p in precisions for n in (1, 2)]
+    for row in report.rows:
+        assert row.figures
+        numbers = (row.figures.seconds, row.figures.real_time, row.figures.rate, row.figures.share)
+        assert all(isfinite(number) and number > 0 for number in numbers)
+        assert row.figures.real_time * row.figures.seconds == pytest.approx(SMALL.hop / SMALL.sample_rate)
+        assert row.figures.share == pytest.approx(row.figures.rate / report.gemm[row.precision])
+    assert (report.flops, report.threads, report.device) == (bench.count_flops(SMALL), 2, "cpu")
+    assert "fp32, batch size 2: the first call" in told
+
+
+def test_a_batch_that_does_not_fit_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(mixture: Tensor) -> Tensor:
+        if len(mixture) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return mixture[:, None]
+
+    monkeypatch.setattr(bench, "accelerated", lambda *_, **__: compute)
+    report = bench.measure(SMALL, CPU, {"fp32": torch.float32}, (1, 2, 3), threads=1, random_weights=True)
+    assert [row.figures is None for row in report.rows] == [False, True, False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak cannot be forgotten")
+def test_memory_is_what_a_call_needs_besides_all_that_was_there() -> None:
+    there = torch.ones(8_000_000)
+    grown = [bench.memory_growth(lambda: torch.ones(16_000_000).sum(), CPU) for _ in range(2)]
+    assert grown == pytest.approx([64e6, 64e6], rel=0.1)
+    assert there.all()
+
+
+def test_without_a_wish_all_precisions_of_the_device_are_taken() -> None:
+    assert bench.formats((), CPU)["fp32"] == torch.float32
+    assert "fp16" not in bench.formats((), CPU)
+
+
+def test_auto_is_one_of_the_others() -> None:
+    assert bench.formats(["auto", "fp32"], CPU) == {"fp32": torch.float32}
+
+
+@pytest.mark.parametrize(("name", "said"), [("fp8", "no precision 'fp8'"), ("fp16", "for CUDA devices")])
+def test_a_precision_that_is_not_there_is_said_so(name: str, said: str) -> None:
+    with pytest.raises(DeviceError, match=said):
+        bench.formats(["fp32", name], CPU)
+
+
+def test_a_config_that_makes_no_network_is_said_so() -> None:
+    with pytest.raises(RegistryError, match="makes no network"):
+        bench.measure(replace(SMALL, stems=("vocals",)), CPU, {"fp32": torch.float32}, random_weights=True)
+
+
+def test_random_weights_are_the_same_every_time_and_leave_other_random_numbers_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, second = (bench.fresh_network(SMALL).state_dict() for _ in range(2))
+    assert all(first[key].equal(second[key]) for key in first)
+    assert torch.random.get_rng_state().equal(before)
