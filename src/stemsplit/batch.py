@@ -5,12 +5,13 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemsplit import sidecar, stem_files
+from stemsplit.ahead import ahead
 from stemsplit.audio import Reader, bytes_per_sample, examine, read_tags, unsupported
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.job import Job, Options, check_space, existing_ancestor
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PENDING = 4
 """Blocks that may wait to be written while the next ones are computed."""
+
+DECODED = 8
+"""Blocks of a song that may be decoded before they are wanted: some seconds."""
 
 POLL_SECONDS = 0.5
 """Between two looks at a song that another process is working on."""
@@ -296,8 +300,12 @@ class Pipeline:
         job, song, done = files.job, files.song, 0
         pending = deque[Future[None]]()
         try:
-            with Reader(job.path, job.options.start, job.options.duration) as reader:
-                for mixture, stems in separator.stream(reader, song.sample_rate, song.channels):
+            with ExitStack() as open_:
+                reader = open_.enter_context(Reader(job.path, job.options.start, job.options.duration))
+                # Closed in this order, from the last: none may read from what is closed.
+                blocks = open_.enter_context(closing(ahead(reader, DECODED)))
+                results = open_.enter_context(closing(separator.stream(blocks, song.sample_rate, song.channels)))
+                for mixture, stems in results:
                     pending.append(self.writing.submit(files.write, mixture, stems))
                     if len(pending) > PENDING:
                         pending.popleft().result()

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import models, registry
+from stemsplit.ahead import ahead
 from stemsplit.audio import Block, layout, resampled
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
 from stemsplit.fast import Pool, accelerated, chosen
@@ -87,6 +88,10 @@ def finite(x: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
     # One would show in the sum, which takes a fraction of the time; and the sum alone may be too large.
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
+
+
+AHEAD = 4
+"""Hops that a GPU may have finished before they are wanted."""
 
 
 class Separator:
@@ -185,8 +190,9 @@ class Separator:
     @torch.inference_mode()
     def estimates(self, mixtures: Tensor) -> Tensor:
         """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
-        # One after the other: a song of many channels needs no more memory than one of few.
-        groups = [self._group(group.to(self.device)) for group in mixtures.split(self.entry.channels, 1)]
+        # At least two channels together, as nearly all songs have; one of many needs no more memory than that.
+        together = max(self.entry.channels, 2)
+        groups = [self._group(group.to(self.device)) for group in mixtures.split(together, 1)]
         return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
 
     def _group(self, mixtures: Tensor) -> Tensor:
@@ -205,7 +211,7 @@ class Separator:
         """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
         used = layout(channels, self.entry.channels)
         at_model_rate = resampled((block[used] for block in blocks), sample_rate, self.entry.sample_rate)
-        estimates = stream(
+        estimates: Iterator[Tensor] = stream(
             (torch.from_numpy(np.ascontiguousarray(block)) for block in at_model_rate),
             self.estimates,
             chunk=self.entry.chunk,
@@ -213,6 +219,9 @@ class Separator:
             window=self.window,
             batch_size=self.batch_size,
         )
+        if self.device.type == "cuda":
+            # It goes on while its last results are dealt with here.
+            estimates = ahead(estimates, AHEAD)
         flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
         for block in resampled(flat, self.entry.sample_rate, sample_rate):
             stems = block.reshape(len(self.entry.stems), len(used), -1)
@@ -222,7 +231,9 @@ class Separator:
             # A channel that was given to the model twice is the mean of its two estimates.
             yield np.stack([stems[:, np.equal(used, c)].mean(1) for c in range(channels)], 1)
 
-    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[tuple[Block, Block]]:
+    def stream(
+        self, blocks: Iterable[Block], sample_rate: int, channels: int
+    ) -> Generator[tuple[Block, Block], None, None]:
         """Take a song apart block by block, in memory that does not grow with it.
 
         Args:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stemsplit.fast.cuda_graph import Captured
 from stemsplit.fast.plain import Plain
-from stemsplit.fast.pool import Pool
+from stemsplit.fast.pool import Pool, torch_threads
 from stemsplit.fast.precision import PRECISIONS, chosen
 from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.fast.roformer_gpu import GpuRoFormer
@@ -22,7 +22,13 @@ __all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
 def at_first_call(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
     """What `make` gives, made when it is first called: until then, weights need not be read from their file."""
     made = cache(make)
-    return lambda mixture: made()(mixture)
+
+    def compute(mixture: Tensor) -> Tensor:
+        # What lies between the tasks of a pool is too little to share, and would wait for their threads.
+        with torch_threads(1):
+            return made()(mixture)
+
+    return compute
 
 
 def accelerated(

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.pool import torch_threads
+
 
 class Plain:
     """Calls a network.
@@ -24,10 +26,6 @@ class Plain:
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """(b, c, t) -> float32 (b, n, c, t)."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                return self.network(mixture).float()
-        finally:
-            torch.set_num_threads(before)
+        half = self.dtype != torch.float32
+        with torch_threads(self.threads), torch.autocast(self.device.type, self.dtype, enabled=half):
+            return self.network(mixture).float()

@@ -1,8 +1,9 @@
 """Tasks on worker threads, in each of which PyTorch works alone: no operation waits for another thread."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from threading import Barrier
 from typing import TypeVar
 
@@ -16,6 +17,17 @@ def cores() -> int:
     """CPU cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let PyTorch share an operation of the calling thread among so many of its own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _work_alone(started: Barrier) -> None:
@@ -70,3 +82,14 @@ class Pool:
             wait(futures)
         # What was cancelled comes after the error because of which it was.
         return [future.result() for future in sorted(futures, key=Future.cancelled)]
+
+
+class Alone(Pool):
+    """A thread by itself, as a pool: for what is a task of a pool and has tasks of its own."""
+
+    def __init__(self) -> None:
+        self.threads = 1
+
+    def map(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Do a task for every item, one after the other."""
+        return [task(item) for item in items]

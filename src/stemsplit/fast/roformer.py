@@ -22,7 +22,7 @@ FRAMES = 16
 """Frames of a tile across bands: with 60 bands about as many tokens as a tile along time has."""
 
 LANES = 16
-"""Numbers that the CPU takes at once; PyTorch's softmax is slow over a rest of them."""
+"""Numbers that the CPU takes at once; PyTorch's softmax, and some products, are slow over a rest of them."""
 
 LONG = 128
 """Tokens from which on a head is worth two products of its own."""
@@ -83,7 +83,7 @@ class FastAttention:
         """(g * tokens, d), each group of which sees itself -> the same shape in the layer's type."""
         projected = self.project(unit(x)).unflatten(0, (groups, -1))
         tokens = projected.shape[1]
-        room = tokens if tokens >= LONG else -(-tokens // LANES) * LANES
+        room = -(-tokens // LANES) * LANES
         queries, keys = self.positioned(projected[..., : 2 * self.inner], room)
         heads = projected[..., 2 * self.inner : 3 * self.inner].unflatten(-1, (self.heads, -1)).transpose(1, 2)
         values = with_room(groups, self.heads, tokens, room, heads.shape[-1], dtype=self.dtype)
@@ -118,7 +118,8 @@ def attended(queries: Tensor, keys: Tensor, values: Tensor, tokens: int) -> Tens
     if ONEDNN and queries.dtype == torch.float32 and tokens >= LONG:
         seen = torch.empty(len(queries), tokens, values.shape[-1])
         for head in range(len(queries)):
-            scores = product(queries[head], keys[head])
+            scores = product(queries[head, :tokens], keys[head])
+            scores[:, tokens:] = -torch.inf
             torch.softmax(scores, -1, out=scores)
             seen[head] = product(scores, values[head].mT)
         return seen

@@ -1,10 +1,12 @@
 """SuDoRM-RF on a CPU: what the network computes, in tiles that stay in the cache."""
 
+from threading import local
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stemsplit.fast.pool import Pool
+from stemsplit.fast.pool import Alone, Pool
 from stemsplit.fast.sudormrf_blocks import (
     ROWS,
     Block,
@@ -54,7 +56,7 @@ class FastSuDoRMRF:
         self.mask_slope = slope(act)
         self.masks = pointwise(masks, dtype, "relu")
         self.decoder = dense(network.decoder.weight.flatten(1).T, None, dtype)
-        self._buffers: Buffers | None = None
+        self._kept = local()
 
     @torch.inference_mode()
     def __call__(self, mixture: Tensor) -> Tensor:
@@ -77,16 +79,27 @@ class FastSuDoRMRF:
         signals = mixture.reshape(-1, c.in_audio_channels, length)
         estimates = mixture.new_empty(len(signals), c.num_sources, c.in_audio_channels, length)
         at_once = min(len(signals), -(-TILES * ROWS // frames))
-        for some, into in zip(signals.split(at_once), estimates.split(at_once), strict=True):
-            self._separate(some, into, frames)
+        if 1 < self.pool.threads <= at_once:
+            # Short, and one for each thread: then none ever waits for another.
+            self.pool.run(
+                lambda i: self._separate(signals[i, None], estimates[i, None], frames, Alone()), range(len(signals))
+            )
+        else:
+            for some, into in zip(signals.split(at_once), estimates.split(at_once), strict=True):
+                self._separate(some, into, frames, self.pool)
         return estimates.unflatten(0, (batch, -1)).transpose(1, 2).reshape(batch, c.num_sources, channels, length)
 
-    def _separate(self, signals: Tensor, estimates: Tensor, frames: int) -> None:
+    def _buffers(self, signals: int, frames: int) -> Buffers:
+        """Those of the calling thread."""
+        kept: Buffers | None = getattr(self._kept, "buffers", None)
+        if kept is None or (kept.signals, kept.frames) != (signals, frames):
+            self._kept.buffers = None  # the old ones' memory first
+            self._kept.buffers = kept = Buffers(self.config, signals, frames)
+        return kept
+
+    def _separate(self, signals: Tensor, estimates: Tensor, frames: int, pool: Pool) -> None:
         """Signals (s, c, t) taken apart into estimates (s, n, c, t), all at once."""
-        if self._buffers is None or (self._buffers.signals, self._buffers.frames) != (len(signals), frames):
-            self._buffers = None  # the old ones' memory first
-            self._buffers = Buffers(self.config, len(signals), frames)
-        buffers, pool = self._buffers, self.pool
+        buffers = self._buffers(len(signals), frames)
         hop = self.config.hop
         waves = signals.new_zeros(len(signals), signals.shape[1], hop * (frames + 1) + 1)
         levels = [(0.0, 1.0)] * len(signals)
