@@ -148,7 +148,7 @@ class Separator:
         self.network = load_network(entry)
         with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
             self.compute = accelerated(
-                self.network, self.dtype, self.device, self.pool, chunk=entry.chunk, compiled=compiled
+                self.network, self.dtype, self.device, self.pool, chunk=entry.chunk, compiled=compiled, tell=tell
             )
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from stemsplit.fast import Pool, accelerated, at_first_call
+from stemsplit.fast import OrElse, Pool, accelerated, at_first_call
 from stemsplit.fast.plain import Plain
 from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.models import build
@@ -95,3 +95,36 @@ def test_the_plain_way_uses_as_many_threads_as_asked_and_leaves_the_setting() ->
     Plain(Spy(), torch.float32, CPU, before + 1)(torch.zeros(1))
     assert seen == [before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_way_that_fails_gives_over_to_the_other_for_good() -> None:
+    tried, told = [], list[str]()
+
+    def failing(mixture: torch.Tensor) -> torch.Tensor:
+        tried.append(mixture)
+        raise RuntimeError("no kernel image is available\nCUDA kernel errors might be ...")
+
+    compute = OrElse(failing, torch.neg, told.append)
+    assert [float(compute(torch.ones(()))) for _ in range(3)] == [-1] * 3
+    assert len(tried) == 1
+    assert told == ["the fast way does not work on this device (no kernel image is available); taking the plain one"]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), ValueError("3 channels")])
+def test_what_the_other_way_would_not_get_around_is_raised(error: Exception) -> None:
+    def failing(_: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    compute = OrElse(failing, torch.neg, pytest.fail)
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            compute(torch.ones(()))
+
+
+def test_an_error_of_both_ways_is_raised() -> None:
+    def failing(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes")
+
+    compute = OrElse(failing, failing, pytest.fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        compute(torch.ones(()))

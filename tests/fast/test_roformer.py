@@ -106,6 +106,14 @@ def test_published_widths_keep_44_decibels(architecture: str) -> None:
             assert golden.relative_error(near, expected) <= 10 ** (-44 / 20)
 
 
+@pytest.mark.parametrize("scores", [1, 1_000, 100_000])
+def test_long_chunks_are_looked_at_in_parts(scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "SCORES", scores)
+    _, settings = FORMERS["bs_roformer"]
+    frames = fast.LONG + 3
+    assert error(network("bs_roformer", **settings), torch.randn(1, 2, 16 * frames)) <= 1e-5
+
+
 def test_the_number_of_threads_does_not_show() -> None:
     architecture, settings = FORMERS["mel_band_roformer stereo, linear"]
     made, mixture = network(architecture, **settings), torch.randn(1, 2, 3_000)

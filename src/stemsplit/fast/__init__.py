@@ -1,6 +1,8 @@
 """The networks of `models`, computed faster: the same answer from the same weights, in another order of work."""
 
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 
 import torch
@@ -31,6 +33,36 @@ def at_first_call(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[T
     return compute
 
 
+class OrElse:
+    """What one way computes, until it fails; from then on, what the other does.
+
+    Args:
+        way: may be one that no machine like this has ever tried.
+        other: to be trusted.
+        tell: is told of the change.
+    """
+
+    def __init__(
+        self, way: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor], tell: Callable[[str], object]
+    ) -> None:
+        self.way, self.other, self.tell = way, other, tell
+
+    def __call__(self, mixture: Tensor) -> Tensor:
+        """(b, c, t) -> (b, n, c, t)."""
+        try:
+            return self.way(mixture)
+        except torch.OutOfMemoryError:
+            raise  # which the other would not get around
+        except RuntimeError as error:
+            if self.way is self.other:
+                raise
+            self.way = self.other
+            self.tell(
+                f"the fast way does not work on this device ({str(error).partition(chr(10))[0]}); taking the plain one"
+            )
+        return self.way(mixture)
+
+
 def accelerated(
     network: nn.Module,
     dtype: torch.dtype,
@@ -39,6 +71,7 @@ def accelerated(
     *,
     chunk: int | None = None,
     compiled: bool = False,
+    tell: Callable[[str], object] = warnings.warn,
 ) -> Callable[[Tensor], Tensor]:
     """The fastest way there is to compute a network.
 
@@ -49,6 +82,7 @@ def accelerated(
         pool: threads that compute, where the device is a CPU.
         chunk: samples of nearly all mixtures to come, for which work can be laid out beforehand.
         compiled: the network as it is, but compiled by PyTorch, which takes minutes.
+        tell: is told what a user should know of.
 
     Returns:
         (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
@@ -60,5 +94,6 @@ def accelerated(
             return at_first_call(lambda: FastSuDoRMRF(network, dtype, pool))
     if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
         compute = GpuRoFormer(network, dtype, device)
-        return Captured(compute, chunk) if chunk else compute
+        plain = at_first_call(lambda: Plain(deepcopy(network), dtype, device, pool.threads))
+        return OrElse(Captured(compute, chunk) if chunk else compute, plain, tell)
     return Plain(network, dtype, device, pool.threads, compiled)

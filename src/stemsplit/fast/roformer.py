@@ -24,6 +24,9 @@ FRAMES = 16
 LANES = 16
 """Numbers that the CPU takes at once; PyTorch's softmax, and some products, are slow over a rest of them."""
 
+SCORES = 1 << 23
+"""Most scores that are there at once: those of an 8-second chunk fit, of longer ones a part."""
+
 LONG = 128
 """Tokens from which on a head is worth two products of its own."""
 
@@ -115,18 +118,25 @@ def attended(queries: Tensor, keys: Tensor, values: Tensor, tokens: int) -> Tens
     Returns:
         (heads, tokens, d).
     """
-    if ONEDNN and queries.dtype == torch.float32 and tokens >= LONG:
-        seen = torch.empty(len(queries), tokens, values.shape[-1])
-        for head in range(len(queries)):
-            scores = product(queries[head, :tokens], keys[head])
-            scores[:, tokens:] = -torch.inf
-            torch.softmax(scores, -1, out=scores)
-            seen[head] = product(scores, values[head].mT)
-        return seen
-    scores = torch.bmm(queries, keys.mT)
+    count, room, _ = keys.shape
+    seen = torch.empty(count, tokens, values.shape[-1], dtype=values.dtype)
+    by_head = ONEDNN and queries.dtype == torch.float32 and tokens >= LONG
+    rows = max(SCORES // (room if by_head else count * room), 1)
+    for start in range(0, tokens, rows):
+        here = slice(start, min(start + rows, tokens))
+        if by_head:
+            for head in range(count):
+                scores = shares(product(queries[head, here], keys[head]), tokens)
+                seen[head, here] = product(scores, values[head].mT)
+        else:
+            seen[:, here] = torch.bmm(shares(torch.bmm(queries[:, here], keys.mT), tokens), values)
+    return seen
+
+
+def shares(scores: Tensor, tokens: int) -> Tensor:
+    """Scores (..., room) of so many tokens, changed in place to shares of one."""
     scores[..., tokens:] = -torch.inf
-    torch.softmax(scores, -1, out=scores)
-    return torch.bmm(scores, values)[:, :tokens]
+    return torch.softmax(scores, -1, out=scores)
 
 
 class FastTransformer:
