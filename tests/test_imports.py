@@ -19,7 +19,7 @@ OURS = {
     "registry": {"errors"},
     "audio": {"audio", "errors"},
     "weights": {"weights", "registry", "errors"},
-    "fast": {"fast", "models"},
+    "fast": {"fast", "models", "errors"},
     "separator": {"ahead", "weights", "registry", "audio", "overlap_add", "models", "fast", "errors"},
     "songs": {"errors"},
     "naming": set(),

@@ -163,3 +163,10 @@ def check_read(folder: Path, text: str) -> None:
 
 def test_windows_are_those_that_overlap_add_knows() -> None:
     assert registry.WINDOWS == WINDOWS
+
+
+def test_a_precision_that_was_asked_for_tells_results_apart() -> None:
+    entry = registry.find("starter")
+    made = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]
+    assert made[0] == entry.identity("0")
+    assert all(one != other for one in made for other in made if one is not other)

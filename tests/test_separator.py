@@ -1,6 +1,8 @@
 """Separator: what goes in comes out in the same layout, in place, and adds up."""
 
 import dataclasses
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stemsplit import DeviceError, RegistryError, Separator, StemsplitError, WeightsError, registry
+from stemsplit.audio import Block
 from tests.conftest import DATA, noise
 
 STARTER = registry.find("starter")
@@ -292,3 +295,34 @@ def test_a_cpu_that_is_slower_in_bfloat16_is_not_asked_for_it(monkeypatch: pytes
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     with pytest.raises(DeviceError, match="no instructions for bfloat16, and would be slower"):
         Separator(device="cpu", precision="bf16")
+
+
+def as_on_a_gpu() -> Separator:
+    """Computes on the CPU, but as it would on a CUDA device: ahead of what is asked for."""
+    model = separator()
+    model.estimates = quarters  # type: ignore[method-assign]
+    model.device = torch.device("cuda")
+    return model
+
+
+def test_results_made_ahead_are_the_same() -> None:
+    song = torch.randn(2, 5 * 48_000)
+    stems, ahead = (model.separate(song, 48_000) for model in (separator(), as_on_a_gpu()))
+    assert all(torch.equal(stems[name], ahead[name]) for name in stems)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_whoever_stops_early_can_close_what_was_read_ahead(error: type[BaseException]) -> None:
+    """Nothing goes on reading in another thread."""
+
+    def slow() -> Iterator[Block]:
+        for _ in range(100):
+            time.sleep(0.02)
+            yield np.ones((2, 11_025), np.float32)
+
+    blocks = slow()
+    results = as_on_a_gpu().stream(blocks, 44_100, 2)
+    next(results)
+    with pytest.raises((error, DeviceError)):
+        results.throw(error())
+    blocks.close()

@@ -108,7 +108,7 @@ class ModelEntry:
 
         Args:
             digest: of its weights.
-            precision: that was asked for; what is half of float32 shows in the stems.
+            precision: that was asked for. What "auto" means differs from device to device, and is left to them.
         """
         names = (
             "architecture",
@@ -122,8 +122,8 @@ class ModelEntry:
             "complete",
             "residual",
         )
-        half = {"precision": precision} if precision in ("bf16", "fp16") else {}
-        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **half}
+        asked = {} if precision == "auto" else {"precision": precision}
+        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **asked}
 
     @property
     def license_notice(self) -> str:

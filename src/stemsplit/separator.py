@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -207,7 +207,9 @@ class Separator:
             estimates[heard] = self._heard(mixtures[heard])
         return estimates
 
-    def _stems_at_song_rate(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[Block]:
+    def _stems_at_song_rate(
+        self, blocks: Iterable[Block], sample_rate: int, channels: int
+    ) -> Generator[Block, None, None]:
         """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
         used = layout(channels, self.entry.channels)
         at_model_rate = resampled((block[used] for block in blocks), sample_rate, self.entry.sample_rate)
@@ -219,17 +221,18 @@ class Separator:
             window=self.window,
             batch_size=self.batch_size,
         )
-        if self.device.type == "cuda":
-            # It goes on while its last results are dealt with here.
-            estimates = ahead(estimates, AHEAD)
-        flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
-        for block in resampled(flat, self.entry.sample_rate, sample_rate):
-            stems = block.reshape(len(self.entry.stems), len(used), -1)
-            if used == list(range(channels)):
-                yield stems
-                continue
-            # A channel that was given to the model twice is the mean of its two estimates.
-            yield np.stack([stems[:, np.equal(used, c)].mean(1) for c in range(channels)], 1)
+        with ExitStack() as open_:
+            if self.device.type == "cuda":
+                # It goes on while its last results are dealt with here.
+                estimates = open_.enter_context(closing(ahead(estimates, AHEAD)))
+            flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
+            for block in resampled(flat, self.entry.sample_rate, sample_rate):
+                stems = block.reshape(len(self.entry.stems), len(used), -1)
+                if used == list(range(channels)):
+                    yield stems
+                    continue
+                # A channel that was given to the model twice is the mean of its two estimates.
+                yield np.stack([stems[:, np.equal(used, c)].mean(1) for c in range(channels)], 1)
 
     def stream(
         self, blocks: Iterable[Block], sample_rate: int, channels: int
@@ -247,8 +250,11 @@ class Separator:
         """
         held = Held(blocks, channels)
         what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
-        with memory_errors(what, "try --batch-size 1, a smaller --chunk-seconds or --device cpu"):
-            for estimates in self._stems_at_song_rate(held.passing(), sample_rate, channels):
+        with (
+            memory_errors(what, "try --batch-size 1, a smaller --chunk-seconds or --device cpu"),
+            closing(self._stems_at_song_rate(held.passing(), sample_rate, channels)) as results,
+        ):
+            for estimates in results:
                 mixture = held.take(estimates.shape[-1])
                 # Resampling there and back may end a sample late: the song's own length counts.
                 yield mixture, self._completed(mixture, estimates[..., : mixture.shape[-1]])

@@ -73,7 +73,7 @@ def test_the_quick_way_tells_what_typer_s_way_tells(
     assert stemsplit(*line.split()) == answered
 
 
-@pytest.mark.parametrize("line", ["list --json", "list --stems vocals", "info starter"])
+@pytest.mark.parametrize("line", ["list", "list --json", "list --stems vocals", "info starter"])
 def test_a_registry_that_is_not_there_is_a_usage_error(
     stemsplit: Command, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from stemsplit.errors import DeviceError
 from stemsplit.fast.pool import Pool, cores
 
 
@@ -61,3 +62,21 @@ def test_a_pool_needs_a_thread() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1, not 0"):
         Pool(0)
     assert Pool().threads == cores() >= 1
+
+
+def test_threads_that_cannot_be_started_are_an_error_and_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those that were started, either: the program's end waits for them."""
+    start, begun = threading.Thread.start, list[threading.Thread]()
+
+    def few(thread: threading.Thread) -> None:
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    with pytest.raises(DeviceError, match="cannot start 4 threads here; try fewer"):
+        Pool(4)
+    for thread in begun:
+        thread.join(10)
+        assert not thread.is_alive()

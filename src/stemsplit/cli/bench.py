@@ -55,7 +55,9 @@ def bench(
         str,
         typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=choose.complete_device),
     ] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="On a CPU. Default: one a core.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1_024, help="On a CPU. Default: one a core.")
+    ] = None,
     chunk_seconds: Annotated[
         float | None,
         typer.Option("--chunk-seconds", min=0.1, max=600, callback=finite, help="Given to the network at once."),

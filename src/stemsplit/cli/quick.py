@@ -100,10 +100,10 @@ def answer(arguments: list[str]) -> bool:
     match arguments:
         case ["--version"]:
             print_versions()
-        case ["list"]:
-            print_models(registry_file=registry_file)
         case _ if missing:
             return False
+        case ["list"]:
+            print_models(registry_file=registry_file)
         case ["list", "--json"]:
             print_models(as_json=True, registry_file=registry_file)
         case ["list", "--stems" | "-s", stems] if not stems.startswith("-"):

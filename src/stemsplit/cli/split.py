@@ -190,7 +190,7 @@ def split(
     ] = Precision.auto,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="On a CPU. Default: one a core.", rich_help_panel=COMPUTING),
+        typer.Option("--threads", min=1, max=1_024, help="On a CPU. Default: one a core.", rich_help_panel=COMPUTING),
     ] = None,
     compile_: Annotated[
         bool,

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from threading import Barrier
+from contextlib import contextmanager, suppress
+from threading import Barrier, BrokenBarrierError
 from typing import TypeVar
 
 import torch
+
+from stemsplit.errors import DeviceError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +35,8 @@ def torch_threads(count: int) -> Iterator[None]:
 def _work_alone(started: Barrier) -> None:
     torch.get_num_threads()  # a thread's first call of it would undo what follows
     torch.set_num_threads(1)
-    started.wait()
+    with suppress(BrokenBarrierError):  # not all could be started: there will be nothing to do
+        started.wait()
     # Numbers too small for full precision, as in a softmax or a fade-out, would take a hundred times as long.
     torch.set_flush_denormal(True)
 
@@ -49,6 +52,7 @@ class Pool:
 
     Raises:
         ValueError: fewer than one.
+        DeviceError: more than the system lets one start.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -58,8 +62,17 @@ class Pool:
         before, started = torch.get_num_threads(), Barrier(self.threads)
         self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone, initargs=(started,))
         # All threads are begun here: what they set for themselves, PyTorch takes for all that are begun later, too.
-        wait([self._executor.submit(int) for _ in range(self.threads)])
-        torch.set_num_threads(before)
+        try:
+            wait([self._executor.submit(int) for _ in range(self.threads)])
+        except BaseException as error:
+            # Those that were begun wait for the others, and the program would wait for them.
+            started.abort()
+            self._executor.shutdown(wait=False)
+            if isinstance(error, RuntimeError):
+                raise DeviceError(f"cannot start {self.threads} threads here; try fewer, with --threads") from error
+            raise
+        finally:
+            torch.set_num_threads(before)
 
     def run(self, task: Callable[[T], object], items: Iterable[T]) -> None:
         """Do a task for every item, in any order and several at once; an error of one is raised here."""

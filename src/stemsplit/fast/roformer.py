@@ -18,8 +18,11 @@ from stemsplit.fast.pool import Pool
 from stemsplit.models.roformer import MaskEstimator, RoFormer
 from stemsplit.models.roformer_layers import Attention, FeedForward, RMSNorm, RotaryEmbedding, Transformer
 
-FRAMES = 16
-"""Frames of a tile across bands: with 60 bands about as many tokens as a tile along time has."""
+TOKENS = 960
+"""Of a tile across bands, in whole frames: about as many as a tile along time has."""
+
+FRAMES = 64
+"""Of a tile of a spectrogram."""
 
 LANES = 16
 """Numbers that the CPU takes at once; PyTorch's softmax, and some products, are slow over a rest of them."""
@@ -265,13 +268,15 @@ class FastRoFormer:
         self.pool.run(lambda band: transformer(tokens[band], 1), range(len(tokens)))
 
     def _across_bands(self, transformer: FastTransformer, tokens: Tensor) -> None:
+        count = max(TOKENS // len(tokens), 1)
+
         def some_frames(start: int) -> None:
-            part = tokens[:, start : start + FRAMES].transpose(0, 1)
+            part = tokens[:, start : start + count].transpose(0, 1)
             tile = part.clone(memory_format=torch.contiguous_format).flatten(0, 1)
             transformer(tile, len(part))
             part.copy_(tile.view_as(part))
 
-        self.pool.run(some_frames, range(0, tokens.shape[1], FRAMES))
+        self.pool.run(some_frames, range(0, tokens.shape[1], count))
 
     def mask_parts(self, layers: Sequence[Sequence[Linear]], tokens: Tensor) -> list[Tensor]:
         """A stem's mask by bands: (m, numbers of the band) each."""
@@ -292,7 +297,7 @@ class FastRoFormer:
         masked = torch.empty_like(mixture)
 
         def some_frames(start: int) -> None:
-            here = slice(start, min(start + 4 * FRAMES, frames))
+            here = slice(start, min(start + FRAMES, frames))
             whole = torch.zeros(here.stop - start, bins, channels, 2)
             for band, part in zip(self.bands, parts, strict=True):
                 whole[:, band.start : band.stop] += part[here].view(-1, len(band), channels, 2)
@@ -302,7 +307,7 @@ class FastRoFormer:
             if self.network.config.zero_dc:
                 masked[:, 0, here] = 0
 
-        self.pool.run(some_frames, range(0, frames, 4 * FRAMES))
+        self.pool.run(some_frames, range(0, frames, FRAMES))
         return masked
 
     def waveforms(self, spectrogram: Tensor, waves: Tensor) -> None:

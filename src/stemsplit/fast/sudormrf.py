@@ -30,7 +30,7 @@ def supports(network: SuDoRMRF) -> bool:
 
 
 class FastSuDoRMRF:
-    """What a `SuDoRMRF` computes, faster; one call at a time.
+    """What a `SuDoRMRF` computes, faster.
 
     Args:
         network: loaded, float32, on the CPU; `supports` says which.
