@@ -19,6 +19,12 @@ from stemsplit.fast import Pool, accelerated, chosen
 from stemsplit.overlap_add import WINDOWS, stream
 from stemsplit.weights import checkpoint, download
 
+BATCHES = {"cuda": 4}
+"""Kind of device -> chunks that are computed together, where one alone leaves it idle."""
+
+AHEAD = 4
+"""Hops that a GPU may have finished before they are wanted."""
+
 
 def pick_device(name: str) -> torch.device:
     """The device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
@@ -80,18 +86,10 @@ def load_network(entry: registry.ModelEntry) -> nn.Module:
     return network.eval()
 
 
-BATCHES = {"cuda": 4}
-"""Kind of device -> chunks that are computed together, where one alone leaves it idle."""
-
-
 def finite(x: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
     # One would show in the sum, which takes a fraction of the time; and the sum alone may be too large.
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
-
-
-AHEAD = 4
-"""Hops that a GPU may have finished before they are wanted."""
 
 
 class Separator:
