@@ -195,7 +195,8 @@ class FastRoFormer:
 
     Args:
         network: with its weights, in float32 on the CPU; kept, and not changed.
-        dtype: of the transformers' and the masks' products: float32 or bfloat16. All else is float32.
+        dtype: of the transformers' and the masks' products and what lies between them, scores of attention among that:
+            float32 or bfloat16. Norms, tokens, Fourier transforms and the products with masks are in float32.
         pool: its threads.
     """
 

@@ -34,7 +34,8 @@ class FastSuDoRMRF:
 
     Args:
         network: loaded, float32, on the CPU; `supports` says which.
-        dtype: of the pointwise convolutions and of the decoder, float32 or bfloat16; all else is float32.
+        dtype: of the pointwise convolutions, the masks, what they multiply and the decoder: float32 or bfloat16; all
+            else is float32.
         pool: works on the tiles.
 
     Raises:
