@@ -57,16 +57,13 @@ def whole_file(mixture: Tensor, chunk: int, hop: int) -> Tensor:
     chunk=st.integers(1, 90),
     hop_share=st.floats(0, 1),
     window=st.sampled_from(WINDOWS),
-    batch_size=st.integers(1, 5),
     block=st.integers(1, 450),
 )
-def test_chunking_leaves_no_trace(
-    length: int, chunk: int, hop_share: float, window: Window, batch_size: int, block: int
-) -> None:
+def test_chunking_leaves_no_trace(length: int, chunk: int, hop_share: float, window: Window, block: int) -> None:
     """A model that returns its input gets the mixture back, however the mixture was cut."""
     hop = max(1, math.ceil(chunk * hop_share))
     mixture = torch.rand(2, length, generator=torch.Generator().manual_seed(length)) * 2 - 1
-    blocks = stream(mixture.split(block, -1), identity, chunk=chunk, hop=hop, window=window, batch_size=batch_size)
+    blocks = stream(mixture.split(block, -1), identity, chunk=chunk, hop=hop, window=window)
     result = torch.cat(list(blocks), -1)[0]
     assert result.shape == mixture.shape
     assert (result - mixture).abs().max() <= 1e-6
@@ -107,12 +104,12 @@ def test_an_hour_comes_back_untouched() -> None:
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("length", [1, 37, 100, 101, 333, 1_037])
-def test_streaming_and_batches_change_nothing(window: Window, length: int) -> None:
-    """The same bits, whether the song comes whole or in pieces, chunks singly or together."""
+def test_streaming_changes_nothing(window: Window, length: int) -> None:
+    """The same bits, whether the song comes whole or in pieces."""
     song = torch.randn(2, length)
     whole = overlap_add(song, ramp, chunk=100, hop=50, window=window)
-    for block, batch_size in [(1, 1), (7, 3), (64, 2), (500, 50)]:
-        parts = stream(song.split(block, -1), ramp, chunk=100, hop=50, window=window, batch_size=batch_size)
+    for block in [1, 7, 64, 500]:
+        parts = stream(song.split(block, -1), ramp, chunk=100, hop=50, window=window)
         assert torch.equal(torch.cat(list(parts), -1), whole)
 
 
@@ -150,7 +147,7 @@ def test_joins_chunks_as_recorded(shared: Path, name: str) -> None:
     song = golden.parity_tools(shared).noise_audio(facts["input_tag"], *facts["input_shape"], 0.5)
     hop = facts.get("hop") or facts["chunk_size"] // facts["num_overlap"]
     window: Window = "mean" if facts["algorithm"] == "plain_mean" else "linear"
-    stems = overlap_add(song, model, chunk=facts["chunk_size"], hop=hop, window=window, batch_size=3)
+    stems = overlap_add(song, model, chunk=facts["chunk_size"], hop=hop, window=window)
     assert golden.relative_error(stems[..., ::61], recording.tensors["decimated_61"]) <= tolerance
     for position in facts["excerpt_positions"]:
         excerpt = stems[..., position : position + 1_500]
@@ -197,9 +194,7 @@ class Copies(TorchDispatchMode):
 def test_only_what_is_finished_leaves_the_device(window: Window, hop: int) -> None:
     """Of four stems with half a chunk's overlap that is half of the estimates; no operation mixes devices."""
     with Copies() as copies:
-        stems = overlap_add(
-            torch.zeros(2, 1_037), lambda x: ramp(x).to("meta"), chunk=100, hop=hop, window=window, batch_size=3
-        )
+        stems = overlap_add(torch.zeros(2, 1_037), lambda x: ramp(x).to("meta"), chunk=100, hop=hop, window=window)
     assert stems.device.type == "cpu"
     assert stems.shape == (2, 2, 1_037)
     assert sum(shape.numel() for shape in copies.shapes) == stems.numel()
@@ -233,7 +228,7 @@ def test_no_song_gives_no_stems() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
-    [({"hop": 0}, "hop"), ({"hop": 11}, "hop"), ({"batch_size": 0}, "batch_size"), ({"window": "boxcar"}, "window")],
+    [({"hop": 0}, "hop"), ({"hop": 11}, "hop"), ({"window": "boxcar"}, "window")],
 )
 def test_impossible_settings_are_refused(settings: dict[str, int], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):

@@ -1,36 +1,18 @@
-"""Many songs: whatever can be known beforehand, then one song after another, each failing on its own."""
+"""Many songs: whatever can be known of them before the first is split, and what became of them in the end."""
 
 import os
-import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, suppress
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stemsplit import sidecar, stem_files
-from stemsplit.ahead import ahead
-from stemsplit.audio import Reader, bytes_per_sample, examine, read_tags, unsupported
-from stemsplit.errors import AudioError, StemsplitError
+from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
+from stemsplit.errors import AudioError
 from stemsplit.job import Job, Options, check_space, existing_ancestor
 from stemsplit.naming import Template, track_of
 from stemsplit.sidecar import Record
 from stemsplit.songs import Found
-from stemsplit.stem_files import StemFiles
-
-if TYPE_CHECKING:
-    from stemsplit.separator import Separator
-
-PENDING = 4
-"""Blocks that may wait to be written while the next ones are computed."""
-
-DECODED = 8
-"""Blocks of a song that may be decoded before they are wanted: some seconds."""
-
-POLL_SECONDS = 0.5
-"""Between two looks at a song that another process is working on."""
 
 
 class PlanError(ValueError):
@@ -105,10 +87,6 @@ class Totals:
     def speed(self) -> float:
         """Seconds of song a second; 0 if none was split."""
         return self.duration / max(self.seconds, 1e-9)
-
-
-Progress = Callable[[Job, float, float], None]
-"""Told, again and again, the job, the seconds of the song that are done and the seconds that it has."""
 
 
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
@@ -202,174 +180,3 @@ def check_room(jobs: Sequence[Job]) -> None:
     """Raises AudioError if the disk has no room for all of the stems."""
     for out in {job.options.out for job in jobs}:
         check_space(out, sum(job.size for job in jobs if not job.problem and job.options.out == out))
-
-
-def prepare(job: Job) -> StemFiles | Outcome | None:
-    """Look at a whole song and open its files.
-
-    Returns:
-        The files; or what became of the song, if that is all there is to do; or None if another process works on it.
-    """
-    if job.problem:
-        return Outcome(job, job.problem)
-    try:
-        held = stem_files.claim(job)
-    except BlockingIOError:
-        return None
-    except AudioError as error:
-        return Outcome(job, str(error))
-    try:
-        if not job.options.force and job.was_done():
-            held.release()
-            return Outcome(job, record=sidecar.read(job.record), skipped=True)
-        if target := job.in_the_way():
-            advice = "--force writes over it" if target.is_file() else "choose another folder with -o"
-            raise AudioError(f"{target} is already there, and not as stemsplit left it; {advice}")
-        song = examine(job.path, job.options.start, job.options.duration)
-        check_space(job.options.out, job.size)
-        return StemFiles(job, song, held)
-    except AudioError as error:
-        held.release()
-        return Outcome(job, str(error))
-
-
-def completed(files: StemFiles, started: float) -> Outcome:
-    """Finish a song all of whose samples were given to be written."""
-    with files:
-        try:
-            record = files.finish()
-        except AudioError as error:
-            return Outcome(files.job, str(error))
-        return Outcome(files.job, record=record, seconds=time.monotonic() - started)
-
-
-class Pipeline:
-    """Computes one song while the next one is looked at and the last one written.
-
-    Args:
-        load: gives the separator; asked only when a song was found readable to its end and its files writable.
-        progress: told of every step.
-    """
-
-    def __init__(self, load: Callable[[], "Separator"], progress: Progress) -> None:
-        self.load, self.progress = load, progress
-        self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
-        self.ahead: Future[StemFiles | Outcome | None] | None = None
-        self.finishing: Future[Outcome] | None = None
-
-    def look_at(self, job: Job) -> None:
-        """Begin to prepare a song."""
-        self.ahead = self.reading.submit(prepare, job)
-
-    def prepared(self) -> StemFiles | Outcome | None:
-        """The song that was last begun to be prepared, as `prepare` gives it."""
-        assert self.ahead is not None
-        result, self.ahead = self.ahead.result(), None
-        return result
-
-    def settled(self, now: bool = True) -> Iterator[Outcome]:
-        """What became of the song that is being finished, if one is; unless `now`, only if it is finished."""
-        if self.finishing and (now or self.finishing.done()):
-            done, self.finishing = self.finishing.result(), None
-            yield done
-
-    def compute(self, files: StemFiles) -> Iterator[Outcome]:
-        """Split a song and begin to finish it; meanwhile, tell what became of the one before.
-
-        Raises:
-            RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
-        """
-        job = files.job
-        with ExitStack() as undo:
-            undo.push(files)
-            self.progress(job, 0.0, files.song.seconds)
-            separator = self.load()
-            self.progress(job, 0.0, files.song.seconds)
-            started = time.monotonic()
-            try:
-                yield from self._split(files, separator)
-            except (StemsplitError, MemoryError) as error:
-                yield from self.settled()
-                yield Outcome(job, str(error) or f"out of memory while splitting {job.path}")
-                return
-            undo.pop_all()
-        yield from self.settled()
-        self.finishing = self.writing.submit(completed, files, started)
-
-    def _split(self, files: StemFiles, separator: "Separator") -> Iterator[Outcome]:
-        job, song, done = files.job, files.song, 0
-        pending = deque[Future[None]]()
-        try:
-            with ExitStack() as open_:
-                reader = open_.enter_context(Reader(job.path, job.options.start, job.options.duration))
-                # Closed in this order, from the last: none may read from what is closed.
-                blocks = open_.enter_context(closing(ahead(reader, DECODED)))
-                results = open_.enter_context(closing(separator.stream(blocks, song.sample_rate, song.channels)))
-                for mixture, stems in results:
-                    pending.append(self.writing.submit(files.write, mixture, stems))
-                    if len(pending) > PENDING:
-                        pending.popleft().result()
-                    done += mixture.shape[1]
-                    self.progress(job, done / song.sample_rate, song.seconds)
-                    yield from self.settled(now=False)
-            while pending:
-                pending.popleft().result()
-        finally:
-            wait(pending)
-
-    def close(self) -> None:
-        """Finish what was computed, and give up what was not."""
-        self.reading.shutdown(cancel_futures=True)
-        self.writing.shutdown()
-        if self.ahead and not self.ahead.cancelled() and isinstance(files := self.ahead.result(), StemFiles):
-            files.close()
-
-
-def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress) -> Iterator[Outcome]:
-    """Split songs one after the other; one that fails does not keep the others from being done.
-
-    Songs that another process is working on come last, when that is done with them.
-
-    Args:
-        jobs: from `plan`.
-        load: gives the separator; asked only when a song was found readable to its end and its files writable.
-        progress: told of every step.
-
-    Raises:
-        RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
-    """
-    outs = {job.options.out for job in jobs}
-    new = [folder for out in outs for folder in (out, *out.parents) if not folder.exists()]
-    pipeline = Pipeline(load, progress)
-    try:
-        yield from _in_turn(deque(jobs), pipeline)
-    finally:
-        pipeline.close()
-        for out in outs:
-            stem_files.sweep(out)
-        for folder in new:
-            with suppress(OSError):
-                folder.rmdir()  # if nothing was put into it
-
-
-def _in_turn(jobs: deque[Job], pipeline: Pipeline) -> Iterator[Outcome]:
-    busy: set[Path] = set()
-    if jobs:
-        pipeline.look_at(jobs[0])
-    while jobs:
-        job, prepared = jobs.popleft(), pipeline.prepared()
-        if prepared is None:
-            # Asked again after all others, and then from time to time.
-            jobs.append(job)
-            yield from pipeline.settled()
-            if job.record in busy:
-                time.sleep(POLL_SECONDS)
-            busy.add(job.record)
-        if jobs:
-            pipeline.look_at(jobs[0])
-        if isinstance(prepared, StemFiles):
-            yield from pipeline.compute(prepared)
-        elif prepared:
-            yield from pipeline.settled()
-            yield prepared
-    yield from pipeline.settled()

@@ -22,6 +22,26 @@ mean: the plain mean, nothing beyond the ends (as the papers say).
 WINDOWS: tuple[Window, ...] = get_args(Window)
 
 
+def check(chunk: int, hop: int, window: str) -> None:
+    """Raises ValueError for an impossible chunk, hop or window."""
+    if not 1 <= hop <= chunk:
+        raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
+    if window not in WINDOWS:
+        raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
+
+
+def estimated(model: Model, mixtures: Tensor) -> Tensor:
+    """What a model gives for (b, c, chunk): (b, n, c, chunk).
+
+    Raises:
+        ValueError: it gives another shape.
+    """
+    estimates = model(mixtures)
+    if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
+        raise ValueError(f"the model gave {tuple(estimates.shape)} for a mixture of {tuple(mixtures.shape)}")
+    return estimates
+
+
 def fade_length(window: Window, chunk: int, hop: int) -> int:
     """Samples at each end of a chunk over which its estimate fades; never more than the overlap."""
     limit = {"hann": chunk // 2, "linear": chunk // 10, "mean": 0}[window]
@@ -134,30 +154,53 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         place += hop
 
 
-def groups(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
-    """Lists of `size` chunks; the last may be shorter."""
-    group: list[Chunk] = []
-    for chunk in chunks:
-        group.append(chunk)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+class Sum:
+    """Adds up the estimates of a song's chunks, on the device that they are on.
+
+    Args:
+        chunk: samples given to the model at once.
+        hop: samples between two chunks' starts, at most `chunk`.
+        window: how overlapping estimates are joined.
+    """
+
+    def __init__(self, chunk: int, hop: int, window: Window) -> None:
+        self.chunk, self.hop, self.window = chunk, hop, window
+        self.total = self.weight = self.inner = torch.empty(0)
+
+    def add(self, chunk: Chunk, estimate: Tensor) -> Tensor | None:
+        """Add the estimate (n, c, chunk) of the chunk that comes next.
+
+        Returns:
+            The samples to which nothing is added any more, float32 (n, c, some) on the device; None if there are none.
+        """
+        if chunk.first:
+            # Where many estimates of one sample add up, single precision is too coarse; Apple's devices have no other.
+            fine = self.chunk > 8 * self.hop and estimate.device.type != "mps"
+            self.total = estimate.new_zeros(estimate.shape, dtype=torch.float64 if fine else torch.float32)
+            self.weight = self.total.new_zeros(self.chunk)
+            self.inner = chunk_weights(self.window, self.chunk, self.hop).to(estimate.device)
+        weights, fade = self.inner.clone(), fade_length(self.window, self.chunk, self.hop)
+        # Nothing overlaps the first chunk's start and the last one's end.
+        if chunk.first:
+            weights[:fade] = 1
+        if chunk.last:
+            weights[self.chunk - fade :] = 1
+        self.total.addcmul_(estimate, weights)
+        self.weight += weights
+        begin, end = chunk.begin, chunk.end
+        finished = (self.total[..., begin:end] / self.weight[begin:end]).float() if begin < end else None
+        for added in (self.total, self.weight):
+            added[..., : -self.hop] = added[..., self.hop :].clone()
+            added[..., -self.hop :] = 0
+        return finished
 
 
 def stream(
-    blocks: Iterable[Tensor],
-    model: Model,
-    *,
-    chunk: int,
-    hop: int,
-    window: Window = "hann",
-    batch_size: int = 1,
+    blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, window: Window = "hann"
 ) -> Iterator[Tensor]:
     """Estimate stems block by block; memory depends on the chunk, never on the song.
 
-    A model that returns its input gives back the song, for every length, chunk, hop, window and batch size.
+    A model that returns its input gives back the song, for every length, chunk, hop and window.
 
     Args:
         blocks: the mixture, (c, any number of samples) each, which nobody changes afterwards.
@@ -165,50 +208,21 @@ def stream(
         chunk: samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
         window: how overlapping estimates are joined.
-        batch_size: chunks given to the model together; no effect on the result.
 
     Yields:
         (n, c, some samples), float32 on the CPU; together as long as the mixture.
 
     Raises:
-        ValueError: an impossible chunk, hop, window or batch size, or a model that returns another shape.
+        ValueError: an impossible chunk, hop or window, or a model that returns another shape.
     """
-    if not 1 <= hop <= chunk:
-        raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    if window not in WINDOWS:
-        raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
-    fade, inner = fade_length(window, chunk, hop), chunk_weights(window, chunk, hop)
-    total = weight = torch.empty(0)
-    for group in groups(chunks(blocks, chunk, hop, window), batch_size):
-        mixtures = torch.stack([c.samples for c in group])
-        estimates = model(mixtures)
-        if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
-            raise ValueError(f"the model gave {tuple(estimates.shape)} for a mixture of {tuple(mixtures.shape)}")
-        if group[0].first:
-            # Where many estimates of one sample add up, single precision is too coarse; Apple's devices have no other.
-            fine = chunk > 8 * hop and estimates.device.type != "mps"
-            total = estimates.new_zeros(estimates.shape[1:], dtype=torch.float64 if fine else torch.float32)
-            weight, inner = total.new_zeros(chunk), inner.to(estimates.device)
-        for c, estimate in zip(group, estimates, strict=True):
-            weights = inner.clone()
-            # Nothing overlaps the first chunk's start and the last one's end.
-            if c.first:
-                weights[:fade] = 1
-            if c.last:
-                weights[chunk - fade :] = 1
-            total.addcmul_(estimate, weights)
-            weight += weights
-            if c.begin < c.end:
-                yield (total[..., c.begin : c.end] / weight[c.begin : c.end]).float().cpu()
-            for added in (total, weight):
-                added[..., :-hop] = added[..., hop:].clone()
-                added[..., -hop:] = 0
+    check(chunk, hop, window)
+    total = Sum(chunk, hop, window)
+    for c in chunks(blocks, chunk, hop, window):
+        finished = total.add(c, estimated(model, c.samples[None])[0])
+        if finished is not None:
+            yield finished.cpu()
 
 
-def overlap_add(
-    mixture: Tensor, model: Model, *, chunk: int, hop: int, window: Window = "hann", batch_size: int = 1
-) -> Tensor:
+def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: Window = "hann") -> Tensor:
     """`stream` over a mixture in memory: (c, t) -> (n, c, t)."""
-    return torch.cat(list(stream([mixture], model, chunk=chunk, hop=hop, window=window, batch_size=batch_size)), -1)
+    return torch.cat(list(stream([mixture], model, chunk=chunk, hop=hop, window=window)), -1)

@@ -2,8 +2,9 @@
 
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,18 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import models, registry
-from stemsplit.ahead import ahead
-from stemsplit.audio import Block, layout, resampled
+from stemsplit.audio import Block
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
 from stemsplit.fast import Pool, accelerated, chosen
-from stemsplit.overlap_add import WINDOWS, stream
+from stemsplit.fast.transfer import Transfer
+from stemsplit.gathering import Gathering, Song
+from stemsplit.overlap_add import WINDOWS
+from stemsplit.passage import Passage
 from stemsplit.weights import checkpoint, download
 
 BATCHES = {"cuda": 4}
 """Kind of device -> chunks that are computed together, where one alone leaves it idle."""
 
-AHEAD = 4
-"""Hops that a GPU may have finished before they are wanted."""
+Mixture = tuple[Iterable[Block], int, int]
+"""A song to take apart: float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
+
+Pair = tuple[Block, Block]
+"""Some samples of a song, (c, t), and its stems, (n, c, t)."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -138,6 +144,7 @@ class Separator:
         self.window: Any = entry.window
         self.device = pick_device(device)
         self.batch_size = batch_size or BATCHES.get(self.device.type, 1)
+        self.transfer = Transfer(self.device)
         self.pool, self.tell = Pool(threads), tell
         try:
             self.dtype = chosen(precision, self.device)
@@ -180,17 +187,18 @@ class Separator:
         estimates = self._batched(mixtures)
         if self.dtype != torch.float32 and not finite(estimates):
             # Numbers may have become too large for the type.
-            estimates = torch.cat([self._in_float32(mixture[None]) for mixture in mixtures])
+            pairs = zip(estimates, mixtures, strict=True)
+            estimates = torch.stack([e if finite(e) else self._in_float32(mixture[None])[0] for e, mixture in pairs])
         if not finite(estimates):
             raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
         return estimates
 
     @torch.inference_mode()
     def estimates(self, mixtures: Tensor) -> Tensor:
-        """(b, c, t) -> (b, n, c, t), c a multiple of the network's channels, each group of which it sees on its own."""
+        """(b, c, t) -> (b, n, c, t), on the device; each group of the network's channels is seen on its own."""
         # At least two channels together, as nearly all songs have; one of many needs no more memory than that.
         together = max(self.entry.channels, 2)
-        groups = [self._group(group.to(self.device)) for group in mixtures.split(together, 1)]
+        groups = [self._group(group) for group in mixtures.split(together, 1)]
         return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
 
     def _group(self, mixtures: Tensor) -> Tensor:
@@ -205,36 +213,49 @@ class Separator:
             estimates[heard] = self._heard(mixtures[heard])
         return estimates
 
-    def _stems_at_song_rate(
-        self, blocks: Iterable[Block], sample_rate: int, channels: int
-    ) -> Generator[Block, None, None]:
-        """Estimates (n, c, some samples) of a song, at its rate and with its channels."""
-        used = layout(channels, self.entry.channels)
-        at_model_rate = resampled((block[used] for block in blocks), sample_rate, self.entry.sample_rate)
-        estimates: Iterator[Tensor] = stream(
-            (torch.from_numpy(np.ascontiguousarray(block)) for block in at_model_rate),
+    def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
+        """Take songs apart one after the other; what one leaves of a batch is filled up with those that follow.
+
+        Args:
+            mixtures: the songs; the next is asked for when all that is wanted of the one before was read.
+
+        Yields:
+            For each song in turn what `stream` gives, with its errors. Whatever of it is not used is lost when the next
+            one's is asked for.
+        """
+        entry, passages = self.entry, deque[Passage]()
+
+        def songs() -> Iterator[Song]:
+            for blocks, sample_rate, channels in mixtures:
+                passages.append(Passage(blocks, sample_rate, channels, entry.sample_rate, entry.channels))
+                yield Song(passages[-1].into())
+
+        gathering = Gathering(
             self.estimates,
-            chunk=self.entry.chunk,
-            hop=self.entry.hop,
+            chunk=entry.chunk,
+            hop=entry.hop,
             window=self.window,
             batch_size=self.batch_size,
+            transfer=self.transfer,
+            at_once=self.device.type == "cuda",
         )
-        with ExitStack() as open_:
-            if self.device.type == "cuda":
-                # It goes on while its last results are dealt with here.
-                estimates = open_.enter_context(closing(ahead(estimates, AHEAD)))
-            flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
-            for block in resampled(flat, self.entry.sample_rate, sample_rate):
-                stems = block.reshape(len(self.entry.stems), len(used), -1)
-                if used == list(range(channels)):
-                    yield stems
-                    continue
-                # A channel that was given to the model twice is the mean of its two estimates.
-                yield np.stack([stems[:, np.equal(used, c)].mean(1) for c in range(channels)], 1)
+        with closing(gathering.streams(songs())) as found:
+            for estimates in found:
+                with closing(self._taken_apart(passages.popleft(), estimates)) as pairs:
+                    yield pairs
 
-    def stream(
-        self, blocks: Iterable[Block], sample_rate: int, channels: int
-    ) -> Generator[tuple[Block, Block], None, None]:
+    def _taken_apart(self, song: Passage, estimates: Generator[Tensor, None, None]) -> Generator[Pair, None, None]:
+        what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
+        advice = "try --batch-size 1, a smaller --chunk-seconds or --device cpu"
+        with memory_errors(what, advice), closing(estimates):
+            for mixture, stems in song.out(estimates):
+                yield mixture, self._completed(mixture, stems)
+        rest = song.take()
+        if rest.shape[-1]:
+            silence = np.zeros((len(self.entry.stems), *rest.shape), np.float32)
+            yield rest, self._completed(rest, silence)
+
+    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Generator[Pair, None, None]:
         """Take a song apart block by block, in memory that does not grow with it.
 
         Args:
@@ -246,20 +267,9 @@ class Separator:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
             The stems of a complete model, and those of a model with a residual, add up to the mixture.
         """
-        held = Held(blocks, channels)
-        what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
-        with (
-            memory_errors(what, "try --batch-size 1, a smaller --chunk-seconds or --device cpu"),
-            closing(self._stems_at_song_rate(held.passing(), sample_rate, channels)) as results,
-        ):
-            for estimates in results:
-                mixture = held.take(estimates.shape[-1])
-                # Resampling there and back may end a sample late: the song's own length counts.
-                yield mixture, self._completed(mixture, estimates[..., : mixture.shape[-1]])
-        rest = held.take(None)
-        if rest.shape[-1]:
-            silence = np.zeros((len(self.entry.stems), *rest.shape), np.float32)
-            yield rest, self._completed(rest, silence)
+        with closing(self.streams([(blocks, sample_rate, channels)])) as songs:
+            for results in songs:
+                yield from results
 
     def _completed(self, mixture: Block, estimates: Block) -> Block:
         """The estimates (n, c, t), with what they leave of the mixture spread over them or as a stem of its own."""
@@ -290,29 +300,3 @@ class Separator:
         parts = [stems for _, stems in self.stream([samples], sample_rate, mixture.shape[0])]
         whole = torch.from_numpy(np.concatenate(parts, -1))
         return dict(zip(self.stems, whole, strict=True))
-
-
-class Held:
-    """Keeps the blocks that went into a stream until its results come out."""
-
-    def __init__(self, blocks: Iterable[Block], channels: int) -> None:
-        self.blocks, self.channels = blocks, channels
-        self.waiting: list[Block] = []
-
-    def passing(self) -> Iterator[Block]:
-        """The blocks, each kept on its way."""
-        for block in self.blocks:
-            self.waiting.append(block)
-            yield block
-
-    def take(self, length: int | None) -> Block:
-        """The oldest `length` samples (c, t), fewer if there are no more; None for all."""
-        taken, missing = [np.zeros((self.channels, 0), np.float32)], length
-        while self.waiting and missing != 0:
-            block = self.waiting.pop(0)
-            if missing is not None and block.shape[-1] > missing:
-                self.waiting.insert(0, block[:, missing:])
-                block = block[:, :missing]
-            taken.append(block)
-            missing = None if missing is None else missing - block.shape[-1]
-        return np.concatenate(taken, -1)

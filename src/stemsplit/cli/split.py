@@ -312,12 +312,12 @@ def run(
     jobs: "Sequence[Job]", load: "Callable[[], Separator]", report: "SplitReport", passed_over: int, as_json: bool
 ) -> "Totals":
     """Split the songs, and tell what becomes of each and of all."""
-    from stemsplit import batch, console, listing
+    from stemsplit import batch, console, listing, pipeline
 
     totals, begun = batch.Totals(), time.monotonic()
     try:
         with report:
-            for outcome in batch.run(jobs, load, report.progress):
+            for outcome in pipeline.run(jobs, load, report.progress):
                 report.outcome(outcome)
                 totals.add(outcome)
                 totals.seconds = time.monotonic() - begun

@@ -34,8 +34,8 @@ class FastSuDoRMRF:
 
     Args:
         network: loaded, float32, on the CPU; `supports` says which.
-        dtype: of the pointwise convolutions, the masks, what they multiply and the decoder: float32 or bfloat16; all
-            else is float32.
+        dtype: of the pointwise convolutions, the last of which gives the masks, and of what the decoder reads: float32
+            or bfloat16; all else is float32.
         pool: works on the tiles.
 
     Raises:
@@ -146,7 +146,7 @@ class FastSuDoRMRF:
         start, stop = max(tile.start - 1, 0), min(tile.stop + 1, buffers.frames)
         x, coded = (part[tile.signal, start:stop] for part in (buffers.stream, buffers.coded))
         masks = self.masks(F.leaky_relu(x, self.mask_slope)).unflatten(1, (-1, basis))
-        masks *= coded.to(self.dtype)[:, None]
+        masks *= coded[:, None]  # in float32, and rounded once
         waves = self.decoder(masks.flatten(1)).float().unflatten(1, (-1, 2 * hop + 1)).transpose(0, 1)
         own = slice(tile.start - start, tile.stop - start)
         y = decoded[:, tile.frames]
