@@ -11,8 +11,8 @@ from stemsplit.audio.libsndfile import SoundFileSource
 from stemsplit.audio.source import Source, UnreadableError
 
 
-def open_source(path: Path) -> Source:
-    """The decoder for a file.
+def open_source(path: Path, stream: int = 0) -> Source:
+    """The decoder for a file, or for one of several audio streams that it holds, counted from 0.
 
     Raises:
         UnreadableError: there is none.
@@ -38,4 +38,4 @@ def open_source(path: Path) -> Source:
             command = f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(target))}"
             advice = f"install ffmpeg, or convert it: {command}"
             raise UnreadableError("format not recognised", advice) from error
-        return FfmpegSource(path, ffmpeg)
+        return FfmpegSource(path, ffmpeg, stream)

@@ -64,8 +64,8 @@ def coding(codec: str, sample: str, in_use: str) -> str:
 class FfmpegSource:
     """Reads through ffmpeg, as a float stream in the AU format, whose header tells rate and channels."""
 
-    def __init__(self, path: Path, ffmpeg: str) -> None:
-        output = ["-map", "0:a:0", "-f", "au", "-codec:a", "pcm_f32be", "-"]
+    def __init__(self, path: Path, ffmpeg: str, stream: int = 0) -> None:
+        output = ["-map", f"0:a:{stream}", "-f", "au", "-codec:a", "pcm_f32be", "-"]
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         self.process = subprocess.Popen(
             command(path, ffmpeg, "level+info") + output,

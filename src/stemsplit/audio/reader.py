@@ -34,6 +34,7 @@ class Reader:
         path: the file.
         start: seconds into the song at which the part begins, to the nearest sample.
         duration: seconds of the part; None, or more than there are, for all that is left.
+        stream: which of the file's audio streams, where it holds several, as a `.stem.mp4` does.
 
     Attributes:
         sample_rate: Hz.
@@ -48,14 +49,14 @@ class Reader:
         ValueError: there is no such part in any song.
     """
 
-    def __init__(self, path: Path, start: float = 0.0, duration: float | None = None) -> None:
+    def __init__(self, path: Path, start: float = 0.0, duration: float | None = None, stream: int = 0) -> None:
         if not 0 <= start < math.inf:
             raise ValueError(f"a part starts at 0 s or later, not at {start} s")
         if duration is not None and not 0 < duration < math.inf:
             raise ValueError(f"a part lasts more than 0 s, not {duration} s")
         self.path, self.start = path, start
         try:
-            self.source = open_source(path)
+            self.source = open_source(path, stream)
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels

@@ -1,0 +1,159 @@
+"""`stemsplit eval`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from stemsplit import Separator
+from stemsplit.metrics import sdr, si_sdr
+from tests.cli.conftest import Result
+from tests.conftest import DATA, Samples, noise
+
+Command = Callable[..., Result]
+
+STEMS = ("drums", "bass", "other", "vocals")
+RATE = 44_100
+
+
+def put(folder: Path, samples: dict[str, Samples], suffix: str = "wav") -> None:
+    folder.mkdir(parents=True)
+    for stem, part in samples.items():
+        soundfile.write(folder / f"{stem}.{suffix}", part, RATE, subtype="FLOAT" if suffix == "wav" else "PCM_24")
+
+
+@pytest.fixture
+def two_songs(tmp_path: Path) -> None:
+    """Estimates of the first are 10 dB above their error; those of the second 20 dB."""
+    for place, name in enumerate(("one", "[two]")):
+        true = {stem: noise(2_000, seed=seed) for seed, stem in enumerate(STEMS)}
+        put(tmp_path / "references" / name, true, "flac")
+        levels = 1 + 10 ** (-0.5 * (place + 1))
+        put(tmp_path / "estimates" / name, {stem: np.float32(levels) * part for stem, part in true.items()})
+
+
+@pytest.mark.usefixtures("two_songs")
+def test_a_table_has_a_line_for_each_stem_of_each_song_and_of_all(stemsplit: Command) -> None:
+    result = stemsplit("eval", "references", "estimates")
+    assert (result.status, result.err) == (0, "")
+    header, *rows = result.out.splitlines()
+    assert header.split() == ["song", "stem", "SDR", "SI-SDR", "median", "SDR", "of", "1", "s"]
+    assert len(rows) == 4 * (len(STEMS) + 1)
+    assert {len(row) for row in rows} == {len(header)}
+    assert [row.split()[:3] for row in rows if row.startswith(("one", "[two]"))] == [
+        [song, stem, figure]
+        for song, figure in (("[two]", "20.00"), ("one", "10.00"))
+        for stem in (*sorted(STEMS), "mean")
+    ]
+    assert rows[-1].startswith("median of 2 songs  mean    15.00")
+
+
+@pytest.mark.usefixtures("two_songs")
+def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
+    data = json.loads(stemsplit("eval", "references", "estimates", "--json", "-s", "bass,drums").out)
+    assert [song["song"] for song in data["songs"]] == ["[two]", "one"]
+    assert all(song["error"] is None and song["unmeasured"] == [] for song in data["songs"])
+    (first, second) = (song["stems"] for song in data["songs"])
+    assert list(first) == ["bass", "drums"]
+    assert first["bass"]["sdr"] == first["bass"]["frame_sdr"] == pytest.approx(20, abs=1e-3)
+    assert first["bass"]["si_sdr"] > 80
+    assert second["drums"]["sdr"] == pytest.approx(10, abs=1e-3)
+    for kind in ("mean", "median"):
+        assert data[kind]["stems"]["bass"]["sdr"] == pytest.approx(15, abs=1e-3)
+        assert data[kind]["mean"]["sdr"] == pytest.approx(15, abs=1e-3)
+
+
+@pytest.mark.usefixtures("two_songs")
+def test_references_may_be_a_list(stemsplit: Command, tmp_path: Path) -> None:
+    (tmp_path / "songs.csv").write_text("song,stem,path\none,bass,references/one/bass.flac\n")
+    (song,) = json.loads(stemsplit("eval", "songs.csv", "estimates", "--json").out)["songs"]
+    assert (song["song"], list(song["stems"]), song["unmeasured"]) == ("one", ["bass"], ["drums", "other", "vocals"])
+
+
+@pytest.mark.usefixtures("two_songs")
+def test_a_song_that_cannot_be_measured_is_told_of_and_the_others_are_measured(
+    stemsplit: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "estimates" / "one" / "bass.wav").unlink()
+    result = stemsplit("eval", "references", "estimates", "--json")
+    data = json.loads(result.out)
+    assert result.status == 1
+    assert result.err == "error: no estimate of bass for one; measure others alone with --stems\n"
+    assert [song["error"] for song in data["songs"]] == [None, result.err.removeprefix("error: ").strip()]
+    assert data["mean"]["stems"]["bass"]["sdr"] == pytest.approx(20, abs=1e-3)
+
+
+def test_silence_has_no_figures_and_a_word(stemsplit: Command, tmp_path: Path) -> None:
+    true = {stem: noise(2_000, seed=seed) for seed, stem in enumerate(STEMS)}
+    silence = np.zeros_like(true["bass"])
+    put(tmp_path / "references" / "song", {**true, "bass": silence})
+    put(tmp_path / "estimates" / "song", {**true, "vocals": silence, "piano": silence})
+    result = stemsplit("eval", "references", "estimates", "--json")
+    (song,) = json.loads(result.out)["songs"]
+    assert song["stems"]["bass"] == {"sdr": None, "si_sdr": None, "frame_sdr": None}
+    assert song["stems"]["vocals"] == {"sdr": 0.0, "si_sdr": None, "frame_sdr": None}
+    assert result.err.splitlines() == [
+        "song: bass: silent in the references, so that there is nothing to measure",
+        "song: vocals: silent in the estimates, which leaves SDR alone",
+        "song: drums, other: without a second that counts, in which none of all stems is silent",
+        "song: piano is not measured: there is only a reference, or only an estimate",
+    ]
+
+
+def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Command, tmp_path: Path) -> None:
+    """So they do in training's validation, which measures the same; and a model named here is run in the same way."""
+    mixture, _ = soundfile.read(DATA / "lithium.flac", dtype="float32", frames=3 * RATE + 500)
+    sources = {stem: 0.3 * mixture + 0.05 * noise(len(mixture), seed=seed) for seed, stem in enumerate(STEMS)}
+    sources["other"] = mixture - sum(sources[stem] for stem in ("drums", "bass", "vocals"))
+    put(tmp_path / "data" / "song", {**sources, "mixture": mixture})
+    arguments = ("data/song/mixture.wav", "-o", "stems/song", "--bit-depth", "24", "-d", "cpu", "-q")
+    assert stemsplit("split", *arguments).status == 0
+    by_files = json.loads(stemsplit("eval", "data", "stems", "--json").out)["songs"][0]["stems"]
+    by_model = json.loads(stemsplit("eval", "data", "--model", "starter", "-d", "cpu", "--json").out)
+    by_model = by_model["songs"][0]["stems"]
+    separator = Separator(device="cpu")
+    estimates = separator.separate(torch.from_numpy(mixture.T.copy()), RATE)
+    for stem, source in sources.items():
+        pair = estimates[stem], torch.from_numpy(source.T.copy())
+        for figure, expected in (("sdr", float(sdr(*pair))), ("si_sdr", float(si_sdr(*pair)))):
+            assert by_files[stem][figure] == pytest.approx(expected, abs=0.01)
+            assert by_model[stem][figure] == pytest.approx(expected, abs=0.01)
+        assert by_files[stem]["frame_sdr"] == pytest.approx(by_model[stem]["frame_sdr"], abs=0.01)
+
+
+@pytest.mark.usefixtures("two_songs")
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (("references",), 2, "name a folder of estimates, or say --model, but not both"),
+        (("references", "estimates", "-m", "starter"), 2, "name a folder of estimates, or say --model, but not both"),
+        (("references", "estimates", "-d", "cpu"), 2, "go with --model"),
+        (("references", "nowhere"), 2, "nowhere"),
+        (("nowhere", "estimates"), 2, "nowhere"),
+        (("references", "-m", "starter", "-s", "piano"), 2, "starter gives no 'piano', but drums, bass, other, vocals"),
+        (("references", "-m", "no-such-model"), 3, "no model named 'no-such-model'"),
+        (("empty", "estimates"), 1, "error: no song with stems in empty; it should have a folder a song"),
+        (("references", "empty"), 1, "error: no estimates in empty; it should have a folder a song"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    stemsplit: Command, tmp_path: Path, arguments: tuple[str, ...], status: int, complaint: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    result = stemsplit("eval", *arguments)
+    assert (result.status, result.out) == (status, "")
+    assert complaint in result.err
+
+
+def test_help_needs_no_network() -> None:
+    code = "import sys; sys.argv = ['stemsplit', 'eval', '--help']; import stemsplit.cli as cli\n"
+    code += "try: cli.main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "REFERENCES" in told.stdout
+    assert told.stdout.splitlines()[-1] == "False"
