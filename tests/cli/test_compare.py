@@ -1,0 +1,303 @@
+"""`stemsplit compare`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from stemsplit import clip_files, comparison, separator
+from stemsplit.clips import loudness
+from stemsplit.metrics import sdr, si_sdr
+from stemsplit.models import build
+from tests.cli.conftest import Result
+from tests.conftest import Samples, noise
+
+Command = Callable[..., Result]
+Song = Callable[..., Path]
+
+SIZES = {"out_channels": 8, "in_channels": 8, "num_blocks": 1, "upsampling_depth": 2, "enc_num_basis": 16}
+TABLE = """
+[{name}]
+description = "as small as can be"
+architecture = "sudormrf"
+stems = [{stems}]
+sample_rate = 44100
+channels = 2
+chunk = 8820
+hop = 4410
+sources = ["file:{file}"]
+author = "this test"
+license = "{license}"
+config = {{ {config} }}
+"""
+
+
+def table(name: str, stems: str, file: str, licence: str = "MIT") -> str:
+    config = ", ".join(f"{key} = {json.dumps(value)}" for key, value in SIZES.items())
+    named = ", ".join(f'"{stem}"' for stem in stems.split())
+    return TABLE.format(name=name, stems=named, file=file, license=licence, config=config)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small networks of no training."""
+    folder = tmp_path_factory.mktemp("weights")
+    for number in (1, 2):
+        torch.manual_seed(number)
+        torch.save({"state_dict": build("sudormrf", SIZES).state_dict()}, folder / f"{number}.ckpt")
+    torch.save({"state_dict": build("sudormrf", SIZES | {"out_channels": 4}).state_dict()}, folder / "odd.ckpt")
+    return folder
+
+
+@pytest.fixture
+def compare(stemsplit: Command, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Compare models of these weights, of one whose weights do not fit and of one whose weights are nowhere."""
+    tables = [
+        table("one", "drums vocals", "1.ckpt"),
+        table("two", "vocals bass", "2.ckpt", "CC-BY-NC-4.0"),
+        table("odd", "vocals other", "odd.ckpt"),
+        table("gone", "vocals drums", "gone.ckpt"),
+    ]
+    (weights / "models.toml").write_text("".join(tables))
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", str(weights / "models.toml"))
+
+    def call(*arguments: str | Path) -> Result:
+        return stemsplit("compare", *arguments, "--threads", "1", *(() if "-d" in arguments else ("-d", "cpu")))
+
+    return call
+
+
+def clips(names: str, folder: str = "compare/song 0.00-0.00.5") -> list[Path]:
+    return [Path(folder) / f"{name}.wav" for name in names.split(", ")]
+
+
+def read(path: str | Path) -> Samples:
+    return soundfile.read(path, dtype="float32")[0].T
+
+
+def test_clips_lie_side_by_side(compare: Command, song: Song) -> None:
+    result = compare(song("song.wav"), "--models", "one,two")
+    assert result.status == 0, result.err
+    assert result.paths == clips("mixture, vocals - 1 one, vocals - 2 two")
+    folder = result.paths[0].parent
+    assert sorted(folder.parent.iterdir()) == [folder]
+    assert sorted(folder.iterdir()) == sorted([*result.paths, folder / "comparison.json"])
+    for path in result.paths:
+        found = soundfile.info(path)
+        assert (found.samplerate, found.channels, found.frames, found.subtype) == (44_100, 2, 22_050, "PCM_24")
+
+
+def test_people_are_told_what_is_compared_and_what_came_of_it(compare: Command, song: Song) -> None:
+    result = compare(song("song.wav"), "-m", "one", "-m", "two")
+    lines = result.err.splitlines()
+    assert lines[0].endswith("song.wav: 0:00-0:00.5 by one, two")
+    assert lines[1] == "left out: drums (one), bass (two); to compare others: --stems"
+    assert lines[2:4] == ["1 of 2: one", "2 of 2: two"]
+    assert lines[4].split() == ["model", "x", "real", "time", "whole", "song"]
+    assert [line.split()[:2] for line in lines[5:7]] == [["1", "one"], ["2", "two"]]
+    assert lines[8].split() == ["stem", "clip", "loudness", "gain", "vs", "1"]
+    assert [line.split()[:3] for line in lines[9:]] == [["vocals", "1", "one"], ["vocals", "2", "two"]]
+    assert "LUFS  +0.0 dB" in lines[9]
+
+
+def test_clips_of_a_stem_are_equally_loud(compare: Command, song: Song) -> None:
+    paths = compare(song("song.wav", frames=44_100), "--models", "one,two", "--bit-depth", "32f").paths
+    levels = {path.name: loudness(read(path), 44_100) for path in paths}
+    vocals = [level for name, level in levels.items() if name.startswith("vocals")]
+    assert len(vocals) == 2
+    assert vocals == pytest.approx(vocals[:1] * 2, abs=0.1)
+
+
+def test_a_script_gets_the_figures(compare: Command, song: Song) -> None:
+    result = compare(song("song.wav"), "--models", "one,two", "--json", "--start", "0.1", "--duration", "0.3s")
+    data = json.loads(result.out)
+    folder = Path("compare/song 0.00.1-0.00.4")
+    names = ["mixture.wav", "vocals - 1 one.wav", "vocals - 2 two.wav"]
+    assert json.loads((folder / "comparison.json").read_text()) == {**data, "files": names}
+    assert set(data) == {"song", "start", "duration", "folder", "models", "mixture", "stems", "left_out"}
+    assert (data["start"], data["duration"], data["folder"]) == (0.1, 0.3, str(folder))
+    assert [set(model) for model in data["models"]] == [{"model", "seconds", "real_time_factor"}] * 2
+    assert set(data["mixture"]) == {"path", "loudness", "gain", "matched"}
+    assert data["left_out"] == {"drums": ["one"], "bass": ["two"]}
+    (vocals,) = data["stems"].values()
+    first, second = vocals["clips"]
+    assert set(first) == {"model", "path", "loudness", "gain", "matched", "sdr", "si_sdr"}
+    assert (first["gain"], first["sdr"], vocals["reference"]) == (0, None, None)
+    assert second["loudness"] + second["gain"] == pytest.approx(first["loudness"], abs=0.002)
+    (apart,) = vocals["differences"]
+    assert apart["models"] == ["one", "two"]
+    before = [read(clip["path"]) / 10 ** (clip["gain"] / 20) for clip in (first, second)]
+    energies = [np.square(samples).sum() for samples in (*before, before[0] - before[1])]
+    assert apart["decibels"] == pytest.approx(10 * np.log10(energies[2] / max(energies[:2])), abs=0.01)
+
+
+def test_figures_against_references_are_those_of_the_clips_before_their_gain(
+    compare: Command, song: Song, tmp_path: Path
+) -> None:
+    (tmp_path / "true").mkdir()
+    true = 0.3 * noise(44_100, seed=7)
+    soundfile.write(tmp_path / "true" / "vocals.wav", true, 44_100, subtype="FLOAT")
+    options = ("--references", "true", "--start", "0.25", "--duration", "0.5", "--bit-depth", "32f")
+    result = compare(
+        song("song.wav", frames=44_100), "--models", "one,two", "--stems", "drums,vocals", *options, "--json"
+    )
+    data = json.loads(result.out)["stems"]
+    assert "no reference of drums" in result.err
+    assert list(data) == ["drums", "vocals"]
+    assert data["drums"]["reference"] is None
+    part = true[11_025:33_075].T
+    assert np.array_equal(read(data["vocals"]["reference"]["path"]), part)
+    for clip in data["vocals"]["clips"]:
+        pair = torch.from_numpy(read(clip["path"]) / np.float32(10 ** (clip["gain"] / 20))), torch.from_numpy(part)
+        assert clip["sdr"] == pytest.approx(float(sdr(*pair)), abs=0.01)
+        assert clip["si_sdr"] == pytest.approx(float(si_sdr(*pair)), abs=0.01)
+
+
+def test_a_part_by_default_begins_a_third_into_the_song(compare: Command, song: Song) -> None:
+    result = compare(song("song.wav", frames=4 * 44_100), "--models", "one", "--duration", "0.5s", "--stems", "drums")
+    assert result.paths == clips("mixture, drums - 1 one", "compare/song 0.01-0.01.5")
+    assert "0:01-0:01.5 by one; another part: --start" in result.err
+
+
+def test_a_silent_song_gives_silent_clips(compare: Command, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", np.zeros((22_050, 2)), 44_100)
+    result = compare("song.wav", "--models", "one,two")
+    assert result.status == 0
+    assert not any(read(path).any() for path in result.paths)
+    assert result.err.count("silent") == 2
+
+
+def test_a_checkpoint_s_file_can_be_compared(compare: Command, song: Song, weights: Path) -> None:
+    result = compare(song("song.wav"), "--models", f"{weights / '1.ckpt'},one", "-f", "flac", "-o", "out")
+    assert result.status == 0, result.err
+    assert "hint: what the weights of 1 do not tell is taken as usual: " in result.err
+    folder = Path("out/song 0.00-0.00.5")
+    assert result.paths == [folder / name for name in ("mixture.flac", "vocals - 1 1.flac", "vocals - 2 one.flac")]
+
+
+def test_quiet_leaves_only_the_paths(compare: Command, song: Song) -> None:
+    result = compare(song("song.wav"), "--models", "one,two", "--quiet")
+    assert (result.status, len(result.paths), result.err) == (0, 3, "")
+
+
+def test_what_is_there_is_made_anew_only_by_force(compare: Command, song: Song) -> None:
+    path = song("song.wav")
+    assert compare(path, "--models", "one,two").status == 0
+    refused = compare(path, "--models", "two,gone")
+    assert (refused.status, refused.out) == (1, "")
+    assert "is there already; --force makes it anew" in refused.err
+    forced = compare(path, "--models", "two", "--force")
+    assert forced.paths == clips("mixture, vocals - 1 two, bass - 1 two")
+    folder = forced.paths[0].parent
+    assert sorted(folder.iterdir()) == sorted([*forced.paths, folder / "comparison.json"])
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "vocals - 3 mine.wav"])
+def test_what_somebody_put_there_is_never_taken_away(compare: Command, song: Song, name: str) -> None:
+    path = song("song.wav")
+    folder = compare(path, "--models", "one").paths[0].parent
+    (folder / name).touch()
+    result = compare(path, "--models", "one", "--force")
+    assert (result.status, result.out) == (1, "")
+    assert f"{name} is no clip of a comparison" in result.err
+    (folder / "comparison.json").unlink()
+    assert "is no comparison; move it away" in compare(path, "--models", "one", "--force").err
+    assert len(list(folder.iterdir())) == 4
+
+
+WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "no such model": (("--models", "one,tow"), 3, "no model named 'tow'; did you mean 'two'?"),
+    "twice the same": (("--models", "one,gone,one"), 2, "one is named twice"),
+    "no model": (("--models", ","), 2, "name models, with commas between them"),
+    "models left out": ((), 2, "Missing option '--models'"),
+    "no such stem": (("--models", "gone", "--stems", "banjo"), 2, "there is no stem 'banjo'"),
+    "nothing in common": (("--models", "one,gone,starter", "--stems", "bass"), 2, "none of which is compared"),
+    "start behind the end": (("--models", "gone", "--start", "0:01"), 1, "nothing to compare from 0:01"),
+    "no time": (("--models", "gone", "--start", "later"), 2, "'later' is no time"),
+    "nothing": (("--models", "gone", "--duration", "0"), 2, "more than 0 s and up to 10:00"),
+    "too much": (("--models", "gone", "--duration", "11m"), 2, "more than 0 s and up to 10:00"),
+    "format": (("--models", "gone", "-f", "flac", "--bit-depth", "32f"), 2, "flac holds 16 or 24 bits"),
+    "no references": (("--models", "gone", "--references", "nowhere"), 1, "cannot look into nowhere"),
+    "no folder": (("--models", "gone", "-o", "song.wav"), 1, "cannot write into song.wav"),
+    "device": (("--models", "gone", "-d", "abacus"), 2, "no device 'abacus'"),
+    "precision": (("--models", "gone", "--precision", "fp16"), 2, "fp16 is for CUDA devices"),
+    "weights": (("--models", "one,gone"), 3, "gone.ckpt"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_can_be_known_is_known_before_any_model_is_loaded(
+    compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """And before any download, but for the last: these weights are nowhere."""
+    monkeypatch.setattr(separator, "load_network", pytest.fail)
+    options, status, complaint = WRONG[kind]
+    song("song.wav")
+    result = compare("song.wav", *options)
+    assert (result.status, result.out) == (status, "")
+    assert complaint in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]
+
+
+def test_a_song_that_is_not_there(compare: Command) -> None:
+    result = compare("song.wav", "--models", "gone")
+    assert (result.status, result.err) == (1, "error: cannot read song.wav (there is no such file)\n")
+
+
+def test_a_model_that_fails_leaves_nothing(compare: Command, song: Song, tmp_path: Path) -> None:
+    result = compare(song("song.wav"), "--models", "one,odd")
+    assert (result.status, result.out) == (3, "")
+    assert "odd" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_an_interrupt_while_clips_are_written_leaves_what_was_there(
+    compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    path = song("song.wav")
+    if before:
+        compare(path, "--models", "one", "-s", "drums")
+    there = {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*.*")}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clip_files.Writer, "close", interrupted)
+    result = compare(path, "--models", "one", "--force")
+    assert (result.status, result.out) == (130, "")
+    assert result.err.endswith("error: interrupted; no clip was left half-written\n")
+    assert {found: found.stat().st_mtime_ns for found in tmp_path.rglob("*.*")} == there
+    assert (tmp_path / "compare").exists() == before
+
+
+def test_a_full_disk_leaves_nothing(
+    compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "check_space", lambda *_: None)
+    resource = pytest.importorskip("resource", reason="limits on files are Unix's")
+    path = song("song.wav")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        result = compare(path, "--models", "one", "-o", tmp_path / "a" / "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (result.status, result.out) == (1, "")
+    assert "is the disk full?" in result.err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_neither_help_nor_a_missing_song_wait_for_pytorch() -> None:
+    for arguments in (["--help"], ["no-such-song.flac", "--models", "starter"]):
+        run = f"sys.argv = ['stemsplit', 'compare', *{arguments!r}]; from stemsplit.cli import main; main()"
+        ask = f"import sys, atexit; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); {run}"
+        found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+        assert found.returncode == int(arguments != ["--help"])
+        assert found.stderr.endswith("False\n")
