@@ -1,5 +1,7 @@
 """Recorded runs of the reference implementations, and how close is close enough."""
 
+import gzip
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -7,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -38,6 +42,30 @@ def _parsed(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def listing(path: Path) -> dict[str, Any]:
+    """What a network's tensors are, and how their numbers were made."""
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def made_by_recipe(path: Path) -> dict[str, Tensor]:
+    """The weights of a recording that stores none: each number is drawn by its place in a stream named by its key."""
+    facts = listing(path.with_suffix(".json.gz"))
+    return {
+        key: _drawn(f"{facts['recipe_seed']}:{key}", tensor["shape"], *tensor["recipe"])
+        for key, tensor in facts["tensors"].items()
+    }
+
+
+def _drawn(name: str, shape: list[int], middle: float, reach: float) -> Tensor:
+    """Numbers spread evenly about a middle: a splitmix64 stream that counts from a digest of its name."""
+    start = np.uint64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
+    x = start + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    share = ((x ^ (x >> np.uint64(31))) >> np.uint64(40)) / 2.0**24
+    return torch.from_numpy((middle + reach * (2 * share - 1)).astype(np.float32)).reshape(shape)
 
 
 def relative_error(result: Tensor, reference: Tensor) -> float:

@@ -12,6 +12,8 @@ FORMER = {"dim": 8, "depth": 2, "num_stems": 3, "dim_head": 4, "heads": 2, "mlp_
 SHORT = {"stft_n_fft": 64, "stft_hop_length": 16, "stft_win_length": 64}
 BANDS = {"freqs_per_bands": (1, 2, 4, 8, 18), **SHORT}
 MEL = {"sample_rate": 8_000, "num_bands": 6, **SHORT}
+SPEECH = {"n_fft": 32, "win_length": 32, "hop_length": 16, "num_freqs": 17, "sb_num_neighbors": 3}
+SMALL = {**SPEECH, "sb_model_hidden_size": 8, "kersize": (2, 3, 4)}
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sudormrf original": ("sudormrf", {**TINY, "variant": "original"}),
     "sudormrf original, awkward padding": ("sudormrf", {**TINY, "variant": "original", "enc_kernel_size": 17}),
@@ -28,6 +30,8 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         {**FORMER, **MEL, "stereo": True, "linear_transformer_depth": 1},
     ),
     "sudormrf normalised": ("sudormrf", {**TINY, "normalize": True, "mixture_consistency": True}),
+    "fullsubnet_plus": ("fullsubnet_plus", SMALL),
+    "fullsubnet_plus base": ("fullsubnet_plus", {**SMALL, "variant": "base", "fb_model_hidden_size": 8}),
 }
 
 
@@ -46,7 +50,7 @@ def test_every_architecture_is_held_to_the_contract() -> None:
 @torch.inference_mode()
 def test_any_length_comes_back_as_long(model: torch.nn.Module, length: int) -> None:
     estimates = model(torch.randn(1, 2, length))
-    assert estimates.shape == (1, 3, 2, length)
+    assert estimates.shape == (1, model.config.outputs, 2, length)
     assert estimates.isfinite().all()
 
 

@@ -15,6 +15,7 @@ ARCHITECTURES = {
     "bs_roformer": "bs_roformer",
     "mel_band_roformer": "mel_band_roformer",
     "sudormrf": "sudormrf",
+    "fullsubnet_plus": "fullsubnet_plus",
 }
 """Architecture name in the registry -> module of this package, with `Config`, `IGNORED`, `build` and `infer`, and
 `adapt_keys` where published checkpoints have other keys than the network.

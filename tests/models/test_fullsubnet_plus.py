@@ -1,0 +1,244 @@
+"""FullSubNet+ against recorded runs of the reference implementation, and speech and noise of a whole song."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stemsplit import Separator
+from stemsplit.models import build, infer
+from stemsplit.models.fullsubnet_plus import Config, FullSubNet, Norm, Recurrent, normalised
+from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
+from stemsplit.own_checkpoint import describe
+from tests import golden
+from tests.conftest import DATA, SHARED, noise
+from tests.models.test_contract import SMALL
+
+OWN = [DATA / "golden" / f"{name}.safetensors" for name in ("fullsubnet_small", "full_fsnplus_pipeline_nodc")]
+SHARED_RUNS = [path.stem for path in sorted((SHARED / "golden").glob("*.safetensors"))]
+NETWORKS = [name for name in SHARED_RUNS if name.startswith(("fullsubnet_", "fsnplus_", "full_fsnplus_"))] or ["none"]
+ATTENTIONS = [name for name in SHARED_RUNS if name.startswith("mulca_")] or ["none"]
+KEY_LISTS = {"keys_fsnplus_real": "plus", "keys_fullsubnet_real": "base"}
+
+
+def config(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a recording ran with; its spectrograms are of two frames' overlap."""
+    size = 2 * (facts["kwargs"]["num_freqs"] - 1)
+    variant = "base" if facts["architecture"] == "fullsubnet" else "plus"
+    return {"n_fft": size, "win_length": size, "hop_length": size // 2, "variant": variant, **facts["kwargs"]}
+
+
+def network(path: Path, recording: golden.Recording) -> FullSubNet:
+    model = build("fullsubnet_plus", config(recording.facts)).eval()
+    model.load_state_dict(recording.weights or golden.made_by_recipe(path), strict=True)
+    assert isinstance(model, FullSubNet)
+    return model
+
+
+def spectra(tensors: dict[str, Tensor], window: Tensor) -> Tensor:
+    """Magnitudes, real and imaginary parts that a recording's network was given."""
+    if "wave" in tensors:
+        spectrum = torch.stft(tensors["wave"], 512, 256, 512, window, return_complex=True)
+        return torch.stack([spectrum.abs(), spectrum.real, spectrum.imag], 1)
+    # FullSubNet was given magnitudes alone.
+    return torch.cat([tensors.get(f"input_{part}", tensors["input_mag"]) for part in ("mag", "real", "imag")], 1)
+
+
+@torch.inference_mode()
+def check(path: Path) -> None:
+    """Compare the mask and the speech, as far as they were recorded."""
+    recording = golden.load(path)
+    model, tensors = network(path, recording), recording.tensors
+    assert {"output", "enhanced"} & tensors.keys()
+    if "output" in tensors:
+        mask = model.compressed_mask(spectra(tensors, model.window))
+        assert golden.relative_error(mask, tensors["output"]) <= recording.tolerance
+    if "enhanced" in tensors:
+        assert golden.relative_error(model(tensors["wave"][None])[0, 0], tensors["enhanced"]) <= 1e-4
+
+
+@torch.inference_mode()
+def check_attention(path: Path) -> None:
+    recording = golden.load(path)
+    sizes = recording.facts["kwargs"]
+    attention = ChannelAttention(sizes["num_channels"], sizes["kersize"], sizes["subband_num"])
+    attention.load_state_dict(recording.weights, strict=True)
+    attended = attention(recording.tensors["input"])
+    assert golden.relative_error(attended, recording.tensors["output"]) <= recording.tolerance
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_computes_what_the_reference_computes(path: Path) -> None:
+    """Among it the published configuration, from a wave to a wave."""
+    check(path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_computes_what_the_reference_computes_in_every_recording(shared: Path, name: str) -> None:
+    check(shared / "golden" / f"{name}.safetensors")
+
+
+def test_attends_as_the_reference_does() -> None:
+    check_attention(DATA / "golden" / "mulca_33_k2_4_7.safetensors")
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_attends_as_the_reference_does_in_every_recording(shared: Path, name: str) -> None:
+    check_attention(shared / "golden" / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("together", [1, 2, 3])
+@pytest.mark.parametrize("frames", [10, 11, 19, 628])
+@pytest.mark.parametrize("kernels", [(3, 5, 10), (10, 4, 1), (1, 1, 1)])
+@torch.inference_mode()
+def test_the_means_are_those_of_the_convolutions(
+    kernels: tuple[int, int, int], frames: int, together: int, precision: torch.dtype
+) -> None:
+    """Exactly, from the fewest frames on and with any number of channels together."""
+    torch.manual_seed(0)
+    attention = ChannelAttention(12, kernels, together).to(precision)
+    x = torch.rand(2, 12, frames, dtype=precision) - 0.2
+    convolved = [F.conv1d(x, c.weight, c.bias, groups=12 // together).mean(-1) for c in attention.convs]
+    assert golden.relative_error(attention.means(x), torch.stack(convolved, -1)) <= 1e-6
+
+
+def test_a_signal_shorter_than_a_kernel_is_refused() -> None:
+    with pytest.raises(ValueError, match="a kernel of 10 frames is longer than the signal's 9"):
+        ChannelAttention(4, (3, 5, 10))(torch.zeros(1, 4, 9))
+
+
+@pytest.mark.parametrize("name", KEY_LISTS)
+def test_published_checkpoints_fit_key_for_key_and_tell_their_hyperparameters(name: str) -> None:
+    facts = golden.listing(DATA / "golden" / f"{name}.json.gz")
+    with torch.device("meta"):
+        model = build("fullsubnet_plus", {**facts["kwargs"], "variant": KEY_LISTS[name]})
+    assert {key: list(value.shape) for key, value in model.state_dict().items()} == {
+        key: tensor["shape"] for key, tensor in facts["tensors"].items()
+    }
+    found = infer(model.state_dict())
+    assert found.architecture == "fullsubnet_plus"
+    assert Config(**found.told, **found.assumed) == Config(variant=KEY_LISTS[name])  # type: ignore[arg-type]
+    assert {"variant", "num_freqs", "sb_model_hidden_size"} <= found.told.keys()
+
+
+def test_any_size_of_network_is_told_by_its_weights() -> None:
+    weights = build("fullsubnet_plus", {**SMALL, "look_ahead": 5}).state_dict()
+    found = infer(weights)
+    assert Config(**{**found.told, **found.assumed, "look_ahead": 5}) == Config(**{**SMALL, "look_ahead": 5})
+
+
+@pytest.mark.parametrize("left_out", ["channel_attention.", "fb_model.", "sb_model.fc", "channel_attention_imag.fc1"])
+def test_half_a_checkpoint_is_not_taken_for_a_whole_one(left_out: str, tmp_path: Path) -> None:
+    weights = build("fullsubnet_plus", SMALL).state_dict()
+    torch.save({key: value for key, value in weights.items() if not key.startswith(left_out)}, tmp_path / "half.pt")
+    with pytest.raises(Exception, match=r"not those of a whole|do not fit its network \(no "):
+        Separator(describe(tmp_path / "half.pt").entry, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"variant": "minus"}, "variant must be plus or base, not 'minus'"),
+        ({"norm_type": "cumulative_layer_norm"}, "norm_type must be offline_laplace_norm or cumulative"),
+        ({"sequence_model": "GRU"}, "sequence_model must be LSTM"),
+        ({"channel_attention_model": "CBAM"}, "channel_attention_model must be TSSE"),
+        ({"sb_output_activate_function": "ReLU"}, "sb_output_activate_function must be False or None"),
+        ({"subband_num": 2}, "subband_num must be 1, not 2"),
+        ({"kersize": [3, 5]}, "kersize must be three positive"),
+        ({"kersize": 3}, "kersize must be three positive"),
+        ({"kersize": [3, 5, True]}, "kersize must be three positive"),
+        ({"num_freqs": 129}, "num_freqs must be n_fft / 2"),
+        ({"sb_num_neighbors": 257}, "sb_num_neighbors must be less than num_freqs"),
+        ({"sb_model_hidden_size": 0}, "sb_model_hidden_size must be at least 1"),
+        ({"look_ahead": -1}, "look_ahead must be at least 0"),
+        ({"hop_length": 300}, "at least twice hop_length"),
+        ({"win_length": 1024}, "at most n_fft 512"),
+        ({"num_freqs": "257"}, "num_freqs must be int"),
+    ],
+)
+def test_impossible_hyperparameters_are_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        build("fullsubnet_plus", changes)
+
+
+def test_what_matters_only_in_training_is_ignored() -> None:
+    build("fullsubnet_plus", {**SMALL, "weight_init": False, "num_groups_in_drop_band": 2})
+
+
+@pytest.mark.parametrize("compressed", [-20.0, -9.9, -3.0, 1e-4, 0.5, 9.95])
+@torch.inference_mode()
+def test_a_constant_mask_scales_the_song(compressed: float) -> None:
+    """By what the compression made the number of, which it cannot do past 9.9."""
+    model = build("fullsubnet_plus", SMALL).eval()
+    last = model.get_submodule("sb_model.fc_output_layer")
+    last.load_state_dict({"weight": torch.zeros(2, 8), "bias": torch.tensor([compressed, 0])})
+    held = min(max(compressed, -9.9), 9.9)
+    gain = -10 * np.log((10 - held) / (10 + held))
+    mixture = torch.randn(1, 2, 1_000)
+    assert golden.relative_error(model(mixture)[:, 0], gain * mixture) <= 1e-5
+
+
+@torch.inference_mode()
+def test_no_length_of_a_song_ends_in_a_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last frame's window is next to nothing, what a mask makes of it must not be divided by that."""
+
+    def random_mask(parts: Tensor) -> Tensor:
+        return torch.rand(parts.shape[0], 2, *parts.shape[2:]) - 0.5
+
+    model = build("fullsubnet_plus", {**SMALL, "n_fft": 512, "win_length": 512, "hop_length": 256, "num_freqs": 257})
+    monkeypatch.setattr(model, "compressed_mask", random_mask)
+    for length in range(2_048, 2_048 + 257, 8):
+        speech = model(torch.randn(1, 1, length - 1))
+        assert speech[..., -256:].abs().max() <= 3 * speech[..., :-256].abs().max()
+
+
+@torch.inference_mode()
+def test_an_lstm_in_parts_is_the_lstm_at_once() -> None:
+    torch.manual_seed(0)
+    model, x = Recurrent(5, 7, 3), torch.randn(2, 5, 53)
+    at_once = model.fc_output_layer(model.sequence_model(x.mT)[0]).mT
+    assert golden.relative_error(model(x), at_once) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("kind", "hears_the_future"), [("cumulative_laplace_norm", False), ("offline_laplace_norm", True)]
+)
+def test_the_cumulative_norm_hears_no_future(kind: Norm, hears_the_future: bool) -> None:
+    x = torch.rand(1, 2, 9, 20)
+    changed = torch.cat([x[..., :12], torch.rand(1, 2, 9, 8)], -1)
+    same = torch.equal(normalised(x, kind)[..., :12], normalised(changed, kind)[..., :12])
+    assert same is not hears_the_future
+
+
+@torch.inference_mode()
+def test_a_song_comes_apart_into_speech_and_noise(tmp_path: Path) -> None:
+    """From a file as it was published; what lies above the band of a 16 kHz network is all in the noise."""
+    torch.manual_seed(0)
+    sizes = {**SMALL, "n_fft": 64, "win_length": 64, "hop_length": 32, "num_freqs": 33}
+    weights = build("fullsubnet_plus", sizes).state_dict()
+    # Of a new network, the masks are next to nothing.
+    weights["sb_model.fc_output_layer.bias"] = torch.tensor([0.4, 0.0])
+    optimizer = {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
+    published = {"epoch": 7, "best_score": np.float64(0.9), "optimizer": optimizer, "scaler": {}, "model": weights}
+    torch.save(published, tmp_path / "best_model.tar")
+    entry = describe(
+        tmp_path / "best_model.tar", settings=["stems=speech", "residual=noise", "sample_rate=16000"]
+    ).entry
+    song = torch.from_numpy(noise(60_000).T.copy())
+    stems = Separator(entry, "cpu", threads=1).separate(song, 44_100)
+    assert list(stems) == ["speech", "noise"]
+    assert (stems["speech"] + stems["noise"] - song).abs().max() <= 1e-7
+
+    def above_8_khz(x: Tensor) -> Tensor:
+        return torch.fft.rfft(x)[:, x.shape[-1] * 8_000 // 44_100 :]
+
+    def below_7_khz(x: Tensor) -> Tensor:
+        return torch.fft.rfft(x)[:, : x.shape[-1] * 7_000 // 44_100]
+
+    assert golden.relative_error(above_8_khz(stems["noise"]).abs(), above_8_khz(song).abs()) <= 1e-3
+    assert below_7_khz(stems["speech"]).norm() > 0.5 * below_7_khz(song).norm()
