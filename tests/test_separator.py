@@ -282,6 +282,16 @@ def test_a_chunk_that_half_precision_fails_on_is_computed_again_in_float32() -> 
     assert (model.separate(song, 44_100)["vocals"] - song / 4).abs().max() < 1e-6
 
 
+def test_of_a_batch_only_what_half_precision_fails_on_is_computed_again() -> None:
+    again = Spy()
+    song = 0.1 * torch.ones(1, 4 * 44_100)
+    song[:, 2 * 44_100 : 2 * 44_100 + 100] = 3
+    model = separator(lambda x: quarters(x).where((x.abs().amax((1, 2)) < 2)[:, None, None, None], torch.inf))
+    model.batch_size, model.dtype, model.__dict__["_in_float32"] = 4, torch.bfloat16, again
+    assert (model.separate(song, 44_100)["vocals"] - song / 4).abs().max() < 1e-6
+    assert again.batches == [1, 1]  # the two chunks that overlap there
+
+
 @pytest.mark.parametrize(
     ("precision", "complaint"),
     [("fp16", "fp16 is for CUDA devices, not for cpu"), ("int8", "no precision 'int8'; there are auto, fp32, bf16")],

@@ -28,6 +28,7 @@ from stemsplit.sidecar import EXACT
 if TYPE_CHECKING:
     from stemsplit.batch import Outcome, Totals
     from stemsplit.job import Job
+    from stemsplit.training.loop import Progress as Step
 
 MANY_STEMS = 8
 """Whose energy shares are no longer listed on a line."""
@@ -251,3 +252,66 @@ class DownloadReport(_Report):
             now = time.monotonic()
             took = f"{now - self.started:.1f} s ({size(round(self._speed(now)))}/s)"
             _say(Text(f"{self.name}: {size(self.done - self.first)} downloaded in {took}"))
+
+
+class EvalReport(_Report):
+    """Shows songs being measured: a bar of songs on a terminal, a plain line now and then elsewhere.
+
+    Args:
+        songs: their names, in order.
+    """
+
+    def __init__(self, songs: Sequence[str]) -> None:
+        super().__init__(True, TextColumn("{task.fields[measured]}", markup=False))
+        self.places = {name: place for place, name in enumerate(songs, 1)}
+        self.said = time.monotonic()
+
+    def progress(self, song: str, seconds: float) -> None:
+        """So many seconds of a song are measured."""
+        place = self.places[song]
+        label, measured = f"[{place}/{len(self.places)}] {printable(song)}", f"{minutes(seconds)} measured"
+        if self.task is None:
+            self.task = self.bar.add_task(label, total=len(self.places), measured=measured)
+            self.bar.start()
+        self.bar.update(self.task, description=label, completed=place - 1, measured=measured)
+        if self.line_is_due(time.monotonic()):
+            _say(Text(f"{label}: {measured}"))
+
+
+class TrainReport(_Report):
+    """Shows training: a bar of steps on a terminal, and a line of a table for each report.
+
+    Args:
+        stems: that are measured.
+        steps: in all.
+        shown: whether to show anything.
+    """
+
+    def __init__(self, stems: Sequence[str], steps: int, shown: bool) -> None:
+        super().__init__(shown, TextColumn("{task.fields[figures]}", markup=False))
+        self.heading = ["step", "loss", "rate", "time", *stems, *(["mean SDR"] if stems else [])]
+        self.stems, self.steps = stems, steps
+
+    def note(self, text: str) -> None:
+        """What was done."""
+        if self.shown:
+            note(text)
+
+    def _line(self, cells: Sequence[str]) -> None:
+        if self.shown:
+            widths = (max(len(name), 8) for name in self.heading)
+            _say(Text("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))))
+
+    def step(self, progress: "Step") -> None:
+        """A step was made."""
+        loss = f"{progress.loss:.4f}"
+        if self.task is None:
+            self._line(self.heading)
+            self.task = self.bar.add_task("training", total=self.steps, completed=progress.step, figures="")
+            self.bar.start()
+        self.bar.update(self.task, completed=progress.step, figures=f"step {progress.step}, loss {loss}")
+        if progress.reported:
+            scores = [f"{progress.scores[stem]:.2f}" for stem in self.stems]
+            mean = [f"{progress.mean:.3f}" + ("*" if progress.best else "")] if self.stems else []
+            time_ = minutes(progress.seconds)
+            self._line([str(progress.step), loss, f"{progress.rate:.2g}", time_, *scores, *mean])

@@ -1,6 +1,7 @@
-"""What `list`, `info` and `bench` print on stdout: tables for a terminal, plain lines for a script."""
+"""What `list`, `info`, `bench` and `eval` print on stdout: tables for a terminal, plain lines for a script."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,9 @@ from stemsplit.registry import ModelEntry
 if TYPE_CHECKING:
     from stemsplit.batch import Outcome, Totals
     from stemsplit.bench import Report, Row
+    from stemsplit.clips import Clip
+    from stemsplit.comparison import Comparison
+    from stemsplit.evaluation import Result, Score, Summary
     from stemsplit.job import Job
 
 if os.environ.get("COLUMNS") == "0":
@@ -263,6 +267,57 @@ def _bench_cells(row: "Row") -> tuple[str, ...]:
     )
 
 
+def _figures(score: "Score") -> dict[str, float | None]:
+    """A score as JSON has it, which knows no infinity."""
+    return {name: figure if math.isfinite(figure) else None for name, figure in vars(score).items()}
+
+
+def scores_as_data(results: Sequence["Result"], summary: "Summary") -> dict[str, Any]:
+    """How close estimates are to their sources, as `eval --json` tells it."""
+    songs = [
+        {
+            "song": result.name,
+            "stems": {name: _figures(score) for name, score in result.scores.items()},
+            "mean": _figures(result.mean),
+            "unmeasured": list(result.unmeasured),
+            "error": result.error or None,
+        }
+        for result in results
+    ]
+    both = (("mean", summary.means, summary.mean), ("median", summary.medians, summary.median))
+    return {
+        "songs": songs,
+        **{
+            kind: {"stems": {name: _figures(score) for name, score in stems.items()}, "mean": _figures(mean)}
+            for kind, stems, mean in both
+        },
+    }
+
+
+SCORE_COLUMNS = ("song", "stem", "SDR", "SI-SDR", "median SDR of 1 s")
+
+
+def print_scores(results: Sequence["Result"], summary: "Summary") -> None:
+    """The same for people: one line a stem of each song, then of all songs."""
+    blocks = [(result.name, result.scores, result.mean) for result in results if not result.error]
+    if len(blocks) > 1:
+        songs = f"of {len(blocks)} songs"
+        blocks += [(f"mean {songs}", summary.means, summary.mean)]
+        blocks += [(f"median {songs}", summary.medians, summary.median)]
+    lines: list[tuple[str, ...]] = [SCORE_COLUMNS]
+    for name, stems, mean in blocks:
+        rows = {**stems, "mean": mean} if len(stems) > 1 else stems
+        for stem, score in rows.items():
+            cells = ("-" if math.isnan(figure) else f"{figure:.2f}" for figure in vars(score).values())
+            lines.append((printable(name), printable(stem), *cells))
+    if not blocks:
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for song, stem, *figures in lines:
+        padded = (figure.rjust(width) for figure, width in zip(figures, widths[2:], strict=True))
+        _write("  ".join([song.ljust(widths[0]), stem.ljust(widths[1]), *padded]).encode(errors="surrogateescape"))
+
+
 def _write(*lines: bytes) -> None:
     if sys.stdout is None:  # closed from the start
         return
@@ -343,3 +398,80 @@ def _print_table(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) ->
     for cells in rows:
         table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
     console.print(table)
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
+
+
+def _clip_as_data(clip: "Clip") -> dict[str, Any]:
+    levels = {"loudness": _rounded(clip.loudness), "gain": _rounded(clip.gain), "matched": clip.matched}
+    return {"path": str(clip.path), **levels, **{name: _rounded(figure) for name, figure in clip.scores.items()}}
+
+
+def comparison_as_data(comparison: "Comparison") -> dict[str, Any]:
+    """What a comparison found, as `compare --json` tells it and as it lies beside the clips: dB, LUFS and seconds."""
+    plan, names = comparison.plan, [entry.name for entry in comparison.plan.entries]
+    speeds = [{"seconds": round(run.seconds, 3), "real_time_factor": round(run.speed, 3)} for run in comparison.runs]
+    return {
+        "song": str(plan.song.path),
+        "start": round(plan.start, 6),
+        "duration": round(plan.duration, 6),
+        "folder": str(plan.folder),
+        "models": [{"model": name, **speed} for name, speed in zip(names, speeds, strict=True)],
+        "mixture": _clip_as_data(comparison.mixture),
+        "stems": {
+            stem: {
+                "clips": [
+                    {"model": names[place], "sdr": None, "si_sdr": None, **_clip_as_data(clip)}
+                    for place, clip in group.clips.items()
+                ],
+                "reference": _clip_as_data(group.reference) if group.reference else None,
+                "differences": [
+                    {"models": [names[one], names[other]], "decibels": _rounded(figure)}
+                    for (one, other), figure in group.differences.items()
+                ],
+            }
+            for stem, group in comparison.groups.items()
+        },
+        "left_out": {stem: [names[place] for place in places] for stem, places in plan.left_out.items()},
+    }
+
+
+def comparison_in_lines(comparison: "Comparison") -> list[str]:
+    """The same for people: a line for each model, then one for each clip."""
+    plan = comparison.plan
+    names = [f"{number} {entry.name}" for number, entry in enumerate(plan.entries, 1)]
+    models = [("model", "x real time", "whole song")]
+    for name, run in zip(names, comparison.runs, strict=True):
+        models.append((name, f"{run.speed:,.2f}", minutes(plan.song.seconds / run.speed)))
+    scored = {"sdr": "SDR", "si_sdr": "SI-SDR"} if plan.references else {}
+    others = range(len(names) - 1)
+    clips = [("stem", "clip", "loudness", "gain", *scored.values(), *(f"vs {place + 1}" for place in others))]
+    for stem, group in comparison.groups.items():
+        if group.reference:
+            clips.append((stem, "reference", *_level(group.reference), *[""] * (len(scored) + len(others))))
+        for place, clip in group.clips.items():
+            figures = [clip.scores.get(name) for name in scored]
+            figures += [group.differences.get((other, place)) for other in others]
+            cells = ("" if figure is None else f"{figure:.1f} dB" for figure in figures)
+            clips.append((stem, names[place], *_level(clip), *cells))
+    return [*_aligned(models, words=1), "", *_aligned(clips, words=2)]
+
+
+def _level(clip: "Clip") -> tuple[str, str]:
+    """A clip's loudness, and by how much it is written louder."""
+    if clip.loudness is None:
+        return "silent", ""
+    return f"{clip.loudness:.1f} LUFS", f"{clip.gain:+.1f} dB" if clip.matched else "not matched"
+
+
+def _aligned(rows: Sequence[Sequence[str]], words: int) -> list[str]:
+    """Lines of columns, of which the first are words, the others figures."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:words], widths[:words], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(row[words:], widths[words:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,7 +1,8 @@
 """A checkpoint of the user's own: what its weights, its config and the command line tell makes a registry entry."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from stemsplit import models
 from stemsplit.errors import RegistryError, WeightsError
-from stemsplit.registry import ModelEntry, problem
+from stemsplit.registry import ModelEntry, entry_of, problem
 from stemsplit.weights import checkpoint
 
 USUAL_STEMS = {
@@ -124,6 +125,27 @@ def read_settings(settings: Sequence[str]) -> Facts:
     return found
 
 
+ABOUT = "stemsplit"
+"""Where a file of weights that was trained here says which entry it is of."""
+
+
+def own_entry(path: Path) -> ModelEntry | None:
+    """The entry that a file of weights tells about itself, if it does.
+
+    Raises:
+        RegistryError: what it tells makes no sense.
+    """
+    text = checkpoint.told(path, ABOUT)
+    if not text:
+        return None
+    try:
+        entry = entry_of(path.stem, json.loads(text), path)
+        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(f"{path} tells nonsense about itself: {error}") from error
+    return replace(entry, sources=(f"file:{path.absolute()}",))
+
+
 def describe(path: Path, config: Path | None = None, settings: Sequence[str] = ()) -> Described:
     """Make a registry entry of a checkpoint's file.
 
@@ -140,6 +162,8 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         RegistryError: config or settings make no sense, or do not go with each other.
         ValueError: a setting is none, or contradicts the weights.
     """
+    if (known_to_file := own_entry(path)) and not config and not settings:
+        return Described(known_to_file, {}, {})
     written, facts = read_config(config) if config else ({}, {})
     chosen = read_settings(settings)
     try:

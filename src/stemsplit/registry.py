@@ -1,5 +1,6 @@
 """Knows models.toml: which checkpoints there are, and everything about each that can be written down."""
 
+import json
 import math
 import os
 import re
@@ -181,8 +182,17 @@ def problem(entry: ModelEntry) -> str:
     return "size must not be negative" if entry.size < 0 else ""
 
 
-def _entry(name: str, table: object, origin: Path) -> ModelEntry:
-    """Check one table; a message names the table, the key and what it should be."""
+def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
+    """The entry that a table describes.
+
+    Args:
+        name: of the model.
+        table: its values, as TOML or JSON has them.
+        origin: the file that it stands in.
+
+    Raises:
+        RegistryError: a key is unknown, missing or of the wrong type, or a value makes no sense.
+    """
     if not isinstance(table, dict):
         raise RegistryError(f"{origin}: {name!r} is not a table")
     known = _types()
@@ -204,6 +214,38 @@ def _beside(origin: Path, source: str) -> str:
     """A source whose path, if it is one of a file, counts from the registry's own folder."""
     path = source.removeprefix("file:")
     return source if path == source else f"file:{origin.absolute().parent / path}"
+
+
+def table_of(entry: ModelEntry) -> dict[str, Any]:
+    """An entry as a table: what it says besides its name, and nothing that would be taken for granted."""
+    usual = {known.name: known.default for known in fields(entry) if known.default is not MISSING}
+    values = {known.name: getattr(entry, known.name) for known in fields(entry) if known.name != "name"}
+    values |= {key: dict(value) for key, value in values.items() if isinstance(value, Mapping)}
+    return {key: value for key, value in values.items() if value != usual.get(key) and value != {}}
+
+
+def as_toml(entry: ModelEntry) -> str:
+    """An entry as models.toml has it."""
+    table = table_of(entry)
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    lines = [f"[{_toml_key(entry.name)}]", *(f"{key} = {_toml(value)}" for key, value in plain.items())]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{_toml_key(entry.name)}.{key}]"]
+            lines += [f"{_toml_key(name)} = {_toml(item)}" for name, item in value.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: object) -> str:
+    """A value that an entry may hold, in TOML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    # Texts, numbers and truth values are written as in JSON, except for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -228,7 +270,7 @@ def read(path: Path) -> dict[str, ModelEntry]:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long to read
         raise RegistryError(f"{path} is not valid TOML: {error}") from error
-    return {name: _entry(name, table, path) for name, table in document.items()}
+    return {name: entry_of(name, table, path) for name, table in document.items()}
 
 
 def packaged_path() -> Path:

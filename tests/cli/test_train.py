@@ -1,52 +1,444 @@
 """`stemsplit train` from outside."""
 
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-import soundfile
 import torch
+import typer
+from rich.console import Console
+from safetensors.torch import load_file
 
-from stemsplit import registry
-from stemsplit.models import build
-from stemsplit.weights import checkpoint
+from stemsplit import cli, console, registry
+from stemsplit.cli import train
+from stemsplit.errors import DeviceError
+from stemsplit.registry import ModelEntry
+from stemsplit.training import result
+from stemsplit.training.loop import Progress, Run
+from stemsplit.weights.digests import sha256
 from tests.cli.conftest import Result
-from tests.conftest import noise
+from tests.cli.processes import environment, finished, running
+from tests.training.conftest import ROFORMER, TINY, a_run, network, put, tone
+from tests.training.conftest import album as album
+from tests.training.conftest import one_thread as one_thread
 
 Command = Callable[..., Result]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
-def _denormals() -> Iterator[None]:
-    """The command turns denormal numbers off, for the whole process: fine for a command, not for the tests after it."""
+def _as_before() -> Iterator[None]:
+    """The command changes how the whole process computes: fine for a command, not for the tests after it."""
     yield
     torch.set_flush_denormal(False)
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(False)
+
+
+def registered(folder: Path, entry: ModelEntry = TINY) -> list[str]:
+    """Write a model of that entry, and a registry with it; options that train its network."""
+    folder.mkdir(exist_ok=True)
+    result.save(network(entry, seed=7), entry, folder / "tiny.safetensors")
+    short = ["--seconds", "0.1", "--batch-size", "2", "--device", "cpu", "--threads", "1"]
+    return ["--registry", f"{folder.name}/tiny.toml", "--like", "tiny", *short]
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> Path:
-    (tmp_path / "album" / "song").mkdir(parents=True)
-    for seed, stem in enumerate(registry.find("starter").stems):
-        soundfile.write(tmp_path / "album" / "song" / f"{stem}.flac", noise(20_000, seed=seed), 44_100)
-    return tmp_path / "album"
+def tiny(tmp_path: Path) -> list[str]:
+    """Options that choose a small network."""
+    return registered(tmp_path / "model")
 
 
-def test_training_leaves_weights_that_fit(stemsplit: Command, album: Path) -> None:
-    options = ["--steps", "2", "--seconds", "0.3", "--batch-size", "1", "--no-bfloat16", "--device", "cpu"]
-    result = stemsplit("train", album, "--validation", album, "-o", "new.safetensors", *options)
-    assert result.status == 0
-    assert result.out.startswith("step 2 loss ")
-    entry = registry.find("starter")
-    checkpoint.load(build(entry.architecture, entry.config), checkpoint.read(Path("new.safetensors")), "new")
+def lines(path: Path) -> list[dict[str, str]]:
+    """A run's CSV, without the times."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_a_folder_without_songs_is_told(stemsplit: Command, tmp_path: Path) -> None:
-    result = stemsplit("train", tmp_path, "-o", "new.safetensors")
-    assert result.status == 1
-    assert "error: no song with a file for each of drums, bass, other, vocals below" in result.err
+# What comes out
 
 
-def test_a_folder_that_cannot_take_the_weights_is_known_before_the_work(stemsplit: Command, album: Path) -> None:
-    result = stemsplit("train", album, "-o", "nowhere/new.safetensors")
-    assert result.status == 1
-    assert "error: there is no folder" in result.err
+def test_training_leaves_a_model_an_entry_and_a_table(
+    stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    more = ["--about", "six tones", "--license", "CC0-1.0", "--author", "this test"]
+    options = ["--validation", album, "--steps", "4", "--report-every", "2", "--learning-rate", "0.01", *more]
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, *options)
+    assert (done.status, done.paths) == (0, [Path("new.safetensors")])
+    heading, *told = [line.split() for line in done.err.splitlines()]
+    assert heading == ["step", "loss", "rate", "time", "low", "high", "mean", "SDR"]
+    assert [line[0] for line in told] == ["2", "4"]
+    rows = lines(tmp_path / "new.csv")
+    assert [row["step"] for row in rows] == ["2", "4"]
+    files = {path.name for path in tmp_path.glob("*new*")}
+    assert files == {"new.safetensors", "new.toml", "new.csv", "new.training.pt"}
+
+    assert stemsplit("album/song 0/low.wav", "--model", "new.safetensors", "--device", "cpu").status == 0
+    assert {path.name for path in tmp_path.glob("stems/*/*.wav")} == {"low.wav", "high.wav"}
+    facts = json.loads(stemsplit("info", "new", "--registry", "new.toml", "--json").out)
+    assert (facts["description"], facts["license"], facts["author"]) == ("trained like tiny", "CC0-1.0", "this test")
+
+    # `eval` finds what training found.
+    measured = json.loads(stemsplit("eval", album, "--model", "new.safetensors", "--json").out)
+    scores = {name: figures["sdr"] for name, figures in measured["mean"]["stems"].items()}
+    assert float(rows[1]["mean"]) > float(rows[0]["mean"])  # so the last weights were written
+    assert scores == pytest.approx({name: float(rows[1][name]) for name in ("low", "high")}, abs=0.01)
+
+
+def test_started_again_a_run_goes_on_to_where_it_is_to_end(
+    stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    for steps, told in ((2, ""), (3, "new.safetensors goes on from step 2 of 3"), (3, "goes on from step 3 of 3")):
+        done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", str(steps))
+        assert (done.status, done.paths) == (0, [Path("new.safetensors")])
+        assert told in done.err
+    assert stemsplit("train", album, "-o", "other.safetensors", *tiny, "--steps", "3").status == 0
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("new", "other"))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize("entry", [TINY, ROFORMER], ids=lambda entry: entry.architecture)
+def test_fine_tuning_begins_with_the_models_weights(
+    stemsplit: Command, album: Path, tmp_path: Path, entry: ModelEntry
+) -> None:
+    """And leaves alone what is no weight: the rotary positions, and the model's own file."""
+    options = [*registered(tmp_path / "model", entry), "--from", "tiny"]
+    file = tmp_path / "model" / "tiny.safetensors"
+    before, began = file.read_bytes(), load_file(file)
+    assert (
+        stemsplit("train", album, "-o", "same.safetensors", *options, "--steps", "1", "--learning-rate", "0").status
+        == 0
+    )
+    assert all(torch.equal(value, began[key]) for key, value in load_file(tmp_path / "same.safetensors").items())
+    assert stemsplit("train", album, "-o", "tuned.safetensors", *options, "--steps", "2").status == 0
+    tuned = load_file(tmp_path / "tuned.safetensors")
+    unmoved = {key for key, value in tuned.items() if torch.equal(value, began[key])}
+    assert unmoved == {key for key in began if "rotary" in key}
+    assert file.read_bytes() == before
+    facts = json.loads(stemsplit("info", "tuned", "--registry", "tuned.toml", "--json").out)
+    assert facts["description"] == "fine-tuned from tiny"
+
+
+def test_what_was_trained_can_be_trained_on_without_its_registry(
+    stemsplit: Command, album: Path, tiny: list[str]
+) -> None:
+    assert stemsplit("train", album, "-o", "one.safetensors", *tiny, "--steps", "1").status == 0
+    short = ["--seconds", "0.1", "--steps", "1", "--device", "cpu"]
+    done = stemsplit("train", album, "--from", "one.safetensors", "-o", "two.safetensors", *short)
+    assert (done.status, done.paths) == (0, [Path("two.safetensors")])
+    assert "hint" not in done.err
+
+
+def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path) -> None:
+    """As if they were in a folder, if that has no others."""
+    rows = [
+        f"{path.parent.name},{path.stem},album/{path.parent.name}/{path.name}" for path in sorted(album.rglob("*.wav"))
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["song,stem,path", *rows]))
+    for name, data in (("listed", tmp_path / "list.csv"), ("found", album)):
+        done = stemsplit("train", data, "--validation", data, "-o", f"{name}.safetensors", *tiny, "--steps", "1")
+        assert done.status == 0
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("listed", "found"))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert lines(tmp_path / "listed.csv") == lines(tmp_path / "found.csv")
+
+
+# What is known before the work
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["-o", "new.ckpt"], 2, "weights are written as NAME.safetensors, not new.ckpt"),
+        (["-o", "nowhere/new.safetensors"], 1, "error: there is no folder"),
+        (["-o", "/proc/new.safetensors"], 1, "error: cannot write into /proc: "),
+        (["-o", "folder.safetensors"], 1, "folder.safetensors: it is a folder"),
+        (["-o", "model/tiny.safetensors"], 2, "it would overwrite model/tiny.toml, which it reads"),
+        (["--from", "model/tiny.safetensors", "-o", "model/tiny.safetensors", "--registry", "o.toml"], 2, "overwrite"),
+        (["-o", "list.safetensors", "--validation", "list.csv"], 2, "it would overwrite list.csv, which it reads"),
+        (["--like", "tine"], 3, "no model named 'tine'; did you mean 'tiny'?"),
+        (["--loss", "l2"], 2, "no loss 'l2'; there are spectral, sdr"),
+        (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
+        (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
+        (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
+        (["--seconds", "inf"], 2, "inf is no number to work with"),
+        (["--device", "tpu"], 2, "error: no device 'tpu'"),
+        (["--precision", "fp8"], 2, "no precision 'fp8'"),
+        (["--precision", "fp16"], 2, "fp16 is for CUDA devices"),
+        (["--validation", "empty"], 1, "error: no song with stems in empty; it should have a folder a song"),
+        (["--validation", "list.csv"], 1, "error: no song with stems in list.csv; it should have a line a stem"),
+        (["empty"], 1, "error: no song with stems in empty; it should have a folder a song"),
+        (["other"], 1, "high.flac is of a stem that tiny has no place for"),
+        (["--registry", "odd.toml", "--like", "odd"], 3, "the config of 'odd' makes no network"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_told_before_the_work(
+    stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "list.csv").write_text("song,stem,path\n")
+    (tmp_path / "o.toml").write_text("")
+    toml = (tmp_path / "model" / "tiny.toml").read_text()
+    (tmp_path / "odd.toml").write_text(toml.replace("[tiny", "[odd").replace("num_sources = 2", "num_sources = 3"))
+    # Names are told whole.
+    put(tmp_path / "other" / "song", suffix="flac", **{"not high": tone(9), "low": tone(5)})
+    (tmp_path / "other" / "song" / "not high.flac").rename(tmp_path / "other" / "song" / "very high.flac")
+    defaults = ["-o", "new.safetensors", *tiny]
+    done = stemsplit("train", album, *defaults, *arguments)
+    assert done.status == status, done.err
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_a_stem_that_is_in_no_song_is_told(stemsplit: Command, tiny: list[str], tmp_path: Path) -> None:
+    put(tmp_path / "half" / "song", low=tone(200))
+    done = stemsplit("train", "half", "-o", "new.safetensors", *tiny)
+    assert (done.status, done.err) == (1, "error: no recording of high in half\n")
+
+
+@pytest.mark.parametrize("memory", ["0", "8"])
+def test_one_bad_file_is_told_by_name_before_the_work(
+    stemsplit: Command, album: Path, tiny: list[str], memory: str
+) -> None:
+    path = album / "song 1" / "high.wav"
+    path.write_bytes(path.read_bytes()[:-1_000])
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--memory", memory)
+    assert done.status == 1
+    assert re.fullmatch(rf"error: cannot read {path} \(it is cut off: .*\)\n", done.err)
+
+
+def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(stemsplit: Command, album: Path, tiny: list[str]) -> None:
+    assert stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", "1").status == 0
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", "2", "--levels", "9")
+    assert done.status == 1
+    assert "new.training.pt was begun with levels 3.0, not 9.0; use that, or another --output" in done.err
+
+
+# Kills
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_killed_before_whatever_it_writes_a_run_ends_as_if_it_had_not_been(
+    stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """`kill -9`, before each change of a file in turn, on the way from one checkpoint to the next."""
+    options = ["--validation", "album/song 0", "--report-every", "2", *tiny]
+    arguments = ["train", "album", "-o", "stems/new.safetensors", *options]
+    (tmp_path / "stems").mkdir()
+    assert stemsplit(*arguments, "--steps", "2").status == 0
+    work = tmp_path / "work"
+    for folder in (album, tmp_path / "model", tmp_path / "stems"):
+        shutil.copytree(folder, work / "before" / folder.name)
+    arguments += ["--steps", "4"]
+    undisturbed = arguments[:3] + ["stems/whole.safetensors"] + arguments[4:]
+    assert stemsplit(*undisturbed).status == 0
+    crashing = Path(__file__).with_name("crashing.py")
+    driver = [sys.executable, str(crashing), str(work), json.dumps(arguments), "[]"]
+    done = subprocess.run(driver, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    # The CSV without what is to be done again; weights, entry, a line of the CSV, and what the run goes on from.
+    assert len(steps) > 2 + 2 + 2 + 1 + 2
+    expected = load_file(tmp_path / "stems" / "whole.safetensors")
+    for step in steps:
+        found = work / str(step["step"]) / "stems"
+        assert step["status"] == 0, (step, (found.parent / "err.txt").read_text())
+        weights = load_file(found / "new.safetensors")
+        assert all(torch.equal(value, weights[key]) for key, value in expected.items()), step
+        assert registry.read(found / "new.toml")["new"].sha256 == sha256(found / "new.safetensors"), step
+        assert lines(found / "new.csv") == lines(tmp_path / "stems" / "whole.csv"), step
+        assert not list(found.glob(".*")), step
+
+
+def processes_of(group: int) -> list[int]:
+    """Those that are still there, of a group of processes."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, of = (place / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        found += [int(place.name)] if int(of) == group and state != "Z" else []
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_ctrl_c_keeps_what_was_trained(stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path) -> None:
+    """To the last step; the processes that prepare examples are gone, and change nothing."""
+    arguments = ["train", str(album), "--validation", str(album), "-o", "new.safetensors", *tiny, "--report-every", "1"]
+    endless = [*arguments, "--steps", "1000000", "--workers", "1"]
+    with running(*endless, cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(3)]
+        assert [line.split()[0] for line in said] == ["step", "1", "2"]
+        os.killpg(process.pid, signal.SIGINT)
+        done = finished(process)
+        assert processes_of(process.pid) == []
+    assert (done.status, done.out) == (130, "")
+    assert "Traceback" not in done.err
+    last = done.err.splitlines()[-1]
+    step = int(re.fullmatch(r"interrupted; started again, the run goes on from step (\d+)", last)[1])  # type: ignore[index]
+    assert step >= 2
+    end = ["--steps", str(step + 2)]
+    for name in ("new", "other"):
+        assert stemsplit(*arguments, *end, "-o", f"{name}.safetensors").status == 0
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("new", "other"))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert lines(tmp_path / "new.csv") == lines(tmp_path / "other.csv")
+
+
+def signalling(run: Run, after: int, number: int) -> None:
+    """Let a run's process get a signal in the midst of a step."""
+    sound, calls = run.loss, []
+
+    def loss(*tensors: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == after:
+            os.kill(os.getpid(), number)
+        return sound(*tensors)
+
+    run.loss = loss
+
+
+class ToldError(Exception):
+    """A signal reached the handler that was there before."""
+
+
+@pytest.fixture
+def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A signal that stops the command, as SIGTERM does."""
+    number = signal.SIGUSR1
+
+    def handler(*_: Any) -> None:
+        raise ToldError
+
+    before = signal.signal(number, handler)
+    monkeypatch.setattr(cli, "SIGNALS", [number])
+    yield number
+    assert signal.getsignal(number) is handler
+    signal.signal(number, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+def test_a_signal_waits_for_the_step_and_leaves_its_number(album: Path, tmp_path: Path, handled: int) -> None:
+    run = a_run(album, tmp_path / "a.safetensors")
+    signalling(run, 3, handled)
+    with pytest.raises(typer.Exit) as leaving:
+        train.carry_out(run)
+    assert leaving.value.exit_code == 128 + handled
+    again = a_run(album, tmp_path / "a.safetensors")
+    assert again.go_on()
+    assert again.step == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+def test_whoever_asks_again_does_not_wait(handled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But what comes at once is one wish: a terminal and PyTorch's launcher may both pass it on."""
+    now = 100.0
+    monkeypatch.setattr(train.time, "monotonic", lambda: now)
+    with pytest.raises(ToldError), train.Stop() as stop:  # noqa: PT012  # it is the signals that count
+        assert stop.number == 0
+        os.kill(os.getpid(), handled)
+        os.kill(os.getpid(), handled)
+        assert stop.number == handled
+        now += 2
+        os.kill(os.getpid(), handled)
+
+
+def test_whoever_does_not_wait_is_told_where_the_run_goes_on(
+    album: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = a_run(album, tmp_path / "a.safetensors")
+
+    def interrupted(*_: Any) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    run.loss = interrupted
+    with pytest.raises(typer.Exit) as leaving:
+        train.carry_out(run)
+    assert leaving.value.exit_code == 130
+    assert capfd.readouterr().err == "interrupted; started again, the run goes on from its last checkpoint\n"
+
+
+def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None:
+    run = a_run(album, tmp_path / "a.safetensors")
+
+    def full(*_: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run.loss = full
+    with pytest.raises(DeviceError, match="ran out of memory while training on cpu; try a smaller --batch-size"):
+        train.carry_out(run)
+
+
+# Several processes
+
+
+def test_two_processes_do_what_one_does_with_twice_the_examples(
+    stemsplit: Command, album: Path, tmp_path: Path
+) -> None:
+    """To the rounding. The network has weights that nothing is computed with, as the original SuDoRM-RF has."""
+    original = replace(TINY, config={**TINY.config, "variant": "original"})
+    options = [
+        *registered(tmp_path / "model", original),
+        "--steps",
+        "3",
+        "--report-every",
+        "2",
+        "--learning-rate",
+        "1e-3",
+    ]
+    arguments = ["train", str(album), "--validation", str(album), *options]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stemsplit"]
+    command = [*launch, *arguments, "-o", "two.safetensors"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "two.safetensors\n"
+    assert [line.split()[0] for line in done.stderr.splitlines() if line.strip()] == ["step", "2", "3"]
+    assert stemsplit(*arguments, "-o", "one.safetensors", "--batch-size", "4").status == 0
+    one, two = (load_file(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    assert stemsplit(*arguments, "-o", "half.safetensors").status == 0
+    other = load_file(tmp_path / "half.safetensors")
+    apart, far = (max(float((value - more[key]).abs().max()) for key, value in one.items()) for more in (two, other))
+    assert apart < 1e-5
+    assert far > 1e-4
+    scores = [[float(row["mean"]) for row in lines(tmp_path / f"{name}.csv")] for name in ("one", "two")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-2)
+
+
+# What a person sees
+
+
+def test_a_terminal_shows_a_table_above_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=100, markup=False, highlight=False)
+    monkeypatch.setattr(console, "PEOPLE", terminal)
+    with console.TrainReport(("low", "high"), 40, shown=True) as report:
+        report.step(Progress(9, 0.5, 5e-4, 60.0))
+        report.step(Progress(10, 0.25, 5e-4, 66.0, {"low": 1.234, "high": 3.0}, best=True, reported=True))
+        report.bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    table = [line.split() for line in text.replace("\r", "\n").splitlines()]
+    assert ["step", "loss", "rate", "time", "low", "high", "mean", "SDR"] in table
+    assert ["10", "0.2500", "0.0005", "1:06", "1.23", "3.00", "2.117*"] in table
+    assert "step 10, loss 0.2500" in text
+
+
+def test_another_process_than_the_first_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with console.TrainReport((), 40, shown=False) as report:
+        report.note("a note")
+        report.step(Progress(10, 0.25, 5e-4, 66.0, reported=True))
+    assert capfd.readouterr().err == ""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import bench, download, info, list_, quick, remove, split, train
+from stemsplit.cli import bench, compare, download, eval_, info, list_, quick, remove, split, train
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -27,9 +27,11 @@ app.command("info")(info.info)
 app.command("download")(download.download)
 app.command("remove")(remove.remove)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
+app.command("eval")(eval_.eval_)
 app.command("train", hidden=True)(train.train)
 
-COMMANDS = ("split", "list", "info", "download", "remove", "bench", "train")
+COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 

@@ -1,64 +1,170 @@
 """The training loop: steps, learning rate, averaged weights, validation, checkpoints."""
 
 import copy
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
 
+from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.metrics import sdr
-from stemsplit.training import data
-from stemsplit.training.losses import relative_error
+from stemsplit.models.roformer_layers import Transformer
+from stemsplit.overlap_add import overlap_add
+from stemsplit.registry import ModelEntry
+from stemsplit.training import result
+from stemsplit.training.data import Examples
+from stemsplit.training.losses import LOSSES
+from stemsplit.training.optimizers import OPTIMIZERS, Optimizers
+from stemsplit.training.workers import Workers
 from stemsplit.weights import checkpoint
+
+MOST_LOST = 50
+"""Steps in a row without a finite gradient, after which a run gives up."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long and how to train.
 
+    The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
+
     Args:
-        steps: updates in all; the learning rate falls to zero over the last two fifths.
-        batch_size: examples a step.
-        length: samples of an example.
+        steps: updates in all.
+        batch_size: examples a step, on each device.
+        loss: one of `LOSSES`.
+        optimizer: one of `OPTIMIZERS`.
         learning_rate: at its height.
-        weight_decay: of AdamW.
+        warmup: steps over which it rises.
+        decay: what it is multiplied with every `decay_steps`.
+        decay_steps: see there.
+        cooldown: share of all steps, at the end, over which it falls to zero.
+        weight_decay: of the optimizer.
         averaging: share of the old average that the averaged weights keep at each step.
+        clip: norm that gradients are cut down to.
         seed: of everything random.
         report_every: steps between validations and checkpoints.
-        autocast: bfloat16 arithmetic; needs a GPU or a CPU that has it.
+
+    Raises:
+        ValueError: no such loss or optimizer.
     """
 
     steps: int
     batch_size: int = 4
-    length: int = 3 * 44_100
-    learning_rate: float = 1e-3
+    loss: str = "spectral"
+    optimizer: str = "adamw"
+    learning_rate: float = 5e-4
+    warmup: int = 0
+    decay: float = 0.9
+    decay_steps: int = 40_000
+    cooldown: float = 0.0
     weight_decay: float = 0.01
-    averaging: float = 0.998
+    averaging: float = 0.999
+    clip: float = 5.0
     seed: int = 0
-    report_every: int = 200
-    autocast: bool = True
+    report_every: int = 1_000
+
+    def __post_init__(self) -> None:
+        for kind, name, known in (("loss", self.loss, LOSSES), ("optimizer", self.optimizer, OPTIMIZERS)):
+            if name not in known:
+                raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rise = min(1.0, (step + 1) / max(self.warmup, 1))
+        fall = min(1.0, (self.steps - step) / (self.cooldown * self.steps)) if self.cooldown else 1.0
+        return self.learning_rate * rise * fall * self.decay ** (step // self.decay_steps)
 
 
-def learning_rate(plan: Plan, step: int) -> float:
-    """A short rise, a plateau, a straight fall to zero."""
-    rise = min(1.0, (step + 1) / 50)
-    fall = min(1.0, (plan.steps - step) / (0.4 * plan.steps))
-    return plan.learning_rate * rise * fall
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Args:
+        step: updates made.
+        loss: running mean.
+        rate: learning rate of the last step.
+        seconds: of training, in all.
+        scores: stem -> SDR in dB, the mean over the validation songs, NaN if none has it; empty without such songs.
+        best: whether the mean over the stems is the highest so far.
+        reported: whether what was trained so far is measured, and about to be kept.
+    """
+
+    step: int
+    loss: float
+    rate: float
+    seconds: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+    best: bool = False
+    reported: bool = False
+
+    @property
+    def mean(self) -> float:
+        """SDR in dB, the mean over the stems; NaN if there is none."""
+        return mean(self.scores.values())
+
+
+def mean(scores: Iterable[float]) -> float:
+    """Of those that are numbers; NaN if none is."""
+    known = [score for score in scores if not math.isnan(score)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
+    """What the separator would give of a network's estimates.
+
+    Args:
+        estimates: (b, n, c, t).
+        mixture: (b, c, t).
+        entry: of the model.
+
+    Returns:
+        (b, outputs of the entry, c, t).
+    """
+    left = (mixture - estimates.sum(1))[:, None]
+    if entry.residual:
+        return torch.cat([estimates, left], 1)
+    return estimates + left / estimates.shape[1] if entry.complete else estimates
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Large products in that type; what needs it in float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 @torch.no_grad()
-def validate(network: nn.Module, songs: Sequence[Tensor], autocast: bool) -> Tensor:
-    """SDR in dB of every stem, averaged over the songs (n, 2, t), each taken whole."""
+def validate(
+    network: nn.Module, songs: Sequence[Tensor], entry: ModelEntry, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """SDR of every output in dB, (n,): the mean over songs (n, 2, t), each split as the command would split it.
+
+    Songs that lack a stem have no say in its score; if none has it, that is NaN.
+    """
     device = next(network.parameters()).device
+
+    def estimate(mixture: Tensor) -> Tensor:
+        with autocast(device, dtype):
+            return network(mixture.to(device)).float()
+
     scores = []
     for sources in songs:
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            estimates = network(sources.sum(0, keepdim=True).to(device))
-        scores.append(sdr(estimates[0].float().cpu(), sources))
-    return torch.stack(scores).mean(0)
+        mixture = sources.sum(0)
+        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=_window(entry))
+        scores.append(sdr(completed(estimates[None], mixture[None], entry)[0], sources))
+    return torch.stack(scores).nanmean(0)
+
+
+def _window(entry: ModelEntry) -> Any:
+    return entry.window
 
 
 def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
@@ -68,66 +174,216 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
             old.lerp_(new, 1 - keep)
 
 
-def train(
-    network: nn.Module,
-    tracks: data.Multitracks,
-    validation: Sequence[Tensor],
-    out: Path,
-    plan: Plan,
-    report: Callable[[str], None],
-) -> None:
-    """Train, and leave the averaged weights in `out` as safetensors.
+def compile_parts(network: nn.Module) -> None:
+    """Let PyTorch compile a network at its first call, but for Fourier transforms, which it would only slow down."""
+    transformers: list[nn.Module] = [module for module in network.modules() if isinstance(module, Transformer)]
+    for part in transformers or [network]:
+        part.compile()
 
-    A run that was cut off goes on from the checkpoint it left beside `out`.
+
+class Run:
+    """A training run: all that has to be kept of it to go on where it was.
 
     Args:
         network: on the device to train on.
-        tracks: what to draw examples from.
-        validation: songs (n, 2, t) that are never trained on.
-        out: safetensors file to write.
-        plan: how.
-        report: takes a line of progress.
+        entry: of the model that it is to become.
+        examples: to train on.
+        validation: songs (n, 2, t) that are never trained on, their sources in the order of the entry's outputs.
+        out: safetensors file to write; what the run needs to go on lies beside it.
+        plan: how to train.
+        workers: the processes that train together.
+        dtype: of the network's large products.
+        compiled: let PyTorch compile the network, which takes minutes and saves more in a long run.
+        loaders: processes that prepare examples; 0 for none.
+        half: write the weights in half precision.
     """
-    device = next(network.parameters()).device
-    averaged = copy.deepcopy(network).eval()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
-    )
-    resume_file = out.with_suffix(".training.pt")
-    done = 0
-    if resume_file.exists():
-        state = torch.load(resume_file, weights_only=True, map_location=device)
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        done = state["step"]
-        report(f"goes on from step {done}")
-    # A resumed run draws other examples than the ones before it.
-    examples = data.batches(tracks, plan.length, plan.batch_size, random.Random(plan.seed + done))
-    running = 0.0
-    for step in range(done, plan.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, step)
-        sources = next(examples).to(device)
+
+    def __init__(
+        self,
+        network: nn.Module,
+        entry: ModelEntry,
+        examples: Examples,
+        validation: Sequence[Tensor],
+        out: Path,
+        plan: Plan,
+        *,
+        workers: Workers | None = None,
+        dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
+        loaders: int = 0,
+        half: bool = False,
+    ) -> None:
+        self.network, self.entry, self.examples, self.validation = network, entry, examples, validation
+        self.out, self.plan, self.dtype, self.loaders, self.half = out, plan, dtype, loaders, half
+        self.device = next(network.parameters()).device
+        self.workers = workers or Workers(self.device)
+        self.loss = LOSSES[plan.loss]
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        self.optimizers = Optimizers(plan.optimizer, network, plan.weight_decay)
+        # Gradients in float16 may be too small for it.
+        self.scaler = GradScaler(self.device.type, enabled=dtype == torch.float16)
+        if compiled:
+            compile_parts(network)
+        self.compute: Callable[[Tensor], Tensor] = self.workers.share(network.train())
+        self.step, self.running, self.best, self.lost, self.seconds = 0, 0.0, -math.inf, 0, 0.0
+
+    @property
+    def state_file(self) -> Path:
+        """What the run goes on from."""
+        return self.out.with_suffix(".training.pt")
+
+    def _settings(self) -> dict[str, Any]:
+        """What must not change when a run goes on."""
+        plan = {key: value for key, value in asdict(self.plan).items() if key not in ("steps", "report_every")}
+        mixing = asdict(self.examples.mixing)
+        network = {"architecture": self.entry.architecture, "config": dict(self.entry.config)}
+        return {**plan, **mixing, "processes": self.workers.count, "outputs": self.entry.outputs, **network}
+
+    def _compare(self, begun: Mapping[str, Any]) -> None:
+        """Raises StemsplitError if a run was begun with other settings."""
+        for key, value in self._settings().items():
+            was = begun.get(key, value)
+            if was != value:
+                pair = [was, value]
+                if isinstance(value, dict):
+                    key = next(name for name in {**was, **value} if was.get(name) != value.get(name))
+                    pair = [was.get(key), value.get(key)]
+                raise StemsplitError(
+                    f"the run in {self.state_file} was begun with {key} {pair[0]}, not {pair[1]}; "
+                    "use that, or another --output"
+                )
+
+    def go_on(self) -> bool:
+        """Take up the run that was cut off, if there is one; whether there is.
+
+        Raises:
+            WeightsError: what it left cannot be read.
+            StemsplitError: it had other settings.
+        """
+        if not self.state_file.exists():
+            return False
+        try:
+            # To the CPU: an optimizer that counts its steps on a GPU would wait for it at each of them.
+            state = torch.load(self.state_file, weights_only=True, map_location="cpu")
+            self._compare(state["settings"])
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizers.load_state_dict(state["optimizers"])
+            if state["scaler"]:
+                self.scaler.load_state_dict(state["scaler"])
+            self.step, self.running, self.best = state["step"], state["running"], state["best"]
+            self.seconds = state.get("seconds", 0.0)
+        except StemsplitError:
+            raise
+        except Exception as error:  # Over damaged files, the reader raises nearly every kind there is.
+            why = checkpoint.reason(error)
+            raise WeightsError(f"cannot go on from {self.state_file} ({why}); delete it to begin again") from error
+        return True
+
+    def keep(self) -> None:
+        """Write what the run goes on from, whole or not at all.
+
+        Raises:
+            WeightsError: it cannot be written.
+        """
+        state = {
+            "settings": self._settings(),
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "running": self.running,
+            "best": self.best,
+            "seconds": self.seconds,
+        }
+        part = self.state_file.with_suffix(".partial")
+        try:
+            with part.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.state_file)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            raise WeightsError(f"cannot write {self.state_file}: {error}") from error
+
+    def _batches(self) -> Iterator[Tensor]:
+        """The batches (b, n, 2, t) of this process, from the present step on."""
+        size, count = self.plan.batch_size, self.workers.count
+        numbers = range(self.step * size * count, self.plan.steps * size * count)
+        mine = (
+            list(numbers[first : first + size]) for first in range(self.workers.rank * size, len(numbers), size * count)
+        )
+        pinned = self.device.type == "cuda"
+        try:
+            yield from DataLoader(self.examples, batch_sampler=mine, num_workers=self.loaders, pin_memory=pinned)
+        except StemsplitError as error:
+            # What comes out of another process holds that one's whole traceback, the message at its end.
+            said = str(error).strip().rpartition("\n")[2].partition(": ")[2] if self.loaders else str(error)
+            raise type(error)(said) from error
+
+    def _update(self, sources: Tensor) -> None:
+        sources = sources.to(self.device, non_blocking=True)
         mixture = sources.sum(1)
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.autocast):
-            estimates = network(mixture)
-        loss = relative_error(estimates.float(), sources, mixture)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        average(averaged, network, min(plan.averaging, (step + 1) / (step + 10)))
-        running += (loss.item() - running) * max(0.01, 1 / (step - done + 1))
-        if (step + 1) % plan.report_every == 0 or step + 1 == plan.steps:
-            line = f"step {step + 1} loss {running:.2f}"
-            if validation:
-                scores = validate(averaged, validation, plan.autocast)
-                figures = " ".join(f"{name} {score:.2f}" for name, score in zip(tracks.stems, scores, strict=True))
-                line += f" SDR {figures} mean {scores.mean():.3f}"
-            report(line)
-            state = {"network": network.state_dict(), "averaged": averaged.state_dict()}
-            part = resume_file.with_suffix(".partial")
-            torch.save({**state, "optimizer": optimizer.state_dict(), "step": step + 1}, part)
-            part.replace(resume_file)
-    checkpoint.save(averaged, out)
+        # On a CPU, PyTorch's own attention takes twice as long over a step as plain products do.
+        attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        with autocast(self.device, self.dtype), attention:
+            estimates = self.compute(mixture)
+        loss = self.loss(completed(estimates.float(), mixture, self.entry), sources, mixture)
+        self.optimizers.zero_grad()
+        self.optimizers.set_rate(self.plan.rate(self.step))
+        self.scaler.scale(loss).backward()
+        for optimizer in self.optimizers.all:
+            self.scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+        self.lost = 0 if norm.isfinite() else self.lost + 1
+        if self.lost > MOST_LOST:
+            raise StemsplitError(f"no finite gradient in {self.lost} steps; try a lower --learning-rate")
+        if norm.isfinite():
+            for optimizer in self.optimizers.all:
+                self.scaler.step(optimizer)
+        self.scaler.update()
+        self.step += 1
+        average(self.averaged, self.network, min(self.plan.averaging, self.step / (self.step + 9)))
+        if norm.isfinite():
+            self.running += (loss.item() - self.running) * max(0.01, 1 / self.step)
+
+    def steps(self) -> Generator[Progress, None, None]:
+        """Train; tells of progress after every step, with scores after every `report_every` and at the end.
+
+        Before such a report the averaged weights are written to `out`, of a run with validation songs only while they
+        are the best so far. What the run goes on from is kept when the next step is asked for, and so after the report
+        was written down: a run that is killed in between makes these steps, and the report, again.
+
+        Raises:
+            WeightsError: a file cannot be written.
+            AudioError: a recording cannot be read any more.
+            StemsplitError: the network's numbers are not finite any more.
+        """
+        began = time.monotonic() - self.seconds
+        if self.device.type == "cpu":
+            # Else the attention of `_update` would be computed in float32 whatever was asked for.
+            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+        for sources in self._batches():
+            self._update(sources)
+            # Of several processes, the first alone measures, keeps and tells.
+            due = self.workers.first and (self.step % self.plan.report_every == 0 or self.step == self.plan.steps)
+            scores = self._measured() if due else {}
+            # Without a score, the last is the best.
+            best = due and not mean(scores.values()) <= self.best
+            if best:
+                self.best = mean(scores.values())
+                result.save(self.averaged, self.entry, self.out, half=self.half)
+            self.seconds = time.monotonic() - began
+            rate = self.plan.rate(self.step - 1)
+            yield Progress(self.step, self.running, rate, self.seconds, scores, best, due)
+            if due:
+                self.keep()
+
+    def _measured(self) -> dict[str, float]:
+        """The scores of the averaged weights."""
+        if not self.validation:
+            return {}
+        measured = validate(self.averaged, self.validation, self.entry, self.dtype).tolist()
+        return dict(zip(self.entry.outputs, measured, strict=True))

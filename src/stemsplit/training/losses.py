@@ -1,10 +1,40 @@
 """What training minimises."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 FLOOR = 1e-3
 """Share of the mixture's energy below which an error, or a source, no longer counts: 30 dB down."""
+
+WINDOWS = (4096, 2048, 1024, 512, 256)
+"""Samples of the spectrograms that `spectral` compares."""
+HOP = 147
+"""Samples between their frames."""
+
+
+def spectral(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:  # noqa: ARG001  # losses are called alike
+    """Mean absolute error of the waveforms plus that of their complex spectrograms at several resolutions.
+
+    The loss of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
+
+    Args:
+        estimates: (b, n, c, t).
+        sources: (b, n, c, t).
+        mixture: (b, c, t).
+
+    Returns:
+        The sum of the means.
+    """
+    error = (estimates - sources).flatten(0, -2)  # the spectrogram of a difference is the difference of spectrograms
+    loss = error.abs().mean()
+    # The STFT continues a signal by its reflection, for which it has to be long enough.
+    error = torch.nn.functional.pad(error, (0, max(WINDOWS[0] // 2 + 1 - error.shape[-1], 0)))
+    for window in WINDOWS:
+        hann = torch.hann_window(window, device=error.device)
+        loss = loss + torch.stft(error, window, HOP, window=hann, return_complex=True).abs().mean()
+    return loss
 
 
 def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
@@ -25,3 +55,8 @@ def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tenso
     error = (sources - estimates).square().sum((-2, -1)) + floor
     energy = sources.square().sum((-2, -1)) + floor
     return 10 * torch.log10(error / energy).mean()
+
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+LOSSES: dict[str, Loss] = {"spectral": spectral, "sdr": relative_error}
+"""By the name under which a run asks for them."""

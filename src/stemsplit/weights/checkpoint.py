@@ -1,10 +1,11 @@
 """Reads a checkpoint's file, and puts its tensors into a network."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
@@ -137,13 +138,34 @@ def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     network.requires_grad_(False)
 
 
-def save(network: nn.Module, path: Path) -> None:
-    """Write a network's tensors as safetensors in half precision, whole or not at all."""
+def told(path: Path, key: str) -> str:
+    """What a safetensors file says about itself under that key; empty if nothing, or if it is no such file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get(key, "")
+    except (OSError, SafetensorError):
+        return ""
+
+
+def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None, *, half: bool = False) -> None:
+    """Write a network's tensors as safetensors, whole or not at all.
+
+    Args:
+        network: on any device.
+        path: of the file.
+        about: what the file is to say about itself.
+        half: in half precision, which takes half the room.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.partial")
     try:
-        tensors = {key: value.detach().half().cpu().contiguous() for key, value in network.state_dict().items()}
-        # save_file would leave the file readable by its owner alone.
-        part.write_bytes(save_bytes(tensors))
+        tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        if half:
+            tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+        # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
+        part.write_bytes(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

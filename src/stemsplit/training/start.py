@@ -1,10 +1,11 @@
-"""Starts SuDoRM-RF's encoder and decoder as a Fourier analysis and its inverse, so that training need not find them."""
+"""Where training begins: with a network whose every stem is already its share of the mixture."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
+from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import Config, SuDoRMRF, synthesise
 
 
@@ -21,23 +22,24 @@ def fourier_rows(config: Config) -> Tensor:
     return torch.cat([waves[:, None] * row[:, None] for row in mixing])
 
 
+def has_fourier_start(config: Config) -> bool:
+    """Whether `start_as_fourier` knows a SuDoRM-RF of these hyperparameters."""
+    channels = config.in_audio_channels
+    return config.variant in ("improved", "groupcomm") and channels <= 2 and not config.enc_num_basis % (2 * channels)
+
+
 @torch.no_grad()
-def start_as_fourier(network: nn.Module) -> None:
+def start_as_fourier(network: SuDoRMRF) -> None:
     """Set encoder, decoder and mask bias so that, with masks of one, every stem is the mixture.
 
-    Args:
-        network: SuDoRM-RF, improved or group-communication variant, one or two channels at once, an enc_num_basis that
-            is a multiple of twice the channels.
+    The encoder and decoder begin as a Fourier analysis and its inverse, so that training need not find them.
 
-    Raises:
-        ValueError: another kind of network.
+    Args:
+        network: improved or group-communication variant, one or two channels at once, an enc_num_basis that is a
+            multiple of twice the channels.
     """
-    if not isinstance(network, SuDoRMRF):
-        raise ValueError("only SuDoRM-RF has a learned filter bank")
     c = network.config
     channels, basis, kernel = c.in_audio_channels, c.enc_num_basis, c.enc_kernel_size
-    if c.variant not in ("improved", "groupcomm") or channels > 2 or basis % (2 * channels):
-        raise ValueError("only improved and group-communication networks of one or two channels have a Fourier start")
     rows = fourier_rows(c)
     synthesis = torch.zeros(c.num_sources, channels, basis, c.num_sources, channels, kernel)
     for stem in range(c.num_sources):
@@ -52,3 +54,36 @@ def start_as_fourier(network: nn.Module) -> None:
     decoder = network.decoder.weight
     decoder.mul_(0.1).add_((scale * synthesis).reshape_as(decoder))
     network.get_parameter("mask_net.1.bias").fill_(1 / c.num_sources)
+
+
+@torch.no_grad()
+def start_as_shares(network: RoFormer, outputs: int) -> None:
+    """Set the masks' last layers so that every stem begins near its share of the mixture, instead of anywhere.
+
+    Args:
+        network: with fresh weights.
+        outputs: stems that the mixture is dealt out to.
+    """
+    for name, layer in network.mask_estimators.named_modules():
+        if not name.endswith(".1") or not isinstance(layer, nn.GLU):
+            continue
+        layers = network.mask_estimators.get_submodule(name.removesuffix("1") + "0")
+        last = list(layers.children())[-1]
+        assert isinstance(last, nn.Linear)
+        numbers, _ = last.bias.split(len(last.bias) // 2)  # the others are gates, which begin half open
+        last.weight[: len(numbers)] *= 0.3
+        numbers.zero_()
+        numbers[::2] = 2 / outputs  # of real and imaginary parts in turn
+
+
+def start(network: nn.Module, outputs: int) -> None:
+    """Give a network with fresh weights the best beginning that is known for its kind.
+
+    Args:
+        network: of any architecture.
+        outputs: stems that the mixture is dealt out to.
+    """
+    if isinstance(network, SuDoRMRF) and has_fourier_start(network.config):
+        start_as_fourier(network)
+    if isinstance(network, RoFormer):
+        start_as_shares(network, outputs)

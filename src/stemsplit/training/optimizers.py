@@ -1,0 +1,62 @@
+"""What moves the weights: one or two of PyTorch's optimizers, as one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+OPTIMIZERS = ("adamw", "muon")
+
+
+class Optimizers:
+    """AdamW; or Muon (Jordan et al. 2024) for the matrices between layers of the same width, and AdamW for the rest.
+
+    Muon makes the step of a matrix orthogonal, which suits a transformer's layers; not what goes in or comes out, such
+    as filters, the split into bands and masks.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        network: whose parameters to move.
+        weight_decay: of both.
+
+    Raises:
+        ValueError: there is no such optimizer.
+    """
+
+    def __init__(self, name: str, network: nn.Module, weight_decay: float) -> None:
+        if name not in OPTIMIZERS:
+            raise ValueError(f"no optimizer {name!r}; there are {', '.join(OPTIMIZERS)}")
+        moved = [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
+        inner = {
+            key for key, parameter in moved if name == "muon" and key.startswith("layers.") and parameter.ndim == 2
+        }
+        rest = [parameter for key, parameter in moved if key not in inner]
+        matrices = [parameter for key, parameter in moved if key in inner]
+        self.all: list[torch.optim.Optimizer] = []
+        if rest:
+            self.all.append(torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=weight_decay))
+        if matrices:
+            # Its steps as large as AdamW's usually are, so that one learning rate suits both.
+            muon = torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            self.all.append(muon)
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the next step."""
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for optimizer in self.all:
+            optimizer.zero_grad()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Of each."""
+        return [optimizer.state_dict() for optimizer in self.all]
+
+    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
+        """What `state_dict` gave."""
+        for optimizer, state in zip(self.all, states, strict=True):
+            optimizer.load_state_dict(state)

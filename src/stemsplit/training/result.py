@@ -1,0 +1,46 @@
+"""What a run leaves: weights that say which model they are of, and an entry for a registry."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from stemsplit.errors import WeightsError
+from stemsplit.own_checkpoint import ABOUT
+from stemsplit.registry import ModelEntry, as_toml, table_of
+from stemsplit.weights import checkpoint
+
+
+def save(network: nn.Module, entry: ModelEntry, path: Path, *, half: bool = False) -> ModelEntry:
+    """Write the weights, and beside them the entry as TOML.
+
+    Args:
+        network: of the entry's architecture.
+        entry: of the model; its sources are those of this file.
+        path: safetensors file to write.
+        half: in half precision.
+
+    Returns:
+        The entry as it was written.
+
+    Raises:
+        WeightsError: a file cannot be written.
+    """
+    # TOML has no word for nothing, which YAML configs say of what plays no part in training.
+    config = {key: value for key, value in entry.config.items() if value is not None}
+    sources = (f"file:{path.name}",)
+    entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)
+    checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, half=half)
+    toml = path.with_suffix(".toml")
+    part = toml.with_name(f".{toml.name}.partial")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry = replace(entry, sha256=digest, size=path.stat().st_size)
+        part.write_text(as_toml(entry), encoding="utf-8")
+        part.replace(toml)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WeightsError(f"cannot write {toml}: {error.strerror}") from error
+    return entry
