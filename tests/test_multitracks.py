@@ -113,7 +113,7 @@ def written(data: Path, text: str) -> Path:
 
 
 def test_a_list_names_a_stem_in_each_line(data: Path) -> None:
-    """Lines of a song need not stand together; other columns, empty lines and what surrounds a value are passed over."""
+    """Lines of a song need not stand together; other columns, empty lines and spaces around values are passed over."""
     text = (
         '\ufeffstem,year,path , song\nvocals,1999,a/vocals.wav,Ä\n\ndrums,,"drums b.flac",2, two\nbass,1,a/bass.ogg,Ä\n'
     )

@@ -95,6 +95,9 @@ class Pipeline:
     def __init__(self, load: Callable[[], "Separator"], progress: Progress) -> None:
         self.load, self.progress = load, progress
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
+        for executor in (self.reading, self.writing):
+            # Here: an interrupt while a thread starts would lose sight of what it is started for.
+            executor.submit(int)
         self.ahead: Future[StemFiles | Outcome | None] | None = None
         self.begun = deque[tuple[StemFiles | Outcome, float]]()
         """Songs whose results are to come, in their order, and when each was begun."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 
 from stemsplit import cli, console, registry
 from stemsplit.cli import train
-from stemsplit.errors import DeviceError
+from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
 from stemsplit.training.loop import Progress, Run
@@ -381,6 +382,21 @@ def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None
 
     run.loss = full
     with pytest.raises(DeviceError, match="ran out of memory while training on cpu; try a smaller --batch-size"):
+        train.carry_out(run)
+
+
+def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tmp_path: Path) -> None:
+    """As by a system that has no memory left."""
+    run = a_run(album, tmp_path / "a.safetensors", steps=100_000, loaders=1)
+    sound = run.loss
+
+    def loss(*tensors: torch.Tensor) -> torch.Tensor:
+        for process in multiprocessing.active_children():
+            process.kill()
+        return sound(*tensors)
+
+    run.loss = loss
+    with pytest.raises(StemsplitError, match=r"^a process that prepares examples was killed; try fewer --workers$"):
         train.carry_out(run)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stemsplit import Separator
+from stemsplit.errors import WeightsError
 from stemsplit.models import build, infer
 from stemsplit.models.fullsubnet_plus import Config, FullSubNet, Norm, Recurrent, normalised
 from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
@@ -136,7 +137,7 @@ def test_any_size_of_network_is_told_by_its_weights() -> None:
 def test_half_a_checkpoint_is_not_taken_for_a_whole_one(left_out: str, tmp_path: Path) -> None:
     weights = build("fullsubnet_plus", SMALL).state_dict()
     torch.save({key: value for key, value in weights.items() if not key.startswith(left_out)}, tmp_path / "half.pt")
-    with pytest.raises(Exception, match=r"not those of a whole|do not fit its network \(no "):
+    with pytest.raises(WeightsError, match=r"not those of a whole|do not fit its network \(no "):
         Separator(describe(tmp_path / "half.pt").entry, "cpu")
 
 

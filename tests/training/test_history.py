@@ -52,6 +52,13 @@ def test_a_run_that_goes_on_keeps_the_lines_up_to_there(tmp_path: Path) -> None:
     ]
 
 
+def test_songs_to_measure_on_may_be_added_later(tmp_path: Path) -> None:
+    History(tmp_path / "a.csv", (), 0).add(Progress(10, 0.25, 5e-4, 1.0))
+    History(tmp_path / "a.csv", STEMS, 10).add(at(20))
+    first, second = read(tmp_path / "a.csv")
+    assert (first["loss"], first["low"], second["low"]) == ("0.250000", "", "1.5000")
+
+
 def test_a_new_run_begins_anew(tmp_path: Path) -> None:
     History(tmp_path / "a.csv", STEMS, 0).add(at(10))
     History(tmp_path / "a.csv", STEMS, 0)

@@ -169,6 +169,7 @@ def carry_out(run: "Run") -> None:
         StemsplitError: see `Run`; or the device ran out of memory.
     """
     from stemsplit import console
+    from stemsplit.errors import StemsplitError
     from stemsplit.separator import memory_errors
     from stemsplit.training.history import History
 
@@ -186,7 +187,9 @@ def carry_out(run: "Run") -> None:
                         history.add(progress)
                     if stop.number:
                         break
-        except RuntimeError:
+        except RuntimeError as error:
+            if "DataLoader worker" in str(error):
+                raise StemsplitError("a process that prepares examples was killed; try fewer --workers") from error
             # Another process, which this one waited for, stopped a step earlier.
             if run.workers.count == 1 or not stop.number:
                 raise

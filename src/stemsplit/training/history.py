@@ -27,8 +27,7 @@ class History:
     def __init__(self, path: Path, stems: Sequence[str], done: int) -> None:
         self.path, self.stems = path, stems
         heading = ["step", "loss", "learning_rate", "seconds", *stems, *(["mean"] if stems else [])]
-        whole = [row for row in self._rows() if len(row) == len(heading) and row[0].isdecimal()]
-        kept = [row for row in whole if int(row[0]) <= done]
+        kept = [[row.get(name) or "" for name in heading] for row in self._rows() if int(row["step"]) <= done]
         part = path.with_name(f".{path.name}.partial")
         try:
             with part.open("w", newline="", encoding="utf-8") as file:
@@ -38,10 +37,12 @@ class History:
             part.unlink(missing_ok=True)
             raise StemsplitError(f"cannot write {path}: {error.strerror}") from error
 
-    def _rows(self) -> list[list[str]]:
+    def _rows(self) -> list[dict[str, str]]:
+        """The lines that are there, but for one that was cut off."""
         try:
             with self.path.open(newline="", encoding="utf-8") as file:
-                return list(csv.reader(file))
+                rows = list(csv.DictReader(file))
+            return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
         except (OSError, UnicodeDecodeError, csv.Error):
             return []
 
