@@ -14,6 +14,7 @@ from stemsplit.errors import RegistryError, StemsplitError, WeightsError
 from stemsplit.models import build
 from stemsplit.own_checkpoint import describe
 from stemsplit.separator import Separator
+from tests.models.test_fullsubnet_plus import SMALL
 
 TINY: dict[str, Any] = {
     "dim": 8,
@@ -127,6 +128,17 @@ def test_a_speech_network_is_known_too(tmp_path: Path) -> None:
     described = describe(path, None, ["sample_rate=8000", "stems=one,two"])
     assert (described.entry.architecture, described.entry.chunk) == ("sudormrf", 64_000)
     assert described.entry.config["num_blocks"] == 2
+
+
+def test_a_network_for_voices_is_taken_for_one(tmp_path: Path) -> None:
+    """Not for one that takes vocals out of music, at music's sample rate."""
+    path = tmp_path / "voice.pth"
+    torch.save({"model": build("fullsubnet_plus", SMALL).state_dict(), "optimizer": {}}, path)
+    entry = describe(path).entry
+    assert (entry.architecture, entry.outputs, entry.sample_rate) == ("fullsubnet_plus", ("speech", "noise"), 16_000)
+    assert {"stems", "residual", "sample_rate"} <= describe(path).assumed.keys()
+    dry = describe(path, settings=["stems=dry", "residual=reverb"]).entry
+    assert dry.outputs == ("dry", "reverb")
 
 
 def test_it_separates(mel: Path) -> None:

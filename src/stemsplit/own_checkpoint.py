@@ -21,6 +21,9 @@ USUAL_STEMS = {
 }
 """Number of outputs -> what they most often are, in the order in which they most often come."""
 
+USUAL_FACTS = {"fullsubnet_plus": {"stems": ("speech",), "residual": "noise", "sample_rate": 16_000}}
+"""Architecture -> what is usual of it, where that is not music."""
+
 OWN_KEYS = ("stems", "residual", "sample_rate", "chunk", "hop")
 """What can be said of a model besides its network's hyperparameters."""
 
@@ -183,7 +186,8 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         if not _same(chosen[name], told[name]):
             raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {told[name]}")
     known = {**written, **told, **chosen}
-    usual = _usual_facts(known.get("num_stems", known.get("num_sources")), facts)
+    of_kind = USUAL_FACTS.get(found.architecture, {})
+    usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
     assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
     entry = _entry(path, found.architecture, {**found.assumed, **known}, {**usual, **facts})
     return Described(entry, assumed, overruled)
