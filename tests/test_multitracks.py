@@ -68,6 +68,12 @@ def test_two_files_for_a_stem_are_one_too_many(data: Path) -> None:
         song_folders(data)
 
 
+def test_a_stem_is_known_in_any_letter_case(data: Path) -> None:
+    put(data, "song/Vocals.WAV", "song/DRUMS.flac", "song/Mixture.wav")
+    (song,) = song_folders(data)
+    assert ([*song.stems], song.mixture) == (["drums", "vocals"], data / "song/Mixture.wav")
+
+
 def test_a_folder_that_is_not_there(data: Path) -> None:
     with pytest.raises(AudioError, match=r"cannot look into .*nowhere \(no such file or directory\)$"):
         song_folders(data / "nowhere")

@@ -73,8 +73,8 @@ def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
 def song_folders(root: Path) -> list[Multitrack]:
     """The songs in a folder and below it, as a person would sort them.
 
-    A song is a folder with a file of any format for each stem, called after it, as in MUSDB18-HQ; `mixture` is none of
-    them. A `.stem.mp4` is a song by itself. `root` is itself a song only if there is none below.
+    A song is a folder with a file of any format for each stem, called after it in any letter case, as in MUSDB18-HQ;
+    `mixture` is none of them. A `.stem.mp4` is a song by itself. `root` is itself a song only if there is none below.
 
     Raises:
         AudioError: there is no such folder, or one below cannot be listed, or has two files for the same stem.
@@ -88,9 +88,10 @@ def song_folders(root: Path) -> list[Multitrack]:
                 numbers = {stem: number for number, stem in enumerate(STREAMS)}
                 songs.append(Multitrack(name, dict.fromkeys(sorted(STREAMS[1:]), path), path, numbers))
             elif path.suffix[1:].lower() in EXTENSIONS:
-                if path.stem in stems:
-                    raise AudioError(f"{stems[path.stem]} and {path.name} are the same stem; keep one of them")
-                stems[path.stem] = path
+                stem = path.stem.lower()  # people write Vocals.wav too
+                if stem in stems:
+                    raise AudioError(f"{stems[stem]} and {path.name} are the same stem; keep one of them")
+                stems[stem] = path
         mixture = stems.pop(MIXTURE, None)
         if stems:
             songs.append(Multitrack(folder.relative_to(root).as_posix(), stems, mixture))
@@ -136,7 +137,7 @@ def manifest(path: Path) -> list[Multitrack]:
         where, values = f"{path}, line {number}", dict(zip(heading, row, strict=False))
         if lacking := [column for column in COLUMNS if not values.get(column)]:
             raise AudioError(f"{where}: there is no {lacking[0]}")
-        song, stem, file = values["song"], values["stem"], path.parent / values["path"]
+        song, stem, file = values["song"], values["stem"].lower(), path.parent / values["path"]
         if not file.is_file():
             raise AudioError(f"{where}: there is no file {file}")
         if stem in songs.setdefault(song, {}):

@@ -20,8 +20,10 @@ import torch
 from stemsplit import Separator
 from stemsplit.fast.precision import native_bfloat16
 from stemsplit.metrics import sdr
+from stemsplit.multitracks import multitracks
 from stemsplit.overlap_add import WINDOWS
-from stemsplit.training.data import read_song, song_folders
+from stemsplit.training.data import read_song
+from stemsplit.training.loop import completed
 
 
 def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
@@ -29,9 +31,9 @@ def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
     scores = []
     for sources in songs:
         stems = separator.separate(sources.sum(0), separator.entry.sample_rate)
-        estimates = torch.stack([stems[name] for name in separator.entry.stems])
+        estimates = torch.stack([stems[name] for name in separator.stems])
         scores.append(sdr(estimates, sources))
-    return torch.stack(scores).mean(0)
+    return torch.stack(scores).nanmean(0)
 
 
 def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
@@ -40,7 +42,7 @@ def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
     for sources in songs:
         stems = separator.separate(sources.sum(0), separator.entry.sample_rate)
         bends = torch.stack(list(stems.values())).diff(n=2).square().mean((0, 1))
-        starts = torch.arange(separator.hop, len(bends), separator.hop)
+        starts = torch.arange(separator.entry.hop, len(bends), separator.entry.hop)
         near = torch.zeros_like(bends, dtype=torch.bool)
         near[(starts[:, None] + torch.arange(-3, 2)).clamp(0, len(bends) - 1).flatten()] = True
         at_seams.append(bends[near].mean())
@@ -51,8 +53,9 @@ def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
 def by_network(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
     """SDR of every stem, (n,), when the network gets the whole song."""
     with torch.inference_mode():
-        estimates = separator.compute(sources.sum(0, keepdim=True).to(separator.device))
-    return sdr(estimates[0].cpu(), sources)
+        mixture = sources.sum(0, keepdim=True)
+        estimates = separator.compute(mixture.to(separator.device)).cpu()
+    return sdr(completed(estimates, mixture, separator.entry)[0], sources)
 
 
 def by_command(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
@@ -62,7 +65,7 @@ def by_command(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
         soundfile.write(song, sources.sum(0).T.numpy(), separator.entry.sample_rate, subtype="FLOAT")
         command = [sys.executable, "-m", "stemsplit", song, "-o", folder, "-m", separator.entry.name, "-q"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        files = [soundfile.read(song.with_suffix("") / f"{name}.wav")[0] for name in separator.entry.stems]
+        files = [soundfile.read(song.with_suffix("") / f"{name}.wav")[0] for name in separator.stems]
     return sdr(torch.from_numpy(np.stack(files)).mT, sources)
 
 
@@ -72,12 +75,12 @@ def main() -> None:
     for chunk_seconds in (None, 2.0):
         for window in WINDOWS:
             separator = Separator(model, chunk_seconds=chunk_seconds, window=window)
-            names = separator.entry.stems
-            songs = [read_song(song, names, separator.entry.sample_rate) for song in song_folders(folder, names)]
+            names = separator.stems
+            songs = [read_song(song, separator.entry) for song in multitracks(folder)]
             scores = measure(separator, songs)
             figures = " ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True))
             seams = f", seams {seam_steps(separator, songs):+.2f} dB" if chunk_seconds else ""
-            seconds = separator.chunk / separator.entry.sample_rate
+            seconds = separator.entry.chunk / separator.entry.sample_rate
             print(f"{seconds:g} s chunks, {window:6}: {figures} mean {scores.mean():.3f} dB{seams}", flush=True)
     for precision in ("fp32", "bf16") if native_bfloat16() else ("fp32",):
         scores = measure(Separator(model, device="cpu", precision=precision), songs)
