@@ -3,13 +3,15 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from stemsplit import registry
 from stemsplit.models import build
+from stemsplit.training import result
 from stemsplit.weights.checkpoint import save
 from tests.conftest import noise
 
@@ -58,19 +60,49 @@ def stand_ins(home: Path) -> None:
         save(build("bs_roformer", config), folder / f"{name}.safetensors")
 
 
-@pytest.mark.usefixtures("stand_ins")
+@pytest.fixture
+def known_stems(tmp_path: Path, song: Callable[..., Path]) -> None:
+    """Songs whose stems are there, and estimates of them, under the names of the README."""
+    for folder in ("references", "stems", "songs", "held-out"):
+        (tmp_path / folder / "song").mkdir(parents=True)
+        for stem in ("drums", "bass", "other", "vocals"):
+            song(f"{folder}/song/{stem}.wav", frames=8_000)
+
+
+BRIEF = ["--steps", "1", "--seconds", "0.1", "--batch-size", "1", "--device", "cpu", "--precision", "fp32"]
+"""What is added to a command that would train for days."""
+
+
+@pytest.fixture
+def _denormals() -> Iterator[None]:
+    """Training turns denormal numbers off, for the whole process."""
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.usefixtures("stand_ins", "_denormals")
 @pytest.mark.parametrize("line", LINES)
 def test_the_command_lines(
-    line: str, song: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str,
+    song: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    """Each as it is pasted, among songs of the names that it uses."""
+    """Each as it is pasted, among songs of the names that it uses; training is cut short."""
     from stemsplit.cli.app import COMMANDS, app, with_command
 
     monkeypatch.chdir(tmp_path)
+    if line.startswith(("stemsplit eval", "stemsplit train")):
+        request.getfixturevalue("known_stems")
+    if "--model my.safetensors" in line:
+        mine = registry.find("mel-roformer")
+        result.save(build(mine.architecture, mine.config), mine, tmp_path / "my.safetensors")
     (tmp_path / "collection").mkdir()
     for name in ("song.flac", "song.wav", "a.mp3", "b.mp3", "collection/a.flac"):
         song(name, frames=60 * 44_100 + 2_000 if "--start" in line else 2_000)
     words = [word for part in shlex.split(line)[1:] for word in (sorted(map(str, Path().glob(part))) or [part])]
+    words += BRIEF if words[0] == "train" else []
     app(with_command(words), standalone_mode=False)
     if words[0] not in COMMANDS:
         assert list(tmp_path.glob("stems/*/vocals.*"))
