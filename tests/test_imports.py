@@ -64,6 +64,7 @@ OURS = {
         "overlap_add",
         "own_checkpoint",
         "registry",
+        "separator",
         "weights",
         "errors",
     },

@@ -74,7 +74,23 @@ def test_training_leaves_a_model_an_entry_and_a_table(
     stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
 ) -> None:
     more = ["--about", "six tones", "--license", "CC0-1.0", "--author", "this test"]
-    options = ["--validation", album, "--steps", "4", "--report-every", "2", "--learning-rate", "0.01", *more]
+    options = [
+        "--validation",
+        album,
+        "--steps",
+        "4",
+        "--bits",
+        "8",
+        "--doubled",
+        "0.5",
+        "--dropout",
+        "0.1",
+        "--report-every",
+        "2",
+        "--learning-rate",
+        "0.01",
+        *more,
+    ]
     done = stemsplit("train", album, "-o", "new.safetensors", *tiny, *options)
     assert (done.status, done.paths) == (0, [Path("new.safetensors")])
     heading, *told = [line.split() for line in done.err.splitlines()]
@@ -172,6 +188,9 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["--loss", "l2"], 2, "no loss 'l2'; there are spectral, sdr"),
         (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
         (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
+        (["--doubled", "1.5"], 2, "Invalid value for '--doubled'"),
+        (["--dropout", "nan"], 2, "Invalid value for '--dropout'"),
+        (["--bits", "4"], 2, "Invalid value for '--bits'"),
         (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
         (["--seconds", "inf"], 2, "inf is no number to work with"),
         (["--device", "tpu"], 2, "error: no device 'tpu'"),

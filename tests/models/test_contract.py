@@ -31,6 +31,21 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "sudormrf normalised": ("sudormrf", {**TINY, "normalize": True, "mixture_consistency": True}),
     "fullsubnet_plus": ("fullsubnet_plus", SMALL),
+    "ensemble": (
+        "ensemble",
+        {
+            "num_stems": 4,
+            "members": [
+                {
+                    "architecture": "sudormrf",
+                    "config": {**TINY, "num_sources": 4},
+                    "places": [0, 1, 2, 3],
+                    "share": 2.0,
+                },
+                {"architecture": "bs_roformer", "config": {**FORMER, **BANDS, "stereo": True}, "places": [3, 0, 1]},
+            ],
+        },
+    ),
     "fullsubnet_plus base": ("fullsubnet_plus", {**SMALL, "variant": "base", "fb_model_hidden_size": 8}),
 }
 
@@ -71,7 +86,8 @@ def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (_, config) in CONFIGS.items() if not {"in_audio_channels", "stereo"} & set(config)]
+    "name",
+    [name for name, (_, config) in CONFIGS.items() if not {"in_audio_channels", "stereo", "members"} & set(config)],
 )
 @torch.inference_mode()
 def test_a_mono_network_treats_each_channel_on_its_own(name: str) -> None:

@@ -106,6 +106,15 @@ def test_so_many_examples_are_of_different_songs_or_places(ramps: Path, remix: f
     assert abs(apart - 400 * remix) < (40 if 0 < remix < 1 else 1)
 
 
+@pytest.mark.parametrize(("remix", "expected"), [(0.0, 0), (1.0, 120)])
+def test_so_many_sources_of_remixes_are_two_at_once(tmp_path: Path, remix: float, expected: int) -> None:
+    put(tmp_path / "ones" / "song", low=np.full((3_000, 2), 0.25), high=np.full((3_000, 2), 0.25))
+    made = examples(gathered(tmp_path / "ones"), mixing=replace(PLAIN, remix=remix, doubled=0.3))
+    heights = torch.stack([made[index] for index in range(200)]).amax((2, 3))
+    assert set(heights.flatten().tolist()) <= {0.25, 0.5}
+    assert abs(int((heights == 0.5).sum()) - expected) <= (30 if expected else 0)
+
+
 def test_so_many_sources_are_left_out(ramps: Path) -> None:
     made = examples(gathered(ramps), mixing=replace(PLAIN, silence=0.1))
     silent = torch.stack([made[index] for index in range(1_000)]).flatten(2).abs().amax(-1) == 0
@@ -163,9 +172,9 @@ def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Pat
     ("wrong", "message"),
     [
         ({"augmentations": ("swap", "reverb")}, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
-        ({"silence": 1.1}, "silence and remix are shares"),
-        ({"remix": -0.1}, "silence and remix are shares"),
-        ({"remix": float("nan")}, "silence and remix are shares"),
+        ({"silence": 1.1}, "silence, remix and doubled are shares"),
+        ({"remix": -0.1}, "silence, remix and doubled are shares"),
+        ({"remix": float("nan")}, "silence, remix and doubled are shares"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, float], message: str) -> None:

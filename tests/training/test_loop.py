@@ -110,6 +110,16 @@ def test_transformers_alone_are_compiled_or_else_the_whole(monkeypatch: pytest.M
     assert compiled[2:] == [made]
 
 
+def test_features_are_left_out_in_training_alone(album: Path, tmp_path: Path) -> None:
+    run = a_run(album, tmp_path / "a.safetensors", ROFORMER, dropout=0.5)
+    mixture = torch.randn(1, 2, 1_000)
+    with torch.no_grad():
+        assert not torch.equal(run.network(mixture), run.network(mixture))
+        assert torch.equal(run.averaged(mixture), run.averaged(mixture))
+        assert torch.equal(run.network.eval()(mixture), run.averaged(mixture))
+    assert run.network.state_dict().keys() == run.averaged.state_dict().keys()
+
+
 # Learning
 
 
@@ -179,6 +189,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
             validation=validation,
             warmup=3,
             learning_rate=1e-2,
+            dropout=0.2,
         )
 
     undisturbed = a_new("undisturbed")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
     from stemsplit.training.data import Collection
     from stemsplit.training.loop import Run
+
+
+class Bits(StrEnum):
+    """Of a number in a file of weights."""
+
+    b32 = "32"
+    b16 = "16"
+    b8 = "8"
+
 
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
 
@@ -262,6 +272,16 @@ def train(
     weight_decay: Annotated[
         float, typer.Option(min=0, callback=finite, help="Of the optimizer.", rich_help_panel=RECIPE)
     ] = 0.01,
+    dropout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            callback=finite,
+            help="Share of a RoFormer's features left out at random, against overfitting.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = 0.0,
     averaging: Annotated[
         float,
         typer.Option(
@@ -288,6 +308,12 @@ def train(
             min=0, max=1, callback=finite, help="Share of mixtures of different songs and places.", rich_help_panel=DATA
         ),
     ] = 0.5,
+    doubled: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="Share of their sources that are two at once.", rich_help_panel=DATA
+        ),
+    ] = 0.0,
     augment: Annotated[
         list[str] | None,
         typer.Option(help="More variety, with commas: swap, polarity, equalise, speed.", rich_help_panel=DATA),
@@ -319,7 +345,7 @@ def train(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Let PyTorch compile the network first.", rich_help_panel=MACHINE)
     ] = False,
-    half: Annotated[bool, typer.Option("--half", help="Write the weights in half precision.")] = False,
+    bits: Annotated[Bits, typer.Option(help="Of each weight in the file.")] = Bits.b32,
     about: Annotated[
         str, typer.Option(help="What it was trained on, for the model's entry.", rich_help_panel="The model's entry")
     ] = "",
@@ -355,7 +381,7 @@ def train(
 
     try:
         mixing = Mixing(
-            round(seconds * entry.sample_rate), levels, silence, remix, augmentations=tuple(listed(augment))
+            round(seconds * entry.sample_rate), levels, silence, remix, doubled, augmentations=tuple(listed(augment))
         )
         plan = Plan(
             steps,
@@ -368,6 +394,7 @@ def train(
             decay_steps=decay_steps,
             cooldown=cooldown,
             weight_decay=weight_decay,
+            dropout=dropout,
             averaging=averaging,
             seed=seed,
             report_every=report_every,
@@ -412,7 +439,7 @@ def train(
                 dtype=dtype,
                 compiled=compile_,
                 loaders=workers,
-                half=half,
+                bits=int(bits.value),
             )
         )
     if team.first:

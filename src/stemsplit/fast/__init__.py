@@ -15,6 +15,7 @@ from stemsplit.fast.precision import PRECISIONS, chosen
 from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.fast.roformer_gpu import GpuRoFormer
 from stemsplit.fast.sudormrf import FastSuDoRMRF, supports
+from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import SuDoRMRF
 
@@ -87,6 +88,12 @@ def accelerated(
     Returns:
         (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
     """
+    if isinstance(network, Ensemble):
+        ways = [
+            accelerated(member, dtype, device, pool, chunk=chunk, compiled=compiled, tell=tell)
+            for member in network.members
+        ]
+        return lambda mixture: network.averaged(mixture, (way(mixture) for way in ways))
     if device.type == "cpu" and not compiled:
         if isinstance(network, RoFormer):
             return at_first_call(lambda: FastRoFormer(network, dtype, pool))

@@ -16,6 +16,7 @@ ARCHITECTURES = {
     "mel_band_roformer": "mel_band_roformer",
     "sudormrf": "sudormrf",
     "fullsubnet_plus": "fullsubnet_plus",
+    "ensemble": "ensemble",
 }
 """Architecture name in the registry -> module of this package, with `Config`, `IGNORED`, `build` and `infer`, and
 `adapt_keys` where published checkpoints have other keys than the network.
@@ -32,8 +33,12 @@ MOST = 1_000_000
 """No hyperparameter of any network is larger; PyTorch's own errors over such values are of no use to anybody."""
 
 
-def _hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
-    """The architecture's `Config` of these values."""
+def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
+    """The architecture's `Config` of these values.
+
+    Raises:
+        ValueError: as `build`.
+    """
     module = _module(architecture)
     hints = get_type_hints(module.Config)
     names = [field.name for field in fields(module.Config)]
@@ -63,7 +68,7 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
     Raises:
         ValueError: an unknown architecture or keyword, or a value that no network can be built from.
     """
-    return _module(architecture).build(_hyperparameters(architecture, config))
+    return _module(architecture).build(hyperparameters(architecture, config))
 
 
 def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: int) -> None:
@@ -72,7 +77,7 @@ def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: 
     Raises:
         ValueError: it does not.
     """
-    made = _hyperparameters(architecture, config)
+    made = hyperparameters(architecture, config)
     if made.outputs != outputs:
         raise ValueError(f"it gives {made.outputs} stems, but {outputs} are named")
     if channels % made.channels:

@@ -210,6 +210,7 @@ class Mixing:
         levels: dB by which each source is made louder or softer at most.
         silence: share of sources that are left out.
         remix: share of examples whose sources come from different songs, or different places.
+        doubled: share of the sources of such examples that are two recordings at once: two singers, two bands.
         loudness: dB of full scale that a source is louder than, where its recording is anywhere.
         augmentations: names of further ways to vary a source.
 
@@ -221,14 +222,15 @@ class Mixing:
     levels: float = 3.0
     silence: float = 0.1
     remix: float = 0.5
+    doubled: float = 0.0
     loudness: float = -50.0
     augmentations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := sorted({*self.augmentations} - {*WAYS, "speed"}):
             raise ValueError(f"no augmentation {unknown[0]!r}; there are {', '.join((*WAYS, 'speed'))}")
-        if not (0 <= self.silence <= 1 and 0 <= self.remix <= 1):
-            raise ValueError("silence and remix are shares, from 0 to 1")
+        if not all(0 <= share <= 1 for share in (self.silence, self.remix, self.doubled)):
+            raise ValueError("silence, remix and doubled are shares, from 0 to 1")
 
 
 class Examples(Dataset[Tensor]):
@@ -252,7 +254,7 @@ class Examples(Dataset[Tensor]):
         if self.with_songs and rng.random() >= self.mixing.remix:
             sources = self._of_a_song(rng)
         else:
-            sources = torch.stack([self._alone(output, rng) for output in range(len(self.outputs))])
+            sources = torch.stack([self._remixed(output, rng) for output in range(len(self.outputs))])
         kept = [0.0 if rng.random() < self.mixing.silence else 1.0 for _ in self.outputs]
         return sources * torch.tensor(kept)[:, None, None]
 
@@ -289,6 +291,10 @@ class Examples(Dataset[Tensor]):
             if self._loud(sources.sum(0)):
                 break
         return torch.stack([self._varied(source, rng) for source in sources])
+
+    def _remixed(self, output: int, rng: random.Random) -> Tensor:
+        source = self._alone(output, rng)
+        return source + self._alone(output, rng) if rng.random() < self.mixing.doubled else source
 
     def _alone(self, output: int, rng: random.Random) -> Tensor:
         able = [collection for collection in self.collections if collection.takes[output]]

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.metrics import sdr
-from stemsplit.models.roformer_layers import Transformer
+from stemsplit.models.roformer_layers import FeedForward, Transformer
 from stemsplit.overlap_add import overlap_add
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
@@ -49,6 +49,7 @@ class Plan:
         decay_steps: see there.
         cooldown: share of all steps, at the end, over which it falls to zero.
         weight_decay: of the optimizer.
+        dropout: share of a RoFormer's features that are left out at random.
         averaging: share of the old average that the averaged weights keep at each step.
         clip: norm that gradients are cut down to.
         seed: of everything random.
@@ -68,6 +69,7 @@ class Plan:
     decay_steps: int = 40_000
     cooldown: float = 0.0
     weight_decay: float = 0.01
+    dropout: float = 0.0
     averaging: float = 0.999
     clip: float = 5.0
     seed: int = 0
@@ -174,6 +176,13 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
             old.lerp_(new, 1 - keep)
 
 
+def drop_out(network: nn.Module, share: float) -> None:
+    """Leave out that share of what a RoFormer's feed-forward layers compute inside; a place of its own waits there."""
+    for layer in network.modules():
+        if share and isinstance(layer, FeedForward):
+            layer.net[3] = nn.Dropout(share)
+
+
 def compile_parts(network: nn.Module) -> None:
     """Let PyTorch compile a network at its first call, but for Fourier transforms, which it would only slow down."""
     transformers: list[nn.Module] = [module for module in network.modules() if isinstance(module, Transformer)]
@@ -195,7 +204,7 @@ class Run:
         dtype: of the network's large products.
         compiled: let PyTorch compile the network, which takes minutes and saves more in a long run.
         loaders: processes that prepare examples; 0 for none.
-        half: write the weights in half precision.
+        bits: of each number of the weights that are written, see `checkpoint.save`.
     """
 
     def __init__(
@@ -211,10 +220,10 @@ class Run:
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
         loaders: int = 0,
-        half: bool = False,
+        bits: int = 32,
     ) -> None:
         self.network, self.entry, self.examples, self.validation = network, entry, examples, validation
-        self.out, self.plan, self.dtype, self.loaders, self.half = out, plan, dtype, loaders, half
+        self.out, self.plan, self.dtype, self.loaders, self.bits = out, plan, dtype, loaders, bits
         self.device = next(network.parameters()).device
         self.workers = workers or Workers(self.device)
         self.loss = LOSSES[plan.loss]
@@ -222,6 +231,7 @@ class Run:
         self.optimizers = Optimizers(plan.optimizer, network, plan.weight_decay)
         # Gradients in float16 may be too small for it.
         self.scaler = GradScaler(self.device.type, enabled=dtype == torch.float16)
+        drop_out(network, plan.dropout)
         if compiled:
             compile_parts(network)
         self.compute: Callable[[Tensor], Tensor] = self.workers.share(network.train())
@@ -324,6 +334,9 @@ class Run:
             raise type(error)(said) from error
 
     def _update(self, sources: Tensor) -> None:
+        if self.plan.dropout:
+            # So that a run that goes on leaves out what it would have left out.
+            torch.manual_seed((self.plan.seed << 32) + self.step * self.workers.count + self.workers.rank)
         sources = sources.to(self.device, non_blocking=True)
         mixture = sources.sum(1)
         # On a CPU, PyTorch's own attention takes twice as long over a step as plain products do.
@@ -374,7 +387,7 @@ class Run:
             best = due and not mean(scores.values()) <= self.best
             if best:
                 self.best = mean(scores.values())
-                result.save(self.averaged, self.entry, self.out, half=self.half)
+                result.save(self.averaged, self.entry, self.out, bits=self.bits)
             self.seconds = time.monotonic() - began
             rate = self.plan.rate(self.step - 1)
             yield Progress(self.step, self.running, rate, self.seconds, scores, best, due)

@@ -1,5 +1,6 @@
 """What moves the weights: one or two of PyTorch's optimizers, as one."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import nn
 
 OPTIMIZERS = ("adamw", "muon")
+
+_LAYERS = re.compile(r"(members\.\d+\.)?layers\.")
 
 
 class Optimizers:
@@ -28,9 +31,7 @@ class Optimizers:
         if name not in OPTIMIZERS:
             raise ValueError(f"no optimizer {name!r}; there are {', '.join(OPTIMIZERS)}")
         moved = [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
-        inner = {
-            key for key, parameter in moved if name == "muon" and key.startswith("layers.") and parameter.ndim == 2
-        }
+        inner = {key for key, parameter in moved if name == "muon" and _LAYERS.match(key) and parameter.ndim == 2}
         rest = [parameter for key, parameter in moved if key not in inner]
         matrices = [parameter for key, parameter in moved if key in inner]
         self.all: list[torch.optim.Optimizer] = []

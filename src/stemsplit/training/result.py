@@ -13,14 +13,14 @@ from stemsplit.registry import ModelEntry, as_toml, table_of
 from stemsplit.weights import checkpoint
 
 
-def save(network: nn.Module, entry: ModelEntry, path: Path, *, half: bool = False) -> ModelEntry:
+def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -> ModelEntry:
     """Write the weights, and beside them the entry as TOML.
 
     Args:
         network: of the entry's architecture.
         entry: of the model; its sources are those of this file.
         path: safetensors file to write.
-        half: in half precision.
+        bits: of each number, see `checkpoint.save`.
 
     Returns:
         The entry as it was written.
@@ -32,7 +32,7 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, half: bool = Fals
     config = {key: value for key, value in entry.config.items() if value is not None}
     sources = (f"file:{path.name}",)
     entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)
-    checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, half=half)
+    checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, bits=bits)
     toml = path.with_suffix(".toml")
     part = toml.with_name(f".{toml.name}.partial")
     try:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import Config, SuDoRMRF, synthesise
 
@@ -85,5 +86,8 @@ def start(network: nn.Module, outputs: int) -> None:
     """
     if isinstance(network, SuDoRMRF) and has_fourier_start(network.config):
         start_as_fourier(network)
+    if isinstance(network, Ensemble):
+        for member in network.members:
+            start(member, outputs)
     if isinstance(network, RoFormer):
         start_as_shares(network, outputs)

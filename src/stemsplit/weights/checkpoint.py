@@ -11,7 +11,7 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from stemsplit.errors import WeightsError
-from stemsplit.weights import digests, pickled
+from stemsplit.weights import digests, eight_bits, pickled
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (data parallelism, Lightning, compilation) put before every key."""
@@ -20,7 +20,12 @@ WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.in
 """Types of counters and indices, which stay as they are."""
 
 MOST_GROWTH = 8
-"""Bytes in float32 for a byte in the file: 2 if stored in half precision, more if tensors share what is stored."""
+"""Bytes in float32 for a byte in the file: 2 if stored in half precision, 4 in eight bits, more if tensors share what
+is stored.
+"""
+
+BITS = (32, 16, 8)
+"""That a number may be stored in."""
 
 
 def shown(text: str) -> str:
@@ -91,6 +96,7 @@ def read(path: Path) -> dict[str, Tensor]:
         # A tensor may be larger than what is stored of it.
         if sum(4 * tensor.numel() for tensor in tensors.values()) > MOST_GROWTH * path.stat().st_size:
             raise WeightsError("its tensors are far larger than the file")
+        tensors = eight_bits.unpacked(tensors)
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     except Exception as error:  # Over damaged files, the readers raise nearly every kind there is.
         raise WeightsError(f"cannot read the weights in {path}: {reason(error)}") from error
@@ -147,14 +153,14 @@ def told(path: Path, key: str) -> str:
         return ""
 
 
-def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None, *, half: bool = False) -> None:
+def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None, *, bits: int = 32) -> None:
     """Write a network's tensors as safetensors, whole or not at all.
 
     Args:
         network: on any device.
         path: of the file.
         about: what the file is to say about itself.
-        half: in half precision, which takes half the room.
+        bits: of each number that is written, one of `BITS`; of 8 (see `eight_bits`), large tensors alone.
 
     Raises:
         WeightsError: it cannot be written.
@@ -162,7 +168,9 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
     part = path.with_name(f".{path.name}.partial")
     try:
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        if half:
+        if bits == 8:
+            tensors = eight_bits.packed(tensors)
+        elif bits == 16:
             tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
         # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
         part.write_bytes(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))

@@ -1,0 +1,145 @@
+"""Ensemble: several networks whose estimates are averaged, which is better than each where they err differently."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from stemsplit import models
+
+IGNORED: frozenset[str] = frozenset()
+"""Every keyword has an effect."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of the networks.
+
+    Args:
+        architecture: key of `models.ARCHITECTURES`.
+        config: its hyperparameters.
+        places: of its estimates among the ensemble's stems; a single stem that it has no estimate of is what the others
+            leave of the mixture.
+        share: weight of its estimates.
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    places: tuple[int, ...]
+    share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which networks.
+
+    Args:
+        num_stems: estimates.
+        members: the networks, each a table with the fields of `Member`.
+
+    Raises:
+        ValueError: there are none, or they do not go together.
+    """
+
+    num_stems: int
+    members: tuple[Mapping[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        if self.num_stems < 1 or not isinstance(self.members, list | tuple) or not self.members:
+            raise ValueError("an ensemble has at least one stem and a list of at least one member")
+        for member in self.read:
+            if member.architecture == "ensemble":
+                raise ValueError("a member of an ensemble cannot be one itself")
+            made = models.hyperparameters(member.architecture, member.config)
+            places = {place for place in member.places if type(place) is int}
+            if len(places) < len(member.places) or not places <= set(range(self.num_stems)):
+                raise ValueError(f"places must be different numbers below {self.num_stems}, not {member.places}")
+            if made.outputs != len(places) or len(places) < self.num_stems - 1:
+                raise ValueError(f"a member with {made.outputs} stems cannot have the places {member.places}")
+            if self.channels % made.channels:
+                raise ValueError("members take different numbers of channels together")
+            if type(member.share) not in (int, float) or not member.share > 0:
+                raise ValueError(f"a share must be above 0, not {member.share}")
+
+    @property
+    def read(self) -> list[Member]:
+        """The members."""
+        try:
+            return [Member(**{**member, "places": tuple(member["places"])}) for member in self.members]
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"a member has architecture, config, places and share: {error}") from error
+
+    @property
+    def outputs(self) -> int:
+        """Estimates."""
+        return self.num_stems
+
+    @property
+    def channels(self) -> int:
+        """Taken together."""
+        return max(models.hyperparameters(member.architecture, member.config).channels for member in self.read)
+
+
+class Ensemble(nn.Module):
+    """Averages the estimates of networks.
+
+    Args:
+        config: which.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(models.build(member.architecture, member.config) for member in config.read)
+        # Silent mixtures have silent estimates if every member keeps to that.
+        self.keeps_silence = all(getattr(member, "keeps_silence", False) for member in self.members)
+
+    def averaged(self, mixture: Tensor, estimates: Iterable[Tensor]) -> Tensor:
+        """The mean of the members' estimates, by their shares.
+
+        Args:
+            mixture: (b, c, t).
+            estimates: of each member, (b, its stems, c, t).
+
+        Returns:
+            (b, n, c, t).
+        """
+        members = self.config.read
+        whole = sum(member.share for member in members)
+        mean = mixture.new_zeros(mixture.shape[0], self.config.num_stems, *mixture.shape[1:])
+        for member, estimate in zip(members, estimates, strict=True):
+            share = member.share / whole
+            mean[:, list(member.places)] += share * estimate
+            for left in set(range(self.config.num_stems)) - set(member.places):
+                mean[:, left] += share * (mixture - estimate.sum(1))
+        return mean
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimate the stems.
+
+        Args:
+            mixture: (b, c, t), c a multiple of the channels taken together.
+
+        Returns:
+            (b, n, c, t).
+
+        Raises:
+            ValueError: the channels do not divide into groups of those taken together.
+        """
+        return self.averaged(mixture, (member(mixture).to(mixture.dtype) for member in self.members))
+
+
+def infer(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Nothing: an ensemble's weights do not tell which stem is whose.
+
+    Raises:
+        ValueError: they are of an ensemble.
+    """
+    if all(key.startswith("members.") for key in shapes):
+        raise ValueError("it is an ensemble, which only its registry entry can describe")
+
+
+def build(config: Config) -> nn.Module:
+    """The networks, with fresh weights."""
+    return Ensemble(config)

@@ -1,0 +1,103 @@
+"""Makes one model of several that were trained here: `python -m stemsplit.training.ensemble A B -o BOTH`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stemsplit import models
+from stemsplit.errors import RegistryError, StemsplitError
+from stemsplit.models.ensemble import Ensemble
+from stemsplit.own_checkpoint import describe
+from stemsplit.registry import ModelEntry
+from stemsplit.separator import load_network
+from stemsplit.training import result
+from stemsplit.weights.checkpoint import BITS
+
+
+def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str, Any]:
+    """A model as an ensemble's config has it.
+
+    Args:
+        entry: of the model.
+        outputs: the ensemble's stems.
+        share: weight of its estimates.
+
+    Raises:
+        RegistryError: its stems are others.
+    """
+    if {*entry.outputs} != {*outputs}:
+        raise RegistryError(f"{entry.name} gives {', '.join(entry.outputs)}, not {', '.join(outputs)}")
+    places = [outputs.index(stem) for stem in entry.stems]
+    return {"architecture": entry.architecture, "config": dict(entry.config), "places": places, "share": share}
+
+
+def joined(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[ModelEntry, nn.Module]:
+    """The entry and the network of an ensemble.
+
+    Args:
+        entries: of its members, the first of which says in which order the stems come.
+        shares: weight of each.
+
+    Raises:
+        RegistryError: they do not go together.
+        WeightsError: the weights of one cannot be read.
+    """
+    first = entries[0]
+    if any(entry.sample_rate != first.sample_rate for entry in entries):
+        raise RegistryError("the members of an ensemble are all for the same sample rate")
+    config = {
+        "num_stems": len(first.outputs),
+        "members": [member(entry, first.outputs, share) for entry, share in zip(entries, shares, strict=True)],
+    }
+    try:
+        network = models.build("ensemble", config)
+    except ValueError as error:
+        raise RegistryError(f"these make no ensemble: {error}") from error
+    assert isinstance(network, Ensemble)
+    for part, entry in zip(network.members, entries, strict=True):
+        part.load_state_dict(load_network(entry).state_dict())
+    entry = replace(
+        first,
+        description=f"the mean of {' and '.join(entry.name for entry in entries)}",
+        architecture="ensemble",
+        config=config,
+        stems=first.outputs,
+        residual="",
+        complete=True,
+        channels=network.config.channels,
+        score={},
+    )
+    return entry, network
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m stemsplit.training.ensemble`; the exit status is 1 if there is no such ensemble."""
+    parser = argparse.ArgumentParser("python -m stemsplit.training.ensemble", description="Average several models.")
+    parser.add_argument("members", nargs="+", type=Path, metavar="WEIGHTS", help="files that `stemsplit train` wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.safetensors")
+    parser.add_argument("--shares", help="weight of each, with commas; default: alike")
+    parser.add_argument("--bits", type=int, choices=BITS, default=32, help="of each weight in the file")
+    args = parser.parse_args(arguments)
+    try:
+        shares = [float(share) for share in args.shares.split(",")] if args.shares else [1.0] * len(args.members)
+    except ValueError:
+        parser.error("--shares are numbers with commas")
+    if len(shares) != len(args.members):
+        parser.error("--shares has to have a number for each member")
+    try:
+        entry, network = joined([describe(path).entry for path in args.members], shares)
+        written = result.save(network, entry, args.output, bits=args.bits)
+    except StemsplitError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{args.output}: {written.size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""An ensemble: the mean of its members' estimates, and nothing that does not go together."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from stemsplit.fast import Pool, accelerated
+from stemsplit.models import build, check, infer
+from tests.models.test_contract import CONFIGS
+
+CONFIG = CONFIGS["ensemble"][1]
+FOUR, THREE = CONFIG["members"]
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """The config, its second member changed."""
+    return {**CONFIG, "members": [FOUR, {**THREE, **values}]}
+
+
+@torch.inference_mode()
+def test_it_is_the_mean_of_its_members_by_their_shares() -> None:
+    torch.manual_seed(0)
+    network, mixture = build("ensemble", CONFIG).eval(), torch.randn(2, 2, 700)
+    four, three = (member(mixture) for member in network.get_submodule("members"))
+    # Estimates 0, 1, 2 of the second are stems 3, 0, 1; stem 2 is what they leave.
+    of_second = torch.stack([three[:, 1], three[:, 2], mixture - three.sum(1), three[:, 0]], 1)
+    assert torch.allclose(network(mixture), (2 * four + of_second) / 3, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_fast_way_is_that_of_its_members() -> None:
+    torch.manual_seed(1)
+    network, mixture = build("ensemble", CONFIG).eval(), torch.randn(1, 2, 1_500)
+    fast = accelerated(network, torch.float32, torch.device("cpu"), Pool(1))
+    assert torch.allclose(fast(mixture), network(mixture), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({**CONFIG, "members": []}, "at least one member"),
+        ({**CONFIG, "members": "sudormrf"}, "at least one member"),
+        ({**CONFIG, "members": [{"architecture": "sudormrf"}]}, "a member has architecture, config, places"),
+        ({**CONFIG, "members": [{**FOUR, "weight": 2.0}]}, "a member has architecture, config, places"),
+        ({**CONFIG, "members": ["sudormrf"]}, "a member has architecture, config, places"),
+        (changed(architecture="wavenet"), "unknown architecture"),
+        (changed(architecture="ensemble", config=CONFIG), "cannot be one itself"),
+        (changed(config={"dim": 8}), "bs_roformer"),
+        (changed(places=[0, 1]), "with 3 stems cannot have"),
+        (changed(places=[0, 1, 1]), "different numbers below 4"),
+        (changed(places=[0, 1, 4]), "different numbers below 4"),
+        (changed(places=["drums", "bass", "other"]), "different numbers below 4"),
+        (changed(share=0.0), "above 0"),
+        (changed(share="1"), "above 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(config: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        build("ensemble", config)
+
+
+def test_it_takes_as_many_channels_as_its_members_need() -> None:
+    check("ensemble", CONFIG, outputs=4, channels=2)
+    with pytest.raises(ValueError, match="takes 2 channels"):
+        check("ensemble", CONFIG, outputs=4, channels=1)
+
+
+def test_its_weights_alone_do_not_tell_what_it_is() -> None:
+    with pytest.raises(ValueError, match="only its registry entry can describe"):
+        infer(build("ensemble", CONFIG).state_dict())

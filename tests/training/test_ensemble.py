@@ -1,0 +1,76 @@
+"""Several trained models made into one, which separates as their mean does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stemsplit import registry
+from stemsplit.own_checkpoint import own_entry
+from stemsplit.registry import ModelEntry
+from stemsplit.separator import Separator
+from stemsplit.training import ensemble, result
+from tests.training.conftest import ROFORMER, TINY, network
+
+REST = replace(
+    ROFORMER, stems=("high",), residual="low", complete=False, config={**ROFORMER.config, "num_stems": 1}, name="rest"
+)
+
+
+def saved(entry: ModelEntry, path: Path) -> Path:
+    """A file of weights as training leaves it."""
+    result.save(network(entry), entry, path)
+    return path
+
+
+def test_it_separates_as_the_mean_of_its_members(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    members = [saved(TINY, tmp_path / "one.safetensors"), saved(REST, tmp_path / "two.safetensors")]
+    out = tmp_path / "both.safetensors"
+    assert ensemble.main([*map(str, members), "-o", str(out), "--shares", "3,1"]) == 0
+    assert f"{out.stat().st_size:,} bytes" in capsys.readouterr().out
+    mixture = torch.randn(2, 9_000) / 10
+    apart = []
+    for path in members:
+        entry = own_entry(path)
+        assert entry is not None
+        apart.append(Separator(entry, "cpu").separate(mixture, 8_000))
+    found = Separator(registry.read(tmp_path / "both.toml")["both"], "cpu").separate(mixture, 8_000)
+    for stem in ("low", "high"):
+        assert torch.allclose(found[stem], 0.75 * apart[0][stem] + 0.25 * apart[1][stem], atol=1e-5)
+    assert torch.allclose(found["low"] + found["high"], mixture, atol=1e-6)
+
+
+def test_the_file_knows_its_entry_and_may_be_small(tmp_path: Path) -> None:
+    members = [saved(TINY, tmp_path / "one.safetensors"), saved(REST, tmp_path / "two.safetensors")]
+    out = tmp_path / "both.safetensors"
+    assert ensemble.main([*map(str, members), "-o", str(out), "--bits", "8"]) == 0
+    entry = own_entry(out)
+    assert entry is not None
+    assert (entry.architecture, entry.outputs, entry.channels, entry.complete) == ("ensemble", ("low", "high"), 2, True)
+    assert Separator(entry, "cpu").separate(torch.randn(2, 5_000), 8_000).keys() == {"low", "high"}
+    json.dumps(entry.identity("digest"))
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        (replace(TINY, stems=("low", "loud")), "gives low, loud, not low, high"),
+        (replace(TINY, sample_rate=16_000), "the same sample rate"),
+    ],
+)
+def test_members_that_do_not_go_together_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: ModelEntry, complaint: str
+) -> None:
+    members = [saved(TINY, tmp_path / "one.safetensors"), saved(other, tmp_path / "two.safetensors")]
+    assert ensemble.main([*map(str, members), "-o", str(tmp_path / "both.safetensors")]) == 1
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "both.safetensors").exists()
+
+
+@pytest.mark.parametrize("shares", ["1", "1,two", "1,2,3"])
+def test_each_member_has_a_share(tmp_path: Path, shares: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        ensemble.main(["a", "b", "-o", str(tmp_path / "c.safetensors"), "--shares", shares])
