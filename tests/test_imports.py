@@ -41,6 +41,7 @@ OURS = {
     "gathering": {"ahead", "overlap_add", "fast"},
     "passage": {"audio"},
     "separator": {"gathering", "passage", "weights", "registry", "audio", "overlap_add", "models", "fast", "errors"},
+    "chain": {"audio", "registry", "separator", "weights"},
     "songs": {"errors"},
     "naming": set(),
     "recipes": set(),
@@ -50,7 +51,7 @@ OURS = {
     "job": {"sidecar", "recipes", "errors"},
     "stem_files": {"job", "recipes", "claim", "sidecar", "weights", "audio", "errors"},
     "batch": {"job", "sidecar", "songs", "naming", "audio", "errors"},
-    "pipeline": {"ahead", "batch", "separator", "stem_files", "job", "sidecar", "audio", "errors"},
+    "pipeline": {"ahead", "batch", "chain", "separator", "stem_files", "job", "sidecar", "audio", "errors"},
     "own_checkpoint": {"models", "weights", "registry", "errors"},
     "bench": {"separator", "registry", "models", "fast", "errors"},
     "listing": {"registry", "batch", "bench", "clips", "comparison", "evaluation", "job"},
@@ -73,6 +74,7 @@ OURS = {
         "naming",
         "recipes",
         "speeds",
+        "chain",
         "cli",
         "batch",
         "bench",
@@ -93,7 +95,7 @@ OURS = {
         "errors",
     },
     "__main__": {"cli"},
-    "__init__": {"errors", "separator"},
+    "__init__": {"chain", "errors", "separator"},
 }
 """Module of ours -> the modules of ours that it may import."""
 
@@ -117,6 +119,7 @@ THEIRS = {
         "models",
         "fast",
         "overlap_add",
+        "chain",
         "gathering",
         "passage",
         "weights",

@@ -4,17 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stemsplit.chain import Chain
     from stemsplit.errors import AudioError, DeviceError, RegistryError, StemsplitError, WeightsError
     from stemsplit.separator import Separator
 
 _HOMES = {
+    "Chain": "stemsplit.chain",
     "Separator": "stemsplit.separator",
     **dict.fromkeys(
         ("AudioError", "DeviceError", "RegistryError", "StemsplitError", "WeightsError"), "stemsplit.errors"
     ),
 }
 
-__all__ = ["AudioError", "DeviceError", "RegistryError", "Separator", "StemsplitError", "WeightsError"]
+__all__ = ["AudioError", "Chain", "DeviceError", "RegistryError", "Separator", "StemsplitError", "WeightsError"]
 
 
 def __getattr__(name: str) -> Any:

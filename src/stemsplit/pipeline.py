@@ -17,6 +17,7 @@ from stemsplit.job import Job, check_space
 from stemsplit.stem_files import StemFiles
 
 if TYPE_CHECKING:
+    from stemsplit.chain import Chain
     from stemsplit.separator import Mixture, Pair, Separator
 
 PENDING = 4
@@ -92,7 +93,7 @@ class Pipeline:
         progress: told of every step.
     """
 
-    def __init__(self, load: Callable[[], "Separator"], progress: Progress) -> None:
+    def __init__(self, load: Callable[[], "Separator | Chain"], progress: Progress) -> None:
         self.load, self.progress = load, progress
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         for executor in (self.reading, self.writing):
@@ -212,7 +213,7 @@ class Pipeline:
                 item.close()
 
 
-def run(jobs: Sequence[Job], load: Callable[[], "Separator"], progress: Progress) -> Iterator[Outcome]:
+def run(jobs: Sequence[Job], load: Callable[[], "Separator | Chain"], progress: Progress) -> Iterator[Outcome]:
     """Split songs one after the other; one that fails does not keep the others from being done.
 
     Songs that another process is working on come last, when that is done with them.

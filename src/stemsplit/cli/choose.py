@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from stemsplit.chain import Plan
     from stemsplit.own_checkpoint import Described
     from stemsplit.registry import ModelEntry
 
@@ -16,6 +19,12 @@ def complete_model(incomplete: str) -> list[tuple[str, str]]:
     from stemsplit.registry import entries
 
     return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
+
+
+def complete_then(incomplete: str) -> list[tuple[str, str]]:
+    """The same for [STEM:]MODEL."""
+    stem, colon, name = incomplete.rpartition(":")
+    return [(f"{stem}{colon}{known}", description) for known, description in complete_model(name)]
 
 
 ModelNames = typer.Argument(metavar="NAME", help="Models from `stemsplit list`.", autocompletion=complete_model)
@@ -80,17 +89,83 @@ def model(
     return described.entry, described
 
 
-def tell(described: "Described") -> None:
-    """Say what of a checkpoint is no more than usual, and what its config got wrong."""
+def tell(described: "Described", first: bool = True) -> None:
+    """Say what of a checkpoint is no more than usual, and what its config got wrong.
+
+    Args:
+        described: what is known of it.
+        first: whether it is the one that `--set` and `--config` are about.
+    """
     from stemsplit import console
 
     for name, (written, told) in described.overruled.items():
         console.warning(f"the config says {name} {written}, the weights are of {told}: taking {told}")
     if described.assumed:
         usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.assumed.items())
-        console.hint(
-            f"what the weights do not tell is taken as usual: {usual}; to change it: --set NAME=VALUE or --config"
-        )
+        whose = "" if first else f" of {described.entry.name}"
+        advice = ": --set NAME=VALUE or --config" if first else ", describe them in a models.toml: --registry"
+        console.hint(f"what the weights{whose} do not tell is taken as usual: {usual}; to change it{advice}")
+
+
+def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "Plan":
+    """The models that split songs, one after another.
+
+    Args:
+        first: of them.
+        then: what comes after it, each [STEM:]MODEL.
+        registry_file: as in `model`.
+        quiet: say nothing of what is taken as usual.
+
+    Raises:
+        RegistryError: there is no such model.
+        WeightsError: a checkpoint's file cannot be used.
+    """
+    from dataclasses import replace
+
+    from stemsplit.chain import Plan
+    from stemsplit.registry import entries
+
+    plan, known = Plan(first), entries(registry_file) if then else {}
+    for text in then:
+        stem, name = _stem_and_model(text, plan, known)
+        entry, described = model(name, registry_file, None, None)
+        if described and not quiet:
+            tell(described, first=False)
+        try:
+            plan = replace(plan, then=(*plan.then, (stem, entry)))
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--then") from error
+    return plan
+
+
+def _stem_and_model(text: str, plan: "Plan", known: "Collection[str]") -> tuple[str, str]:
+    """What [STEM:]MODEL means: one of the plan's stems, and a model's name or file."""
+    from stemsplit.registry import did_you_mean
+
+    def is_model(name: str) -> bool:
+        return name in known or os.path.isfile(name)  # noqa: PTH113 -- as in `model`
+
+    head, colon, name = text.partition(":")
+    stems = {stem.casefold(): stem for stem in plan.stems}
+    there = ", ".join(plan.stems)
+    if colon and head.casefold() in stems:
+        return stems[head.casefold()], name
+    # A file's path may have a colon, too.
+    if colon and is_model(name) and not is_model(text):
+        hint = did_you_mean(head, plan.stems)
+        raise typer.BadParameter(f"there is no stem {head!r} to split on, only {there}{hint}", param_hint="--then")
+    if not (usual := _usual_stem(plan)):
+        raise typer.BadParameter(f"say which stem to split on, STEM:{text}; there are {there}", param_hint="--then")
+    return usual, text
+
+
+def _usual_stem(plan: "Plan") -> str:
+    """The stem that is most likely to be split on: vocals, speech, or what the last model is for; empty if unclear."""
+    last = plan.entries[-1]
+    target = last.stems[0] if len(last.stems) == 1 and last.residual else ""
+    if target and plan.then:
+        target = f"{plan.then[-1][0]}-{target}"
+    return next((stem for name in ("vocals", "speech") for stem in plan.stems if stem.casefold() == name), target)
 
 
 def as_setting(value: object) -> str:

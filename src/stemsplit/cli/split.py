@@ -3,7 +3,7 @@
 import re
 import time
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stemsplit.batch import Totals
+    from stemsplit.chain import Chain, Plan
     from stemsplit.console import SplitReport
     from stemsplit.job import Job
-    from stemsplit.registry import ModelEntry
     from stemsplit.separator import Separator
 
 
@@ -113,6 +113,15 @@ def split(
     mixes: Annotated[
         list[str] | None,
         typer.Option("--mix", metavar="NAME=SUM", help="Write a sum too, e.g. karaoke=mixture-vocals."),
+    ] = None,
+    then: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--then",
+            metavar="[STEM:]MODEL",
+            help="Split a stem on, e.g. vocals:mel-roformer-denoise.",
+            autocompletion=choose.complete_then,
+        ),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="Of the stems.")] = Format.wav,
     bit_depth: Annotated[
@@ -218,20 +227,22 @@ def split(
     if described and not quiet:
         choose.tell(described)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
+    models = choose.chain(entry, then or (), registry_file, quiet)
     try:
         wanted = None if stems is None else [name for name in stems.split(",") if name.strip()]
-        outputs = recipes.chosen(entry.outputs, wanted, mixes or [], two_stems)
+        outputs = recipes.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
         template = naming.Template(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if not digests.identity(entry) and not dry_run:
-        # Which weights they are, and so what was made with them before, is known only when they are here.
-        obtain(entry, quiet)
+    for each in models.entries:
+        if not digests.identity(each) and not dry_run:
+            # Which weights they are, and so what was made with them before, is known only when they are here.
+            obtain(each, quiet)
     options = Options(
         out=output,
         outputs=outputs,
-        model=entry.identity(digests.identity(entry), precision.value),
-        adds_up=entry.complete or bool(entry.residual),
+        model=models.identity(precision.value),
+        adds_up=models.adds_up,
         format=format_.value,
         bit_depth=bit_depth and bit_depth.value,
         like_source=like_source,
@@ -252,22 +263,24 @@ def split(
         amount = "each song" if length is None else f"{listing.minutes(length)} of each song"
         console.note(f"only {amount} from {listing.minutes(begin)} on is split")
     if dry_run:
-        plan(jobs, found.passed_over, entry, device, as_json)
+        plan(jobs, found.passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     batch.check_room(jobs)
     if not all(job.problem or job.done for job in jobs):
         if model is None and not quiet:
             console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
         # Before any song is read: a network that is not there is known at once.
-        obtain(entry, quiet)
+        for each in models.entries:
+            obtain(each, quiet)
 
     @cache
-    def load() -> "Separator":
+    def load() -> "Separator | Chain":
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
         import gc
 
         import torch
 
+        from stemsplit.chain import Chain
         from stemsplit.separator import Separator
 
         # PyTorch's own million objects stay as long as we do: nobody has to look for rubbish among them.
@@ -275,30 +288,35 @@ def split(
 
         # For all but the network, which has threads of its own: too little to share, and it would wait for them.
         torch.set_num_threads(1)
-        return Separator(
-            entry,
-            device,
-            batch_size=batch_size,
+        loaded = partial(
+            Separator,
+            device=device,
             precision=precision.value,
             threads=threads,
             compiled=compile_,
             tell=console.warning,
         )
+        separator: Separator | Chain = loaded(entry, batch_size=batch_size)
+        for stem, other in models.then:
+            separator = Chain(separator, stem, loaded(other))
+        return separator
 
     report = console.SplitReport(jobs, quiet, progress.value)
     totals = run(jobs, load, report, found.passed_over, as_json)
-    speeds.remember(entry.name, device, totals.speed)
+    speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
 
 
-def plan(jobs: "Sequence[Job]", passed_over: int, entry: "ModelEntry", device: str, as_json: bool) -> None:
+def plan(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
     """Say what would be done."""
     from stemsplit import console, listing, speeds
     from stemsplit.weights import store
 
-    download = None if store.local(entry, remember=False) else entry.size
-    summary = listing.plan_as_data(jobs, passed_over, speeds.known(entry.name, device), download)
+    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
+    # One of unknown size makes the sum unknown.
+    download = sum(missing.values()) * all(missing.values()) if missing else None
+    summary = listing.plan_as_data(jobs, passed_over, speeds.known(models.name, device), download)
     if as_json:
         for job in jobs:
             listing.print_line(listing.job_as_data(job))
@@ -309,7 +327,11 @@ def plan(jobs: "Sequence[Job]", passed_over: int, entry: "ModelEntry", device: s
 
 
 def run(
-    jobs: "Sequence[Job]", load: "Callable[[], Separator]", report: "SplitReport", passed_over: int, as_json: bool
+    jobs: "Sequence[Job]",
+    load: "Callable[[], Separator | Chain]",
+    report: "SplitReport",
+    passed_over: int,
+    as_json: bool,
 ) -> "Totals":
     """Split the songs, and tell what becomes of each and of all."""
     from stemsplit import batch, console, listing, pipeline
