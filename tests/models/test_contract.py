@@ -35,6 +35,8 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "ensemble",
         {
             "num_stems": 4,
+            "wiener": 0.5,
+            "wiener_n_fft": 64,
             "members": [
                 {
                     "architecture": "sudormrf",

@@ -7,9 +7,10 @@ import torch
 
 from stemsplit.fast import Pool, accelerated
 from stemsplit.models import build, check, infer
+from stemsplit.models.wiener import filtered
 from tests.models.test_contract import CONFIGS
 
-CONFIG = CONFIGS["ensemble"][1]
+CONFIG = {**CONFIGS["ensemble"][1], "wiener": 0.0}
 FOUR, THREE = CONFIG["members"]
 
 
@@ -26,6 +27,17 @@ def test_it_is_the_mean_of_its_members_by_their_shares() -> None:
     # Estimates 0, 1, 2 of the second are stems 3, 0, 1; stem 2 is what they leave.
     of_second = torch.stack([three[:, 1], three[:, 2], mixture - three.sum(1), three[:, 0]], 1)
     assert torch.allclose(network(mixture), (2 * four + of_second) / 3, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_a_share_of_the_mean_is_filtered() -> None:
+    torch.manual_seed(0)
+    networks = [build("ensemble", {**CONFIG, "wiener": share}).eval() for share in (0.0, 0.3)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    mixture = torch.randn(2, 2, 700)
+    plain, blended = (network(mixture) for network in networks)
+    again = filtered(mixture, plain, CONFIG["wiener_n_fft"])
+    assert torch.allclose(blended, 0.7 * plain + 0.3 * again, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -51,6 +63,8 @@ def test_the_fast_way_is_that_of_its_members() -> None:
         (changed(places=[0, 1, 1]), "different numbers below 4"),
         (changed(places=[0, 1, 4]), "different numbers below 4"),
         (changed(places=["drums", "bass", "other"]), "different numbers below 4"),
+        ({**CONFIG, "wiener": 1.5}, "from 0 to 1"),
+        ({**CONFIG, "wiener_n_fft": 510}, "a multiple of 4"),
         (changed(share=0.0), "above 0"),
         (changed(share="1"), "above 0"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stemsplit import models
+from stemsplit.models.wiener import filtered
 
 IGNORED: frozenset[str] = frozenset()
 """Every keyword has an effect."""
@@ -37,6 +38,8 @@ class Config:
     Args:
         num_stems: estimates.
         members: the networks, each a table with the fields of `Member`.
+        wiener: share of the result that has gone through `wiener.filtered`.
+        wiener_n_fft: size of that filter's Fourier transform, in samples.
 
     Raises:
         ValueError: there are none, or they do not go together.
@@ -44,10 +47,14 @@ class Config:
 
     num_stems: int
     members: tuple[Mapping[str, Any], ...]
+    wiener: float = 0.0
+    wiener_n_fft: int = 8_192
 
     def __post_init__(self) -> None:
         if self.num_stems < 1 or not isinstance(self.members, list | tuple) or not self.members:
             raise ValueError("an ensemble has at least one stem and a list of at least one member")
+        if not 0 <= self.wiener <= 1 or self.wiener_n_fft < 4 or self.wiener_n_fft % 4:
+            raise ValueError("wiener is a share, from 0 to 1, and wiener_n_fft a multiple of 4")
         for member in self.read:
             if member.architecture == "ensemble":
                 raise ValueError("a member of an ensemble cannot be one itself")
@@ -82,7 +89,7 @@ class Config:
 
 
 class Ensemble(nn.Module):
-    """Averages the estimates of networks.
+    """Averages the estimates of networks, and filters the mean.
 
     Args:
         config: which.
@@ -96,7 +103,7 @@ class Ensemble(nn.Module):
         self.keeps_silence = all(getattr(member, "keeps_silence", False) for member in self.members)
 
     def averaged(self, mixture: Tensor, estimates: Iterable[Tensor]) -> Tensor:
-        """The mean of the members' estimates, by their shares.
+        """The mean of the members' estimates, by their shares, filtered.
 
         Args:
             mixture: (b, c, t).
@@ -113,7 +120,9 @@ class Ensemble(nn.Module):
             mean[:, list(member.places)] += share * estimate
             for left in set(range(self.config.num_stems)) - set(member.places):
                 mean[:, left] += share * (mixture - estimate.sum(1))
-        return mean
+        if not self.config.wiener:
+            return mean
+        return mean.lerp(filtered(mixture, mean, self.config.wiener_n_fft), self.config.wiener)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the stems.

@@ -36,12 +36,13 @@ def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str,
     return {"architecture": entry.architecture, "config": dict(entry.config), "places": places, "share": share}
 
 
-def joined(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[ModelEntry, nn.Module]:
+def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float = 0.0) -> tuple[ModelEntry, nn.Module]:
     """The entry and the network of an ensemble.
 
     Args:
         entries: of its members, the first of which says in which order the stems come.
         shares: weight of each.
+        wiener: share of the result that is filtered, see `stemsplit.models.wiener`.
 
     Raises:
         RegistryError: they do not go together.
@@ -53,6 +54,7 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[Mode
     config = {
         "num_stems": len(first.outputs),
         "members": [member(entry, first.outputs, share) for entry, share in zip(entries, shares, strict=True)],
+        **({"wiener": wiener} if wiener else {}),
     }
     try:
         network = models.build("ensemble", config)
@@ -81,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("members", nargs="+", type=Path, metavar="WEIGHTS", help="files that `stemsplit train` wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.safetensors")
     parser.add_argument("--shares", help="weight of each, with commas; default: alike")
+    parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="of the result that is filtered")
     parser.add_argument("--bits", type=int, choices=BITS, default=32, help="of each weight in the file")
     args = parser.parse_args(arguments)
     try:
@@ -90,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(shares) != len(args.members):
         parser.error("--shares has to have a number for each member")
     try:
-        entry, network = joined([describe(path).entry for path in args.members], shares)
+        entry, network = joined([describe(path).entry for path in args.members], shares, args.wiener)
         written = result.save(network, entry, args.output, bits=args.bits)
     except StemsplitError as error:
         print(error, file=sys.stderr)
