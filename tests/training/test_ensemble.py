@@ -43,6 +43,15 @@ def test_it_separates_as_the_mean_of_its_members(tmp_path: Path, capsys: pytest.
     assert torch.allclose(found["low"] + found["high"], mixture, atol=1e-6)
 
 
+def test_the_entry_may_say_what_one_of_the_registry_says(tmp_path: Path) -> None:
+    member, out = str(saved(TINY, tmp_path / "one.safetensors")), tmp_path / "both.safetensors"
+    assert ensemble.main([member, member, "-o", str(out), "--facts-of", "starter"]) == 0
+    entry, known = own_entry(out), registry.find("starter")
+    assert entry is not None
+    assert (entry.license, entry.training_data, entry.score) == (known.license, known.training_data, known.score)
+    assert entry.stems == TINY.stems
+
+
 def test_the_file_knows_its_entry_and_may_be_small(tmp_path: Path) -> None:
     members = [saved(TINY, tmp_path / "one.safetensors"), saved(REST, tmp_path / "two.safetensors")]
     out = tmp_path / "both.safetensors"

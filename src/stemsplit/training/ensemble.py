@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from stemsplit import models
+from stemsplit import models, registry
 from stemsplit.errors import RegistryError, StemsplitError
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.own_checkpoint import describe
@@ -17,6 +17,9 @@ from stemsplit.registry import ModelEntry
 from stemsplit.separator import load_network
 from stemsplit.training import result
 from stemsplit.weights.checkpoint import BITS
+
+FACTS = ("description", "author", "license", "license_note", "license_url", "page", "training_data", "score")
+"""What an entry says of a model beyond how to use it."""
 
 
 def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str, Any]:
@@ -84,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.safetensors")
     parser.add_argument("--shares", help="weight of each, with commas; default: alike")
     parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="of the result that is filtered")
+    parser.add_argument("--facts-of", metavar="NAME", help="the entry says what that model's in the registry says")
     parser.add_argument("--bits", type=int, choices=BITS, default=32, help="of each weight in the file")
     args = parser.parse_args(arguments)
     try:
@@ -94,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--shares has to have a number for each member")
     try:
         entry, network = joined([describe(path).entry for path in args.members], shares, args.wiener)
+        if args.facts_of:
+            known = registry.find(args.facts_of)
+            entry = replace(entry, **{name: getattr(known, name) for name in FACTS})
         written = result.save(network, entry, args.output, bits=args.bits)
     except StemsplitError as error:
         print(error, file=sys.stderr)
