@@ -10,7 +10,7 @@ import yaml
 
 from stemsplit import models
 from stemsplit.errors import RegistryError, WeightsError
-from stemsplit.registry import ModelEntry, entry_of, problem
+from stemsplit.registry import ModelEntry, entry_of, problem, table_of
 from stemsplit.weights import checkpoint
 
 USUAL_STEMS = {
@@ -149,6 +149,35 @@ def own_entry(path: Path) -> ModelEntry | None:
     return replace(entry, sources=(f"file:{path.absolute()}",))
 
 
+def _changed(entry: ModelEntry, settings: Facts) -> ModelEntry:
+    """The entry with settings in the place of what it says.
+
+    Raises:
+        RegistryError: they make no sense.
+    """
+    if not settings:
+        return entry
+    facts = {name: value for name, value in settings.items() if name in OWN_KEYS}
+    config = {name: value for name, value in settings.items() if name not in OWN_KEYS}
+    table = {**table_of(entry), **facts, "config": {**entry.config, **config}}
+    table = {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
+    changed = entry_of(entry.name, table, _file(entry))
+    _check(changed)
+    return changed
+
+
+def _file(entry: ModelEntry) -> Path:
+    return Path(entry.sources[0].removeprefix("file:"))
+
+
+def _check(entry: ModelEntry) -> None:
+    """Raises RegistryError if an entry makes no network."""
+    try:
+        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
+    except ValueError as error:
+        raise RegistryError(f"{_file(entry).name}: {error}") from error
+
+
 def describe(path: Path, config: Path | None = None, settings: Sequence[str] = ()) -> Described:
     """Make a registry entry of a checkpoint's file.
 
@@ -165,8 +194,8 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         RegistryError: config or settings make no sense, or do not go with each other.
         ValueError: a setting is none, or contradicts the weights.
     """
-    if (known_to_file := own_entry(path)) and not config and not settings:
-        return Described(known_to_file, {}, {})
+    if (known_to_file := own_entry(path)) and not config:
+        return Described(_changed(known_to_file, read_settings(settings)), {}, {})
     written, facts = read_config(config) if config else ({}, {})
     chosen = read_settings(settings)
     try:
@@ -233,8 +262,5 @@ def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelE
     )
     if complaint := problem(entry):
         raise RegistryError(f"{path.name}: {complaint}")
-    try:
-        models.check(architecture, config, len(entry.stems), entry.channels)
-    except ValueError as error:
-        raise RegistryError(f"{path.name}: {error}") from error
+    _check(entry)
     return entry

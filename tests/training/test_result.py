@@ -11,7 +11,7 @@ import torch
 from stemsplit import registry
 from stemsplit.cli import choose
 from stemsplit.errors import RegistryError, WeightsError
-from stemsplit.own_checkpoint import ABOUT, own_entry
+from stemsplit.own_checkpoint import ABOUT, describe, own_entry
 from stemsplit.registry import ModelEntry
 from stemsplit.separator import Separator, load_network
 from stemsplit.training import result
@@ -77,7 +77,7 @@ def test_a_model_is_at_hand_at_once(tmp_path: Path, name: str, entry: ModelEntry
 def test_half_precision_takes_half_the_room(tmp_path: Path) -> None:
     made = network()
     result.save(made, TINY, tmp_path / "whole.safetensors")
-    result.save(made, TINY, tmp_path / "half.safetensors", half=True)
+    result.save(made, TINY, tmp_path / "half.safetensors", bits=16)
     whole, half = (checkpoint.read(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
     assert all(torch.equal(half[key], value.half().float()) for key, value in whole.items())
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")]
@@ -127,3 +127,16 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot write .*mine\.toml: Is a directory$"):
         result.save(network(), TINY, tmp_path / "mine.safetensors")
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_what_the_weights_tell_stands_where_it_is_not_set_otherwise(tmp_path: Path) -> None:
+    result.save(network(TINY), FULL, tmp_path / "mine.safetensors")
+    described = describe(tmp_path / "mine.safetensors", settings=["hop=1000", "stems=deep, shrill"])
+    entry = described.entry
+    assert (entry.hop, entry.stems) == (1_000, ("deep", "shrill"))
+    assert (entry.sample_rate, entry.window, entry.training_data) == (8_000, "linear", "three tones")
+    assert not described.assumed
+    assert Separator(entry, "cpu").separate(torch.randn(1, 5_000), 8_000).keys() == {"deep", "shrill"}
+    for setting, complaint in [("hop=5000", "hop must not be longer"), ("num_sources=3", "it gives 3 stems, but 2")]:
+        with pytest.raises(RegistryError, match=f"mine.safetensors: .*{complaint}"):
+            describe(tmp_path / "mine.safetensors", settings=[setting])
