@@ -20,6 +20,7 @@ from stemsplit.fast.transfer import Transfer
 from stemsplit.gathering import Gathering, Song
 from stemsplit.overlap_add import WINDOWS
 from stemsplit.passage import Passage
+from stemsplit.streaming import Streaming
 from stemsplit.weights import checkpoint, download
 
 BATCHES = {"cuda": 4}
@@ -100,6 +101,9 @@ def finite(x: Tensor) -> bool:
 
 class Separator:
     """A loaded model.
+
+    A network that hears nothing of what comes later is given songs as they come; chunks, where they begin and how they
+    are joined then mean nothing but how much is computed at once, always in float32.
 
     Args:
         model: a name from the registry, or an entry.
@@ -189,6 +193,9 @@ class Separator:
             # Numbers may have become too large for the type.
             pairs = zip(estimates, mixtures, strict=True)
             estimates = torch.stack([e if finite(e) else self._in_float32(mixture[None])[0] for e, mixture in pairs])
+        return self._checked(estimates)
+
+    def _checked(self, estimates: Tensor) -> Tensor:
         if not finite(estimates):
             raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
         return estimates
@@ -230,19 +237,31 @@ class Separator:
                 passages.append(Passage(blocks, sample_rate, channels, entry.sample_rate, entry.channels))
                 yield Song(passages[-1].into())
 
-        gathering = Gathering(
+        with closing(self._computing().streams(songs())) as found:
+            for estimates in found:
+                with closing(self._taken_apart(passages.popleft(), estimates)) as pairs:
+                    yield pairs
+
+    def _computing(self) -> Gathering | Streaming:
+        """What computes songs: as one each where the network can, else chunk by chunk."""
+        if getattr(self.network, "streamable", False):
+            network: Any = self.network.to(self.device)
+            return Streaming(
+                network.stream,
+                block=self.entry.chunk,
+                device=self.device,
+                threads=self.pool.threads,
+                checked=self._checked,
+            )
+        return Gathering(
             self.estimates,
-            chunk=entry.chunk,
-            hop=entry.hop,
+            chunk=self.entry.chunk,
+            hop=self.entry.hop,
             window=self.window,
             batch_size=self.batch_size,
             transfer=self.transfer,
             at_once=self.device.type == "cuda",
         )
-        with closing(gathering.streams(songs())) as found:
-            for estimates in found:
-                with closing(self._taken_apart(passages.popleft(), estimates)) as pairs:
-                    yield pairs
 
     def _taken_apart(self, song: Passage, estimates: Generator[Tensor, None, None]) -> Generator[Pair, None, None]:
         what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"

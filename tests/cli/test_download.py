@@ -172,6 +172,17 @@ def test_one_model_that_cannot_be_had_does_not_stop_the_others(
     assert error == f"error: no weights for 'bad': {hub.url}/gone.ckpt (127.0.0.1 has no such file (404))"
 
 
+def test_what_a_host_shows_to_people_alone_they_are_told_to_get(
+    stemsplit: Command, hub: Hub, registry_file: Callable[..., Path], home: Path
+) -> None:
+    hub.put("/get", b"<html>Download anyway?</html>", fault=Fault(kind="text/html"))
+    registry_file(table("tiny", f"{hub.url}/get?id=1", page="https://example.org"))
+    result = stemsplit("download", "tiny")
+    assert result.status == 3
+    assert "open that address in a browser (see https://example.org), save the file, then: stemsplit SONG" in result.err
+    assert not list(home.rglob("get"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

@@ -29,6 +29,7 @@ class Fault:
         no_size: does not tell how long it is.
         no_head: answers no HEAD request.
         encoding: what it says that its answers with content are packed by.
+        kind: what it says that its answers are: `text/html`.
         hold_after: bytes after which it waits until it is let go on.
     """
 
@@ -41,6 +42,7 @@ class Fault:
     no_size: bool = False
     no_head: bool = False
     encoding: str = ""
+    kind: str = ""
     hold_after: int | None = None
 
 
@@ -227,6 +229,8 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Length"] = str(len(body))
         if fault.encoding and self.command == "GET":
             headers["Content-Encoding"] = fault.encoding
+        if fault.kind:
+            headers["Content-Type"] = fault.kind
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)

@@ -38,7 +38,7 @@ def test_the_starter_ships_as_the_registry_says() -> None:
     ("changes", "complaint"),
     [
         ({"sha256": "0" * 64}, "not the file that was published: its sha256 differs; reinstall"),
-        ({"size": 7}, "not the file that was published: 10766674 bytes, not 7; reinstall"),
+        ({"size": 7}, f"not the file that was published: {STARTER.size} bytes, not 7; reinstall"),
         ({"sources": ("package:gone.safetensors",)}, "is missing; reinstall"),
         ({"sources": ("file:/nowhere/x.ckpt",)}, "/nowhere/x.ckpt is missing"),
         ({"sources": ("carrier-pigeon://x",)}, "of an unknown kind"),
@@ -331,6 +331,47 @@ def test_a_refusal_on_the_web_is_told(hub: Hub, entry: Make, status: int, words:
     hub.put("/w.ckpt", CONTENT, fault=Fault(refusal=(status, "")))
     with pytest.raises(WeightsError, match=rf"127.0.0.1 {words} \({status}\)"):
         download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
+
+
+PAGE = b"<!DOCTYPE html><title>Virus scan warning</title>" + 3_000 * b"."
+BY_HAND = (
+    r"; open that address in a browser \(see https://example.org/m\), save the file, then: stemsplit SONG --model FILE"
+)
+
+
+@pytest.mark.parametrize("known", [{}, {"sha256": SHA256}, {"sha256": SHA256, "size": SIZE}])
+@pytest.mark.parametrize("no_head", [False, True])
+def test_a_page_in_the_place_of_the_file_is_not_taken_for_it(
+    hub: Hub, entry: Make, home: Path, known: dict[str, Any], no_head: bool
+) -> None:
+    """A confirmation to be clicked, a login, a quota: what a host shows people who are not meant to be programs."""
+    file = hub.put("/get", PAGE, fault=Fault(kind="text/html; charset=utf-8", no_head=no_head))
+    wanted = entry(f"{hub.url}/get?id=1", page="https://example.org/m", **known)
+    told = "127.0.0.1 sends a web page, not the file: it cannot be downloaded automatically"
+    with pytest.raises(WeightsError, match=told + BY_HAND):
+        download.fetch(wanted)
+    assert left_over(home) == []
+    assert not digests.lock_file().exists()
+    assert len(hub.asked("GET")) == 1, "asking again would not help"
+    file.content, file.fault = CONTENT, Fault(kind="application/octet-stream")
+    assert download.fetch(wanted).read_bytes() == CONTENT
+
+
+def test_a_page_does_not_undo_what_came_before(hub: Hub, entry: Make, home: Path) -> None:
+    file = hub.put("/w.ckpt", CONTENT)
+    wanted = entry(f"{hub.url}/w.ckpt", sha256=SHA256)
+    part = half_there(file, wanted, home)
+    file.fault = Fault(kind="text/html", ignores_range=True)
+    with pytest.raises(WeightsError, match="sends a web page"):
+        download.fetch(wanted)
+    assert part.read_bytes() == CONTENT[:150_000]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_a_host_keeps_from_programs_a_person_may_get(hub: Hub, entry: Make, status: int) -> None:
+    hub.put("/w.ckpt", CONTENT, fault=Fault(refusal=(status, "")))
+    with pytest.raises(WeightsError, match=rf"\({status}\){BY_HAND}"):
+        download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256, page="https://example.org/m"))
 
 
 def test_a_server_that_is_no_hub_is_told(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:

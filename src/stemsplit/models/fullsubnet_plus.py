@@ -5,7 +5,7 @@ arXiv:2010.15508. Attribute names are the keys of the published checkpoints.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
 from stemsplit.models.fullsubnet_plus_keys import infer
+
+if TYPE_CHECKING:
+    from stemsplit.models.fullsubnet_plus_stream import Stream
 
 __all__ = ["IGNORED", "Config", "build", "infer"]
 
@@ -132,6 +135,35 @@ def _positive(value: object) -> bool:
     return type(value) is int and value > 0
 
 
+Past = tuple[Tensor, int]
+"""What a running mean has come to: float64 sums (b, c, 1, 1), and over how many frames."""
+
+State = tuple[Tensor, Tensor]
+"""What an LSTM remembers, (layers, b, d) twice."""
+
+
+def _fine(device: torch.device) -> torch.dtype:
+    """What sums are taken in: in single precision they would depend on their order, and so on the number of threads."""
+    return torch.float32 if device.type == "mps" else torch.float64  # Apple's devices have no other
+
+
+def running(x: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+    """Scale a signal by the mean of what came so far, of each c over all f.
+
+    Args:
+        x: (b, c, f, m).
+        past: what this returned of the frames before; None at the beginning.
+
+    Returns:
+        (b, c, f, m), and the past of the frames that follow.
+    """
+    before, frames = past or (0, 0)
+    sums = before + x.sum(2, keepdim=True, dtype=_fine(x.device)).cumsum(-1)
+    counts = x.shape[2] * torch.arange(frames + 1, frames + x.shape[3] + 1, device=x.device)
+    scaled = x / (sums / counts + torch.finfo(torch.float32).eps).to(x.dtype)
+    return scaled, (sums[..., -1:], frames + x.shape[3])
+
+
 def normalised(x: Tensor, kind: Norm) -> Tensor:
     """Scale a signal by its mean.
 
@@ -140,19 +172,29 @@ def normalised(x: Tensor, kind: Norm) -> Tensor:
 
     Args:
         x: (b, c, f, m).
-        kind: offline, the mean of everything; cumulative, of each c that of all f of the frames so far.
+        kind: offline, the mean of everything; cumulative, see `running`.
 
     Returns:
         (b, c, f, m).
     """
-    # In single precision the sum would depend on its order, and so on the number of threads. Apple's devices have no
-    # other.
-    fine = torch.float32 if x.device.type == "mps" else torch.float64
-    if kind == "offline_laplace_norm":
-        return x / (x.mean((1, 2, 3), keepdim=True, dtype=fine) + 1e-5).to(x.dtype)
-    counts = x.shape[2] * torch.arange(1, x.shape[3] + 1, device=x.device)
-    mean = x.sum(2, keepdim=True, dtype=fine).cumsum(-1) / counts
-    return x / (mean + torch.finfo(torch.float32).eps).to(x.dtype)
+    if kind == "cumulative_laplace_norm":
+        return running(x)[0]
+    return x / (x.mean((1, 2, 3), keepdim=True, dtype=_fine(x.device)) + 1e-5).to(x.dtype)
+
+
+def masked(mixture: Tensor, compressed: Tensor) -> Tensor:
+    """Multiply a spectrogram by its mask.
+
+    Args:
+        mixture: (b, f, m), complex.
+        compressed: real and imaginary part of the mask, (b, 2, f, m).
+
+    Returns:
+        (b, f, m), complex.
+    """
+    # As published, -10 log((10 - y) / (10 + y)), which is this and loses nothing near zero.
+    real, imag = (20 * torch.atanh(compressed.float().clamp(-9.9, 9.9) / 10)).unbind(1)
+    return mixture * torch.complex(real, imag)
 
 
 def neighbours(x: Tensor, reach: int) -> Tensor:
@@ -201,13 +243,17 @@ class Recurrent(nn.Module):
         self.sequence_model = nn.LSTM(d_in, hidden, 2, batch_first=True)
         self.fc_output_layer = nn.Linear(hidden, d_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, d, m) -> (b, d', m)."""
-        state, outputs = None, []
+    def following(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
+        """(b, d, m), and the state that the frames before left, if any -> (b, d', m), and the state after it."""
+        outputs = []
         for frames in x.mT.split(FRAMES, 1):
             hidden, state = self.sequence_model(frames, state)
             outputs.append(self.fc_output_layer(hidden))
-        return torch.cat(outputs, 1).mT
+        return torch.cat(outputs, 1).mT, state
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d, m) -> (b, d', m)."""
+        return self.following(x, None)[0]
 
 
 class FullSubNet(nn.Module):
@@ -236,6 +282,17 @@ class FullSubNet(nn.Module):
         self.sb_model = Recurrent(c.features, c.sb_model_hidden_size, 2)
         # Made on the CPU, and no part of checkpoints: a network built on the meta device has it at once.
         self.register_buffer("window", torch.hann_window(c.win_length, device="cpu"), persistent=False)
+
+    @property
+    def streamable(self) -> bool:
+        """Whether nothing in it hears the whole recording, so that `stream` can be had."""
+        return self.config.variant == "base" and self.config.norm_type == "cumulative_laplace_norm"
+
+    def stream(self) -> "Stream":
+        """What takes one recording apart block by block, with the same answer as `forward` for all of it."""
+        from stemsplit.models.fullsubnet_plus_stream import Stream  # which is made of what stands here
+
+        return Stream(self)
 
     def seen(self, parts: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the sub-band network is shown.
@@ -271,10 +328,8 @@ class FullSubNet(nn.Module):
         c = self.config
         shape = (c.n_fft, c.hop_length, c.win_length, self.window)
         mixture = torch.stft(x, *shape, return_complex=True)
-        compressed = self.compressed_mask(torch.stack([mixture.abs(), mixture.real, mixture.imag], 1)).float()
-        # As published, -10 log((10 - y) / (10 + y)), which is this and loses nothing near zero.
-        real, imag = (20 * torch.atanh(compressed.clamp(-9.9, 9.9) / 10)).unbind(1)
-        return torch.istft(mixture * torch.complex(real, imag), *shape, length=x.shape[-1])
+        compressed = self.compressed_mask(torch.stack([mixture.abs(), mixture.real, mixture.imag], 1))
+        return torch.istft(masked(mixture, compressed), *shape, length=x.shape[-1])
 
     def padded_length(self, length: int) -> int:
         """Samples that `length` is filled up to with zeros.

@@ -15,6 +15,11 @@ from huggingface_hub.utils import hf_raise_for_status, httpx  # type: ignore[att
 from stemsplit.errors import WeightsError
 from stemsplit.weights.network import PAUSES, persist
 
+
+class WebPageError(WeightsError):
+    """A server sent a page for people in the place of a file."""
+
+
 Progress = Callable[[int, int], None]
 """Told, again and again, the bytes that are here and the bytes in all, 0 if unknown."""
 
@@ -80,6 +85,11 @@ def whole_size(response: httpx.Response) -> int | None:
         return None
     told = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
     return int(told) if told.isdecimal() else None
+
+
+def is_page(response: httpx.Response) -> bool:
+    """Whether a response says that it is one for people to read."""
+    return response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml"))
 
 
 def _total(response: httpx.Response, remote: Remote) -> int:
@@ -152,6 +162,8 @@ def _go_on(remote: Remote, progress: Progress) -> bool:
             remote.part.unlink(missing_ok=True)
             raise httpx.RemoteProtocolError("other bytes came than were asked for", request=response.request)
         hf_raise_for_status(response)
+        if is_page(response):
+            raise WebPageError(f"{response.url.host} sends a web page, not the file")
         return _write(response, remote, 0, progress)
 
 
@@ -168,6 +180,7 @@ def obtain(remote: Remote, verify: Callable[[Path], str], progress: Progress, ag
         What `verify` returns.
 
     Raises:
+        WebPageError: the server sends one instead.
         WeightsError: the file is wrong, and nothing of it is left; or there is no room for it.
         httpx.HTTPError: the server cannot be reached, or refuses; what came is kept.
         OSError: it cannot be written; what came is kept.

@@ -11,10 +11,16 @@ from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.weights import digests, store
 from stemsplit.weights.network import PASSING, WE, persist, trouble
-from stemsplit.weights.transfer import Progress, Remote, alone, obtain, whole_size
+from stemsplit.weights.transfer import Progress, Remote, WebPageError, alone, is_page, obtain, whole_size
 
 
-def _refusal(error: HfHubHTTPError) -> str:
+def _by_hand(entry: ModelEntry) -> str:
+    """What is left to do where a host has no file for programs."""
+    more = f" (see {entry.page})" if entry.page else ""
+    return f"open that address in a browser{more}, save the file, then: stemsplit SONG --model FILE"
+
+
+def _refusal(error: HfHubHTTPError, entry: ModelEntry) -> str:
     host, status = error.response.url.host, error.response.status_code
     words = {
         401: "wants a password for it",
@@ -22,7 +28,8 @@ def _refusal(error: HfHubHTTPError) -> str:
         404: "has no such file",
         410: "has it no more",
     }
-    return f"{host} {words.get(status, 'answers')} ({status})"
+    advice = f"; {_by_hand(entry)}" if status in (401, 403) else ""
+    return f"{host} {words.get(status, 'answers')} ({status}){advice}"
 
 
 def _ask(url: str, headers: dict[str, str]) -> tuple[int, str]:
@@ -31,7 +38,7 @@ def _ask(url: str, headers: dict[str, str]) -> tuple[int, str]:
     response = get_session().head(url, headers=asked, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     if response.status_code in PASSING:
         hf_raise_for_status(response)
-    if response.status_code != HTTPStatus.OK:
+    if response.status_code != HTTPStatus.OK or is_page(response):
         # It may answer no such question; whether it has the file will be seen when it is asked for it.
         return 0, ""
     tag = response.headers.get("ETag", "")
@@ -63,5 +70,8 @@ def fetch(entry: ModelEntry, source: str, progress: Progress) -> Path:
     Raises:
         WeightsError: it cannot be had from there.
     """
-    with trouble(digests.cache_folder(), "STEMSPLIT_CACHE", _refusal):
-        return _fetch(entry, source, progress)
+    with trouble(digests.cache_folder(), "STEMSPLIT_CACHE", lambda error: _refusal(error, entry)):
+        try:
+            return _fetch(entry, source, progress)
+        except WebPageError as error:
+            raise WeightsError(f"{error}: it cannot be downloaded automatically; {_by_hand(entry)}") from error
