@@ -154,7 +154,7 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
 
 def test_a_config_that_makes_no_network_is_refused() -> None:
     other = dataclasses.replace(STARTER, config={**STARTER.config, "num_block": 3})
-    with pytest.raises(RegistryError, match="makes no network: .* has no hyperparameter 'num_block'"):
+    with pytest.raises(RegistryError, match=r"makes no network: .* has no hyperparameter 'num_block'"):
         Separator(other, "cpu")
 
 

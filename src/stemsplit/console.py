@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from stemsplit.listing import minutes, printable, size
+from stemsplit.listing.words import minutes, printable, size
 from stemsplit.sidecar import EXACT
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ MANY_STEMS = 8
 
 REPORT_SECONDS = 10.0
 """How often a line of progress is printed where no bar can be drawn."""
+
+TRAIN_SECONDS = 60.0
+"""The same in training, which takes days."""
 
 PEOPLE = Console(stderr=True, highlight=False, markup=False)
 """Where messages and progress go. One for all, so that a message moves a bar that is being drawn out of its way."""
@@ -104,9 +107,10 @@ class _Report:
     ) -> None:
         self.bar.stop()
 
-    def line_is_due(self, now: float) -> bool:
-        """Whether to print a plain line, at a time of the monotonic clock."""
-        due = self.bar.disable and self.shown and now - self.said >= REPORT_SECONDS
+    def line_is_due(self, now: float, every: float | None = None) -> bool:
+        """Whether to print a plain line, at a time of a clock in seconds; there is one for so many of them."""
+        every = REPORT_SECONDS if every is None else every
+        due = self.bar.disable and self.shown and now - self.said >= every
         if due:
             self.said = now
         return due
@@ -279,7 +283,7 @@ class EvalReport(_Report):
 
 
 class TrainReport(_Report):
-    """Shows training: a bar of steps on a terminal, and a line of a table for each report.
+    """Shows training: a line of a table for each report; between them a bar of steps on a terminal, lines elsewhere.
 
     Args:
         stems: that are measured.
@@ -299,7 +303,7 @@ class TrainReport(_Report):
 
     def _line(self, cells: Sequence[str]) -> None:
         if self.shown:
-            widths = (max(len(name), 8) for name in self.heading)
+            widths = [max(len(name), 8) for name in self.heading[: len(cells)]]
             _say(Text("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))))
 
     def step(self, progress: "Step") -> None:
@@ -310,8 +314,9 @@ class TrainReport(_Report):
             self.task = self.bar.add_task("training", total=self.steps, completed=progress.step, figures="")
             self.bar.start()
         self.bar.update(self.task, completed=progress.step, figures=f"step {progress.step}, loss {loss}")
-        if progress.reported:
-            scores = [f"{progress.scores[stem]:.2f}" for stem in self.stems]
-            mean = [f"{progress.mean:.3f}" + ("*" if progress.best else "")] if self.stems else []
+        if self.line_is_due(progress.seconds, TRAIN_SECONDS) or progress.reported:
+            measured = self.stems if progress.reported else ()
+            scores = [f"{progress.scores[stem]:.2f}" for stem in measured]
+            mean = [f"{progress.mean:.3f}" + ("*" if progress.best else "")] if measured else []
             time_ = minutes(progress.seconds)
             self._line([str(progress.step), loss, f"{progress.rate:.2g}", time_, *scores, *mean])

@@ -171,17 +171,6 @@ def test_every_command_is_known_to_be_one() -> None:
     assert {command.name for command in app.registered_commands} == set(COMMANDS)
 
 
-def test_choices_are_those_that_the_library_knows() -> None:
-    """They stand twice, so that help needs no import of the library."""
-    from stemsplit.audio import BIT_DEPTHS, FORMATS
-    from stemsplit.cli.split import BitDepth, Format, WindowName
-    from stemsplit.overlap_add import WINDOWS
-
-    assert [str(choice) for choice in Format] == list(FORMATS)
-    assert [str(choice) for choice in BitDepth] == list(BIT_DEPTHS)
-    assert [str(choice) for choice in WindowName] == list(WINDOWS)
-
-
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [

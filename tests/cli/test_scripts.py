@@ -201,6 +201,11 @@ def test_a_terminal_has_colours_unless_told_not_to(song: Song, tiny: list[str], 
     assert colours(shown)
 
 
+def test_a_terminal_that_tells_no_size_gets_all_the_same(tmp_path: Path) -> None:
+    for arguments, wanted in ((["list"], "starter"), (["download", "--help"], "Usage: ")):
+        assert wanted in on_terminal(*arguments, cwd=tmp_path, COLUMNS="0")[1]
+
+
 def test_without_a_terminal_there_is_no_escape_sequence(song: Song, tiny: list[str], tmp_path: Path) -> None:
     """Though the terminal that the script itself runs in would know them."""
     song("a.wav")

@@ -186,6 +186,7 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["-o", "list.safetensors", "--validation", "list.csv"], 2, "it would overwrite list.csv, which it reads"),
         (["--like", "tine"], 3, "no model named 'tine'; did you mean 'tiny'?"),
         (["--loss", "l2"], 2, "no loss 'l2'; there are spectral, sdr"),
+        (["--optimizer", "muon"], 2, "of which this network has none; take adamw"),
         (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
         (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
         (["--doubled", "1.5"], 2, "Invalid value for '--doubled'"),
@@ -470,6 +471,19 @@ def test_a_terminal_shows_a_table_above_a_bar(monkeypatch: pytest.MonkeyPatch) -
     assert ["step", "loss", "rate", "time", "low", "high", "mean", "SDR"] in table
     assert ["10", "0.2500", "0.0005", "1:06", "1.23", "3.00", "2.117*"] in table
     assert "step 10, loss 0.2500" in text
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Between reports, which may be hours apart."""
+    monkeypatch.setattr(console, "TRAIN_SECONDS", 30.0)
+    with console.TrainReport(("low", "high"), 40, shown=True) as report:
+        for step in range(1, 6):
+            report.step(Progress(step, 0.5, 5e-4, 10.0 * step))
+        report.step(Progress(6, 0.25, 5e-4, 66.0, {"low": 1.0, "high": 3.0}, best=True, reported=True))
+    told = [line.split() for line in capfd.readouterr().err.splitlines()]
+    assert [line[0] for line in told] == ["step", "3", "6"]
+    assert told[1] == ["3", "0.5000", "0.0005", "0:30"]
+    assert told[2][4:] == ["1.00", "3.00", "2.000*"]
 
 
 def test_another_process_than_the_first_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:

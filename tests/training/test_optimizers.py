@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stemsplit.training.optimizers import OPTIMIZERS, Optimizers
+from stemsplit.models import build
+from stemsplit.training.optimizers import OPTIMIZERS, Optimizers, matrices
+from tests.models.test_contract import CONFIGS
 from tests.training.conftest import ROFORMER, TINY, network
 
 
@@ -24,8 +26,7 @@ def step(made: nn.Module, optimizers: Optimizers, rate: float = 1e-3) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("entry", [TINY, ROFORMER], ids=lambda entry: entry.architecture)
+@pytest.mark.parametrize(("entry", "name"), [(TINY, "adamw"), *((ROFORMER, name) for name in OPTIMIZERS)])
 def test_every_weight_is_moved_by_one_of_them_and_what_is_fixed_by_none(name: str, entry) -> None:  # type: ignore[no-untyped-def]
     made = network(entry)
     before = {key: value.clone() for key, value in made.state_dict().items()}
@@ -52,9 +53,16 @@ def test_muon_moves_the_transformers_matrices_alone() -> None:
     assert any(key.endswith("gamma") for key in rest)
 
 
-def test_a_network_without_such_matrices_is_left_to_adamw() -> None:
-    (only,) = Optimizers("muon", network(), 0.01).all
-    assert isinstance(only, torch.optim.AdamW)
+def test_a_network_without_such_matrices_is_told() -> None:
+    with pytest.raises(ValueError, match="of which this network has none; take adamw"):
+        Optimizers("muon", network(), 0.01)
+
+
+def test_the_matrices_of_an_ensemble_are_its_members() -> None:
+    architecture, config = CONFIGS["ensemble"]
+    of_member = {f"members.1.{key}" for key in matrices(build("bs_roformer", config["members"][1]["config"]))}
+    assert of_member
+    assert matrices(build(architecture, config)) == of_member
 
 
 def test_a_rate_of_nothing_moves_nothing() -> None:

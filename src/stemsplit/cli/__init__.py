@@ -45,6 +45,9 @@ def _run(arguments: list[str]) -> None:
 def main() -> None:
     """Run the command line and leave with its exit status."""
     _open_standard_files()
+    if os.environ.get("COLUMNS") == "0":
+        # Terminals without a size say so; rich would draw nothing.
+        del os.environ["COLUMNS"]
     for number in SIGNALS:
         # Under nohup, SIGHUP is to be ignored.
         if signal.getsignal(number) != signal.SIG_IGN:

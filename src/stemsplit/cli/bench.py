@@ -6,12 +6,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.cli import choose
-from stemsplit.cli.split import finite
-
-
-def listed(texts: list[str] | None) -> list[str]:
-    """The words of options that may be repeated or hold several with commas."""
-    return [word.strip() for text in texts or () for word in text.split(",") if word.strip()]
+from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, Json, Threads, listed
 
 
 def sizes(text: str | None) -> list[int]:
@@ -46,30 +41,29 @@ def bench(
     ] = False,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", help="fp32, bf16, fp16, with commas. Default: all that the device has."),
+        typer.Option(
+            "--precision",
+            help="fp32, bf16, fp16, with commas. Default: all that the device has.",
+            rich_help_panel=COMPUTING,
+        ),
     ] = None,
     batch_size: Annotated[
-        str | None, typer.Option("--batch-size", help="Chunks computed together, e.g. 1,4,8.")
+        str | None,
+        typer.Option("--batch-size", help="Chunks computed together, e.g. 1,4,8.", rich_help_panel=COMPUTING),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=choose.complete_device),
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1_024, help="On a CPU. Default: one a core.")
-    ] = None,
-    chunk_seconds: Annotated[
-        float | None,
-        typer.Option("--chunk-seconds", min=0.1, max=600, callback=finite, help="Given to the network at once."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    chunk_seconds: ChunkSeconds = None,
+    as_json: Json = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
     """Measure how fast a model is here, and how close that comes to what this machine can do at all."""
-    from stemsplit import console, listing, registry
+    from stemsplit import console, registry
     from stemsplit.cli.download import obtain
+    from stemsplit.listing.bench import print_report, report_as_data
+    from stemsplit.listing.stdout import print_json
 
     batch_sizes = sizes(batch_size)
     entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
@@ -97,6 +91,6 @@ def bench(
             entry, found, precisions, batch_sizes, threads=threads, random_weights=random_weights, tell=tell
         )
     if as_json:
-        listing.print_json(listing.bench_as_data(report))
+        print_json(report_as_data(report))
     else:
-        listing.print_bench(report)
+        print_report(report)

@@ -186,8 +186,3 @@ def complete_stems(context: typer.Context, incomplete: str) -> list[str]:
     except RegistryError:
         return []
     return [",".join([*before, stem]) for stem in stems if stem.startswith(last) and stem not in before]
-
-
-def complete_device(incomplete: str) -> list[str]:
-    """Devices that begin like that, for the shell."""
-    return [device for device in ("auto", "cpu", "cuda", "mps") if device.startswith(incomplete)]

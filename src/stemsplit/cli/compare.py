@@ -7,8 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemsplit.cli import choose
-from stemsplit.cli.bench import listed
-from stemsplit.cli.split import COMPUTING, SCRIPTS, BitDepth, Format, Precision, WindowName, finite, seconds
+from stemsplit.cli.options import (
+    SCRIPTS,
+    BatchSize,
+    BitDepth,
+    ChunkSeconds,
+    Device,
+    Format,
+    FormatName,
+    Overlap,
+    Precision,
+    PrecisionName,
+    Quiet,
+    Threads,
+    Window,
+    listed,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from stemsplit.comparison import Comparison, Plan
@@ -33,15 +48,11 @@ def chosen(names: list[str], registry_file: Path | None, quiet: bool) -> "list[M
         raise typer.BadParameter("name models, with commas between them", param_hint="--models")
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise typer.BadParameter(f"{twice[0]} is named twice", param_hint="--models")
-    from stemsplit import console
-
     entries = []
     for name in names:
         entry, described = choose.model(name, registry_file, None, None)
-        if described and described.assumed and not quiet:
-            usual = ", ".join(f"{key}={choose.as_setting(value)}" for key, value in described.assumed.items())
-            told = f"what the weights of {entry.name} do not tell is taken as usual: {usual}"
-            console.hint(f"{told}; to change it, describe them in a models.toml: --registry")
+        if described and not quiet:
+            choose.tell(described, first=False)
         entries.append(entry)
     return entries
 
@@ -76,60 +87,20 @@ def compare(
             help="Folder with the song's true stems, vocals.wav and so on: tells how close each model comes.",
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="Of the clips.")] = Format.wav,
+    format_: Format = FormatName.wav,
     bit_depth: Annotated[BitDepth | None, typer.Option("--bit-depth", help="Default: 24 for wav and flac.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make the part's folder anew if it is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The figures as JSON on stdout.", rich_help_panel=SCRIPTS)
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            "-d",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=COMPUTING,
-            autocompletion=choose.complete_device,
-        ),
-    ] = "auto",
-    chunk_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--chunk-seconds",
-            min=0.1,
-            max=600,
-            callback=finite,
-            help="Given to each network at once. Default: each model's own.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.99,
-            callback=finite,
-            help="Share of a chunk that the next covers too. Default: each model's own.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = None,
-    window: Annotated[
-        WindowName | None,
-        typer.Option(help="How chunks are joined. Default: each model's own.", rich_help_panel=COMPUTING),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=COMPUTING),
-    ] = None,
-    precision: Annotated[
-        Precision,
-        typer.Option(help="bf16 is faster on newer CPUs; auto is fp32 there.", rich_help_panel=COMPUTING),
-    ] = Precision.auto,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, max=1_024, help="On a CPU. Default: one a core.", rich_help_panel=COMPUTING),
-    ] = None,
+    device: Device = "auto",
+    chunk_seconds: ChunkSeconds = None,
+    overlap: Overlap = None,
+    window: Window = None,
+    batch_size: BatchSize = None,
+    precision: Precision = PrecisionName.auto,
+    threads: Threads = None,
     registry_file: choose.RegistryFile = None,
 ) -> None:
     """Hear what models make of the same part of a song: clips side by side, all of a stem equally loud.
@@ -138,12 +109,15 @@ def compare(
     of the first model's clip. Figures are of the clips before that; "vs 1" is the energy of the difference from model
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
-    from stemsplit import comparison, console, listing
+    from stemsplit import comparison, console
     from stemsplit.cli.download import obtain
+    from stemsplit.listing.comparison import comparison_as_data, comparison_in_lines
+    from stemsplit.listing.stdout import print_json, print_paths
+    from stemsplit.listing.words import minutes
 
     begin, length = None if start is None else seconds(start), seconds(duration)
     if not 0 < length <= comparison.LONGEST_SECONDS:
-        longest = listing.minutes(comparison.LONGEST_SECONDS)
+        longest = minutes(comparison.LONGEST_SECONDS)
         raise typer.BadParameter(f"a part lasts more than 0 s and up to {longest}", param_hint="--duration")
     entries = chosen(listed(models), registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
@@ -171,17 +145,17 @@ def compare(
     settings = {"batch_size": batch_size, "precision": precision.value, "threads": threads, "tell": console.warning}
     try:
         found = run(plan, {"device": device, **settings}, quiet)
-        figures = listing.comparison_as_data(found)
+        figures = comparison_as_data(found)
         paths = comparison.write(found, figures, force)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
         raise typer.Exit(130) from None
     if as_json:
-        listing.print_json(figures)
+        print_json(figures)
     else:
-        listing.print_paths(paths)
+        print_paths(paths)
     if not quiet:
-        for line in listing.comparison_in_lines(found):
+        for line in comparison_in_lines(found):
             console.note(line)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli.choose import ModelNames, RegistryFile
+from stemsplit.cli.options import Quiet
 
 if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
@@ -60,7 +61,7 @@ def download(
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="With --all: only models that give all of these.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    quiet: Quiet = False,
     registry_file: RegistryFile = None,
 ) -> None:
     """Get models' weights, to be used offline later. A download that was cut off goes on where it was.
@@ -69,7 +70,8 @@ def download(
     """
     from stemsplit import console
     from stemsplit.errors import WeightsError
-    from stemsplit.listing import print_paths, size
+    from stemsplit.listing.stdout import print_paths
+    from stemsplit.listing.words import size
     from stemsplit.weights import store
 
     entries = chosen(names, all_, stems, registry_file)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli import choose
-from stemsplit.cli.bench import listed
-from stemsplit.cli.split import Precision, finite
+from stemsplit.cli.options import Device, Json, Overlap, Precision, PrecisionName, listed, under
 
 if TYPE_CHECKING:
     from stemsplit.evaluation import Estimates, Result
@@ -45,24 +44,10 @@ def eval_(
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="Measure only these estimates, e.g. vocals,drums.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            "-d",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            autocompletion=choose.complete_device,
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=0.99, callback=finite, help="Share of a chunk that the next covers too.", rich_help_panel=MODEL
-        ),
-    ] = None,
-    precision: Annotated[Precision | None, typer.Option(help="As `split` has it.", rich_help_panel=MODEL)] = None,
+    as_json: Json = False,
+    device: Annotated[str | None, under(MODEL, Device)] = None,
+    overlap: Annotated[float | None, under(MODEL, Overlap)] = None,
+    precision: Annotated[PrecisionName | None, under(MODEL, Precision)] = None,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -76,8 +61,10 @@ def eval_(
         raise typer.BadParameter("name a folder of estimates, or say --model, but not both", param_hint="ESTIMATES")
     if model is None and (device or precision or config or settings or overlap is not None):
         raise typer.BadParameter("--device, --overlap, --precision, --config and --set go with --model")
-    from stemsplit import console, listing
+    from stemsplit import console
     from stemsplit.errors import AudioError
+    from stemsplit.listing.evaluation import print_scores, scores_as_data
+    from stemsplit.listing.stdout import print_json
 
     wanted = listed([stems] if stems else None)
     entry = prepared(model, overlap, wanted, registry_file, config, settings) if model else None
@@ -104,9 +91,9 @@ def eval_(
     remark(results)
     found = summary(results)
     if as_json:
-        listing.print_json(listing.scores_as_data(results, found))
+        print_json(scores_as_data(results, found))
     else:
-        listing.print_scores(results, found)
+        print_scores(results, found)
     if any(result.error for result in results):
         raise typer.Exit(1)
 

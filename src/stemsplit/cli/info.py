@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.cli import choose, quick
+from stemsplit.cli.options import Json
 
 
 def info(
@@ -16,7 +17,7 @@ def info(
             autocompletion=choose.complete_model,
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="The same for a script.")] = False,
+    as_json: Json = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -26,9 +27,9 @@ def info(
     if described:
         choose.tell(described)
     if described and not as_json:
-        from stemsplit import listing
+        from stemsplit.listing.models import facts_of_file, print_facts
         from stemsplit.weights import store
 
-        listing.print_facts(listing.facts_of_file(entry, store.local(entry), described.assumed))
+        print_facts(facts_of_file(entry, store.local(entry), described.assumed))
     else:
         quick.print_model(entry, as_json)

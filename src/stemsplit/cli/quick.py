@@ -28,7 +28,7 @@ def print_versions() -> None:
     import platform
     from importlib.metadata import version
 
-    from stemsplit.listing import print_text
+    from stemsplit.listing.stdout import print_text
     from stemsplit.registry import user_folder
     from stemsplit.weights.digests import cache_folder
     from stemsplit.weights.hub_cache import folder as hub_folder
@@ -53,7 +53,7 @@ def print_models(
     Raises:
         RegistryError: a registry cannot be read.
     """
-    from stemsplit import listing
+    from stemsplit.listing import models, stdout
     from stemsplit.registry import entries, select
 
     chosen = select(entries(registry_file).values(), stems, architecture, licence)
@@ -63,9 +63,9 @@ def print_models(
         paths = {entry.name: store.local(entry) for entry in chosen}
         chosen = [entry for entry in chosen if paths[entry.name] or not downloaded]
     if as_json:
-        listing.print_json([listing.as_data(entry, paths[entry.name]) for entry in chosen])
+        stdout.print_json([models.entry_as_data(entry, paths[entry.name]) for entry in chosen])
     elif chosen:
-        listing.print_models(chosen)
+        models.print_models(chosen)
     else:
         from stemsplit import console
 
@@ -74,14 +74,14 @@ def print_models(
 
 def print_model(entry: "ModelEntry", as_json: bool) -> None:
     """What `stemsplit info` tells of a model of the registry."""
-    from stemsplit import listing
+    from stemsplit.listing import models, stdout
     from stemsplit.weights import store
 
     path = store.local(entry)
     if as_json:
-        listing.print_json(listing.as_data(entry, path))
+        stdout.print_json(models.entry_as_data(entry, path))
     else:
-        listing.print_facts(listing.facts(entry, path))
+        models.print_facts(models.facts(entry, path))
 
 
 def answer(arguments: list[str]) -> bool:

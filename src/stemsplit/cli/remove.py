@@ -14,7 +14,7 @@ def remove(
     """Remove downloaded weights, finished or not."""
     from stemsplit import console, registry
     from stemsplit.errors import WeightsError
-    from stemsplit.listing import size
+    from stemsplit.listing.words import size
     from stemsplit.weights import store
 
     kept = "its bytes are kept, as another revision in the hub's cache has the same"

@@ -1,16 +1,31 @@
 """`stemsplit split`, which is also what `stemsplit SONG` does."""
 
-import re
 import time
 from enum import StrEnum
 from functools import cache, partial
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stemsplit.cli import choose
+from stemsplit.cli.options import (
+    SCRIPTS,
+    BatchSize,
+    BitDepth,
+    ChunkSeconds,
+    Compile,
+    Device,
+    Format,
+    FormatName,
+    Overlap,
+    Precision,
+    PrecisionName,
+    Quiet,
+    Threads,
+    Window,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,40 +37,6 @@ if TYPE_CHECKING:
     from stemsplit.separator import Separator
 
 
-class Format(StrEnum):
-    """The audio files that can be written."""
-
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-    mp3 = "mp3"
-
-
-class BitDepth(StrEnum):
-    """Bits of a sample; f is floating point."""
-
-    b16 = "16"
-    b24 = "24"
-    b32f = "32f"
-
-
-class WindowName(StrEnum):
-    """How overlapping chunks are joined."""
-
-    hann = "hann"
-    linear = "linear"
-    mean = "mean"
-
-
-class Precision(StrEnum):
-    """Number formats of a network's large products."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
 class ProgressKind(StrEnum):
     """How to show how far a song is."""
 
@@ -64,27 +45,8 @@ class ProgressKind(StrEnum):
     none = "none"
 
 
-FILES, COMPUTING, SCRIPTS = "Files", "Computing", "Scripts"
-
-
-def seconds(text: str) -> float:
-    """A time such as 90, 90s, 1.5m, 1:30 or 1:02:03.5 in seconds.
-
-    Raises:
-        typer.BadParameter: it is none.
-    """
-    if match := re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text):
-        return sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-    if match := re.fullmatch(r"(\d+(?:\.\d*)?)\s*(s|m|min|h)", text):
-        return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
-    raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 90s")
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or a usage error: `nan` passes every check of a range."""
-    if value is not None and not isfinite(value):
-        raise typer.BadParameter(f"{value} is no number to work with")
-    return value
+FILES = "Files"
+"""A panel of the help."""
 
 
 def split(
@@ -123,7 +85,7 @@ def split(
             autocompletion=choose.complete_then,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="Of the stems.")] = Format.wav,
+    format_: Format = FormatName.wav,
     bit_depth: Annotated[
         BitDepth | None, typer.Option("--bit-depth", help="Default: 32f for wav, 24 for flac.")
     ] = None,
@@ -133,7 +95,7 @@ def split(
     start: Annotated[str, typer.Option("--start", help="Leave out what comes before, e.g. 1:00.")] = "0",
     duration: Annotated[str | None, typer.Option("--duration", help="Split no more than that, e.g. 20s.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Split again, and write over what is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and the paths.")] = False,
+    quiet: Quiet = False,
     name: Annotated[
         str,
         typer.Option(
@@ -155,56 +117,14 @@ def split(
         ProgressKind,
         typer.Option("--progress", help="json: lines of JSON on stderr, for other programs.", rich_help_panel=SCRIPTS),
     ] = ProgressKind.auto,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            "-d",
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=COMPUTING,
-            autocompletion=choose.complete_device,
-        ),
-    ] = "auto",
-    chunk_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--chunk-seconds",
-            min=0.1,
-            max=600,
-            callback=finite,
-            help="Given to the network at once.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.99,
-            callback=finite,
-            help="Share of a chunk that the next covers too.",
-            rich_help_panel=COMPUTING,
-        ),
-    ] = None,
-    window: Annotated[
-        WindowName | None, typer.Option(help="How chunks are joined. Default: the model's.", rich_help_panel=COMPUTING)
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=1, help="Chunks computed together.", rich_help_panel=COMPUTING),
-    ] = None,
-    precision: Annotated[
-        Precision,
-        typer.Option(help="bf16 is faster on newer CPUs; auto is fp32 there.", rich_help_panel=COMPUTING),
-    ] = Precision.auto,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, max=1_024, help="On a CPU. Default: one a core.", rich_help_panel=COMPUTING),
-    ] = None,
-    compile_: Annotated[
-        bool,
-        typer.Option("--compile", help="Have PyTorch compile the network: minutes first.", rich_help_panel=COMPUTING),
-    ] = False,
+    device: Device = "auto",
+    chunk_seconds: ChunkSeconds = None,
+    overlap: Overlap = None,
+    window: Window = None,
+    batch_size: BatchSize = None,
+    precision: Precision = PrecisionName.auto,
+    threads: Threads = None,
+    compile_: Compile = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -214,10 +134,11 @@ def split(
     Songs that were split before, with the same model and options, are skipped. The paths of the stems go to stdout,
     all else to stderr.
     """
-    from stemsplit import batch, console, listing, naming, recipes, registry, speeds
+    from stemsplit import batch, console, naming, recipes, registry, speeds
     from stemsplit import songs as search
     from stemsplit.cli.download import obtain
     from stemsplit.job import Options
+    from stemsplit.listing.words import minutes
     from stemsplit.weights import digests
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
@@ -260,8 +181,8 @@ def split(
         console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
         raise typer.Exit(1)
     if (begin or length is not None) and not quiet:
-        amount = "each song" if length is None else f"{listing.minutes(length)} of each song"
-        console.note(f"only {amount} from {listing.minutes(begin)} on is split")
+        amount = "each song" if length is None else f"{minutes(length)} of each song"
+        console.note(f"only {amount} from {minutes(begin)} on is split")
     if dry_run:
         plan(jobs, found.passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
@@ -310,20 +231,22 @@ def split(
 
 def plan(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
     """Say what would be done."""
-    from stemsplit import console, listing, speeds
+    from stemsplit import console, speeds
+    from stemsplit.listing.songs import job_as_data, plan_as_data, plan_in_words, print_plan
+    from stemsplit.listing.stdout import print_line
     from stemsplit.weights import store
 
     missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
     # One of unknown size makes the sum unknown.
     download = sum(missing.values()) * all(missing.values()) if missing else None
-    summary = listing.plan_as_data(jobs, passed_over, speeds.known(models.name, device), download)
+    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), download)
     if as_json:
         for job in jobs:
-            listing.print_line(listing.job_as_data(job))
-        listing.print_line({"summary": summary})
+            print_line(job_as_data(job))
+        print_line({"summary": summary})
     else:
-        listing.print_plan(jobs)
-        console.note(listing.plan_in_words(summary))
+        print_plan(jobs)
+        console.note(plan_in_words(summary))
 
 
 def run(
@@ -334,7 +257,9 @@ def run(
     as_json: bool,
 ) -> "Totals":
     """Split the songs, and tell what becomes of each and of all."""
-    from stemsplit import batch, console, listing, pipeline
+    from stemsplit import batch, console, pipeline
+    from stemsplit.listing.songs import outcome_as_data, totals_as_data
+    from stemsplit.listing.stdout import print_line, print_paths
 
     totals, begun = batch.Totals(), time.monotonic()
     try:
@@ -345,9 +270,9 @@ def run(
                 totals.seconds = time.monotonic() - begun
                 try:
                     if as_json:
-                        listing.print_line(listing.outcome_as_data(outcome))
+                        print_line(outcome_as_data(outcome))
                     else:
-                        listing.print_paths(outcome.paths)
+                        print_paths(outcome.paths)
                 except OSError as error:
                     # Whoever read it is gone; the songs are still wanted.
                     console.error(f"cannot write to stdout ({error.strerror})")
@@ -357,5 +282,5 @@ def run(
         raise typer.Exit(130) from None
     report.total(totals, passed_over)
     if as_json:
-        listing.print_line(listing.totals_as_data(totals, passed_over))
+        print_line(totals_as_data(totals, passed_over))
     return totals

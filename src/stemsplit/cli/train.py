@@ -15,8 +15,7 @@ import typer
 
 from stemsplit import cli
 from stemsplit.cli import choose
-from stemsplit.cli.bench import listed
-from stemsplit.cli.split import finite
+from stemsplit.cli.options import Compile, Threads, complete_device, finite, listed, under
 
 if TYPE_CHECKING:
     from torch import nn
@@ -331,20 +330,16 @@ def train(
             "--device",
             "-d",
             help="auto, cpu, cuda, cuda:1 or mps. Several: torchrun --nproc-per-node 4 -m stemsplit train ...",
-            autocompletion=choose.complete_device,
+            autocompletion=complete_device,
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=MACHINE)] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1_024, help="On a CPU. Default: one a core.", rich_help_panel=MACHINE)
-    ] = None,
+    threads: Annotated[int | None, under(MACHINE, Threads)] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that prepare examples; best some with a GPU.", rich_help_panel=MACHINE)
     ] = 0,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Let PyTorch compile the network first.", rich_help_panel=MACHINE)
-    ] = False,
+    compile_: Annotated[bool, under(MACHINE, Compile)] = False,
     bits: Annotated[Bits, typer.Option(help="Of each weight in the file.")] = Bits.b32,
     about: Annotated[
         str, typer.Option(help="What it was trained on, for the model's entry.", rich_help_panel="The model's entry")
@@ -371,12 +366,13 @@ def train(
 
     import torch
 
-    from stemsplit import listing
     from stemsplit.fast import chosen
     from stemsplit.fast.pool import cores
+    from stemsplit.listing.stdout import print_paths
     from stemsplit.separator import pick_device
     from stemsplit.training.data import Examples, Mixing, hold, read_song
     from stemsplit.training.loop import Plan, Run
+    from stemsplit.training.optimizers import Optimizers
     from stemsplit.training.workers import join
 
     try:
@@ -412,6 +408,11 @@ def train(
         torch.set_num_threads(threads or max(cores() // team.count, 1))
         torch.manual_seed(seed)
         network = network_of(entry, bool(from_), quiet=not team.first).to(team.device)
+        try:
+            Optimizers(optimizer, network, weight_decay)
+        except ValueError as error:
+            # Now, not when all songs have been read.
+            raise typer.BadParameter(str(error), param_hint="--optimizer") from error
         entry = replace(
             entry,
             description=f"fine-tuned from {entry.name}" if from_ else f"trained like {entry.name}",
@@ -443,4 +444,4 @@ def train(
             )
         )
     if team.first:
-        listing.print_paths([out])
+        print_paths([out])

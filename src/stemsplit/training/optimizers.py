@@ -12,6 +12,11 @@ OPTIMIZERS = ("adamw", "muon")
 _LAYERS = re.compile(r"(members\.\d+\.)?layers\.")
 
 
+def matrices(network: nn.Module) -> set[str]:
+    """Keys of the parameters that Muon is made for."""
+    return {key for key, parameter in network.named_parameters() if _LAYERS.match(key) and parameter.ndim == 2}
+
+
 class Optimizers:
     """AdamW; or Muon (Jordan et al. 2024) for the matrices between layers of the same width, and AdamW for the rest.
 
@@ -24,22 +29,24 @@ class Optimizers:
         weight_decay: of both.
 
     Raises:
-        ValueError: there is no such optimizer.
+        ValueError: there is no such optimizer, or nothing for it in the network.
     """
 
     def __init__(self, name: str, network: nn.Module, weight_decay: float) -> None:
         if name not in OPTIMIZERS:
             raise ValueError(f"no optimizer {name!r}; there are {', '.join(OPTIMIZERS)}")
         moved = [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
-        inner = {key for key, parameter in moved if name == "muon" and _LAYERS.match(key) and parameter.ndim == 2}
+        inner = matrices(network) if name == "muon" else set()
+        if name == "muon" and not inner:
+            raise ValueError("muon moves matrices of transformers, of which this network has none; take adamw")
         rest = [parameter for key, parameter in moved if key not in inner]
-        matrices = [parameter for key, parameter in moved if key in inner]
+        between = [parameter for key, parameter in moved if key in inner]
         self.all: list[torch.optim.Optimizer] = []
         if rest:
             self.all.append(torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=weight_decay))
-        if matrices:
+        if between:
             # Its steps as large as AdamW's usually are, so that one learning rate suits both.
-            muon = torch.optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            muon = torch.optim.Muon(between, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
             self.all.append(muon)
 
     def set_rate(self, rate: float) -> None:

@@ -6,19 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit import listing, registry
+from stemsplit import registry
+from stemsplit.listing import models
+from stemsplit.listing.stdout import print_json
 
 STARTER = registry.find("starter")
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "?"), (10_766_674, "10.8 MB"), (3_764_030_874, "3.8 GB")])
-def test_sizes_are_for_people(count: int, text: str) -> None:
-    assert listing.size(count) == text
-
-
 def test_a_pipe_gets_one_whole_line_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     long = replace(STARTER, description="what it is for, " * 30)
-    listing.print_models([STARTER, long])
+    models.print_models([STARTER, long])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "starter", "starter"]
     assert long.description.strip() in lines[2]
@@ -26,29 +23,24 @@ def test_a_pipe_gets_one_whole_line_a_model(capsys: pytest.CaptureFixture[str]) 
 
 def test_many_stems_are_counted_instead_of_named() -> None:
     entry = replace(STARTER, stems=tuple(f"stem{n}" for n in range(53)))
-    assert listing.row(entry)[1] == "53 stems"
+    assert models.row(entry)[1] == "53 stems"
 
 
 def test_what_is_unknown_is_said(tmp_path: Path) -> None:
     unknown = replace(STARTER, sha256="", size=0, license="")
-    facts = listing.facts(unknown, None)
+    facts = models.facts(unknown, None)
     assert facts["license"] == "not stated"
     assert "none was published" in facts["sha256"]
     assert facts["on this machine"] == "no"
     assert "size" not in facts
     (tmp_path / "weights").write_bytes(bytes(1_000_000))
-    assert listing.facts(unknown, tmp_path / "weights")["on this machine"].endswith("weights (1.0 MB)")
+    assert models.facts(unknown, tmp_path / "weights")["on this machine"].endswith("weights (1.0 MB)")
 
 
 def test_json_has_every_field_of_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     everything = list(registry.entries().values())
-    listing.print_json([listing.as_data(entry, None) for entry in everything])
+    print_json([models.entry_as_data(entry, None) for entry in everything])
     read = json.loads(capsys.readouterr().out)
     assert [data["name"] for data in read] == [entry.name for entry in everything]
     assert read[0]["config"] == dict(STARTER.config)
     assert read[0]["outputs"] == list(STARTER.outputs)
-
-
-@pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_723, "1:02:03")])
-def test_times_are_for_people(seconds: float, said: str) -> None:
-    assert listing.minutes(seconds) == said
