@@ -93,7 +93,12 @@ def accelerated(
             accelerated(member, dtype, device, pool, chunk=chunk, compiled=compiled, tell=tell)
             for member in network.members
         ]
-        return lambda mixture: network.averaged(mixture, (way(mixture) for way in ways))
+
+        def mean(mixture: Tensor) -> Tensor:
+            with torch_threads(pool.threads):
+                return network.averaged(mixture, (way(mixture) for way in ways))
+
+        return mean
     if device.type == "cpu" and not compiled:
         if isinstance(network, RoFormer):
             return at_first_call(lambda: FastRoFormer(network, dtype, pool))

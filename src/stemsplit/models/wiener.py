@@ -10,6 +10,9 @@ from torch import Tensor
 DIFFUSE = 1e-3
 """Share of a source's power that is taken to come from everywhere, so that the mixture's covariance can be inverted."""
 
+BINS = 256
+"""That are looked at together."""
+
 SILENCE = 1e-8
 """Share of the mean power below which a bin counts as silent."""
 
@@ -39,6 +42,31 @@ def solved(covariance: Tensor, x: Tensor) -> Tensor:
     return torch.linalg.solve(matrices, vectors)[..., 0].permute(0, 3, 1, 2)
 
 
+def power_of(sources: Tensor) -> Tensor:
+    """Complex (b, n, c, f, m) -> (b, n, f, m)."""
+    return torch.view_as_real(sources).square().sum(-1).mean(2)
+
+
+def explained(mixed: Tensor, sources: Tensor, power: Tensor, level: Tensor) -> Tensor:
+    """What of a mixture's bins comes from each source.
+
+    Args:
+        mixed: complex (b, c, f, m).
+        sources: as they are estimated, complex (b, n, c, f, m).
+        power: of these (b, n, f, m).
+        level: what is called a power of one, (b, 1, 1, 1): squares of it are not to become too small or too large.
+
+    Returns:
+        Complex (b, n, c, f, m).
+    """
+    power = power / level + SILENCE
+    covariance = torch.einsum("bncfm,bndfm->bncdf", sources, sources.conj() / level[:, None])
+    covariance = covariance / power.sum(-1)[:, :, None, None]
+    covariance = covariance + DIFFUSE * torch.eye(mixed.shape[1], device=mixed.device)[..., None]
+    whole = torch.einsum("bnfm,bncdf->bcdfm", power.to(covariance.dtype), covariance)
+    return power[:, :, None] * torch.einsum("bncdf,bdfm->bncfm", covariance, solved(whole, mixed))
+
+
 def filtered(mixture: Tensor, estimates: Tensor, size: int) -> Tensor:
     """Estimates made anew out of the mixture, each by the power and by the place that the given ones have.
 
@@ -57,14 +85,10 @@ def filtered(mixture: Tensor, estimates: Tensor, size: int) -> Tensor:
     missing = max(size // 2 + 1 - length, 0)  # the STFT continues a signal by its reflection
     mixed = spectrogram(F.pad(mixture, (0, missing)), size)
     sources = spectrogram(F.pad(estimates, (0, missing)), size)
-    power = torch.view_as_real(sources).square().sum(-1).mean(2)  # (b, n, f, m)
-    # Their level plays no part; so squares of it do not become too small or too large to be reckoned with.
-    level = power.mean((1, 2, 3), keepdim=True).clamp(min=torch.finfo(power.dtype).tiny)
-    power = power / level + SILENCE
-    covariance = torch.einsum("bncfm,bndfm->bncdf", sources, sources.conj() / level[:, None])
-    covariance = covariance / power.sum(-1)[:, :, None, None]
-    covariance = covariance + DIFFUSE * torch.eye(mixture.shape[1], device=mixture.device)[..., None]
-    whole = torch.einsum("bnfm,bncdf->bcdfm", power.to(covariance.dtype), covariance)
-    explained = solved(whole, mixed)
-    again = power[:, :, None] * torch.einsum("bncdf,bdfm->bncfm", covariance, explained)
-    return waveform(again, size, length + missing)[..., :length]
+    # Some bins at a time: what is made on the way takes many times the room of what comes out.
+    parts = list(zip(mixed.split(BINS, -2), sources.split(BINS, -2), strict=True))
+    powers = [power_of(part) for _, part in parts]
+    total = torch.stack([power.sum((1, 2, 3), keepdim=True) for power in powers]).sum(0)
+    level = (total / (sources.numel() / len(sources) / sources.shape[2])).clamp(min=torch.finfo(mixture.dtype).tiny)
+    again = [explained(*part, power, level) for part, power in zip(parts, powers, strict=True)]
+    return waveform(torch.cat(again, -2), size, length + missing)[..., :length]
