@@ -1,5 +1,6 @@
 """A hub to download from, and entries that name it."""
 
+import configparser  # noqa: F401  # the hub's library does so late, when `read_only` may have shut Python's own folder
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
