@@ -393,7 +393,7 @@ def test_a_song_that_the_model_fails_at_does_not_stop_the_others(song: Song, tmp
 def test_a_song_whose_stems_cannot_be_written_does_not_stop_the_others(
     song: Song, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    songs = short_songs(song, 9_000, 200_000, 9_000)
+    songs = short_songs(song, 9_000, 600_000, 9_000)
     whole = pipeline.StemFiles.write
 
     def write(self: Any, *arguments: Any) -> None:
@@ -405,7 +405,7 @@ def test_a_song_whose_stems_cannot_be_written_does_not_stop_the_others(
     found = ran(songs, options(tmp_path), gathering(way, spy := Spy()))
     assert [outcome.error for outcome in found] == ["", "is the disk full?", ""]
     assert not any(path.startswith(("1/", ".")) for path in files(tmp_path / "out"))
-    assert sum(spy.batches) < 40  # the second song alone has 45 chunks: it was given up
+    assert sum(spy.batches) < 100  # the second song alone has 137 chunks: it was given up
 
 
 @pytest.mark.parametrize("way", WAYS)

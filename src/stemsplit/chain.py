@@ -80,14 +80,14 @@ class Plan:
     @property
     def adds_up(self) -> bool:
         """Whether all stems together are the song."""
-        return adds_up(self.first)
+        return self.first.adds_up
 
     @property
     def stems(self) -> tuple[str, ...]:
         """Names of all stems that can be written."""
         stems = self.first.outputs
         for stem, entry in self.then:
-            stems = replaced(stems, stem, parts_of(stem, entry.outputs, adds_up(entry)))
+            stems = replaced(stems, stem, parts_of(stem, entry.outputs, entry.adds_up))
         return stems
 
     @property
@@ -95,7 +95,7 @@ class Plan:
         """Each stem that was split on, and those of `stems` that add up to it."""
         sums: dict[str, tuple[str, ...]] = {}
         for stem, entry in self.then:
-            parts = parts_of(stem, entry.outputs, adds_up(entry))
+            parts = parts_of(stem, entry.outputs, entry.adds_up)
             sums = {name: replaced(known, stem, parts) for name, known in sums.items()} | {stem: parts}
         return sums
 
@@ -108,11 +108,6 @@ class Plan:
         own = [entry.identity(digests.identity(entry), precision) for entry in self.entries]
         onward = [{"stem": stem, **each} for (stem, _), each in zip(self.then, own[1:], strict=True)]
         return {**own[0], "then": onward} if onward else own[0]
-
-
-def adds_up(entry: "ModelEntry") -> bool:
-    """Whether all stems of a model together are what it was given."""
-    return entry.complete or bool(entry.residual)
 
 
 class Fork:

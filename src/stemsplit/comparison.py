@@ -223,9 +223,11 @@ def separated(
     from stemsplit.separator import Separator
 
     entry, song, begin, end = plan.entries[place], plan.song, plan.begin, plan.end
-    first, last = context(entry, song, begin, end)
     tell(0.0)
     separator = Separator(entry, **settings)
+    first, last = context(entry, song, begin, end)
+    if separator.streams_songs:
+        first = 0
     positions = {stem.casefold(): number for number, stem in enumerate(separator.stems)}
     wanted = {stem: positions[stem.casefold()] for stem, makers in plan.stems.items() if place in makers}
     found: dict[str, list[Block]] = {stem: [] for stem in wanted}

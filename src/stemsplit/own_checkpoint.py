@@ -21,7 +21,15 @@ USUAL_STEMS = {
 }
 """Number of outputs -> what they most often are, in the order in which they most often come."""
 
-USUAL_FACTS = {"fullsubnet_plus": {"stems": ("speech",), "residual": "noise", "sample_rate": 16_000}}
+USUAL_FACTS: dict[str, dict[str, Any]] = {
+    "fullsubnet_plus": {
+        "stems": ("speech",),
+        "residual": "noise",
+        "sample_rate": 16_000,
+        "chunk": 163_840,
+        "hop": 81_920,
+    }
+}
 """Architecture -> what is usual of it, where that is not music."""
 
 OWN_KEYS = ("stems", "residual", "sample_rate", "chunk", "hop")
@@ -216,6 +224,8 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
             raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {told[name]}")
     known = {**written, **told, **chosen}
     of_kind = USUAL_FACTS.get(found.architecture, {})
+    if {"chunk", "sample_rate"} & facts.keys():
+        of_kind = {name: value for name, value in of_kind.items() if name not in ("chunk", "hop")}
     usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
     assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
     entry = _entry(path, found.architecture, {**found.assumed, **known}, {**usual, **facts})

@@ -83,6 +83,11 @@ class ModelEntry:
         """Names of all stems that can be written."""
         return (*self.stems, self.residual) if self.residual else self.stems
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether all stems together are what the model was given."""
+        return self.complete or bool(self.residual)
+
     def with_chunks(
         self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
     ) -> "ModelEntry":

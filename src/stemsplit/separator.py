@@ -168,7 +168,12 @@ class Separator:
     @property
     def adds_up(self) -> bool:
         """Whether all stems together are the mixture."""
-        return self.entry.complete or bool(self.entry.residual)
+        return self.entry.adds_up
+
+    @property
+    def streams_songs(self) -> bool:
+        """Whether all of a song that came before has a say in what comes."""
+        return bool(getattr(self.network, "streamable", False))
 
     @cached_property
     def _in_float32(self) -> Callable[[Tensor], Tensor]:
@@ -244,7 +249,7 @@ class Separator:
 
     def _computing(self) -> Gathering | Streaming:
         """What computes songs: as one each where the network can, else chunk by chunk."""
-        if getattr(self.network, "streamable", False):
+        if self.streams_songs:
             network: Any = self.network.to(self.device)
             return Streaming(
                 network.stream,

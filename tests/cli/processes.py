@@ -68,6 +68,12 @@ def registry(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
 
 
 @pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A small network in the place of the built-in one, which takes a second for a chunk."""
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", str(registry(tmp_path_factory.mktemp("model") / "starter", "starter")))
+
+
+@pytest.fixture
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options that choose a small network."""
     return ["--model", "tiny", "--registry", str(registry(tmp_path_factory.mktemp("model") / "tiny"))]

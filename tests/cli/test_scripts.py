@@ -18,8 +18,11 @@ import soundfile
 
 from tests.cli.conftest import Result
 from tests.cli.processes import STEMS, environment, read_lines, registry, run, statuses, touched, tree
+from tests.cli.processes import light as light
 from tests.cli.processes import tiny as tiny
 from tests.conftest import noise
+
+pytestmark = pytest.mark.usefixtures("light")
 
 Command = Callable[..., Result]
 Song = Callable[..., Path]

@@ -16,7 +16,10 @@ import torch
 
 from stemsplit.models import build
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 from tests.conftest import DATA, noise
+
+pytestmark = pytest.mark.usefixtures("light")
 
 Command = Callable[..., Result]
 Song = Callable[..., Path]
@@ -28,7 +31,8 @@ def left_over(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command) -> None:
+def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEMSPLIT_REGISTRY")  # the built-in model itself
     result = stemsplit(DATA / "lithium.flac")
     assert result.status == 0
     assert result.paths == [Path("stems/lithium") / f"{stem}.wav" for stem in STEMS]
@@ -145,7 +149,10 @@ def test_songs_are_split_though_nobody_listens(song: Song, tmp_path: Path, close
     assert (tmp_path / "stems/a/bass.wav").is_file()
 
 
-def test_one_song_that_may_not_be_read_does_not_stop_the_others(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+def test_one_song_that_may_not_be_read_does_not_stop_the_others(
+    stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STEMSPLIT_REGISTRY")  # which nobody may read
     stemsplit(song("a.wav"), "-s", "drums")
     tmp_path.chmod(0o777)
     song("b.wav").chmod(0o000)
@@ -277,7 +284,8 @@ def test_a_file_where_the_folder_should_be(stemsplit: Command, song: Song, tmp_p
     assert (tmp_path / "taken").read_text() == "a file"
 
 
-def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEMSPLIT_REGISTRY")  # which nobody may read
     stemsplit(song("a.wav"), "-s", "drums")  # whatever is imported late is imported now
     tmp_path.chmod(0o755)
     (tmp_path / "locked").mkdir(mode=0o555)

@@ -176,6 +176,7 @@ def test_parts_can_be_chosen_and_mixed_and_so_can_what_they_are_parts_of(split: 
     ("arguments", "status", "complaint"),
     [
         (["vocal:clean"], 2, "no stem 'vocal' to split on, only drums, bass, other, vocals; did you mean 'vocals'?"),
+        (["vocal:nothere.ckpt"], 2, "no stem 'vocal' to split on, only drums, bass, other, vocals; did you mean"),
         (["clean", "--then", "vocals:clean"], 2, "no stem 'vocals' to split on, only drums, bass, other, vocals-dry"),
         (["vocals:claen"], 3, "no model named 'claen'; did you mean 'clean'?"),
         (["claen"], 3, "no model named 'claen'; did you mean 'clean'?"),
@@ -219,9 +220,9 @@ def test_a_bad_song_is_named_and_the_others_are_split(split: Command, song: Song
     assert error.startswith("error: cannot read bad.wav")
 
 
-def test_files_are_named_by_the_first_model(split: Command) -> None:
+def test_the_name_of_a_chain_is_that_of_all_its_models(split: Command) -> None:
     result = split("--then", "clean", "-s", "vocals-dry", "--name", "{model}/{track} {stem}")
-    assert result.paths == [Path("stems/tiny/a vocals-dry.wav")]
+    assert result.paths == [Path("stems/tiny+clean/a vocals-dry.wav")]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_the_fast_way_is_that_of_its_members() -> None:
         ({**CONFIG, "wiener_n_fft": 510}, "a multiple of 4"),
         (changed(share=0.0), "above 0"),
         (changed(share="1"), "above 0"),
+        (changed(share=float("inf")), "above 0"),
     ],
 )
 def test_what_does_not_go_together_is_refused(config: dict[str, Any], complaint: str) -> None:
@@ -78,6 +79,15 @@ def test_it_takes_as_many_channels_as_its_members_need() -> None:
     check("ensemble", CONFIG, outputs=4, channels=2)
     with pytest.raises(ValueError, match="takes 2 channels"):
         check("ensemble", CONFIG, outputs=4, channels=1)
+
+
+@torch.inference_mode()
+def test_the_filter_hears_two_channels_at_a_time() -> None:
+    alone = {"num_stems": 4, "members": [FOUR], "wiener": 0.5, "wiener_n_fft": 64}
+    network, mixture = build("ensemble", alone).eval(), torch.randn(1, 4, 500)
+    check("ensemble", alone, outputs=4, channels=2)
+    apart = torch.cat([network(mixture[:, :2]), network(mixture[:, 2:])], 2)
+    assert torch.allclose(network(mixture), apart, atol=1e-5)
 
 
 def test_its_weights_alone_do_not_tell_what_it_is() -> None:

@@ -68,6 +68,7 @@ def test_the_file_knows_its_entry_and_may_be_small(tmp_path: Path) -> None:
     [
         (replace(TINY, stems=("low", "loud")), "gives low, loud, not low, high"),
         (replace(TINY, sample_rate=16_000), "the same sample rate"),
+        (replace(TINY, complete=False), "do not add up to the mixture"),
     ],
 )
 def test_members_that_do_not_go_together_are_refused(

@@ -150,8 +150,8 @@ def _stem_and_model(text: str, plan: "Plan", known: "Collection[str]") -> tuple[
     there = ", ".join(plan.stems)
     if colon and head.casefold() in stems:
         return stems[head.casefold()], name
-    # A file's path may have a colon, too.
-    if colon and is_model(name) and not is_model(text):
+    # A file's path may have a colon, too, if only after the letter of a drive.
+    if colon and not is_model(text) and len(head) > 1 and not {"/", "\\"} & {*head}:
         hint = did_you_mean(head, plan.stems)
         raise typer.BadParameter(f"there is no stem {head!r} to split on, only {there}{hint}", param_hint="--then")
     if not (usual := _usual_stem(plan)):

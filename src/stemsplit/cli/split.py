@@ -174,7 +174,7 @@ def split(
     )
     try:
         found = search.find(songs, output)
-        jobs = batch.plan(found.songs, options, template, entry.name)
+        jobs = batch.plan(found.songs, options, template, "+".join(each.name for each in models.entries))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if not jobs:

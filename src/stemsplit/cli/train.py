@@ -317,7 +317,7 @@ def train(
         list[str] | None,
         typer.Option(help="More variety, with commas: swap, polarity, equalise, speed.", rich_help_panel=DATA),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=DATA)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything random.", rich_help_panel=DATA)] = 0,
     memory: Annotated[
         float,
         typer.Option(
@@ -371,7 +371,7 @@ def train(
     from stemsplit.listing.stdout import print_paths
     from stemsplit.separator import pick_device
     from stemsplit.training.data import Examples, Mixing, hold, read_song
-    from stemsplit.training.loop import Plan, Run
+    from stemsplit.training.loop import Plan, Run, droppable
     from stemsplit.training.optimizers import Optimizers
     from stemsplit.training.workers import join
 
@@ -413,6 +413,10 @@ def train(
         except ValueError as error:
             # Now, not when all songs have been read.
             raise typer.BadParameter(str(error), param_hint="--optimizer") from error
+        if dropout and not droppable(network):
+            raise typer.BadParameter(
+                "this network has no layers whose features could be left out", param_hint="--dropout"
+            )
         entry = replace(
             entry,
             description=f"fine-tuned from {entry.name}" if from_ else f"trained like {entry.name}",

@@ -1,9 +1,11 @@
 """Ensemble: several networks whose estimates are averaged, which is better than each where they err differently."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stemsplit import models
@@ -55,19 +57,20 @@ class Config:
             raise ValueError("an ensemble has at least one stem and a list of at least one member")
         if not 0 <= self.wiener <= 1 or self.wiener_n_fft < 4 or self.wiener_n_fft % 4:
             raise ValueError("wiener is a share, from 0 to 1, and wiener_n_fft a multiple of 4")
+        if any(member.architecture == "ensemble" for member in self.read):
+            raise ValueError("a member of an ensemble cannot be one itself")
+        channels = self.channels
         for member in self.read:
-            if member.architecture == "ensemble":
-                raise ValueError("a member of an ensemble cannot be one itself")
             made = models.hyperparameters(member.architecture, member.config)
             places = {place for place in member.places if type(place) is int}
             if len(places) < len(member.places) or not places <= set(range(self.num_stems)):
                 raise ValueError(f"places must be different numbers below {self.num_stems}, not {member.places}")
             if made.outputs != len(places) or len(places) < self.num_stems - 1:
                 raise ValueError(f"a member with {made.outputs} stems cannot have the places {member.places}")
-            if self.channels % made.channels:
+            if channels % made.channels:
                 raise ValueError("members take different numbers of channels together")
-            if type(member.share) not in (int, float) or not member.share > 0:
-                raise ValueError(f"a share must be above 0, not {member.share}")
+            if type(member.share) not in (int, float) or not 0 < member.share < math.inf:
+                raise ValueError(f"a share must be above 0 and finite, not {member.share}")
 
     @property
     def read(self) -> list[Member]:
@@ -84,8 +87,11 @@ class Config:
 
     @property
     def channels(self) -> int:
-        """Taken together."""
-        return max(models.hyperparameters(member.architecture, member.config).channels for member in self.read)
+        """Taken together; by the filter, always two, which are what it tells sources by."""
+        least = 2 if self.wiener else 1
+        return max(
+            least, *(models.hyperparameters(member.architecture, member.config).channels for member in self.read)
+        )
 
 
 class Ensemble(nn.Module):
@@ -122,7 +128,9 @@ class Ensemble(nn.Module):
                 mean[:, left] += share * (mixture - estimate.sum(1))
         if not self.config.wiener:
             return mean
-        return mean.lerp(filtered(mixture, mean, self.config.wiener_n_fft), self.config.wiener)
+        together = zip(mixture.split(self.config.channels, 1), mean.split(self.config.channels, 2), strict=True)
+        again = torch.cat([filtered(*pair, self.config.wiener_n_fft) for pair in together], 2)
+        return mean.lerp(again, self.config.wiener)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the stems.

@@ -54,6 +54,8 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
     first = entries[0]
     if any(entry.sample_rate != first.sample_rate for entry in entries):
         raise RegistryError("the members of an ensemble are all for the same sample rate")
+    if left := [entry.name for entry in entries if not entry.adds_up]:
+        raise RegistryError(f"the stems of {left[0]} do not add up to the mixture, as those of an ensemble do")
     config = {
         "num_stems": len(first.outputs),
         "members": [member(entry, first.outputs, share) for entry, share in zip(entries, shares, strict=True)],

@@ -176,11 +176,15 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
             old.lerp_(new, 1 - keep)
 
 
+def droppable(network: nn.Module) -> list[FeedForward]:
+    """The layers that `drop_out` is about."""
+    return [layer for layer in network.modules() if isinstance(layer, FeedForward)]
+
+
 def drop_out(network: nn.Module, share: float) -> None:
     """Leave out that share of what a RoFormer's feed-forward layers compute inside; a place of its own waits there."""
-    for layer in network.modules():
-        if share and isinstance(layer, FeedForward):
-            layer.net[3] = nn.Dropout(share)
+    for layer in droppable(network) if share else ():
+        layer.net[3] = nn.Dropout(share)
 
 
 def compile_parts(network: nn.Module) -> None:
@@ -336,7 +340,8 @@ class Run:
     def _update(self, sources: Tensor) -> None:
         if self.plan.dropout:
             # So that a run that goes on leaves out what it would have left out.
-            torch.manual_seed((self.plan.seed << 32) + self.step * self.workers.count + self.workers.rank)
+            place = self.step * self.workers.count + self.workers.rank
+            torch.manual_seed((self.plan.seed * 1_000_003 + place) % 2**63)
         sources = sources.to(self.device, non_blocking=True)
         mixture = sources.sum(1)
         # On a CPU, PyTorch's own attention takes twice as long over a step as plain products do.
