@@ -176,7 +176,7 @@ def command() -> Iterator[Row]:
 def silence() -> Iterator[Row]:
     """A chunk of digital silence against a chunk of sound."""
     separator = Separator("starter", device="cpu")
-    sound = music(CHUNK_SECONDS)[:, :1]
+    sound = music(CHUNK_SECONDS)
     found = interleaved(
         {
             "sound": lambda: separator.estimates(sound),
