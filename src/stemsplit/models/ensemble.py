@@ -103,8 +103,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
-        self.members = nn.ModuleList(models.build(member.architecture, member.config) for member in config.read)
+        self.config, self.described, self.together = config, config.read, config.channels
+        self.members = nn.ModuleList(models.build(member.architecture, member.config) for member in self.described)
         # Silent mixtures have silent estimates if every member keeps to that.
         self.keeps_silence = all(getattr(member, "keeps_silence", False) for member in self.members)
 
@@ -118,18 +118,17 @@ class Ensemble(nn.Module):
         Returns:
             (b, n, c, t).
         """
-        members = self.config.read
-        whole = sum(member.share for member in members)
+        whole = sum(member.share for member in self.described)
         mean = mixture.new_zeros(mixture.shape[0], self.config.num_stems, *mixture.shape[1:])
-        for member, estimate in zip(members, estimates, strict=True):
+        for member, estimate in zip(self.described, estimates, strict=True):
             share = member.share / whole
             mean[:, list(member.places)] += share * estimate
             for left in set(range(self.config.num_stems)) - set(member.places):
                 mean[:, left] += share * (mixture - estimate.sum(1))
         if not self.config.wiener:
             return mean
-        together = zip(mixture.split(self.config.channels, 1), mean.split(self.config.channels, 2), strict=True)
-        again = torch.cat([filtered(*pair, self.config.wiener_n_fft) for pair in together], 2)
+        pairs = zip(mixture.split(self.together, 1), mean.split(self.together, 2), strict=True)
+        again = torch.cat([filtered(*pair, self.config.wiener_n_fft) for pair in pairs], 2)
         return mean.lerp(again, self.config.wiener)
 
     def forward(self, mixture: Tensor) -> Tensor:
