@@ -32,6 +32,9 @@ class Bits(StrEnum):
     b32 = "32"
     b16 = "16"
     b8 = "8"
+    b6 = "6"
+    b5 = "5"
+    b4 = "4"
 
 
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
@@ -247,7 +250,7 @@ def train(
         ),
     ] = "spectral",
     optimizer: Annotated[
-        str, typer.Option(help="adamw; or muon, which learns faster in transformers.", rich_help_panel=RECIPE)
+        str, typer.Option(help="adamw; or muon, which learns in fewer steps.", rich_help_panel=RECIPE)
     ] = "adamw",
     learning_rate: Annotated[
         float, typer.Option(min=0, callback=finite, help="At its height.", rich_help_panel=RECIPE)

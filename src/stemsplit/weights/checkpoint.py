@@ -1,5 +1,6 @@
 """Reads a checkpoint's file, and puts its tensors into a network."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from stemsplit.errors import WeightsError
-from stemsplit.weights import digests, eight_bits, pickled
+from stemsplit.weights import digests, few_bits, pickled
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (data parallelism, Lightning, compilation) put before every key."""
@@ -19,12 +20,12 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 """Types of counters and indices, which stay as they are."""
 
-MOST_GROWTH = 8
-"""Bytes in float32 for a byte in the file: 2 if stored in half precision, 4 in eight bits, more if tensors share what
+MOST_GROWTH = 16
+"""Bytes in float32 for a byte in the file: 2 if stored in half precision, 8 in four bits, more if tensors share what
 is stored.
 """
 
-BITS = (32, 16, 8)
+BITS = (32, 16, 8, 6, 5, 4)
 """That a number may be stored in."""
 
 
@@ -94,9 +95,9 @@ def read(path: Path) -> dict[str, Tensor]:
         if not tensors:
             raise WeightsError("it holds no tensors")
         # A tensor may be larger than what is stored of it.
-        if sum(4 * tensor.numel() for tensor in tensors.values()) > MOST_GROWTH * path.stat().st_size:
+        if sum(4 * math.prod(few_bits.shape_of(tensors, key)) for key in tensors) > MOST_GROWTH * path.stat().st_size:
             raise WeightsError("its tensors are far larger than the file")
-        tensors = eight_bits.unpacked(tensors)
+        tensors = few_bits.unpacked(tensors)
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     except Exception as error:  # Over damaged files, the readers raise nearly every kind there is.
         raise WeightsError(f"cannot read the weights in {path}: {reason(error)}") from error
@@ -160,7 +161,7 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
         network: on any device.
         path: of the file.
         about: what the file is to say about itself.
-        bits: of each number that is written, one of `BITS`; of 8 (see `eight_bits`), large tensors alone.
+        bits: of each number that is written, one of `BITS`; of 8 and fewer (see `few_bits`), large tensors alone.
 
     Raises:
         WeightsError: it cannot be written.
@@ -168,8 +169,8 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
     part = path.with_name(f".{path.name}.partial")
     try:
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        if bits == 8:
-            tensors = eight_bits.packed(tensors)
+        if bits <= few_bits.PLAIN:
+            tensors = few_bits.packed(tensors, bits)
         elif bits == 16:
             tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
         # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
