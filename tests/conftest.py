@@ -1,5 +1,6 @@
 """Signals, songs and places that several tests use."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several such processes share the cores. Said before anything loads PyTorch, and to the processes that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"

@@ -37,6 +37,12 @@ def test_computes_what_the_reference_computes(path: Path) -> None:
     check(golden.load(path))
 
 
+@pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
+def test_what_the_compiler_is_given_computes_the_same(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    check(golden.load(path))
+
+
 def test_every_variant_is_compared_with_its_reference() -> None:
     """The test above must not lose a variant."""
     seen = {golden.load(path).facts["architecture"] for path in PLAIN}

@@ -100,14 +100,16 @@ def test_the_early_average_forgets_where_it_began(album: Path, tmp_path: Path) -
     assert all(0.2 < a / b < 1 for a, b in zip(moved, ahead, strict=True))
 
 
-def test_transformers_alone_are_compiled_or_else_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_alone_are_compiled_or_else_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
     compile_parts(network(ROFORMER))
     assert len(compiled) == 2
     assert all(isinstance(module, Transformer) for module in compiled)
     compile_parts(made := network())
-    assert compiled[2:] == [made]
+    assert compiled[2:] == list(made.sm.children())
+    compile_parts(other := nn.Linear(2, 2))
+    assert compiled[-1] is other
 
 
 def test_features_are_left_out_in_training_alone(album: Path, tmp_path: Path) -> None:
@@ -163,8 +165,6 @@ KINDS = [
     for name, entry in ENTRIES.items()
     for optimizer in ("adamw", "muon")
     for dtype in NATIVE
-    # Of this network's weights, there are none for Muon.
-    if (name, optimizer) != ("sudormrf", "muon")
 ]
 
 

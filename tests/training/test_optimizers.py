@@ -1,6 +1,7 @@
 """What moves the weights."""
 
 import copy
+from itertools import product
 
 import pytest
 import torch
@@ -12,21 +13,18 @@ from tests.models.test_contract import CONFIGS
 from tests.training.conftest import ROFORMER, TINY, network
 
 
-def moved(optimizers: Optimizers, index: int) -> set[int]:
-    return {id(parameter) for group in optimizers.all[index].param_groups for parameter in group["params"]}
-
-
 def step(made: nn.Module, optimizers: Optimizers, rate: float = 1e-3) -> None:
     """One step down a loss that all weights have a say in."""
     optimizers.zero_grad()
     optimizers.set_rate(rate)
     loss: Tensor = sum(parameter.square().sum() for parameter in made.parameters() if parameter.requires_grad)  # type: ignore[assignment]
     loss.backward()
+    optimizers.take_gradients()
     for optimizer in optimizers.all:
         optimizer.step()
 
 
-@pytest.mark.parametrize(("entry", "name"), [(TINY, "adamw"), *((ROFORMER, name) for name in OPTIMIZERS)])
+@pytest.mark.parametrize(("entry", "name"), list(product([TINY, ROFORMER], OPTIMIZERS)))
 def test_every_weight_is_moved_by_one_of_them_and_what_is_fixed_by_none(name: str, entry) -> None:  # type: ignore[no-untyped-def]
     made = network(entry)
     before = {key: value.clone() for key, value in made.state_dict().items()}
@@ -42,27 +40,62 @@ def test_every_weight_is_moved_by_one_of_them_and_what_is_fixed_by_none(name: st
 
 def test_muon_moves_the_transformers_matrices_alone() -> None:
     made = network(ROFORMER)
-    optimizers = Optimizers("muon", made, 0.01)
-    names = {id(parameter): key for key, parameter in made.named_parameters()}
-    inner = [names[parameter] for parameter in moved(optimizers, 1)]
+    inner = matrices(made)
     assert inner
     assert all(key.startswith("layers.") and key.endswith("weight") for key in inner)
-    rest = {names[parameter] for parameter in moved(optimizers, 0)}
-    assert any(key.startswith("mask_estimators.") for key in rest)
-    assert any(key.startswith("band_split.") for key in rest)
-    assert any(key.endswith("gamma") for key in rest)
+    optimizers = Optimizers("muon", made, 0.01)
+    of_muon = {parameter.data_ptr() for group in optimizers.all[1].param_groups for parameter in group["params"]}
+    assert of_muon == {parameter.data_ptr() for key, parameter in made.named_parameters() if key in inner}
+
+
+def test_muon_moves_the_pointwise_convolutions_between_layers() -> None:
+    """Not the encoder's and the decoder's filters, nor those of each feature by itself."""
+    inner = matrices(network(TINY))
+    assert {"bottleneck.weight", "mask_net.1.weight", "sm.0.proj_1x1.conv.weight", "sm.0.res_conv.weight"} <= inner
+    assert not any("spp_dw" in key or "coder" in key or "bias" in key for key in inner)
+
+
+def test_a_convolution_moves_as_the_same_matrix_does() -> None:
+    torch.manual_seed(0)
+    made = [nn.ModuleDict({"sm": nn.ModuleList([layer])}) for layer in (nn.Conv1d(8, 6, 1), nn.Linear(8, 6))]
+    weights = [part.sm[0].weight for part in made]
+    weights[1].data = weights[0].data[..., 0].clone()
+    for part in made:
+        part.sm[0].bias.data.zero_()
+        optimizers = Optimizers("muon", part, 0.01)
+        for _ in range(3):
+            step(part, optimizers)
+    assert torch.allclose(weights[0][..., 0], weights[1], atol=1e-7)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_forgotten_gradients_move_nothing(name: str) -> None:
+    made = network(TINY)
+    optimizers = Optimizers(name, made, 0.0)
+    step(made, optimizers)
+    optimizers.zero_grad()
+    optimizers.take_gradients()
+    assert all(parameter.grad is None for parameter in made.parameters())
+    before = {key: value.clone() for key, value in made.state_dict().items()}
+    for optimizer in optimizers.all:
+        optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
 
 
 def test_a_network_without_such_matrices_is_told() -> None:
     with pytest.raises(ValueError, match="of which this network has none; take adamw"):
-        Optimizers("muon", network(), 0.01)
+        Optimizers("muon", nn.Linear(8, 8), 0.01)
 
 
 def test_the_matrices_of_an_ensemble_are_its_members() -> None:
     architecture, config = CONFIGS["ensemble"]
-    of_member = {f"members.1.{key}" for key in matrices(build("bs_roformer", config["members"][1]["config"]))}
-    assert of_member
-    assert matrices(build(architecture, config)) == of_member
+    of_members = {
+        f"members.{number}.{key}"
+        for number, member in enumerate(config["members"])
+        for key in matrices(build(member["architecture"], member["config"]))
+    }
+    assert {key.split(".")[1] for key in of_members} == {"0", "1"}
+    assert matrices(build(architecture, config)) == of_members
 
 
 def test_a_rate_of_nothing_moves_nothing() -> None:

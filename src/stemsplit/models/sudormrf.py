@@ -117,6 +117,23 @@ class CausalConv1d(nn.Conv1d):
         return F.conv1d(x, self.weight * past, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
+class DepthwiseConv1d(nn.Conv1d):
+    """A convolution of each feature by itself, which PyTorch's compiler can join with what comes before and after it.
+
+    Its own kernel for the gradient takes a third of a training step on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, d, m) -> (b, d, m')."""
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        size, step, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        padded = F.pad(x.float(), (padding, padding))
+        last = padded.shape[-1] - size + 1
+        taps = (self.weight[:, :, k] * padded[..., k : k + last : step] for k in range(size))
+        return sum(taps, torch.zeros(()) if self.bias is None else self.bias[:, None])
+
+
 class Layers:
     """The four variants' choice of convolution, norm and activation, under the published key names."""
 
@@ -125,7 +142,7 @@ class Layers:
 
     def conv(self, d_in: int, d_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv1d:
         """A convolution over time that keeps the frames at stride 1."""
-        kind = CausalConv1d if self.variant == "causal" else nn.Conv1d
+        kind = CausalConv1d if self.variant == "causal" else DepthwiseConv1d if groups > 1 else nn.Conv1d
         return kind(d_in, d_out, kernel, stride, padding=kernel // 2, groups=groups)
 
     def norm(self, d: int) -> nn.Module:
@@ -239,10 +256,14 @@ def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> 
         (b, groups * c, hop * m).
     """
     channels, kernel = filters.shape[1:]
-    length = hop * coefficients.shape[-1]
-    each = filters.reshape(groups, -1, channels * kernel).mT @ coefficients.unflatten(1, (groups, -1))
-    waves = F.fold(each.flatten(1, 2), (1, length - hop + kernel), (1, kernel), stride=(1, hop))
-    return waves[:, :, 0, hop : hop + length]
+    batch, _, frames = coefficients.shape
+    rows = coefficients.unflatten(1, (groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)
+    waves = (rows @ filters.reshape(groups, -1, channels * kernel)).view(groups, batch, frames, channels, kernel)
+    # In a frame's own hop lie the later half of its wave, the earlier half of the next one's, and the last sample of
+    # the previous one's.
+    here, after, before = waves[..., hop : 2 * hop], waves[..., :hop], waves[..., 2 * hop :]
+    joined = here + F.pad(after[:, :, 1:], (0, 0, 0, 0, 0, 1)) + F.pad(before[:, :, :-1], (0, hop - 1, 0, 0, 1, 0))
+    return joined.permute(1, 0, 3, 2, 4).reshape(batch, groups * channels, hop * frames)
 
 
 class SuDoRMRF(nn.Module):

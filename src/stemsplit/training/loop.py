@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.metrics import sdr
 from stemsplit.models.roformer_layers import FeedForward, Transformer
+from stemsplit.models.sudormrf import UConvBlock
 from stemsplit.overlap_add import overlap_add
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
@@ -188,9 +189,12 @@ def drop_out(network: nn.Module, share: float) -> None:
 
 
 def compile_parts(network: nn.Module) -> None:
-    """Let PyTorch compile a network at its first call, but for Fourier transforms, which it would only slow down."""
-    transformers: list[nn.Module] = [module for module in network.modules() if isinstance(module, Transformer)]
-    for part in transformers or [network]:
+    """Let PyTorch compile a network at its first call: its blocks, which are alike and so compiled once.
+
+    What comes before and after them, such as Fourier transforms, it would only slow down.
+    """
+    blocks: list[nn.Module] = [module for module in network.modules() if isinstance(module, Transformer | UConvBlock)]
+    for part in blocks or [network]:
         part.compile()
 
 
@@ -352,6 +356,7 @@ class Run:
         self.optimizers.zero_grad()
         self.optimizers.set_rate(self.plan.rate(self.step))
         self.scaler.scale(loss).backward()
+        self.optimizers.take_gradients()
         for optimizer in self.optimizers.all:
             self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)

@@ -9,19 +9,24 @@ from torch import nn
 
 OPTIMIZERS = ("adamw", "muon")
 
-_LAYERS = re.compile(r"(members\.\d+\.)?layers\.")
+_LAYERS = re.compile(r"(members\.\d+\.)?(layers|sm|bottleneck|mask_net)\.")
+"""Where RoFormers and SuDoRM-RF have the matrices that Muon is made for."""
 
 
 def matrices(network: nn.Module) -> set[str]:
-    """Keys of the parameters that Muon is made for."""
-    return {key for key, parameter in network.named_parameters() if _LAYERS.match(key) and parameter.ndim == 2}
+    """Keys of the parameters that Muon is made for: matrices, some of which are convolutions of length 1."""
+    return {
+        key
+        for key, parameter in network.named_parameters()
+        if _LAYERS.match(key) and parameter.ndim >= 2 and parameter.shape[1] == parameter[0].numel() > 1
+    }
 
 
 class Optimizers:
-    """AdamW; or Muon (Jordan et al. 2024) for the matrices between layers of the same width, and AdamW for the rest.
+    """AdamW; or Muon (Jordan et al. 2024) for the matrices between layers, and AdamW for the rest.
 
-    Muon makes the step of a matrix orthogonal, which suits a transformer's layers; not what goes in or comes out, such
-    as filters, the split into bands and masks.
+    Muon makes the step of a matrix orthogonal, which suits what lies between layers; not what goes in or comes out,
+    such as filters, the split into bands and a RoFormer's masks.
 
     Args:
         name: one of `OPTIMIZERS`.
@@ -38,15 +43,17 @@ class Optimizers:
         moved = [(key, parameter) for key, parameter in network.named_parameters() if parameter.requires_grad]
         inner = matrices(network) if name == "muon" else set()
         if name == "muon" and not inner:
-            raise ValueError("muon moves matrices of transformers, of which this network has none; take adamw")
+            raise ValueError("muon moves matrices between layers, of which this network has none; take adamw")
         rest = [parameter for key, parameter in moved if key not in inner]
-        between = [parameter for key, parameter in moved if key in inner]
+        self.between = [parameter for key, parameter in moved if key in inner]
+        # PyTorch's Muon takes nothing but matrices: these are the same numbers, seen as such.
+        self.flat = [nn.Parameter(parameter.detach().flatten(1)) for parameter in self.between]
         self.all: list[torch.optim.Optimizer] = []
         if rest:
             self.all.append(torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=weight_decay))
-        if between:
+        if self.flat:
             # Its steps as large as AdamW's usually are, so that one learning rate suits both.
-            muon = torch.optim.Muon(between, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            muon = torch.optim.Muon(self.flat, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
             self.all.append(muon)
 
     def set_rate(self, rate: float) -> None:
@@ -59,6 +66,13 @@ class Optimizers:
         """Forget the gradients."""
         for optimizer in self.all:
             optimizer.zero_grad()
+        for parameter in self.between:
+            parameter.grad = None
+
+    def take_gradients(self) -> None:
+        """Look at the gradients that there are now; whatever is done to them until the step is done to these."""
+        for parameter, flat in zip(self.between, self.flat, strict=True):
+            flat.grad = None if parameter.grad is None else parameter.grad.flatten(1)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Of each."""
