@@ -175,3 +175,12 @@ def test_a_list_that_is_none(data: Path) -> None:
         multitracks(data / "song.wav")
     with pytest.raises(AudioError, match=r"cannot read the list .*gone\.csv \(no such file or directory\)$"):
         multitracks(data / "gone.csv")
+
+
+def test_a_place_without_songs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("song,stem,path\n", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(AudioError, match=r"^no song with stems in .*list.csv; it should have a line a stem$"):
+        multitracks(tmp_path / "list.csv")
+    with pytest.raises(AudioError, match=r"^no song with stems in .*folder; it should have a folder a song"):
+        multitracks(tmp_path / "folder")

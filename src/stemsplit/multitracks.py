@@ -156,9 +156,13 @@ def listed(name: str, files: Mapping[str, Path]) -> Multitrack:
 
 
 def multitracks(path: Path) -> list[Multitrack]:
-    """The songs in a folder, or of a list.
+    """The songs in a folder, or of a list; at least one.
 
     Raises:
-        AudioError: see `song_folders` and `manifest`.
+        AudioError: there is none; see also `song_folders` and `manifest`.
     """
-    return song_folders(path) if path.is_dir() else manifest(path)
+    songs = song_folders(path) if path.is_dir() else manifest(path)
+    if not songs:
+        wanted = "a folder a song, with a file a stem in it" if path.is_dir() else "a line a stem"
+        raise AudioError(f"no song with stems in {path}; it should have {wanted}")
+    return songs

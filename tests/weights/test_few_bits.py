@@ -75,6 +75,15 @@ def test_a_row_with_one_large_weight_keeps_it() -> None:
     assert read[0, 7] == pytest.approx(50.0, rel=0.01)
 
 
+@pytest.mark.parametrize("bits", [16, 8, 4])
+def test_weights_beyond_half_precision_are_refused(net: Net, bits: int, tmp_path: Path) -> None:
+    net.filters.bias.data[3] = 7e4
+    with pytest.raises(WeightsError, match=r"weights of filters\.bias are too large for 16 bits; use 32"):
+        checkpoint.save(net, tmp_path / "small.safetensors", bits=bits)
+    assert not list(tmp_path.iterdir())
+    checkpoint.save(net, tmp_path / "large.safetensors", bits=32)
+
+
 @pytest.mark.parametrize("bits", [8, 5])
 def test_a_network_comes_back_whole(net: Net, bits: int, tmp_path: Path) -> None:
     checkpoint.save(net, tmp_path / "small.safetensors", bits=bits)

@@ -62,7 +62,6 @@ def eval_(
     if model is None and (device or precision or config or settings or overlap is not None):
         raise typer.BadParameter("--device, --overlap, --precision, --config and --set go with --model")
     from stemsplit import console
-    from stemsplit.errors import AudioError
     from stemsplit.listing.evaluation import print_scores, scores_as_data
     from stemsplit.listing.stdout import print_json
 
@@ -73,10 +72,6 @@ def eval_(
     from stemsplit.multitracks import multitracks
 
     songs = multitracks(references)
-    if not songs:
-        raise AudioError(
-            f"no song with stems in {references}; it should have a folder a song, with a file a stem in it"
-        )
     if entry:
         source = from_model(entry, device or "auto", precision.value if precision else "auto")
     else:

@@ -20,7 +20,6 @@ from stemsplit.cli.options import Compile, Threads, complete_device, finite, lis
 if TYPE_CHECKING:
     from torch import nn
 
-    from stemsplit.multitracks import Multitrack
     from stemsplit.registry import ModelEntry
     from stemsplit.training.data import Collection
     from stemsplit.training.loop import Run
@@ -75,22 +74,6 @@ def check_output(out: Path, inputs: Sequence[Path]) -> None:
         raise StemsplitError(f"cannot write into {folder}: {error.strerror}") from error
 
 
-def songs_of(place: Path) -> "list[Multitrack]":
-    """The songs of a folder or a list.
-
-    Raises:
-        AudioError: there are none.
-    """
-    from stemsplit.errors import AudioError
-    from stemsplit.multitracks import multitracks
-
-    songs = multitracks(place)
-    if not songs:
-        wanted = "a folder a song, with a file a stem in it" if place.is_dir() else "a line a stem"
-        raise AudioError(f"no song with stems in {place}; it should have {wanted}")
-    return songs
-
-
 def collections_of(places: list[Path], entry: "ModelEntry") -> "list[Collection]":
     """What there is to train on.
 
@@ -98,9 +81,10 @@ def collections_of(places: list[Path], entry: "ModelEntry") -> "list[Collection]
         AudioError: a folder or list holds no songs, or they cannot be read.
     """
     from stemsplit.errors import AudioError
+    from stemsplit.multitracks import multitracks
     from stemsplit.training.data import collect
 
-    found = {place: collect(songs_of(place), entry) for place in dict.fromkeys(places)}
+    found = {place: collect(multitracks(place), entry) for place in dict.fromkeys(places)}
     collections = [found[place] for place in places]
     for name, takes in zip(entry.outputs, zip(*(c.takes for c in collections), strict=True), strict=True):
         if not any(takes):
@@ -372,6 +356,7 @@ def train(
     from stemsplit.fast import chosen
     from stemsplit.fast.pool import cores
     from stemsplit.listing.stdout import print_paths
+    from stemsplit.multitracks import multitracks
     from stemsplit.separator import pick_device
     from stemsplit.training.data import Examples, Mixing, hold, read_song
     from stemsplit.training.loop import Plan, Run, droppable
@@ -432,7 +417,7 @@ def train(
             score={},
         )
         collections = collections_of(data, entry)
-        held_out = [read_song(song, entry) for song in songs_of(validation)] if validation and team.first else []
+        held_out = [read_song(song, entry) for song in multitracks(validation)] if validation and team.first else []
         hold(collections, round(memory * 1e9))
         examples = Examples(collections, mixing, entry.sample_rate, seed)
         carry_out(

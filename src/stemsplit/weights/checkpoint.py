@@ -164,7 +164,7 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
         bits: of each number that is written, one of `BITS`; of 8 and fewer (see `few_bits`), large tensors alone.
 
     Raises:
-        WeightsError: it cannot be written.
+        WeightsError: it cannot be written, or not in so few bits.
     """
     part = path.with_name(f".{path.name}.partial")
     try:
@@ -172,7 +172,10 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
         if bits <= few_bits.PLAIN:
             tensors = few_bits.packed(tensors, bits)
         elif bits == 16:
-            tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+            tensors = {
+                key: few_bits.halved(key, value) if value.is_floating_point() else value
+                for key, value in tensors.items()
+            }
         # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
         part.write_bytes(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
         part.replace(path)

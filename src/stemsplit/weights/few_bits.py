@@ -70,19 +70,34 @@ def decoded(stream: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.frombuffer(data, np.int8).copy()).view(shape)
 
 
+def halved(key: str, weights: Tensor) -> Tensor:
+    """Weights in half precision.
+
+    Raises:
+        WeightsError: some are beyond what that holds.
+    """
+    half = weights.half()
+    if half.isinf().any() and not weights.isinf().any():
+        raise WeightsError(f"weights of {key} are too large for 16 bits; use 32")
+    return half
+
+
 def packed(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     """The tensors of a network, those with long rows in so many bits a number and all others in half precision.
 
     Args:
         tensors: by key.
         bits: 8, or about so many where fewer: as many as normally distributed numbers would take.
+
+    Raises:
+        WeightsError: some are beyond half precision.
     """
     small: dict[str, Tensor] = {}
     for key, value in tensors.items():
         if not value.is_floating_point():
             small[key] = value
         elif value.ndim < 2 or value[0].numel() < LEAST:
-            small[key] = value.half()
+            small[key] = halved(key, value)
         else:
             small[key], small[key + SCALE] = scaled(value.float(), bits)
             if bits < PLAIN:
