@@ -23,7 +23,7 @@ from stemsplit.metrics import sdr
 from stemsplit.multitracks import multitracks
 from stemsplit.overlap_add import WINDOWS
 from stemsplit.training.data import read_song
-from stemsplit.training.loop import completed
+from stemsplit.training.validation import completed
 
 
 def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:

@@ -15,7 +15,8 @@ from stemsplit.models import build
 from stemsplit.multitracks import song_folders
 from stemsplit.registry import ModelEntry
 from stemsplit.training.data import Collection, Examples, Mixing, collect
-from stemsplit.training.loop import Plan, Run
+from stemsplit.training.loop import Run
+from stemsplit.training.plan import Plan
 from stemsplit.training.start import start
 from tests.conftest import Samples
 from tests.models.test_contract import BANDS, FORMER

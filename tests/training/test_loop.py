@@ -22,7 +22,9 @@ from stemsplit.registry import ModelEntry
 from stemsplit.separator import Separator
 from stemsplit.training import loop
 from stemsplit.training.data import read_song
-from stemsplit.training.loop import MOST_LOST, Plan, Run, average, compile_parts, completed, validate
+from stemsplit.training.loop import MOST_LOST, Run, average, compile_parts
+from stemsplit.training.plan import Plan
+from stemsplit.training.validation import completed, validate
 from tests.training.conftest import ENTRIES, ROFORMER, TINY, a_run, network, put, tone
 
 pytestmark = pytest.mark.usefixtures("one_thread")

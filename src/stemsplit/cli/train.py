@@ -359,8 +359,9 @@ def train(
     from stemsplit.multitracks import multitracks
     from stemsplit.separator import pick_device
     from stemsplit.training.data import Examples, Mixing, hold, read_song
-    from stemsplit.training.loop import Plan, Run, droppable
+    from stemsplit.training.loop import Run, droppable
     from stemsplit.training.optimizers import Optimizers
+    from stemsplit.training.plan import Plan
     from stemsplit.training.workers import join
 
     try:

@@ -1,4 +1,4 @@
-"""The training loop: steps, learning rate, averaged weights, validation, checkpoints."""
+"""The training loop: steps, averaged weights, reports, checkpoints."""
 
 import copy
 import math
@@ -17,75 +17,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from stemsplit.errors import StemsplitError, WeightsError
-from stemsplit.metrics import sdr
 from stemsplit.models.roformer_layers import FeedForward, Transformer
 from stemsplit.models.sudormrf import UConvBlock
-from stemsplit.overlap_add import overlap_add
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
 from stemsplit.training.data import Examples
 from stemsplit.training.losses import LOSSES
-from stemsplit.training.optimizers import OPTIMIZERS, Optimizers
+from stemsplit.training.optimizers import Optimizers
+from stemsplit.training.plan import Plan
+from stemsplit.training.validation import autocast, completed, validate
 from stemsplit.training.workers import Workers
 from stemsplit.weights import checkpoint
 
 MOST_LOST = 50
 """Steps in a row without a finite gradient, after which a run gives up."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train.
-
-    The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
-
-    Args:
-        steps: updates in all.
-        batch_size: examples a step, on each device.
-        loss: one of `LOSSES`.
-        optimizer: one of `OPTIMIZERS`.
-        learning_rate: at its height.
-        warmup: steps over which it rises.
-        decay: what it is multiplied with every `decay_steps`.
-        decay_steps: see there.
-        cooldown: share of all steps, at the end, over which it falls to zero.
-        weight_decay: of the optimizer.
-        dropout: share of a RoFormer's features that are left out at random.
-        averaging: share of the old average that the averaged weights keep at each step.
-        clip: norm that gradients are cut down to.
-        seed: of everything random.
-        report_every: steps between validations and checkpoints.
-
-    Raises:
-        ValueError: no such loss or optimizer.
-    """
-
-    steps: int
-    batch_size: int = 4
-    loss: str = "spectral"
-    optimizer: str = "adamw"
-    learning_rate: float = 5e-4
-    warmup: int = 0
-    decay: float = 0.9
-    decay_steps: int = 40_000
-    cooldown: float = 0.0
-    weight_decay: float = 0.01
-    dropout: float = 0.0
-    averaging: float = 0.999
-    clip: float = 5.0
-    seed: int = 0
-    report_every: int = 1_000
-
-    def __post_init__(self) -> None:
-        for kind, name, known in (("loss", self.loss, LOSSES), ("optimizer", self.optimizer, OPTIMIZERS)):
-            if name not in known:
-                raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        rise = min(1.0, (step + 1) / max(self.warmup, 1))
-        fall = min(1.0, (self.steps - step) / (self.cooldown * self.steps)) if self.cooldown else 1.0
-        return self.learning_rate * rise * fall * self.decay ** (step // self.decay_steps)
 
 
 @dataclass(frozen=True)
@@ -120,54 +65,6 @@ def mean(scores: Iterable[float]) -> float:
     """Of those that are numbers; NaN if none is."""
     known = [score for score in scores if not math.isnan(score)]
     return sum(known) / len(known) if known else math.nan
-
-
-def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
-    """What the separator would give of a network's estimates.
-
-    Args:
-        estimates: (b, n, c, t).
-        mixture: (b, c, t).
-        entry: of the model.
-
-    Returns:
-        (b, outputs of the entry, c, t).
-    """
-    left = (mixture - estimates.sum(1))[:, None]
-    if entry.residual:
-        return torch.cat([estimates, left], 1)
-    return estimates + left / estimates.shape[1] if entry.complete else estimates
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Large products in that type; what needs it in float32."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-
-@torch.no_grad()
-def validate(
-    network: nn.Module, songs: Sequence[Tensor], entry: ModelEntry, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """SDR of every output in dB, (n,): the mean over songs (n, 2, t), each split as the command would split it.
-
-    Songs that lack a stem have no say in its score; if none has it, that is NaN.
-    """
-    device = next(network.parameters()).device
-
-    def estimate(mixture: Tensor) -> Tensor:
-        with autocast(device, dtype):
-            return network(mixture.to(device)).float()
-
-    scores = []
-    for sources in songs:
-        mixture = sources.sum(0)
-        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=_window(entry))
-        scores.append(sdr(completed(estimates[None], mixture[None], entry)[0], sources))
-    return torch.stack(scores).nanmean(0)
-
-
-def _window(entry: ModelEntry) -> Any:
-    return entry.window
 
 
 def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:

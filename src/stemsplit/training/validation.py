@@ -1,0 +1,56 @@
+"""How well a network in training separates songs that it never sees there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stemsplit.metrics import sdr
+from stemsplit.overlap_add import overlap_add
+from stemsplit.registry import ModelEntry
+
+
+def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
+    """What the separator would give of a network's estimates.
+
+    Args:
+        estimates: (b, n, c, t).
+        mixture: (b, c, t).
+        entry: of the model.
+
+    Returns:
+        (b, outputs of the entry, c, t).
+    """
+    left = (mixture - estimates.sum(1))[:, None]
+    if entry.residual:
+        return torch.cat([estimates, left], 1)
+    return estimates + left / estimates.shape[1] if entry.complete else estimates
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Large products in that type; what needs it in float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module, songs: Sequence[Tensor], entry: ModelEntry, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """SDR of every output in dB, (n,): the mean over songs (n, 2, t), each split as the command would split it.
+
+    Songs that lack a stem have no say in its score; if none has it, that is NaN.
+    """
+    device = next(network.parameters()).device
+
+    def estimate(mixture: Tensor) -> Tensor:
+        with autocast(device, dtype):
+            return network(mixture.to(device)).float()
+
+    window: Any = entry.window  # one of overlap-add's: the entry was checked
+    scores = []
+    for sources in songs:
+        mixture = sources.sum(0)
+        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=window)
+        scores.append(sdr(completed(estimates[None], mixture[None], entry)[0], sources))
+    return torch.stack(scores).nanmean(0)
