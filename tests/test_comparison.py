@@ -106,6 +106,35 @@ def test_clips_are_the_same_samples_as_in_the_whole_song(
 
 
 @pytest.mark.parametrize("rate", [48_000, 22_050, 96_000])
+class Remembering:
+    """Gives the mixture times the sum of all that it heard so far."""
+
+    def __init__(self) -> None:
+        self.sum = torch.zeros(2, 1)
+
+    def put(self, block: Tensor) -> Tensor:
+        sums = self.sum + block.cumsum(-1)
+        self.sum = sums[:, -1:]
+        return (block * sums)[None]
+
+    def end(self) -> Tensor:
+        return torch.zeros(1, 2, 0)
+
+
+def test_a_model_that_remembers_all_of_a_song_hears_it_from_its_beginning(
+    song: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "streamable", True, raising=False)
+    monkeypatch.setattr(Network, "stream", staticmethod(Remembering), raising=False)
+    path = song("a.wav", frames=60_000, subtype="FLOAT")
+    found = made(path, VOCALS, start=1.0, duration=0.2)
+    mixture = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
+    whole = separator.Separator(VOCALS, "cpu", threads=1).separate(mixture, 44_100)
+    for stem, group in found.groups.items():
+        expected = whole[stem].numpy()[:, found.plan.begin : found.plan.end]
+        assert np.allclose(group.clips[0].samples, expected, atol=1e-6)
+
+
 def test_so_they_are_at_other_rates_but_for_the_ends_of_the_resampling(song: Write, rate: int) -> None:
     path, model = song("a.wav", frames=2 * rate, rate=rate, subtype="FLOAT"), replace(STARTER, chunk=8_820, hop=2_205)
     found = made(path, model, start=0.75, duration=0.5)
