@@ -10,7 +10,7 @@ import torch
 from stemsplit import registry
 from stemsplit.own_checkpoint import own_entry
 from stemsplit.registry import ModelEntry
-from stemsplit.separator import Separator
+from stemsplit.separator import Separator, load_network
 from stemsplit.training import ensemble, result
 from tests.training.conftest import ROFORMER, TINY, network
 
@@ -80,7 +80,29 @@ def test_members_that_do_not_go_together_are_refused(
     assert not (tmp_path / "both.safetensors").exists()
 
 
-@pytest.mark.parametrize("shares", ["1", "1,two", "1,2,3"])
+def test_weights_may_be_averaged_instead(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    weights = []
+    for seed, path in enumerate(paths):
+        result.save(network(TINY, seed), TINY, path)
+        weights.append(network(TINY, seed).state_dict())
+    out = tmp_path / "mean.safetensors"
+    assert ensemble.main([*map(str, paths), "-o", str(out), "--weights", "--shares", "3,1"]) == 0
+    made = own_entry(out)
+    assert made is not None
+    assert (made.architecture, made.outputs) == (TINY.architecture, TINY.outputs)
+    for key, value in load_network(made).state_dict().items():
+        assert torch.allclose(value, 0.75 * weights[0][key] + 0.25 * weights[1][key], atol=1e-6), key
+
+
+def test_weights_of_different_networks_are_not_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    members = [saved(TINY, tmp_path / "one.safetensors"), saved(ROFORMER, tmp_path / "two.safetensors")]
+    assert ensemble.main([*map(str, members), "-o", str(tmp_path / "mean.safetensors"), "--weights"]) == 1
+    assert "the weights of two are not of the same network and stems as one's" in capsys.readouterr().err
+    assert not (tmp_path / "mean.safetensors").exists()
+
+
+@pytest.mark.parametrize("shares", ["1", "1,two", "1,2,3", "0,1", "1,inf", "1,nan"])
 def test_each_member_has_a_share(tmp_path: Path, shares: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         ensemble.main(["a", "b", "-o", str(tmp_path / "c.safetensors"), "--shares", shares])

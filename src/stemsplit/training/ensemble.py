@@ -1,12 +1,14 @@
 """Makes one model of several that were trained here: `python -m stemsplit.training.ensemble A B -o BOTH`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from stemsplit import models, registry
@@ -37,6 +39,11 @@ def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str,
         raise RegistryError(f"{entry.name} gives {', '.join(entry.outputs)}, not {', '.join(outputs)}")
     places = [outputs.index(stem) for stem in entry.stems]
     return {"architecture": entry.architecture, "config": dict(entry.config), "places": places, "share": share}
+
+
+def named(entries: Sequence[ModelEntry]) -> str:
+    """Models' names, in a sentence."""
+    return " and ".join(entry.name for entry in entries)
 
 
 def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float = 0.0) -> tuple[ModelEntry, nn.Module]:
@@ -70,7 +77,7 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
         part.load_state_dict(load_network(entry).state_dict())
     entry = replace(
         first,
-        description=f"the mean of {' and '.join(entry.name for entry in entries)}",
+        description=f"the mean of {named(entries)}",
         architecture="ensemble",
         config=config,
         stems=first.outputs,
@@ -82,6 +89,32 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
     return entry, network
 
 
+def blended(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[ModelEntry, nn.Module]:
+    """One network whose weights are the mean of several's, all of them fine-tuned from the same one.
+
+    Wortsman et al. 2022, "Model soups" (arXiv:2203.05482).
+
+    Args:
+        entries: of the networks.
+        shares: weight of each.
+
+    Raises:
+        RegistryError: they are not of the same config and stems.
+        WeightsError: the weights of one cannot be read.
+    """
+    first = entries[0]
+    for entry in entries:
+        if (entry.architecture, entry.config, entry.outputs) != (first.architecture, first.config, first.outputs):
+            raise RegistryError(f"the weights of {entry.name} are not of the same network and stems as {first.name}'s")
+    network = load_network(first)
+    mean = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in network.state_dict().items()}
+    for entry, share in zip(entries, shares, strict=True):
+        for key, value in load_network(entry).state_dict().items():
+            mean[key] += share / sum(shares) * value
+    network.load_state_dict({key: mean[key].to(value.dtype) for key, value in network.state_dict().items()})
+    return replace(first, description=f"the mean of the weights of {named(entries)}", score={}), network
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m stemsplit.training.ensemble`; the exit status is 1 if there is no such ensemble."""
     parser = argparse.ArgumentParser("python -m stemsplit.training.ensemble", description="Average several models.")
@@ -89,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.safetensors")
     parser.add_argument("--shares", help="weight of each, with commas; default: alike")
     parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="of the result that is filtered")
+    parser.add_argument("--weights", action="store_true", help="average weights: one network, of several of the same")
     parser.add_argument("--facts-of", metavar="NAME", help="the entry says what that model's in the registry says")
     parser.add_argument("--bits", type=int, choices=BITS, default=32, help="of each weight in the file")
     args = parser.parse_args(arguments)
@@ -98,8 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--shares are numbers with commas")
     if len(shares) != len(args.members):
         parser.error("--shares has to have a number for each member")
+    if not all(0 < share < math.inf for share in shares):
+        parser.error("--shares are above 0 and finite")
+    if args.weights and args.wiener:
+        parser.error("--wiener is for the mean of estimates, not of weights")
     try:
-        entry, network = joined([describe(path).entry for path in args.members], shares, args.wiener)
+        entries = [describe(path).entry for path in args.members]
+        entry, network = blended(entries, shares) if args.weights else joined(entries, shares, args.wiener)
         if args.facts_of:
             known = registry.find(args.facts_of)
             entry = replace(entry, **{name: getattr(known, name) for name in FACTS})

@@ -1,0 +1,208 @@
+"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter -o FOLDER ...`."""
+
+import argparse
+import csv
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stemsplit import models, registry
+from stemsplit.errors import StemsplitError
+from stemsplit.models.ensemble import Member
+from stemsplit.multitracks import COLUMNS, multitracks
+from stemsplit.registry import ModelEntry, as_toml
+from stemsplit.training import ensemble, midi
+
+COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --precision bf16 --compile"
+"""Options of all stages."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of `stemsplit train`, or the mean of some runs' weights.
+
+    Args:
+        name: of the weights that it leaves.
+        begin: the stage whose weights it goes on with; or which of the starter's members it trains, from 0, afresh; or
+            the stages whose weights it is the mean of.
+        songs: what it draws from, each as often as it is named.
+        options: of the command, besides `COMMON`.
+    """
+
+    name: str
+    begin: str | int | tuple[str, ...]
+    songs: str = ""
+    options: str = ""
+
+
+STAGES = (
+    Stage(
+        "first",
+        0,
+        "musdb musdb musdb musdb free",
+        "--steps 5400 --learning-rate 1e-3 --cooldown 0.4 --levels 6 --silence 0.05 --remix 0.6 "
+        "--augment swap,polarity",
+    ),
+    Stage(
+        "second",
+        "first",
+        "musdb musdb musdb musdb voices midi",
+        "--steps 600 --learning-rate 6e-4 --warmup 30 --levels 6 --silence 0.05 --remix 0.75 --doubled 0.15 "
+        "--augment speed,swap,polarity,equalise",
+    ),
+    Stage(
+        "third",
+        "second",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 2100 --learning-rate 5e-4 --warmup 20 --cooldown 1 --levels 4 --silence 0.04 --remix 0.5 "
+        "--augment speed,swap,polarity --seed 1",
+    ),
+    Stage(
+        "fourth",
+        "third",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 3500 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
+        "--remix 0.4 --augment speed,swap,polarity --seed 12",
+    ),
+    Stage(
+        "fifth",
+        "third",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
+        "--remix 0.25 --augment speed,swap,polarity --seed 99",
+    ),
+    Stage("sudormrf", ("fourth", "fifth")),
+    Stage(
+        "sixth",
+        1,
+        "musdb musdb musdb musdb free midi",
+        "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --levels 5 --silence 0.03 "
+        "--remix 0.6 --augment speed,swap,polarity",
+    ),
+    Stage(
+        "seventh",
+        "sixth",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --averaging 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.5 --augment speed,swap,polarity "
+        "--seed 1",
+    ),
+    Stage("roformer", ("sixth", "seventh")),
+)
+"""In their order. Figures: CONTRIBUTING."""
+
+MEMBERS = ("sudormrf", "roformer")
+"""The stages whose weights are the starter's members, in its order."""
+
+BITS = 8
+"""Of each weight in the file."""
+
+NETWORKS = "networks.toml"
+"""The registry with an entry for each member."""
+
+
+def networks(starter: ModelEntry) -> list[ModelEntry]:
+    """An entry for each member of an ensemble, as a model of its own."""
+    entries = []
+    for number, table in enumerate(starter.config["members"]):
+        member = Member(**table)
+        stems = tuple(starter.stems[place] for place in member.places)
+        left = [stem for stem in starter.stems if stem not in stems]
+        entries.append(
+            replace(
+                starter,
+                name=f"member-{number}",
+                description="",
+                architecture=member.architecture,
+                config=member.config,
+                channels=models.hyperparameters(member.architecture, member.config).channels,
+                stems=stems,
+                residual="".join(left),
+                complete=not left,
+                sources=(f"file:member-{number}.safetensors",),
+                sha256="",
+                size=0,
+                training_data="",
+                score={},
+            )
+        )
+    return entries
+
+
+def write_list(path: Path, songs: Path, voices: Path) -> None:
+    """A list of the songs in a folder, and of the files in another as songs that have vocals alone.
+
+    Raises:
+        OSError: one cannot be read, or the list not be written.
+        AudioError: there are no songs.
+    """
+    rows = [(song.name, stem, file.resolve()) for song in multitracks(songs) for stem, file in song.stems.items()]
+    rows += [(file.stem, "vocals", file.resolve()) for file in sorted(voices.iterdir()) if file.is_file()]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+
+
+def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[str]:
+    """The words of the command that trains a stage, to be run where the weights of all stages are."""
+    if isinstance(stage.begin, int):
+        begin = ["--registry", NETWORKS, "--like", f"member-{stage.begin}"]
+    else:
+        begin = ["--from", f"{stage.begin}.safetensors"]
+    data = [str(songs[name].resolve()) for name in stage.songs.split()]
+    measured = ["--validation", str(validation.resolve()), "-o", f"{stage.name}.safetensors"]
+    return ["train", *data, *begin, *measured, *COMMON.split(), *stage.options.split()]
+
+
+def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:
+    """Make one file of some stages' weights; the exit status is 1 if it cannot be done."""
+    *members, made = (str(folder / f"{name}.safetensors") for name in (*stages, out))
+    return ensemble.main([*members, "-o", made, *options])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m stemsplit.training.starter`; the exit status is that of what failed.
+
+    Started again, it goes on where it was.
+    """
+    parser = argparse.ArgumentParser("python -m stemsplit.training.starter", description="Train the built-in model.")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all that is made")
+    parser.add_argument("--musdb", type=Path, required=True, metavar="FOLDER", help="clips of MUSDB18's training songs")
+    parser.add_argument("--free", type=Path, required=True, metavar="FOLDER", help="clips of 'Everything is Free'")
+    parser.add_argument("--voices", type=Path, required=True, metavar="FOLDER", help="recordings of solo singing")
+    parser.add_argument("--midi", type=Path, required=True, metavar="FOLDER", help="searched for .mid files")
+    parser.add_argument("--sound-font", type=Path, required=True, metavar="FILE", help="that plays them")
+    parser.add_argument("--validation", type=Path, required=True, metavar="FOLDER", help="songs to measure on")
+    args = parser.parse_args(arguments)
+    folder: Path = args.output
+    songs = {"musdb": args.musdb, "free": args.free, "voices": folder / "voices.csv", "midi": folder / "midi"}
+    starter = registry.find("starter")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NETWORKS).write_text("\n".join(map(as_toml, networks(starter))), encoding="utf-8")
+        write_list(songs["voices"], args.free, args.voices)
+    except (OSError, StemsplitError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not songs["midi"].exists():
+        part = folder / "midi.partial"
+        if status := midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"]):
+            return status
+        part.rename(songs["midi"])
+    for stage in STAGES:
+        print(f"{stage.name}:", flush=True)
+        if isinstance(stage.begin, tuple):
+            status = averaged(folder, stage.begin, stage.name, "--weights")
+        else:
+            words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, args.validation)]
+            status = subprocess.run(words, cwd=folder, check=False).returncode
+        if status:
+            return status
+    shares = ",".join(str(member["share"]) for member in starter.config["members"])
+    options = ["--shares", shares, "--wiener", str(starter.config["wiener"]), "--bits", str(BITS)]
+    return averaged(folder, MEMBERS, "starter", *options, "--facts-of", "starter")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
