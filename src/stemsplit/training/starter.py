@@ -60,36 +60,28 @@ STAGES = (
         "--augment speed,swap,polarity --seed 1",
     ),
     Stage(
-        "fourth",
-        "third",
-        "musdb musdb musdb musdb musdb voices",
-        "--steps 3500 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
-        "--remix 0.4 --augment speed,swap,polarity --seed 12",
-    ),
-    Stage(
-        "fifth",
+        "sudormrf",
         "third",
         "musdb musdb musdb musdb musdb voices",
         "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
-        "--remix 0.25 --augment speed,swap,polarity --seed 99",
+        "--remix 0.25 --augment speed,swap,polarity --seed 12",
     ),
-    Stage("sudormrf", ("fourth", "fifth")),
     Stage(
-        "sixth",
+        "roformer-first",
         1,
         "musdb musdb musdb musdb free midi",
         "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --levels 5 --silence 0.03 "
         "--remix 0.6 --augment speed,swap,polarity",
     ),
     Stage(
-        "seventh",
-        "sixth",
+        "roformer-second",
+        "roformer-first",
         "musdb musdb musdb musdb musdb voices",
         "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --averaging 0.996 "
         "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.5 --augment speed,swap,polarity "
         "--seed 1",
     ),
-    Stage("roformer", ("sixth", "seventh")),
+    Stage("roformer", ("roformer-first", "roformer-second")),
 )
 """In their order. Figures: CONTRIBUTING."""
 
