@@ -105,7 +105,6 @@ def test_clips_are_the_same_samples_as_in_the_whole_song(
     assert np.array_equal(found.mixture.samples, mixture[:, found.plan.begin : found.plan.end])
 
 
-@pytest.mark.parametrize("rate", [48_000, 22_050, 96_000])
 class Remembering:
     """Gives the mixture times the sum of all that it heard so far."""
 
@@ -135,6 +134,7 @@ def test_a_model_that_remembers_all_of_a_song_hears_it_from_its_beginning(
         assert np.allclose(group.clips[0].samples, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [48_000, 22_050, 96_000])
 def test_so_they_are_at_other_rates_but_for_the_ends_of_the_resampling(song: Write, rate: int) -> None:
     path, model = song("a.wav", frames=2 * rate, rate=rate, subtype="FLOAT"), replace(STARTER, chunk=8_820, hop=2_205)
     found = made(path, model, start=0.75, duration=0.5)

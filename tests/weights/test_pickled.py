@@ -26,7 +26,14 @@ from torch import nn
 
 from stemsplit.errors import WeightsError
 from stemsplit.models import build
-from stemsplit.models.sudormrf import GlobalNorm, GroupCommBlock, SuDoRMRF, TransformAverageConcatenate, UConvBlock
+from stemsplit.models.sudormrf import (
+    DepthwiseConv1d,
+    GlobalNorm,
+    GroupCommBlock,
+    SuDoRMRF,
+    TransformAverageConcatenate,
+    UConvBlock,
+)
 from stemsplit.weights import checkpoint, pickled
 
 SIZES = {"out_channels": 8, "in_channels": 16, "num_blocks": 2, "upsampling_depth": 2, "enc_num_basis": 12}
@@ -41,6 +48,8 @@ def publish(network: nn.Module, package: str, name: str, monkeypatch: pytest.Mon
     names[TransformAverageConcatenate] = "TAC"
     rows = {("conv", "norm", "act"): "ConvNormAct", ("norm", "act"): "NormAct", ("conv", "norm"): "DilatedConvNorm"}
     for part in list(network.modules()):
+        if type(part) is DepthwiseConv1d:
+            part.__class__ = nn.Conv1d
         if isinstance(part, UConvBlock):
             part.upsampler = nn.Upsample(scale_factor=2)
         if found := names.get(type(part)) or rows.get(tuple(part._modules)):
