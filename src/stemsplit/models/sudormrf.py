@@ -120,7 +120,7 @@ class CausalConv1d(nn.Conv1d):
 class DepthwiseConv1d(nn.Conv1d):
     """A convolution of each feature by itself, which PyTorch's compiler can join with what comes before and after it.
 
-    Its own kernel for the gradient takes a third of a training step on a CPU.
+    PyTorch's own kernel for its gradient takes a third of a training step on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
