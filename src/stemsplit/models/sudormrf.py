@@ -120,7 +120,7 @@ class CausalConv1d(nn.Conv1d):
 class DepthwiseConv1d(nn.Conv1d):
     """A convolution of each feature by itself, which PyTorch's compiler can join with what comes before and after it.
 
-    PyTorch's own kernel for its gradient takes a third of a training step on a CPU.
+    PyTorch's own kernel for its gradient took ten times as long as the convolution on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -256,14 +256,10 @@ def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> 
         (b, groups * c, hop * m).
     """
     channels, kernel = filters.shape[1:]
-    batch, _, frames = coefficients.shape
-    rows = coefficients.unflatten(1, (groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)
-    waves = (rows @ filters.reshape(groups, -1, channels * kernel)).view(groups, batch, frames, channels, kernel)
-    # In a frame's own hop lie the later half of its wave, the earlier half of the next one's, and the last sample of
-    # the previous one's.
-    here, after, before = waves[..., hop : 2 * hop], waves[..., :hop], waves[..., 2 * hop :]
-    joined = here + F.pad(after[:, :, 1:], (0, 0, 0, 0, 0, 1)) + F.pad(before[:, :, :-1], (0, hop - 1, 0, 0, 1, 0))
-    return joined.permute(1, 0, 3, 2, 4).reshape(batch, groups * channels, hop * frames)
+    length = hop * coefficients.shape[-1]
+    each = filters.reshape(groups, -1, channels * kernel).mT @ coefficients.unflatten(1, (groups, -1))
+    waves = F.fold(each.flatten(1, 2), (1, length - hop + kernel), (1, kernel), stride=(1, hop))
+    return waves[:, :, 0, hop : hop + length]
 
 
 class SuDoRMRF(nn.Module):
