@@ -44,7 +44,12 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
                     "places": [0, 1, 2, 3],
                     "share": 2.0,
                 },
-                {"architecture": "bs_roformer", "config": {**FORMER, **BANDS, "stereo": True}, "places": [3, 0, 1]},
+                {
+                    "architecture": "bs_roformer",
+                    "config": {**FORMER, **BANDS, "stereo": True},
+                    "places": [3, 0, 1],
+                    "mid_side": True,
+                },
             ],
         },
     ),

@@ -7,11 +7,15 @@ import torch
 
 from stemsplit.fast import Pool, accelerated
 from stemsplit.models import build, check, infer
+from stemsplit.models.ensemble import mid_side
 from stemsplit.models.wiener import filtered
 from tests.models.test_contract import CONFIGS
 
-CONFIG = {**CONFIGS["ensemble"][1], "wiener": 0.0}
-FOUR, THREE = CONFIG["members"]
+FOUR, TURNED = CONFIGS["ensemble"][1]["members"]
+THREE = {**TURNED, "mid_side": False}
+CONFIG = {**CONFIGS["ensemble"][1], "wiener": 0.0, "members": [FOUR, THREE]}
+ODD = {**FOUR["config"], "num_sources": 2, "in_audio_channels": 3}
+"""Of a network that takes three channels together."""
 
 
 def changed(**values: Any) -> dict[str, Any]:
@@ -41,9 +45,30 @@ def test_a_share_of_the_mean_is_filtered() -> None:
 
 
 @torch.inference_mode()
-def test_the_fast_way_is_that_of_its_members() -> None:
+def test_a_member_may_hear_mid_and_side() -> None:
+    torch.manual_seed(0)
+    alone = {"num_stems": 4, "members": [{**FOUR, "mid_side": True}]}
+    check("ensemble", alone, outputs=4, channels=2)
+    network, mixture = build("ensemble", alone).eval(), torch.randn(1, 4, 500)
+    (member,) = network.get_submodule("members")
+    left, right = mixture[:, ::2], mixture[:, 1::2]
+    mid, side = (member(signal / 2**0.5) for signal in (left + right, left - right))
+    expected = torch.stack([mid + side, mid - side], 3).flatten(2, 3) / 2**0.5
+    assert torch.allclose(network(mixture), expected, atol=1e-5)
+
+
+def test_mid_and_side_of_mid_and_side_are_left_and_right() -> None:
+    x = torch.randn(2, 3, 4, 50)
+    assert torch.allclose(mid_side(mid_side(x)), x, atol=1e-6)
+    assert torch.allclose(mid_side(x).square().sum(), x.square().sum())
+    assert not mid_side(x[..., :1, :].expand(2, 3, 2, 50))[..., 1, :].any()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("second", [THREE, TURNED])
+def test_the_fast_way_is_that_of_its_members(second: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    network, mixture = build("ensemble", CONFIG).eval(), torch.randn(1, 2, 1_500)
+    network, mixture = build("ensemble", {**CONFIG, "members": [FOUR, second]}).eval(), torch.randn(1, 2, 1_500)
     fast = accelerated(network, torch.float32, torch.device("cpu"), Pool(1))
     assert torch.allclose(fast(mixture), network(mixture), atol=1e-4)
 
@@ -67,6 +92,11 @@ def test_the_fast_way_is_that_of_its_members() -> None:
         ({**CONFIG, "wiener_n_fft": 510}, "a multiple of 4"),
         (changed(share=0.0), "above 0"),
         (changed(share="1"), "above 0"),
+        (changed(mid_side=1), "mid_side is true"),
+        (
+            {"num_stems": 2, "members": [{**FOUR, "places": [0, 1], "config": ODD, "mid_side": True}]},
+            "mid_side is true, of pairs",
+        ),
         (changed(share=float("inf")), "above 0"),
     ],
 )

@@ -43,6 +43,40 @@ def test_it_separates_as_the_mean_of_its_members(tmp_path: Path, capsys: pytest.
     assert torch.allclose(found["low"] + found["high"], mixture, atol=1e-6)
 
 
+def test_an_ensemble_joins_with_its_members(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = {
+        "num_stems": 2,
+        "members": [
+            {"architecture": "sudormrf", "config": TINY.config, "places": [0, 1], "mid_side": True, "share": 2.0},
+            {"architecture": "bs_roformer", "config": REST.config, "places": [1]},
+        ],
+    }
+    pair = replace(TINY, architecture="ensemble", config=config, channels=2, stems=("low", "high"))
+    third = replace(ROFORMER, stems=("high", "low"), residual="", complete=True)
+    paths = [saved(third, tmp_path / "one.safetensors"), saved(pair, tmp_path / "two.safetensors")]
+    out = tmp_path / "three.safetensors"
+    assert ensemble.main([*map(str, paths), "-o", str(out), "--shares", "1,3"]) == 0
+    entry = own_entry(out)
+    assert entry is not None
+    found = [(table["places"], table["share"], table.get("mid_side", False)) for table in entry.config["members"]]
+    assert found == [([0, 1], 1.0, False), ([1, 0], 2.0, True), ([0], 1.0, False)]
+    mixture = torch.randn(2, 9_000) / 10
+    apart = [Separator(own, "cpu").separate(mixture, 8_000) for own in map(own_entry, paths) if own]
+    together = Separator(entry, "cpu").separate(mixture, 8_000)
+    for stem in ("low", "high"):
+        assert torch.allclose(together[stem], 0.25 * apart[0][stem] + 0.75 * apart[1][stem], atol=1e-5)
+
+
+def test_what_is_filtered_already_is_no_member(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = {"architecture": "sudormrf", "config": TINY.config, "places": [0, 1]}
+    config = {"num_stems": 2, "members": [table], "wiener": 0.5}
+    entry = replace(TINY, architecture="ensemble", config=config, channels=2)
+    path = saved(entry, tmp_path / "one.safetensors")
+    assert ensemble.main([str(path), str(path), "-o", str(tmp_path / "both.safetensors")]) == 1
+    assert "one is filtered already" in capsys.readouterr().err
+
+
 def test_the_entry_may_say_what_one_of_the_registry_says(tmp_path: Path) -> None:
     member, out = str(saved(TINY, tmp_path / "one.safetensors")), tmp_path / "both.safetensors"
     assert ensemble.main([member, member, "-o", str(out), "--facts-of", "starter"]) == 0

@@ -80,7 +80,7 @@ def test_its_stages_make_a_model(
 
     def rendered(arguments: list[str]) -> int:
         (tmp_path / "midi songs").rename(arguments[arguments.index("-o") + 1])
-        return 0
+        return 1  # as where one of many files is damaged
 
     monkeypatch.setattr(starter.midi, "main", rendered)
     folders = [f"--{name}={tmp_path / 'songs'}" for name in ("musdb", "free", "validation")]

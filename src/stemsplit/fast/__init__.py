@@ -96,7 +96,7 @@ def accelerated(
 
         def mean(mixture: Tensor) -> Tensor:
             with torch_threads(pool.threads):
-                return network.averaged(mixture, (way(mixture) for way in ways))
+                return network.averaged(mixture, ways)
 
         return mean
     if device.type == "cpu" and not compiled:

@@ -1,7 +1,7 @@
 """Ensemble: several networks whose estimates are averaged, which is better than each where they err differently."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,15 @@ class Member:
         places: of its estimates among the ensemble's stems; a single stem that it has no estimate of is what the others
             leave of the mixture.
         share: weight of its estimates.
+        mid_side: whether it hears, and estimates, mid and side instead of left and right: what is in the middle of a
+            mixture is then in one of the channels alone.
     """
 
     architecture: str
     config: Mapping[str, Any]
     places: tuple[int, ...]
     share: float = 1.0
+    mid_side: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Config:
                 raise ValueError("members take different numbers of channels together")
             if type(member.share) not in (int, float) or not 0 < member.share < math.inf:
                 raise ValueError(f"a share must be above 0 and finite, not {member.share}")
+            if type(member.mid_side) is not bool or (member.mid_side and channels % 2):
+                raise ValueError(f"mid_side is true, of pairs of channels, or false, not {member.mid_side!r}")
 
     @property
     def read(self) -> list[Member]:
@@ -87,11 +92,21 @@ class Config:
 
     @property
     def channels(self) -> int:
-        """Taken together; by the filter, always two, which are what it tells sources by."""
-        least = 2 if self.wiener else 1
+        """Taken together; always two by the filter, which tells sources by them, and for mid and side."""
+        least = 2 if self.wiener or any(member.mid_side for member in self.read) else 1
         return max(
             least, *(models.hyperparameters(member.architecture, member.config).channels for member in self.read)
         )
+
+
+def mid_side(x: Tensor) -> Tensor:
+    """Left and right -> mid and side, in every pair of channels; and back, as it is its own inverse.
+
+    Args:
+        x: (..., c, t).
+    """
+    left, right = x[..., ::2, :], x[..., 1::2, :]
+    return torch.stack([left + right, left - right], -2).flatten(-3, -2) * math.sqrt(0.5)
 
 
 class Ensemble(nn.Module):
@@ -108,20 +123,22 @@ class Ensemble(nn.Module):
         # Silent mixtures have silent estimates if every member keeps to that.
         self.keeps_silence = all(getattr(member, "keeps_silence", False) for member in self.members)
 
-    def averaged(self, mixture: Tensor, estimates: Iterable[Tensor]) -> Tensor:
+    def averaged(self, mixture: Tensor, members: Iterable[Callable[[Tensor], Tensor]]) -> Tensor:
         """The mean of the members' estimates, by their shares, filtered.
 
         Args:
             mixture: (b, c, t).
-            estimates: of each member, (b, its stems, c, t).
+            members: what computes each, (b, c, t) -> (b, its stems, c, t).
 
         Returns:
             (b, n, c, t).
         """
         whole = sum(member.share for member in self.described)
         mean = mixture.new_zeros(mixture.shape[0], self.config.num_stems, *mixture.shape[1:])
-        for member, estimate in zip(self.described, estimates, strict=True):
+        for member, compute in zip(self.described, members, strict=True):
             share = member.share / whole
+            estimate = compute(mid_side(mixture) if member.mid_side else mixture).to(mixture.dtype)
+            estimate = mid_side(estimate) if member.mid_side else estimate
             mean[:, list(member.places)] += share * estimate
             for left in set(range(self.config.num_stems)) - set(member.places):
                 mean[:, left] += share * (mixture - estimate.sum(1))
@@ -143,7 +160,7 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: the channels do not divide into groups of those taken together.
         """
-        return self.averaged(mixture, (member(mixture).to(mixture.dtype) for member in self.members))
+        return self.averaged(mixture, self.members)
 
 
 def infer(shapes: Mapping[str, tuple[int, ...]]) -> None:

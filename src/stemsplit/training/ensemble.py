@@ -24,8 +24,8 @@ FACTS = ("description", "author", "license", "license_note", "license_url", "pag
 """What an entry says of a model beyond how to use it."""
 
 
-def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str, Any]:
-    """A model as an ensemble's config has it.
+def members(entry: ModelEntry, outputs: Sequence[str], share: float) -> list[dict[str, Any]]:
+    """A model as an ensemble's config has it: as one member, or as its own members if it is an ensemble itself.
 
     Args:
         entry: of the model.
@@ -33,12 +33,25 @@ def member(entry: ModelEntry, outputs: Sequence[str], share: float) -> dict[str,
         share: weight of its estimates.
 
     Raises:
-        RegistryError: its stems are others.
+        RegistryError: its stems are others, or its members' mean is not all that it is.
     """
     if {*entry.outputs} != {*outputs}:
         raise RegistryError(f"{entry.name} gives {', '.join(entry.outputs)}, not {', '.join(outputs)}")
-    places = [outputs.index(stem) for stem in entry.stems]
-    return {"architecture": entry.architecture, "config": dict(entry.config), "places": places, "share": share}
+    config = dict(entry.config)
+    if entry.architecture != "ensemble":
+        places = [outputs.index(stem) for stem in entry.stems]
+        return [{"architecture": entry.architecture, "config": config, "places": places, "share": share}]
+    if config.get("wiener"):
+        raise RegistryError(f"{entry.name} is filtered already, which is done to the whole ensemble")
+    whole = sum(table.get("share", 1.0) for table in config["members"])
+    return [
+        {
+            **table,
+            "places": [outputs.index(entry.outputs[place]) for place in table["places"]],
+            "share": share * table.get("share", 1.0) / whole,
+        }
+        for table in config["members"]
+    ]
 
 
 def named(entries: Sequence[ModelEntry]) -> str:
@@ -65,7 +78,11 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
         raise RegistryError(f"the stems of {left[0]} do not add up to the mixture, as those of an ensemble do")
     config = {
         "num_stems": len(first.outputs),
-        "members": [member(entry, first.outputs, share) for entry, share in zip(entries, shares, strict=True)],
+        "members": [
+            table
+            for entry, share in zip(entries, shares, strict=True)
+            for table in members(entry, first.outputs, share)
+        ],
         **({"wiener": wiener} if wiener else {}),
     }
     try:
@@ -73,8 +90,10 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
     except ValueError as error:
         raise RegistryError(f"these make no ensemble: {error}") from error
     assert isinstance(network, Ensemble)
-    for part, entry in zip(network.members, entries, strict=True):
-        part.load_state_dict(load_network(entry).state_dict())
+    loaded = (load_network(entry) for entry in entries)
+    parts = (part for whole in loaded for part in (whole.members if isinstance(whole, Ensemble) else [whole]))
+    for member, part in zip(network.members, parts, strict=True):
+        member.load_state_dict(part.state_dict())
     entry = replace(
         first,
         description=f"the mean of {named(entries)}",

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stemsplit import models, registry
+from stemsplit import registry
 from stemsplit.errors import StemsplitError
-from stemsplit.models.ensemble import Member
 from stemsplit.multitracks import COLUMNS, multitracks
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training import ensemble, midi
@@ -96,31 +95,21 @@ NETWORKS = "networks.toml"
 
 
 def networks(starter: ModelEntry) -> list[ModelEntry]:
-    """An entry for each member of an ensemble, as a model of its own."""
-    entries = []
-    for number, table in enumerate(starter.config["members"]):
-        member = Member(**table)
-        stems = tuple(starter.stems[place] for place in member.places)
-        left = [stem for stem in starter.stems if stem not in stems]
-        entries.append(
-            replace(
-                starter,
-                name=f"member-{number}",
-                description="",
-                architecture=member.architecture,
-                config=member.config,
-                channels=models.hyperparameters(member.architecture, member.config).channels,
-                stems=stems,
-                residual="".join(left),
-                complete=not left,
-                sources=(f"file:member-{number}.safetensors",),
-                sha256="",
-                size=0,
-                training_data="",
-                score={},
-            )
+    """An entry for each member of an ensemble: an ensemble of that one, which hears the channels as it does there."""
+    return [
+        replace(
+            starter,
+            name=f"member-{number}",
+            description="",
+            config={"num_stems": starter.config["num_stems"], "members": [{**table, "share": 1.0}]},
+            sources=(f"file:member-{number}.safetensors",),
+            sha256="",
+            size=0,
+            training_data="",
+            score={},
         )
-    return entries
+        for number, table in enumerate(starter.config["members"])
+    ]
 
 
 def write_list(path: Path, songs: Path, voices: Path) -> None:
@@ -179,8 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if not songs["midi"].exists():
         part = folder / "midi.partial"
-        if status := midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"]):
-            return status
+        status = midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"])
+        if not part.exists():
+            return status or 1
         part.rename(songs["midi"])
     for stage in STAGES:
         print(f"{stage.name}:", flush=True)
