@@ -12,8 +12,9 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from stemsplit import comparison, separator
-from stemsplit.comparison import Comparison, compared, speed
+from stemsplit import comparison, comparison_plan, separator
+from stemsplit.comparison import Comparison, speed
+from stemsplit.comparison_plan import compared
 from stemsplit.errors import StemsplitError
 from stemsplit.registry import ModelEntry, find
 from tests.conftest import noise
@@ -52,7 +53,7 @@ def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def made(path: Path, *entries: ModelEntry, **options: Any) -> Comparison:
-    plan = comparison.plan(path, entries, **options)
+    plan = comparison_plan.plan(path, entries, **options)
     return comparison.compare(plan, {"device": "cpu", "threads": 1}, lambda *_: None)
 
 
@@ -201,14 +202,14 @@ def test_a_model_that_fails_ends_it(song: Write, tmp_path: Path) -> None:
 
 def test_progress_goes_from_nothing_to_all_for_each_model(song: Write) -> None:
     told: list[tuple[int, float]] = []
-    plan = comparison.plan(song("a.wav"), [entry("a", "vocals"), entry("b", "vocals")])
+    plan = comparison_plan.plan(song("a.wav"), [entry("a", "vocals"), entry("b", "vocals")])
     comparison.compare(plan, {"device": "cpu", "threads": 1}, lambda place, share: told.append((place, share)))
     assert [step for step in told if step[1] in (0, 1)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert told == sorted(told)
 
 
 def test_a_name_tells_song_part_stem_and_model(song: Write) -> None:
-    plan = comparison.plan(song("a: [live] 100%.wav"), [replace(VOCALS, name="x/y")], start=0.25, duration=0.1)
+    plan = comparison_plan.plan(song("a: [live] 100%.wav"), [replace(VOCALS, name="x/y")], start=0.25, duration=0.1)
     assert plan.path("vocals", " - 1", "x/y") == Path("compare/a: [live] 100% 0.00.25-0.00.35/vocals - 1 x_y.wav")
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from stemsplit import cli, console, registry
+from stemsplit.cli import stop as stopping
 from stemsplit.cli import train
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
@@ -194,7 +195,7 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
         (["--seconds", "inf"], 2, "inf is no number to work with"),
         (["--device", "tpu"], 2, "error: no device 'tpu'"),
-        (["--precision", "fp8"], 2, "no precision 'fp8'"),
+        (["--precision", "fp8"], 2, "'fp8' is not one of"),
         (["--precision", "fp16"], 2, "fp16 is for CUDA devices"),
         (["--validation", "empty"], 1, "error: no song with stems in empty; it should have a folder a song"),
         (["--validation", "list.csv"], 1, "error: no song with stems in list.csv; it should have a line a stem"),
@@ -368,8 +369,8 @@ def test_a_signal_waits_for_the_step_and_leaves_its_number(album: Path, tmp_path
 def test_whoever_asks_again_does_not_wait(handled: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """But what comes at once is one wish: a terminal and PyTorch's launcher may both pass it on."""
     now = 100.0
-    monkeypatch.setattr(train.time, "monotonic", lambda: now)
-    with pytest.raises(ToldError), train.Stop() as stop:  # noqa: PT012  # it is the signals that count
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
+    with pytest.raises(ToldError), stopping.Stop() as stop:  # noqa: PT012  # it is the signals that count
         assert stop.number == 0
         os.kill(os.getpid(), handled)
         os.kill(os.getpid(), handled)

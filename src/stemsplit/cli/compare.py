@@ -26,7 +26,8 @@ from stemsplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from stemsplit.comparison import Comparison, Plan
+    from stemsplit.comparison import Comparison
+    from stemsplit.comparison_plan import Plan
     from stemsplit.registry import ModelEntry
 
 
@@ -109,20 +110,20 @@ def compare(
     of the first model's clip. Figures are of the clips before that; "vs 1" is the energy of the difference from model
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
-    from stemsplit import comparison, console
+    from stemsplit import comparison, comparison_plan, console
     from stemsplit.cli.download import obtain
     from stemsplit.listing.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.listing.stdout import print_json, print_paths
     from stemsplit.listing.words import minutes
 
     begin, length = None if start is None else seconds(start), seconds(duration)
-    if not 0 < length <= comparison.LONGEST_SECONDS:
-        longest = minutes(comparison.LONGEST_SECONDS)
+    if not 0 < length <= comparison_plan.LONGEST_SECONDS:
+        longest = minutes(comparison_plan.LONGEST_SECONDS)
         raise typer.BadParameter(f"a part lasts more than 0 s and up to {longest}", param_hint="--duration")
     entries = chosen(listed(models), registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
     try:
-        plan = comparison.plan(
+        plan = comparison_plan.plan(
             song,
             entries,
             start=begin,
@@ -137,7 +138,7 @@ def compare(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     # Before any download: a device that is not there is known at once. It brings PyTorch in, which takes seconds.
-    comparison.check_device(device, precision.value)
+    comparison_plan.check_device(device, precision.value)
     for entry in entries:
         obtain(entry, quiet)
     if not quiet:

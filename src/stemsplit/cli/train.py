@@ -1,21 +1,27 @@
 """`stemsplit train`."""
 
-import signal
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit import cli
 from stemsplit.cli import choose
-from stemsplit.cli.options import Compile, Threads, complete_device, finite, listed, under
+from stemsplit.cli.options import (
+    Compile,
+    Precision,
+    PrecisionName,
+    Threads,
+    complete_device,
+    finite,
+    listed,
+    under,
+)
+from stemsplit.cli.stop import Stop
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,44 +123,6 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
     else:
         start(network, len(entry.outputs))
     return network
-
-
-AT_ONCE = 1.0
-"""Seconds within which signals are one wish: in a terminal, PyTorch's launcher passes on what all processes got."""
-
-
-class Stop:
-    """Lets a signal that asks to stop wait until a step is whole; whoever asks again does not wait.
-
-    Attributes:
-        number: of the signal; 0 as long as there was none.
-    """
-
-    def __init__(self) -> None:
-        self.number, self.at = 0, 0.0
-        self.before: dict[int, Callable[[int, FrameType | None], Any]] = {}
-
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        if not self.number:
-            self.number, self.at = number, time.monotonic()
-        elif time.monotonic() - self.at > AT_ONCE:
-            self.before[number](number, frame)
-
-    def __enter__(self) -> Self:
-        for number in cli.SIGNALS:
-            handler = signal.getsignal(number)
-            if callable(handler):
-                self.before[number] = handler
-                signal.signal(number, self._asked)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self.before.items():
-            # Who could not wait may have turned further signals off.
-            if signal.getsignal(number) == self._asked:
-                signal.signal(number, handler)
 
 
 def carry_out(run: "Run") -> None:
@@ -321,7 +289,7 @@ def train(
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.", rich_help_panel=MACHINE)] = "auto",
+    precision: Annotated[PrecisionName, under(MACHINE, Precision)] = PrecisionName.auto,
     threads: Annotated[int | None, under(MACHINE, Threads)] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that prepare examples; best some with a GPU.", rich_help_panel=MACHINE)
@@ -389,7 +357,7 @@ def train(
         raise typer.BadParameter(str(error)) from error
     with closing(team):
         try:
-            dtype = chosen(precision, team.device)
+            dtype = chosen(precision.value, team.device)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--precision") from error
         # Silent stems fill layers with denormal numbers, which CPUs are slow at.
