@@ -59,11 +59,18 @@ STAGES = (
         "--augment speed,swap,polarity --seed 1",
     ),
     Stage(
-        "sudormrf",
+        "fourth",
         "third",
         "musdb musdb musdb musdb musdb voices",
         "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 12",
+    ),
+    Stage(
+        "sudormrf",
+        "fourth",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --levels 4 --silence 0.04 "
+        "--remix 0.25 --augment speed,swap,polarity --seed 31",
     ),
     Stage(
         "roformer-first",
@@ -80,7 +87,15 @@ STAGES = (
         "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.5 --augment speed,swap,polarity "
         "--seed 1",
     ),
-    Stage("roformer", ("roformer-first", "roformer-second")),
+    Stage("roformer-mean", ("roformer-first", "roformer-second")),
+    Stage(
+        "roformer",
+        "roformer-mean",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --averaging 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.35 --augment speed,swap,polarity "
+        "--seed 51",
+    ),
 )
 """In their order. Figures: CONTRIBUTING."""
 
