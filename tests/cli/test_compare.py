@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import clip_files, comparison, separator
+from stemsplit import clip_files, comparison_plan, separator
 from stemsplit.clips import loudness
 from stemsplit.metrics import sdr, si_sdr
 from stemsplit.models import build
@@ -280,7 +280,7 @@ def test_an_interrupt_while_clips_are_written_leaves_what_was_there(
 def test_a_full_disk_leaves_nothing(
     compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "check_space", lambda *_: None)
+    monkeypatch.setattr(comparison_plan, "check_space", lambda *_: None)
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     path = song("song.wav")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
