@@ -1,7 +1,6 @@
 """`stemsplit train`."""
 
 import tempfile
-import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -154,8 +153,6 @@ def carry_out(run: "Run") -> None:
                         break
         except RuntimeError as error:
             if "DataLoader worker" in str(error):
-                # Else its frames keep the loader, which tells of the dead process at every further signal of a child.
-                traceback.clear_frames(error.__traceback__)
                 raise StemsplitError("a process that prepares examples was killed; try fewer --workers") from error
             # Another process, which this one waited for, stopped a step earlier.
             if run.workers.count == 1 or not stop.number:

@@ -184,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not songs["midi"].exists():
         part = folder / "midi.partial"
         status = midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"])
+        # Of many songs, one may be damaged: it was told of, and the others are there.
         if not part.exists():
             return status or 1
         part.rename(songs["midi"])
