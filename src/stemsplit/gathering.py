@@ -184,7 +184,8 @@ class Gathering:
                     continue
                 estimate = next(estimates)
                 if not song.over and (result := self._added(total, step, estimate)) is not None:
-                    song.over = isinstance(result, Exception)
+                    if isinstance(result, Exception):
+                        song.over = True  # never False: another thread may have given the song up just now
                     yield song, result
 
     def _added(self, total: Sum, chunk: Chunk, estimate: Tensor | Exception) -> Copied | Exception | None:
