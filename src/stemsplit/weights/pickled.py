@@ -161,5 +161,8 @@ def read(path: Path) -> dict[str, Tensor]:
         names = strange_names(path) if zipped else []
         if refused := [name for name in names if not INERT.fullmatch(name)]:
             raise WeightsError(refusal(", ".join(refused[:3])))
-        with torch.serialization.safe_globals([(Inert, name) for name in names]):
-            return weights(torch.load(path, map_location="cpu", weights_only=True, mmap=zipped))
+        # A path that ends in .safetensors is taken for such a file by torch.load, and only a path can be mapped.
+        misnamed = path.suffix == ".safetensors"
+        with torch.serialization.safe_globals([(Inert, name) for name in names]), path.open("rb") as file:
+            source, mapped = (file, False) if misnamed else (path, zipped)
+            return weights(torch.load(source, map_location="cpu", weights_only=True, mmap=mapped))
