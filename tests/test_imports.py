@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 
 OURS = {
     "errors": set(),
+    "libraries": {"errors"},
     "metrics": set(),
     "multitracks": {"audio", "songs", "errors"},
     "in_step": {"audio", "errors"},
     "evaluation": {"in_step", "metrics", "multitracks", "separator", "errors"},
-    "clips": {"audio", "metrics", "sidecar", "stem_files"},
+    "clips": {"audio", "libraries", "metrics", "sidecar", "stem_files"},
     "clip_files": {"audio", "claim", "clips", "errors", "job"},
     "excerpts": {"audio", "errors", "multitracks", "registry", "songs"},
     "comparison_plan": {"audio", "clip_files", "errors", "excerpts", "fast", "job", "naming", "registry", "separator"},
@@ -61,6 +62,8 @@ OURS = {
     "training": {
         "training",
         "audio",
+        "fast",
+        "libraries",
         "metrics",
         "models",
         "multitracks",
@@ -84,6 +87,7 @@ OURS = {
         "comparison_plan",
         "evaluation",
         "fast",
+        "libraries",
         "multitracks",
         "pipeline",
         "job",
@@ -98,7 +102,7 @@ OURS = {
         "errors",
     },
     "__main__": {"cli"},
-    "__init__": {"chain", "errors", "separator"},
+    "__init__": {"chain", "errors", "libraries", "separator"},
 }
 """Module of ours -> the modules of ours that it may import."""
 
@@ -117,7 +121,7 @@ THEIRS = {
     "soxr": {"audio"},
     "subprocess": {"audio", "training"},
     "mido": {"training"},
-    "torchaudio": {"models", "clips", "training"},
+    "torchaudio": {"libraries"},
     "torch": {
         "models",
         "fast",

@@ -5,22 +5,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemsplit.chain import Chain
-    from stemsplit.errors import AudioError, DeviceError, RegistryError, StemsplitError, WeightsError
+    from stemsplit.errors import AudioError, DeviceError, LibraryError, RegistryError, StemsplitError, WeightsError
     from stemsplit.separator import Separator
 
 _HOMES = {
     "Chain": "stemsplit.chain",
     "Separator": "stemsplit.separator",
     **dict.fromkeys(
-        ("AudioError", "DeviceError", "RegistryError", "StemsplitError", "WeightsError"), "stemsplit.errors"
+        ("AudioError", "DeviceError", "LibraryError", "RegistryError", "StemsplitError", "WeightsError"),
+        "stemsplit.errors",
     ),
 }
 
-__all__ = ["AudioError", "Chain", "DeviceError", "RegistryError", "Separator", "StemsplitError", "WeightsError"]
+__all__ = [
+    "AudioError",
+    "Chain",
+    "DeviceError",
+    "LibraryError",
+    "RegistryError",
+    "Separator",
+    "StemsplitError",
+    "WeightsError",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import stemsplit` must not take the seconds that torch takes."""
     if name not in _HOMES:
         raise AttributeError(f"module 'stemsplit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        home = import_module(_HOMES[name])
+    except Exception as error:
+        from stemsplit.libraries import failure
+
+        if told := failure(error):
+            raise told from error
+        raise
+    return getattr(home, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stemsplit.audio import Block
+from stemsplit.libraries import load_torchaudio
 from stemsplit.sidecar import EXACT
 from stemsplit.stem_files import SILENT
 
@@ -33,10 +34,12 @@ def loudness(clip: Block, sample_rate: int) -> float | None:
 
     Returns:
         LUFS.
+
+    Raises:
+        LibraryError: torchaudio, which measures it, does not load.
     """
     # Only now: it takes seconds, and what can be wrong before is to be known at once.
     import torch
-    from torchaudio.functional import loudness as integrated
 
     heard = clip if len(clip) <= 5 else clip[[0, 1, 2, 4, 5]]
     peak = float(np.abs(heard).max(initial=0))
@@ -46,7 +49,8 @@ def loudness(clip: Block, sample_rate: int) -> float | None:
     missing = max(round(0.4 * sample_rate) - heard.shape[1], 0)
     scale = min(LOUDEST / peak, 1.0)
     samples = torch.from_numpy(np.pad(heard, ((0, 0), (0, missing)))).double() * scale
-    found = float(integrated(samples, sample_rate)) - 20 * math.log10(scale)
+    integrated = load_torchaudio().functional.loudness(samples, sample_rate)
+    found = float(integrated) - 20 * math.log10(scale)
     return found if math.isfinite(found) else None
 
 

@@ -19,3 +19,7 @@ class AudioError(StemsplitError):
 
 class DeviceError(StemsplitError):
     """The device is missing, or ran out of memory."""
+
+
+class LibraryError(StemsplitError):
+    """A library that stemsplit needs is missing, or does not load."""

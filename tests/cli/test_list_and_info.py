@@ -149,9 +149,10 @@ def test_version_tells_what_a_report_of_a_fault_needs(stemsplit: Command, home: 
     assert result.status == 0
     first, *more = result.out.splitlines()
     assert first == f"stemsplit {version('stemsplit')}"
-    assert f"torch {version('torch')}" in more[0]
-    assert "GPU: " in more[1]
-    assert str(home / "cache") in more[2]
+    assert more[0] == f"torch {version('torch')}, torchaudio {version('torchaudio')}"
+    assert "Python 3." in more[1]
+    assert "GPU: " in more[2]
+    assert str(home / "cache") in more[3]
 
 
 def test_without_arguments_it_helps(stemsplit: Command) -> None:

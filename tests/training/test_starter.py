@@ -69,7 +69,8 @@ def test_its_stages_make_a_model(
     )
     monkeypatch.setattr(starter, "STAGES", stages)
     monkeypatch.setattr(starter, "MEMBERS", ("both", "other"))
-    monkeypatch.setattr(starter, "COMMON", "--batch-size 1 --seconds 0.2 --report-every 2 --precision fp32")
+    monkeypatch.setattr(starter, "COMMON", "--batch-size 1 --seconds 0.2 --report-every 2")
+    monkeypatch.setattr(starter, "PRECISION", "fp32")
     for module in (starter, ensemble):
         monkeypatch.setattr(module.registry, "find", lambda _: LIKE)
     put(tmp_path / "songs" / "a", vocals=tone(200), other=tone(1_500))

@@ -62,13 +62,21 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` has.
         sys.exit(128 + 13)
-    except OSError as error:
-        # What no module could put into better words: a vanished folder, a full stdout.
-        _say(error)
+    except Exception as error:
+        from stemsplit import libraries
+
+        # A full stdout or a vanished folder is for people too, though no module found better words for it.
+        told = libraries.failure(error) or (error if isinstance(error, OSError) else None)
+        if told is None:
+            raise
+        _say(told)
         sys.exit(1)
 
 
 def _say(error: Exception) -> None:
-    from stemsplit import console  # only now: it takes longer to import than some commands take
-
-    console.error(str(error))
+    try:
+        from stemsplit import console  # only now: it takes longer to import than some commands take
+    except Exception:  # the very library that is to be told of
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        console.error(str(error))

@@ -110,7 +110,7 @@ def compare(
     of the first model's clip. Figures are of the clips before that; "vs 1" is the energy of the difference from model
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
-    from stemsplit import comparison, comparison_plan, console
+    from stemsplit import comparison, comparison_plan, console, libraries
     from stemsplit.cli.download import obtain
     from stemsplit.listing.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.listing.stdout import print_json, print_paths
@@ -137,8 +137,10 @@ def compare(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    # Before any download: a device that is not there is known at once. It brings PyTorch in, which takes seconds.
+    # Before any download: a device that is missing, or a library that does not load, is known at once. Both bring
+    # PyTorch in, which takes seconds.
     comparison_plan.check_device(device, precision.value)
+    libraries.load_torchaudio()
     for entry in entries:
         obtain(entry, quiet)
     if not quiet:

@@ -26,15 +26,16 @@ def gpu() -> str:
 def print_versions() -> None:
     """What a report of a fault needs: versions, GPU, folders."""
     import platform
-    from importlib.metadata import version
 
+    from stemsplit.libraries import version
     from stemsplit.listing.stdout import print_text
     from stemsplit.registry import user_folder
     from stemsplit.weights.digests import cache_folder
     from stemsplit.weights.hub_cache import folder as hub_folder
 
     print_text(f"stemsplit {version('stemsplit')}")
-    print_text(f"torch {version('torch')}, Python {platform.python_version()} on {platform.platform()}")
+    print_text(f"torch {version('torch')}, torchaudio {version('torchaudio')}")
+    print_text(f"Python {platform.python_version()} on {platform.platform()}")
     print_text(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
     # Without a home folder there may be none; its own message says what to set.
     print_text(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")

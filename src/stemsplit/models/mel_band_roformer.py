@@ -2,13 +2,12 @@
 arXiv:2310.01809).
 """
 
+import math
 import re
-import warnings
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import torch
 from torch import nn
 
 from stemsplit.models import roformer, roformer_keys
@@ -35,36 +34,55 @@ class Config(roformer.Config):
     mask_estimator_depth: int = 1
 
 
-def mel_bands(sample_rate: int, n_fft: int, num_bands: int) -> list[range]:
-    """The STFT bins of each band of a Mel-Band RoFormer.
+KNEE_HZ, KNEE_MEL = 1_000, 15
+"""Where the mel scale of Slaney's Auditory Toolbox (1998) turns from linear to logarithmic."""
 
-    Bands are spaced evenly on Slaney's mel scale and reach to their neighbours' centres, so a bin may be in two.
+MELS_PER_NEPER = 27 / math.log(6.4)
+"""How many mels above the knee multiply a frequency by e."""
+
+
+def mel(frequency: float) -> float:
+    """Convert Hz to mels on Slaney's scale."""
+    if frequency < KNEE_HZ:
+        return frequency * KNEE_MEL / KNEE_HZ
+    return KNEE_MEL + MELS_PER_NEPER * math.log(frequency / KNEE_HZ)
+
+
+def hertz(mels: float) -> float:
+    """Convert mels on Slaney's scale to Hz."""
+    if mels < KNEE_MEL:
+        return mels * KNEE_HZ / KNEE_MEL
+    return KNEE_HZ * math.exp((mels - KNEE_MEL) / MELS_PER_NEPER)
+
+
+def mel_bands(sample_rate: int, n_fft: int, num_bands: int) -> list[range]:
+    """Return the STFT bins that each band of a Mel-Band RoFormer covers.
+
+    Bands are evenly spaced in mels and reach to their neighbours' centres, so a bin may be in two
+    (Wang et al. 2023, arXiv:2310.01809).
 
     Args:
         sample_rate: Hz.
         n_fft: STFT size, in samples.
-        num_bands: how many.
+        num_bands: number of bands.
 
     Returns:
-        Consecutive bins for each band, from the lowest.
+        Consecutive bins for each band, from the lowest band on.
 
     Raises:
         ValueError: a band covers no bin; ask for fewer bands or a larger n_fft.
     """
-    # Only here: it takes a while to import, and no other architecture needs it.
-    from torchaudio.functional import melscale_fbanks
-
-    with torch.device("cpu"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty bands, which are an error below
-        bank = melscale_fbanks(
-            n_fft // 2 + 1, 0.0, sample_rate / 2, num_bands, sample_rate, norm="slaney", mel_scale="slaney"
-        )
-    inside = bank.T > 0
-    inside[0, 0] = inside[-1, -1] = True
-    bands = [band.nonzero().flatten().tolist() for band in inside]
+    # Band k lies between edges k and k + 2; a bin on an edge is outside.
+    step = mel(sample_rate / 2) / (num_bands + 1)
+    edges = [hertz(step * k) * n_fft / sample_rate for k in range(num_bands + 2)]  # in bins
+    starts = [math.floor(edge) + 1 for edge in edges[:-2]]
+    stops = [math.ceil(edge) for edge in edges[2:]]
+    # The first and last bins are edges themselves, and yet must be in a band.
+    starts[0], stops[-1] = 0, n_fft // 2 + 1
+    bands = [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
     if empty := [k for k, band in enumerate(bands) if not band]:
         raise ValueError(f"band {empty[0]} of {num_bands} covers no bin of an STFT of {n_fft} at {sample_rate} Hz")
-    return [range(band[0], band[-1] + 1) for band in bands]
+    return bands
 
 
 def build(config: Config) -> nn.Module:

@@ -2,10 +2,11 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import torchaudio
 from torch import Tensor
+
+from stemsplit.libraries import load_torchaudio
 
 SPEEDS = ((1, 1), (10, 9), (9, 8), (8, 9), (9, 10), (17, 16), (16, 17))
 """Resampling ratios: speed and pitch go up or down together, at most by a whole tone."""
@@ -15,7 +16,7 @@ def faster(take: Tensor, speed: tuple[int, int]) -> Tensor:
     """Play `take` (..., t) at speed[0] / speed[1] of its own."""
     if speed[0] == speed[1] or not take.numel():
         return take
-    return torchaudio.functional.resample(take, speed[0], speed[1])
+    return load_torchaudio().functional.resample(take, speed[0], speed[1])
 
 
 def needed(length: int, speed: tuple[int, int]) -> int:
@@ -40,7 +41,8 @@ def equalise(take: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
     centre = min(100 * 100 ** rng.random(), 0.45 * sample_rate)
     # torchaudio's filters clip at full scale, which a source may well go beyond.
     scale = 0.1 / max(float(take.abs().max()), 0.1)
-    return torchaudio.functional.equalizer_biquad(take * scale, sample_rate, centre, rng.uniform(-6, 6), Q=0.7) / scale
+    filtered = load_torchaudio().functional.equalizer_biquad
+    return filtered(take * scale, sample_rate, centre, rng.uniform(-6, 6), Q=0.7) / scale
 
 
 Augmentation = Callable[[Tensor, random.Random, int], Tensor]
@@ -49,6 +51,19 @@ WAYS: dict[str, Augmentation] = {"swap": swap, "polarity": polarity, "equalise":
 
 NAMES = (*WAYS, "speed")
 """All; `speed` needs more of a recording than it gives, so whoever reads the recording sees to it."""
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise an error if augmentations of these names cannot be made here.
+
+    Raises:
+        ValueError: there is no augmentation of that name.
+        LibraryError: torchaudio, which some augmentations need, does not load.
+    """
+    if unknown := sorted({*names} - {*NAMES}):
+        raise ValueError(f"no augmentation {unknown[0]!r}; there are {', '.join(NAMES)}")
+    if {"equalise", "speed"} & {*names}:
+        load_torchaudio()
 
 
 def levelled(take: Tensor, rng: random.Random, most: float) -> Tensor:

@@ -19,6 +19,7 @@ from stemsplit.audio import layout, resampled
 from stemsplit.errors import AudioError
 from stemsplit.multitracks import Multitrack
 from stemsplit.registry import ModelEntry
+from stemsplit.training import augmentation
 from stemsplit.training.augmentation import SPEEDS, WAYS, faster, levelled, needed
 
 SILENT = 1e-6
@@ -216,6 +217,7 @@ class Mixing:
 
     Raises:
         ValueError: there is no such augmentation, or a share is none.
+        LibraryError: a library that an augmentation needs does not load.
     """
 
     length: int
@@ -227,8 +229,7 @@ class Mixing:
     augmentations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := sorted({*self.augmentations} - {*WAYS, "speed"}):
-            raise ValueError(f"no augmentation {unknown[0]!r}; there are {', '.join((*WAYS, 'speed'))}")
+        augmentation.check(self.augmentations)
         if not all(0 <= share <= 1 for share in (self.silence, self.remix, self.doubled)):
             raise ValueError("silence, remix and doubled are shares, from 0 to 1")
 

@@ -10,12 +10,16 @@ from pathlib import Path
 
 from stemsplit import registry
 from stemsplit.errors import StemsplitError
+from stemsplit.fast.precision import native_bfloat16
 from stemsplit.multitracks import COLUMNS, multitracks
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training import ensemble, midi
 
-COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --precision bf16 --compile"
+COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --compile"
 """Options of all stages."""
+
+PRECISION = "bf16" if native_bfloat16() else "auto"
+"""What the built-in model was trained in, where the CPU has instructions for it."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[s
         begin = ["--from", f"{stage.begin}.safetensors"]
     data = [str(songs[name].resolve()) for name in stage.songs.split()]
     measured = ["--validation", str(validation.resolve()), "-o", f"{stage.name}.safetensors"]
-    return ["train", *data, *begin, *measured, *COMMON.split(), *stage.options.split()]
+    return ["train", *data, *begin, *measured, "--precision", PRECISION, *COMMON.split(), *stage.options.split()]
 
 
 def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:

@@ -57,7 +57,7 @@ def fetch(entry: ModelEntry, file: hub_cache.HubFile, size: int, progress: Progr
     place: dict[str, Any] = {"revision": file.revision, "cache_dir": str(hub_cache.folder())}
     try:
         got = hf_hub_download(file.repo, file.name, **place, **WE, force_download=again, tqdm_class=_bar(progress))
-    except (OSError, RuntimeError, ValueError):
+    except (ImportError, OSError, RuntimeError, ValueError):
         return None
     path = Path(got)
     try:
