@@ -1,6 +1,7 @@
 """SDR, SI-SDR and the SDR of a song's seconds: by their definitions, and as others compute them."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,9 @@ def song(length: int, stems: int = 2) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
-def museval() -> Any:
+def museval(ffmpeg: Path) -> Any:
+    # Its reader of files, of no use here, is not imported where these two programs are missing.
+    (ffmpeg.parent / "ffprobe").symlink_to(ffmpeg)
     return pytest.importorskip("museval", reason="museval computes BSSEval v4")
 
 
