@@ -20,6 +20,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 Samples = npt.NDArray[np.float32]
 
+unix = pytest.mark.skipif(os.name != "posix", reason="this system has other signals, permissions and shells")
+
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,8 +46,9 @@ def ffmpeg(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     import imageio_ffmpeg
 
     folder = tmp_path_factory.mktemp("bin")
-    (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    program = Path(imageio_ffmpeg.get_ffmpeg_exe())
+    (folder / f"ffmpeg{program.suffix if os.name == 'nt' else ''}").symlink_to(program)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     return folder / "ffmpeg"
 
 

@@ -1,6 +1,5 @@
 """Hidden folders that one process at a time works in."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -52,7 +51,7 @@ def test_another_process_s_folder_is_left_alone_until_that_is_killed(tmp_path: P
         with pytest.raises(BlockingIOError):
             Claim(tmp_path / "a")
         assert (tmp_path / "a" / "half.wav").exists()
-        other.send_signal(signal.SIGKILL)
+        other.kill()
     claim = Claim(tmp_path / "a")
     assert (claim.folder / "half.wav").exists()
     claim.clear()
@@ -62,7 +61,7 @@ def test_another_process_s_folder_is_left_alone_until_that_is_killed(tmp_path: P
 
 def test_sweeping_removes_what_is_left_over_and_nothing_else(tmp_path: Path) -> None:
     with hold(tmp_path / ".stemsplit-dead") as dead:
-        dead.send_signal(signal.SIGKILL)
+        dead.kill()
     live = Claim(tmp_path / ".stemsplit-live")
     (tmp_path / "song").mkdir()
     sweep(tmp_path)

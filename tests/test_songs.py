@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stemsplit import songs
 from stemsplit.errors import AudioError
 from stemsplit.songs import Found, Search
-from tests.conftest import noise
+from tests.conftest import noise, unix
 
 OUT = Path("stems")
 
@@ -137,6 +137,7 @@ def test_a_folder_that_cannot_be_listed_is_a_song_that_fails(monkeypatch: pytest
     assert find("album/closed").songs == (Found(Path("album/closed")),)
 
 
+@unix
 def test_a_pipe_is_not_waited_for() -> None:
     make("album/a.wav")
     os.mkfifo("album/pipe")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import soundfile
 
-from tests.conftest import DATA
+from tests.benchmarks.measuring import SONG
 
 RATES = (22_050, 44_100, 48_000)
 
 
 def short_songs(folder: Path, count: int) -> None:
     """Write that many songs of half a second."""
-    samples, _ = soundfile.read(DATA / "lithium.flac", dtype="int16")
+    samples, _ = soundfile.read(SONG, dtype="int16")
     for number in range(count):
         rate = RATES[number % len(RATES)]
         start = number * 1_000 % (len(samples) - rate)

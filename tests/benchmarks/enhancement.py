@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import soxr
 import torch
@@ -24,7 +25,8 @@ import torch
 from stemsplit import Separator, registry
 from stemsplit.metrics import si_sdr
 from stemsplit.own_checkpoint import describe
-from tests.conftest import Samples
+
+Samples = npt.NDArray[np.float32]
 
 RATE, EVERY, LONGEST = 16_000, 4, 30
 """Of the network, in Hz; of so many voices, one is kept apart; seconds used of each recording."""

@@ -17,6 +17,9 @@ from torch import Tensor
 
 ROUNDS = 3
 
+SONG = Path(__file__).parents[1] / "data" / "lithium.flac"
+"""15 s of music. Not from conftest, which needs pytest: benchmarks run where nobody tests."""
+
 
 @dataclass
 class Timing:

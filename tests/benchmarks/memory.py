@@ -14,12 +14,12 @@ from pathlib import Path
 
 import soundfile
 
-from tests.conftest import DATA
+from tests.benchmarks.measuring import SONG
 
 
 def long_song(path: Path, minutes: float) -> None:
     """Write the README's song, repeated."""
-    samples, rate = soundfile.read(DATA / "lithium.flac", dtype="int16")
+    samples, rate = soundfile.read(SONG, dtype="int16")
     left = round(minutes * 60 * rate)
     with soundfile.SoundFile(path, "w", rate, samples.shape[1], "PCM_16") as file:
         while left > 0:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from stemsplit.audio import Reader, Writer
 from stemsplit.overlap_add import stream
-from tests.conftest import DATA
+from tests.benchmarks.measuring import SONG
 
 CHUNK, HOP, STEMS = 352_800, 176_400, 4
 SUBTYPES = {"wav": ("FLOAT", None), "flac": ("PCM_16", "16")}
@@ -31,7 +31,7 @@ WHOLE_FILE_MINUTES = 10
 
 def long_song(path: Path, minutes: float, subtype: str) -> None:
     """Write the README's song, repeated."""
-    samples, rate = soundfile.read(DATA / "lithium.flac", dtype="float32")
+    samples, rate = soundfile.read(SONG, dtype="float32")
     left = round(minutes * 60 * rate)
     with soundfile.SoundFile(path, "w", rate, samples.shape[1], subtype) as file:
         while left > 0:

@@ -152,6 +152,8 @@ def touched(folder: Path) -> dict[str, tuple[int, int]]:
 @cache
 def unprivileged() -> tuple[str, ...] | None:
     """What to put before `-m` so that file permissions hold for root, too; None if that cannot be had."""
+    if os.name != "posix":
+        return None
     if os.geteuid() != 0:
         return ()
     prefix = ("-c", UNPRIVILEGED)

@@ -17,7 +17,7 @@ import torch
 from stemsplit.models import build
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
-from tests.conftest import DATA, noise
+from tests.conftest import DATA, noise, unix
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -136,6 +136,7 @@ def test_nothing_is_left_when_nothing_could_be_done(stemsplit: Command, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["bad.flac"]
 
 
+@unix
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "full stdout", "full stderr"])
 def test_songs_are_split_though_nobody_listens(song: Song, tmp_path: Path, closed: str) -> None:
     """Closed or full standard files: the work is done all the same."""
@@ -149,6 +150,7 @@ def test_songs_are_split_though_nobody_listens(song: Song, tmp_path: Path, close
     assert (tmp_path / "stems/a/bass.wav").is_file()
 
 
+@unix
 def test_one_song_that_may_not_be_read_does_not_stop_the_others(
     stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +286,7 @@ def test_a_file_where_the_folder_should_be(stemsplit: Command, song: Song, tmp_p
     assert (tmp_path / "taken").read_text() == "a file"
 
 
+@unix
 def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STEMSPLIT_REGISTRY")  # which nobody may read
     stemsplit(song("a.wav"), "-s", "drums")  # whatever is imported late is imported now
@@ -368,10 +371,9 @@ def test_no_ansi_where_there_is_no_terminal(stemsplit: Command, song: Song) -> N
     assert "\x1b" not in result.out + result.err
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_stopped_in_mid_song_it_leaves_nothing_half_written(
-    song: Song, tmp_path: Path, number: signal.Signals, status: int
-) -> None:
+@unix
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_stopped_in_mid_song_it_leaves_nothing_half_written(song: Song, tmp_path: Path, name: str, status: int) -> None:
     path = song("long.wav", frames=44_100 * 600)
     command = [sys.executable, "-m", "stemsplit", path, "-o", tmp_path / "stems"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -384,7 +386,7 @@ def test_stopped_in_mid_song_it_leaves_nothing_half_written(
     else:
         pytest.fail("it never wrote")
     for _ in range(4):  # people press more than once
-        process.send_signal(number)
+        process.send_signal(signal.Signals[name])
         time.sleep(0.02)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, b"")
