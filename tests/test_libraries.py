@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import site
 import subprocess
@@ -20,10 +21,11 @@ from torch import Tensor
 from stemsplit import libraries
 from stemsplit.errors import LibraryError
 from stemsplit.models import build
+from stemsplit.weights import digests
 from stemsplit.weights.checkpoint import save
 from tests.cli.conftest import Result
 from tests.cli.conftest import stemsplit as stemsplit
-from tests.conftest import DATA
+from tests.conftest import DATA, unix
 from tests.training.conftest import album as album
 
 Command = Callable[..., Result]
@@ -235,6 +237,9 @@ BROKEN: Mapping[str, tuple[str, str, str]] = {
     "yaml, half-written": ("yaml", "\\", "unexpected EOF"),
     "platformdirs": ("platformdirs", "raise ImportError", "ImportError"),
     "rich, which draws messages": ("rich", "raise ImportError('gone')", "gone"),
+    "soxr, cut off": ("soxr", "raise EOFError('marshal data too short')", "marshal data too short"),
+    "torch, which blames itself": ("torch", "e = ImportError('round')\nraise e from e", "round"),
+    "torch, with much to say": ("torch", "raise ImportError('\\x1b[31m' + 'x' * 100_000)", "xxx)"),
 }
 
 
@@ -248,6 +253,7 @@ def test_a_library_that_does_not_load_is_told_of_in_one_line(
     (tmp_path / "any.yaml").write_text("")
     command = ["song.wav"] if library != "yaml" else ["info", "song.wav", "--config", "any.yaml"]
     done = started(tmp_path, "-m", "stemsplit", *command)
+    assert "\x1b" not in done.stderr
     assert (done.returncode, done.stdout) == (1, "")
     # Before PyTorch is needed, a hint tells of other models.
     *before, line = done.stderr.splitlines()
@@ -256,8 +262,52 @@ def test_a_library_that_does_not_load_is_told_of_in_one_line(
     start = f"error: cannot load {library} {version(name)} ("
     assert line.startswith(start)
     assert reason in line
-    assert re.search(rf"; to mend it: \S.*pip install --force-reinstall \"?{name}[=>]=", line)
+    assert re.search(rf"; to mend it: \S.*pip install --force-reinstall ['\"]?{name}[=>]=", line)
     assert ("or install libgomp.so.1 with" in line) == (reason == SHARED_LIBRARY)
+
+
+@pytest.mark.parametrize("command", ["info song.wav", "bench starter", "song.wav --model mel-roformer"])
+def test_of_libraries_that_import_each_other_the_broken_one_is_named(
+    command: str, tmp_path: Path, song: Callable[..., Path]
+) -> None:
+    """PyTorch imports numpy, and reinstalling PyTorch would mend nothing."""
+    song("song.wav", frames=1_000)
+    (tmp_path / "numpy.py").write_text(f"raise RuntimeError({BASELINE!r})")
+    done = started(tmp_path, "-m", "stemsplit", *command.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith(f"error: cannot load numpy {version('numpy')} ({BASELINE}")
+
+
+@pytest.mark.parametrize(("library", "name"), [("yaml", "pyyaml"), ("filelock", "filelock")])
+def test_what_the_hubs_library_imports_is_told_of_on_stderr_alone(library: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{library}.py").write_text("raise ImportError('gone')")
+    done = started(tmp_path, "-m", "stemsplit", "download", "mel-roformer-dereverb")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: cannot load {library} {version(name)} (gone); to mend it: ")
+
+
+def test_where_memory_or_files_ran_out_nothing_is_to_be_reinstalled(tmp_path: Path, song: Callable[..., Path]) -> None:
+    song("song.wav", frames=1_000)
+    (tmp_path / "soxr.py").write_text("raise OSError(24, 'Too many open files')")
+    done = started(tmp_path, "-m", "stemsplit", "song.wav")
+    assert done.stderr == f"error: cannot load soxr {version('soxr')} ([Errno 24] Too many open files)\n"
+
+
+def test_code_that_a_library_compiles_by_itself_is_no_import() -> None:
+    """As PyTorch's compiler does, which may fail for want of a compiler of the system's."""
+    inner = "def run():\n    exec(compile('raise OSError(\"no compiler\")', 'made', 'exec'), {'__name__': 'made'})"
+    names: dict[str, Any] = {"__name__": "stemsplit.anything"}
+    exec(inner, names)
+    with pytest.raises(OSError, match="no compiler") as raised:
+        names["run"]()
+    assert libraries.failure(raised.value) is None
+
+
+def test_an_interrupted_installation_has_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_there-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert libraries.version("half_there") == libraries.version("never-there") == "(not installed)"
 
 
 def test_the_hubs_library_is_one_of_them(tmp_path: Path) -> None:
@@ -276,7 +326,7 @@ def test_a_library_that_is_not_there_is_told_of_alike(tmp_path: Path, song: Call
     assert re.match(r"error: cannot load soxr .* \(import of soxr halted.*\); to mend it: .*pip install", done.stderr)
 
 
-def test_python_callers_get_an_error_of_ours(tmp_path: Path) -> None:
+def test_whoever_imports_the_class_gets_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise OSError('no such symbol')")
     code = "import stemsplit\ntry: stemsplit.Separator\nexcept stemsplit.LibraryError as e: print(type(e.__cause__), e)"
     done = started(tmp_path, "-c", code)
@@ -285,9 +335,8 @@ def test_python_callers_get_an_error_of_ours(tmp_path: Path) -> None:
 
 def test_errors_that_no_import_raised_are_left_alone() -> None:
     with pytest.raises(FileNotFoundError) as raised:
-        save.__globals__["digests"].sha256(Path("nowhere"))
+        digests.sha256(Path("nowhere"))
     assert libraries.failure(raised.value) is None
-    assert libraries.failure(ImportError("of nobody's")) is None
 
 
 # The command that mends
@@ -319,6 +368,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             "2.11.1",
             "--force-reinstall --no-deps --index-url https://download.pytorch.org/whl/cu126 torchaudio==2.11.1",
         ),
+        ("2.14.1+gitabc", "2.11.1", "--force-reinstall --no-deps torchaudio==2.11.1"),  # a build of one's own
     ],
 )
 def test_of_a_pair_that_does_not_fit_no_more_is_installed_than_is_wrong(
@@ -329,3 +379,16 @@ def test_of_a_pair_that_does_not_fit_no_more_is_installed_than_is_wrong(
         libraries.load_torchaudio()
     assert str(raised.value).startswith(f"cannot load torchaudio {torchaudio} with torch {torch_} (")
     assert str(raised.value).endswith(f"; to mend it: /venv/bin/python -m pip install {command}")
+
+
+@unix
+@pytest.mark.usefixtures("no_torchaudio")
+def test_the_command_can_be_pasted_whatever_the_folder_is_called(
+    installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(torch="2.14.1", torchaudio="2.11.1")
+    monkeypatch.setattr(sys, "executable", "/it's (a) $HOME/bin/python")
+    with pytest.raises(LibraryError) as raised:
+        libraries.load_torchaudio()
+    words = shlex.split(str(raised.value).partition("to mend it: ")[2])
+    assert words[:4] == [sys.executable, "-m", "pip", "install"]

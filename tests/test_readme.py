@@ -109,5 +109,13 @@ def test_the_command_lines(
         assert not list(tmp_path.glob("stems/.*"))
 
 
+def test_the_cpu_builds_are_of_the_versions_that_are_pinned() -> None:
+    """Else the next command would replace them."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = [wanted for wanted in project["dependencies"] if wanted.startswith(("torch==", "torchaudio=="))]
+    (command,) = [line for line in README.splitlines() if "--index-url" in line]
+    assert re.findall(r"\S+==\S+", command) == pins
+
+
 def test_there_are_command_lines() -> None:
     assert len(LINES) >= 5

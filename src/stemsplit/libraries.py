@@ -1,7 +1,10 @@
-"""Says in one line which installed library does not load, why, and which command mends it."""
+"""Versions of the installed libraries, and one-line errors for those that do not load."""
 
+import errno
 import linecache
+import os
 import re
+import shlex
 import sys
 from importlib import metadata
 from traceback import walk_tb
@@ -14,6 +17,15 @@ PAIR = ("torch", "torchaudio")
 
 DISTRIBUTIONS = {"yaml": "pyyaml"}
 """Names under which libraries are installed, where they are imported under others."""
+
+SYSTEM_LIBRARIES = r"lib(?:ffi|gcc_s|gomp|sndfile|stdc\+\+)\.so\S*"
+"""Shared libraries that the system has to have where a wheel does not bring them. All others come with some wheel."""
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors of a system that has no more files or memory to give."""
+
+LONGEST = 300
+"""Characters of a library's own words that are shown."""
 
 
 def load_torchaudio() -> ModuleType:
@@ -31,7 +43,7 @@ def load_torchaudio() -> ModuleType:
 
 
 def failure(error: Exception) -> LibraryError | None:
-    """Return what to tell people of an exception if the import of a library raised it, else None."""
+    """Return the error to show if importing a library raised this exception, else None."""
     library = _imported(error)
     return _unloadable(library, error) if library else None
 
@@ -39,7 +51,8 @@ def failure(error: Exception) -> LibraryError | None:
 def version(library: str) -> str:
     """Return the version of an installed library, or "(not installed)"."""
     try:
-        return metadata.version(_distribution(library))
+        # None if an installation was interrupted.
+        return metadata.version(_distribution(library)) or "(not installed)"
     except metadata.PackageNotFoundError:
         return "(not installed)"
 
@@ -47,48 +60,68 @@ def version(library: str) -> str:
 def _imported(error: Exception) -> str | None:
     """Return the library that was being imported when an exception was raised, if one was."""
     frames = list(walk_tb(error.__traceback__))
-    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames]
+    packages = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in frames]
     if "stemsplit" not in packages:
         return None
     last = max(place for place, package in enumerate(packages) if package == "stemsplit")
-    # The body of a module runs as it is imported. If none began to run, our own line names the library.
-    bodies = (place for place in range(last + 1, len(frames)) if frames[place][0].f_code.co_name == "<module>")
-    if place := next(bodies, None):
-        library = packages[place]
-    else:
+    # Importing a module runs its body. Code that a library compiles by itself has a body too, but no import's spec.
+    ran = [
+        package
+        for package, (frame, _) in zip(packages[last + 1 :], frames[last + 1 :], strict=True)
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__spec__")
+    ]
+    if not ran:
+        # If no body ran, the import statement in our code names the library.
         frame, number = frames[last]
         statement = re.match(r"\s*(?:from|import) (\w+)", linecache.getline(frame.f_code.co_filename, number))
-        library = statement[1] if statement else "stemsplit"
-    return None if library == "stemsplit" or library in sys.stdlib_module_names else library
+        ran = [statement[1]] if statement else []
+    libraries = [name for name in ran if name != "stemsplit" and name not in sys.stdlib_module_names]
+    # Where one library imports another, as torch does numpy, the last that stemsplit asks for is at fault.
+    return next((name for name in reversed(libraries) if _requirement(name)), libraries[0] if libraries else None)
 
 
 def _unloadable(library: str, error: BaseException) -> LibraryError:
     """Return the error for a library whose import raised `error`."""
-    while error.__cause__:
-        error = error.__cause__
-    reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+    seen: list[BaseException] = []
+    while (cause := error.__cause__) and cause not in seen:
+        seen.append(cause)
+        error = cause
+    reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:LONGEST]
     beside = f" with torch {version('torch')}" if library == "torchaudio" else ""
-    # Wheels bring most of the system's libraries that they need, not all on every system.
-    missing = re.search(r"(lib\S+\.so\S*): cannot open shared object file", reason)
+    told = f"cannot load {library} {version(library)}{beside} ({reason})"
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in EXHAUSTED:
+        return LibraryError(told)
+    missing = re.search(rf"({SYSTEM_LIBRARIES}): cannot open shared object file", reason)
     system = f", or install {missing[1]} with the system's package manager" if missing else ""
-    mended = f"to mend it: {_command(library)}{system}"
-    return LibraryError(f"cannot load {library} {version(library)}{beside} ({reason}); {mended}")
+    return LibraryError(f"{told}; to mend it: {_command(library)}{system}")
 
 
 def _command(library: str) -> str:
-    """Return the command that installs a library as stemsplit needs it, whatever is there."""
-    options, wanted = ["--force-reinstall"], [_requirement(library)]
+    """Return a pip command that installs the version of a library that stemsplit needs."""
+    options, wanted = ["--force-reinstall"], [library]
     if library in PAIR:
         # A build from PyTorch's own index names itself, as in 2.14.1+cpu, and so does the folder it comes from.
         number, _, build = version("torch").partition("+")
         if _requirement("torch") != f"torch=={number}":
-            options, wanted = [], [_requirement(each) for each in PAIR]
+            options, wanted = [], [*PAIR]
         elif library == "torchaudio":
-            options.append("--no-deps")  # else it would bring torch again, which is well and large
-        if build:
+            options.append("--no-deps")  # without it, pip would reinstall torch, which is large and works
+        if re.fullmatch(r"cpu|xpu|cu\d+|rocm[\d.]+", build):
             options.append(f"--index-url https://download.pytorch.org/whl/{build}")
-    quoted = [f'"{each}"' if re.search(r"[ <>]", each) else each for each in (sys.executable, *wanted)]
-    return " ".join([quoted[0], "-m pip install", *options, *quoted[1:]])
+    requirements = [_quoted(_requirement(name) or _distribution(name)) for name in wanted]
+    return " ".join([_python(), "-m pip install", *options, *requirements])
+
+
+def _python() -> str:
+    """Return the running Python as a shell takes it."""
+    quoted = _quoted(sys.executable or "python")
+    return f"& {quoted}" if os.name == "nt" and quoted.startswith('"') else quoted  # as PowerShell wants it
+
+
+def _quoted(word: str) -> str:
+    if os.name != "nt":
+        return shlex.quote(word)
+    return word if re.fullmatch(r"[\w.:\\/=-]+", word) else f'"{word}"'
 
 
 def _distribution(library: str) -> str:
@@ -96,11 +129,11 @@ def _distribution(library: str) -> str:
 
 
 def _requirement(library: str) -> str:
-    """Return what stemsplit asks of a library, such as torch==2.14.1; its bare name where nothing tells."""
+    """Return what stemsplit asks of a library, such as torch==2.14.1; empty if nothing, or if nothing tells."""
     name = _distribution(library)
     try:
         requirements = metadata.requires("stemsplit") or []
     except metadata.PackageNotFoundError:  # run from a source tree
         requirements = []
     wanted = (requirement.partition(";")[0].strip() for requirement in requirements)
-    return next((each for each in wanted if re.split(r"[^\w-]", each)[0].lower() == name), name)
+    return next((each for each in wanted if re.split(r"[^\w-]", each)[0].lower() == name), "")

@@ -76,7 +76,10 @@ def main() -> None:
 def _say(error: Exception) -> None:
     try:
         from stemsplit import console  # only now: it takes longer to import than some commands take
-    except Exception:  # the very library that is to be told of
-        print(f"error: {error}", file=sys.stderr)
+    except Exception:  # rich itself may be what does not load
+        from stemsplit.listing.words import printable
+
+        if sys.stderr is not None:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
     else:
         console.error(str(error))

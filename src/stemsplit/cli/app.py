@@ -2,18 +2,39 @@
 
 import sys
 from collections.abc import MutableMapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stemsplit.cli import bench, compare, download, eval_, info, list_, quick, remove, split, train
+from stemsplit.libraries import failure
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
 `stemsplit song.flac` writes stems/song/vocals.wav and so on. A first word that is no command is a song.
 """
 
+
+class Commands(TyperGroup):
+    """The commands as one; typer takes an EOFError for the end of a person's input and says "Aborted!"."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for.
+
+        Raises:
+            LibraryError: a library's file was cut off, so that Python found its end too early.
+        """
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            if told := failure(error):
+                raise told from error
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     help=USAGE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

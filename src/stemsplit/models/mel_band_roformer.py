@@ -38,7 +38,7 @@ KNEE_HZ, KNEE_MEL = 1_000, 15
 """Where the mel scale of Slaney's Auditory Toolbox (1998) turns from linear to logarithmic."""
 
 MELS_PER_NEPER = 27 / math.log(6.4)
-"""How many mels above the knee multiply a frequency by e."""
+"""Mels above the knee over which a frequency grows e-fold."""
 
 
 def mel(frequency: float) -> float:

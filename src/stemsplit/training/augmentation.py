@@ -54,7 +54,7 @@ NAMES = (*WAYS, "speed")
 
 
 def check(names: Sequence[str]) -> None:
-    """Raise an error if augmentations of these names cannot be made here.
+    """Check that these augmentations exist and can run on this machine.
 
     Raises:
         ValueError: there is no augmentation of that name.

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from stemsplit import registry
 from stemsplit.errors import StemsplitError
 from stemsplit.fast.precision import native_bfloat16
@@ -18,8 +20,8 @@ from stemsplit.training import ensemble, midi
 COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --compile"
 """Options of all stages."""
 
-PRECISION = "bf16" if native_bfloat16() else "auto"
-"""What the built-in model was trained in, where the CPU has instructions for it."""
+PRECISION = "bf16" if torch.cuda.is_available() or native_bfloat16() else "fp32"
+"""bfloat16, as the built-in model was trained, where the machine has it."""
 
 
 @dataclass(frozen=True)

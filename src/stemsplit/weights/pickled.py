@@ -162,7 +162,7 @@ def read(path: Path) -> dict[str, Tensor]:
         if refused := [name for name in names if not INERT.fullmatch(name)]:
             raise WeightsError(refusal(", ".join(refused[:3])))
         # A path that ends in .safetensors is taken for such a file by torch.load, and only a path can be mapped.
-        misnamed = path.suffix == ".safetensors"
+        misnamed = path.name.endswith(".safetensors")
         with torch.serialization.safe_globals([(Inert, name) for name in names]), path.open("rb") as file:
             source, mapped = (file, False) if misnamed else (path, zipped)
             return weights(torch.load(source, map_location="cpu", weights_only=True, mmap=mapped))

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from huggingface_hub import constants, get_session
-from huggingface_hub.utils import hf_raise_for_status, httpx  # type: ignore[attr-defined]  # exported lazily
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session, hf_raise_for_status, httpx  # type: ignore[attr-defined]  # exported lazily
 
 from stemsplit.errors import WeightsError
 from stemsplit.weights.network import PAUSES, persist

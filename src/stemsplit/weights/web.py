@@ -3,9 +3,9 @@
 from http import HTTPStatus
 from pathlib import Path
 
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # exported lazily
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]  # exported lazily
 
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry

@@ -4,7 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants
+from huggingface_hub.file_download import hf_hub_download
 
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
