@@ -216,7 +216,9 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the modules of a folder before those that are installed."""
     environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "400"}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=120
+    )
 
 
 SHARED_LIBRARY = "libgomp.so.1: cannot open shared object file: No such file or directory"

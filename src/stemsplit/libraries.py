@@ -52,8 +52,8 @@ def version(library: str) -> str:
     """Return the version of an installed library, or "(not installed)"."""
     try:
         # None if an installation was interrupted.
-        return metadata.version(_distribution(library)) or "(not installed)"
-    except metadata.PackageNotFoundError:
+        return metadata.distribution(_distribution(library)).metadata.get("Version") or "(not installed)"
+    except (metadata.PackageNotFoundError, FileNotFoundError):
         return "(not installed)"
 
 

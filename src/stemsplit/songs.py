@@ -121,10 +121,11 @@ def matches(pattern: Path, out: str) -> tuple[Path, list[Path]]:
         base /= rest.pop(0)
     if ".." in rest:
         return base, []
-    # `**` stands for folders only as a whole part; elsewhere pathlib refuses it.
+    # `**` stands for folders only as a whole part; elsewhere pathlib refuses it. At the end, it matches files too from
+    # Python 3.13 on, unless a slash follows.
     steps = [step if step == "**" else re.sub(r"\*+", "*", step) for step in rest]
     try:
-        found = list(base.glob("/".join(steps)))
+        found = list(base.glob("/".join(steps) + "/" * (steps[-1] == "**")))
     except OSError:
         return base, []
     if not any(step.startswith(".") for step in steps):

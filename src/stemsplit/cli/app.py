@@ -8,7 +8,6 @@ import typer
 from typer.core import TyperGroup
 
 from stemsplit.cli import bench, compare, download, eval_, info, list_, quick, remove, split, train
-from stemsplit.libraries import failure
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -28,6 +27,8 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EOFError as error:
+            from stemsplit.libraries import failure  # only now: `--help` is to be fast
+
             if told := failure(error):
                 raise told from error
             raise
