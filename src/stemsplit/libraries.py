@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from importlib import metadata
 from traceback import walk_tb
 from types import ModuleType
@@ -50,11 +51,11 @@ def failure(error: Exception) -> LibraryError | None:
 
 def version(library: str) -> str:
     """Return the version of an installed library, or "(not installed)"."""
-    try:
-        # None if an installation was interrupted.
-        return metadata.distribution(_distribution(library)).metadata.get("Version") or "(not installed)"
-    except (metadata.PackageNotFoundError, FileNotFoundError):
-        return "(not installed)"
+    with suppress(metadata.PackageNotFoundError, FileNotFoundError):
+        facts = metadata.distribution(_distribution(library)).metadata
+        if "Version" in facts:  # an interrupted installation leaves none
+            return facts["Version"]
+    return "(not installed)"
 
 
 def _imported(error: Exception) -> str | None:
