@@ -31,7 +31,7 @@ from tests.training.conftest import album as album
 Command = Callable[..., Result]
 
 RATE = 44_100
-PAIR = f"torch {version('torch')} and torchaudio {version('torchaudio')}"
+PAIR = f"torch {libraries.version('torch')} and torchaudio {libraries.version('torchaudio')}"
 TONE = torch.sin(2 * torch.pi * 997 * torch.arange(RATE, dtype=torch.float64) / RATE)[None]
 """A second of 997 Hz at full scale, (1, t)."""
 

@@ -124,8 +124,9 @@ def matches(pattern: Path, out: str) -> tuple[Path, list[Path]]:
     # `**` stands for folders only as a whole part; elsewhere pathlib refuses it. At the end, it matches files too from
     # Python 3.13 on, unless a slash follows.
     steps = [step if step == "**" else re.sub(r"\*+", "*", step) for step in rest]
+    slash = "/" if steps[-1] == "**" else ""
     try:
-        found = list(base.glob("/".join(steps) + "/" * (steps[-1] == "**")))
+        found = list(base.glob("/".join(steps) + slash))
     except OSError:
         return base, []
     if not any(step.startswith(".") for step in steps):
