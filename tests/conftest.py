@@ -72,3 +72,20 @@ def song(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def snapshot(folder: Path) -> dict[str, bytes | str | None]:
+    """All there is below a folder, byte for byte and link for link.
+
+    Returns:
+        Path -> content; for a link, where it leads; None for a folder, and for what is neither.
+    """
+    found: dict[str, bytes | str | None] = {}
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            name = os.fsdecode(path.relative_to(folder))
+            if path.is_symlink():
+                found[name] = f"-> {os.readlink(path)}"  # noqa: PTH115  # as it stands there
+            else:
+                found[name] = path.read_bytes() if path.is_file() else None
+    return found

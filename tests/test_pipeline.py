@@ -15,12 +15,12 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stemsplit import Separator, WeightsError, pipeline, sidecar
+from stemsplit import Separator, WeightsError, commit, pipeline, sidecar
 from stemsplit.batch import Outcome
-from stemsplit.claim import Claim
+from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
 from stemsplit.job import Job, Options
-from stemsplit.stem_files import claim
+from stemsplit.weights.digests import sha256
 from tests.conftest import noise
 from tests.test_batch import STARTER, options, planned
 
@@ -196,12 +196,12 @@ def test_a_killed_run_is_gone_on_with(song: Song, tmp_path: Path, separator: Sep
     ran(songs, options(tmp_path), separator)
     undisturbed = files(tmp_path / "out")
     (job,) = planned(songs, options(tmp_path))
-    held = claim(job)
-    job.targets["vocals"].replace(held.folder / "vocals.wav")
-    job.record.replace(held.folder / "record.json")
-    commit = {"record": "a/stemsplit.json", "files": {"drums.wav": "drums.wav", "vocals.wav": "vocals.wav"}}
-    (held.folder / "commit.json").write_text(json.dumps(commit))
-    forget(held)
+    held = hold(job)
+    job.targets["vocals"].replace(held.folder.path / "vocals.wav")
+    job.record.replace(held.folder.path / "record.json")
+    digest = sha256(held.folder.path / "record.json")
+    (held.folder.path / "commit.json").write_text(json.dumps({"stemsplit_commit": 1, "record": digest}))
+    held.leave()
     (outcome,) = ran(songs, options(tmp_path), separator)
     assert (outcome.error, outcome.skipped) == ("", True)
     assert files(tmp_path / "out") == undisturbed
@@ -212,9 +212,9 @@ def test_what_a_run_had_not_finished_when_it_was_killed_is_no_licence(
 ) -> None:
     """To write over what someone put in its place."""
     (job,) = planned([song("a.wav")], options(tmp_path))
-    held = claim(job)
-    (held.folder / "vocals.wav").write_bytes(b"half")
-    forget(held)
+    held = hold(job)
+    (held.folder.path / "vocals.wav").write_bytes(b"half")
+    held.leave()
     job.targets["vocals"].parent.mkdir()
     job.targets["vocals"].write_bytes(b"mine")
     (outcome,) = ran([tmp_path / "a.wav"], options(tmp_path), separator)
@@ -222,17 +222,15 @@ def test_what_a_run_had_not_finished_when_it_was_killed_is_no_licence(
     assert files(tmp_path / "out") == {"a/vocals.wav": b"mine"}
 
 
-def forget(held: Claim) -> None:
-    """Let go of a claim as a killed process does."""
-    import os
-
-    os.close(held._descriptor)
+def hold(job: Job) -> Claim:
+    """The song's hidden folder."""
+    return commit.hold(job, pytest.fail)
 
 
 def test_a_song_that_another_process_works_on_comes_last(song: Song, tmp_path: Path, separator: Separator) -> None:
     songs = [song("a.wav"), song("b.wav")]
     jobs = planned(songs, options(tmp_path))
-    held = claim(jobs[0])
+    held = hold(jobs[0])
     seen = []
     for outcome in pipeline.run(jobs, lambda: separator, ignore):
         seen.append(outcome.job.path.name)

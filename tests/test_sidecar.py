@@ -5,26 +5,44 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stemsplit import sidecar
+from stemsplit.job import Job, Options
+from stemsplit.recipes import Output
 from stemsplit.sidecar import Record
 from stemsplit.weights.digests import sha256
+from tests.conftest import unix
 
-STEM = {"file": "vocals.wav", "size": 3, "weights": [0.0, 1.0], "peak": 0.5}
-RECORD = Record({"name": "a.wav", "size": 4, "sha256": "0"}, {"stems": ("vocals",)}, {"start": 0.0}, {"vocals": STEM})
+STEM = {
+    "file": "vocals.wav",
+    "size": 3,
+    "weights": [0.0, 1.0],
+    "peak": 0.5,
+    "clipped": 0,
+    "energy_share": 0.25,
+    "silent": False,
+}
+RECORD = Record(
+    {"name": "a.wav", "size": 4, "sha256": "0" * 64},
+    {"stems": ("vocals",)},
+    {"start": 0.0},
+    {"vocals": STEM},
+    {"duration": 1.0, "sample_rate": 44_100, "channels": 2, "frames": 44_100, "sum_error": None},
+)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    record = replace(RECORD, earlier={"drums.wav": 5}, figures={"sum_error": None})
+    record = replace(RECORD, earlier={"../drums.wav": 5})
     (tmp_path / "r.json").write_text(record.text())
     read = sidecar.read(tmp_path / "r.json")
     assert read is not None
     assert read.text() == record.text()
-    assert read.files == {"vocals.wav": 3, "drums.wav": 5}
+    assert read.files == {"vocals.wav": 3, "../drums.wav": 5}
     assert sidecar.same(read.model, record.model)
 
 
@@ -53,7 +71,7 @@ def song(tmp_path: Path) -> Path:
 
 def recorded(song: Path) -> tuple[Record, Path]:
     """A record of the song as it is now, written long after it."""
-    record = replace(RECORD, song={"size": song.stat().st_size, "sha256": sha256(song)})
+    record = replace(RECORD, song={"name": song.name, "size": song.stat().st_size, "sha256": sha256(song)})
     path = song.with_name("r.json")
     path.write_text(record.text())
     later = song.stat().st_ctime_ns + 10**9
@@ -91,17 +109,86 @@ def test_a_longer_song_is_a_change(song: Path) -> None:
     assert not sidecar.unchanged(song, record, path)
 
 
+NUMBERS = st.integers() | st.floats() | st.just(10**400)
+NAMES = st.sampled_from(
+    ["../" * 9 + "etc/passwd", "/etc/passwd", "a\0b", "\ud800", "", ".", "..", "a/../b", "a\\b", "a" * 999]
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=5) | NAMES,
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5) | NAMES, children, max_size=3)
+    ),
     max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.sampled_from(list(json.loads(RECORD.text()))), JSON))
+def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The ways to all that is in a value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [way, *(place for key, item in inside for place in places(item, (*way, key)))]
+
+
+def changed(value: Any, way: tuple[str | int, ...], new: object) -> Any:
+    """A value with something else in one place."""
+    if not way:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[way[0]] = changed(value[way[0]], way[1:], new)
+    return copy
+
+
+WRITTEN = json.loads(replace(RECORD, earlier={"drums.wav": 5}).text())
+
+
+@given(st.lists(st.tuples(st.sampled_from(places(WRITTEN)), JSON), min_size=1, max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_record_breaks_the_reader(tmp_path: Path, changes: dict[str, object]) -> None:
-    path = tmp_path / "r.json"
-    path.write_text(json.dumps({**json.loads(RECORD.text()), **changes}))
-    with suppress(AttributeError):
-        assert isinstance(sidecar.read(path).files, dict)  # type: ignore[union-attr]  # or none
+def test_no_record_breaks_the_reader_or_what_it_is_read_for(
+    tmp_path: Path, changes: list[tuple[tuple[str | int, ...], object]]
+) -> None:
+    content: Any = WRITTEN
+    for way, new in changes:
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change took the place away
+            content = changed(content, way, new)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    path = tmp_path / "out/stemsplit.json"
+    path.write_text(json.dumps(content))
+    read = sidecar.read(path)
+    assert read is None or read.text() == path.read_text() or json.loads(read.text()) == content
+    options = Options(tmp_path / "out", (Output("vocals", (0.0, 1.0)),), RECORD.model, start=0.0)
+    job = Job(tmp_path / "a.wav", options, {"vocals": tmp_path / "out/vocals.wav"}, path)
+    assert job.obstacle() == ""
+    assert job.written() is None
+    for name, size in (read.files if read else {}).items():
+        assert (job.size_of(name), size >= 0) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"stemsplit_record": 1, "song": ' + "[" * 100_000,
+        RECORD.text().replace('"size": 3', '"size": NaN'),
+        RECORD.text().replace('"size": 3', '"size": 1e999'),
+        RECORD.text().replace('"size": 3', f'"size": {"9" * 5000}'),
+        RECORD.text().replace('"clipped": 0,', ""),
+        RECORD.text().replace('"clipped": 0', '"clipped": 0, "more": 1'),
+        RECORD.text().replace('"file": "vocals.wav"', '"file": "/vocals.wav"'),
+        RECORD.text().replace('"file": "vocals.wav"', '"file": null'),
+        RECORD.text().replace('"start": 0.0', '"start": ' + "[" * 50 + "]" * 50),
+    ],
+    ids=lambda text: text[-60:].strip(),
+)
+def test_what_is_not_wholly_as_it_should_be_is_no_record(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+    assert sidecar.read(tmp_path / "r.json") is None
+
+
+@unix
+def test_a_record_that_is_a_link_a_pipe_or_a_device_is_none(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text(RECORD.text())
+    (tmp_path / "link").symlink_to("real.json")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    assert sidecar.read(tmp_path / "real.json") is not None
+    assert [sidecar.read(tmp_path / name) for name in ("link", "endless", "pipe", "folder")] == [None] * 4

@@ -10,7 +10,7 @@ from pathlib import Path
 from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
 from stemsplit.errors import AudioError
 from stemsplit.job import Job, Options, check_space, existing_ancestor
-from stemsplit.naming import Template, track_of
+from stemsplit.naming import Template, folded, track_of
 from stemsplit.sidecar import Record
 from stemsplit.songs import Found
 
@@ -106,11 +106,26 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
         # A song that cannot be read has no format; what is wrong with it will be seen when it is looked at.
         with suppress(AudioError), Reader(path) as reader:
             format_, bit_depth = reader.format, reader.bit_depth
-    targets = {}
-    for output in options.outputs:
-        target = folder / template.path(stem=output.name, **known)
-        targets[output.name] = target.with_name(f"{target.name}.{format_}")
-    return Job(path, options, targets, folder / template.sidecar(**known), format_, bit_depth)
+
+    def locate(stem: str, form: str) -> Path:
+        target = folder / template.path(stem=stem, **known)
+        return target.with_name(f"{target.name}.{form}")
+
+    targets = {output.name: locate(output.name, format_) for output in options.outputs}
+    record = folder / template.sidecar(**known)
+    altered = any(
+        template.path(stem=name, **known).as_posix() != template.meant(stem=name, **known) for name in targets
+    )
+    return Job(path, options, targets, record, format_, bit_depth, altered=altered, locate=locate)
+
+
+def clash(job: Job) -> str:
+    """Two outputs of a song that would be one file, or the song's record, in words; empty if there are none."""
+    taken = {folded(job.record): job.record.name}
+    for name, target in job.targets.items():
+        if (other := taken.setdefault(folded(target), name)) != name:
+            return f"{name!r} and {other!r} would be one file, {target.name}; name them otherwise"
+    return ""
 
 
 def examined(job: Job, songs: Collection[str]) -> Job:
@@ -122,7 +137,9 @@ def examined(job: Job, songs: Collection[str]) -> Job:
     """
     options = job.options
     try:
-        if not options.force and job.was_done():
+        if link := job.link():
+            return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
+        if not options.force and job.written():
             return replace(job, done=True)
     except AudioError as error:
         return replace(job, problem=str(error))
@@ -150,12 +167,13 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
     writers: dict[str, set[int]] = defaultdict(set)
     for number, job in enumerate(jobs):
         for path in (*job.targets.values(), job.record):
-            # Without regard to case: some file systems have none.
-            writers[os.path.abspath(path).casefold()].add(number)  # noqa: PTH100 -- resolves no links
+            writers[folded(path)].add(number)
     clashes = {number: numbers - {number} for numbers in writers.values() for number in numbers if len(numbers) > 1}
     told = []
     for number, job in enumerate(jobs):
-        if number in clashes:
+        if problem := clash(job):
+            job = replace(job, problem=f"{job.path}: {problem}")
+        elif number in clashes:
             other = jobs[min(clashes[number])].path
             advice = 'tell them apart, with --name "{track}.{ext}/{stem}" or another'
             job = replace(job, problem=f"{job.path} and {other} would be written to the same files; {advice}")
@@ -172,6 +190,9 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     if not options.like_source and (reason := unsupported(options.format, options.bit_depth, 44_100, 2)):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
+    # Whatever the songs are called: two outputs that go by one name.
+    if problem := clash(planned(Found(Path("song")), options, template, model_name)):
+        raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
     return [job if job.problem else examined(job, real) for job in jobs]
 

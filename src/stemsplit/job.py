@@ -2,14 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stemsplit import sidecar
+from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
 from stemsplit.recipes import Output
+from stemsplit.sidecar import Record
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Job:
         size: bytes that the outputs take at most; 0 if the song does not tell its length.
         done: whether it was split before, from the same song in the same way.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
+        altered: whether its files are called otherwise than the song, as no file can have such a name everywhere.
+        locate: gives the file of any stem in any format, by the names of both; by default, only of `targets`.
     """
 
     path: Path
@@ -70,6 +76,16 @@ class Job:
     size: int = 0
     done: bool = False
     problem: str = ""
+    altered: bool = False
+    locate: Callable[[str, str], Path] | None = None
+
+    def place(self, stem: str, format_: str) -> Path | None:
+        """The file that a stem would have in a format, in this run or in another; None if that cannot be told."""
+        return self.locate(stem, format_) if self.locate else self.targets.get(stem)
+
+    def below(self, target: Path) -> Path:
+        """One of its files, as seen from the output folder."""
+        return target.relative_to(self.options.out)
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -86,48 +102,70 @@ class Job:
         """One of its files, as its record calls it."""
         return Path(os.path.relpath(target, self.record.parent)).as_posix()
 
-    def was_done(self) -> bool:
-        """Whether all of it is there already, made from the same song in the same way.
+    def size_of(self, name: str) -> int | None:
+        """Bytes of a file that its record names; None if there is none below the output folder."""
+        # Not resolve: links are not followed.
+        path, out = (Path(os.path.abspath(place)) for place in (self.record.parent / name, self.options.out))  # noqa: PTH100
+        return size_of(path) if path.is_relative_to(out) else None
+
+    def written(self) -> Record | None:
+        """The record of all of it, if it is there already, made from the same song in the same way.
 
         Raises:
             AudioError: the song cannot be read.
         """
         found = sidecar.read(self.record)
         if not found or not sidecar.same(found.model, self.options.model):
-            return False
+            return None
         if not sidecar.same(found.options, self.choices):
-            return False
+            return None
         for output in self.options.outputs:
-            facts = found.stems.get(output.name, {})
-            if facts.get("weights") != list(output.weights):
-                return False
+            facts, target = found.stems.get(output.name), self.targets[output.name]
+            if facts is None or facts["weights"] != list(output.weights):
+                return None
             # What was silent may have been left out.
-            if facts["file"] is not None and size_of(self.targets[output.name]) != facts["size"]:
-                return False
+            if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):
+                return None
         try:
-            return sidecar.unchanged(self.path, found, self.record)
+            return found if sidecar.unchanged(self.path, found, self.record) else None
         except OSError as error:
             raise AudioError(f"cannot read {self.path} ({error.strerror})") from error
 
-    def in_the_way(self) -> Path | None:
-        """What is in the place of an output, and not as stemsplit left it; under force, only what is no file."""
+    def obstacle(self, *targets: Path) -> str:
+        """What is in the place of an output, and not as stemsplit left it, in words; empty if nothing is.
+
+        Under force, only what is not a regular file is.
+
+        Args:
+            targets: its files to look at; none for all.
+        """
         found = sidecar.read(self.record)
         ours = found.files if found else {}
-        for target in self.targets.values():
-            if not os.path.lexists(target):
-                continue
-            known = ours.get(self.name(target))
-            if not target.is_file() or not (self.options.force or (known is not None and size_of(target) == known)):
-                return target
+        for target in targets or self.targets.values():
+            there = size_of(target)
+            if there is None and os.path.lexists(target):
+                return f"{target} is already there, and is not a file; choose another folder with -o"
+            if there is not None and not self.options.force and there != ours.get(self.name(target)):
+                return f"{target} is already there, and not as stemsplit left it; --force writes over it"
+        return ""
+
+    def link(self) -> Path | None:
+        """A folder on the way from the output folder to its files that is a link, which is not followed."""
+        for target in (*self.targets.values(), self.record):
+            for folder in (self.options.out / way for way in reversed(self.below(target).parents[:-1])):
+                with suppress(OSError):
+                    if is_link(folder.lstat()):
+                        return folder
         return None
 
 
 def size_of(path: Path) -> int | None:
-    """Bytes of a file; None if there is none."""
+    """Bytes of a regular file; None if there is none, or a link."""
     try:
-        return path.stat().st_size
+        found = path.lstat()
     except OSError:
         return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def existing_ancestor(path: Path) -> Path:

@@ -1,12 +1,14 @@
 """Knows where songs are whose stems are known: each a folder with a file a stem, a `.stem.mp4`, or lines of a list."""
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemsplit.audio import Reader
+from stemsplit.disk import open_regular
 from stemsplit.errors import AudioError
 from stemsplit.songs import EXTENSIONS, natural
 
@@ -107,7 +109,7 @@ def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     try:
         # Spreadsheets put a byte-order mark first.
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             for row in reader:
                 if any(row):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -27,6 +28,9 @@ SUFFIX_ROOM, STEM_ROOM = 8, 32
 BARRED = r"\x00-\x1f\x7f-\x9f\\\ud800-\udc7f\udd00-\udfff"
 UNSAFE = re.compile(f"[{BARRED}]")
 UNSAFE_VALUE = re.compile(f"[{BARRED}/{'<>:|?*' + chr(34) if os.name == 'nt' else ''}]")
+
+RESERVED = re.compile(r"(?i)(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*(\..*)?")
+"""Names that Windows keeps for devices, with any suffix."""
 
 Piece = tuple[str, str]
 """Literal text, or the name of a field; the other one is empty."""
@@ -103,7 +107,14 @@ def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
     # A dot that the template itself begins with is meant to hide the file; one out of a tag is not.
     if name.startswith(".") and not component[0][0]:
         name = "_" + name[1:]
-    return name.rstrip(". ") or "_"
+    name = name.rstrip(". ") or "_"
+    # On all systems alike, as folders of stems are carried from one to another. There is room for one byte more.
+    return f"_{name}" if RESERVED.fullmatch(name) else name
+
+
+def folded(path: Path) -> str:
+    """A path as the least discerning file systems tell it from others: by no letter case, in one form of accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", os.path.abspath(path)).casefold())  # noqa: PTH100 -- resolves no links
 
 
 @dataclass(frozen=True)
@@ -145,11 +156,24 @@ class Template:
             artist: the song's; None or blank if it does not tell.
             title: the song's; `track` stands in for it.
         """
+        raw = self._values(track, stem, model, parent, ext, artist, title)
+        values = {name: UNSAFE_VALUE.sub("_", value) for name, value in raw.items()}
+        return Path(*(rendered(part, values) for part in self.parts))
+
+    @staticmethod
+    def _values(
+        track: str, stem: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
+    ) -> dict[str, str]:
         title = (title or "").strip() or track
         artist = (artist or "").strip() or "unknown artist"
-        raw = (track, stem, model, parent, ext, artist, title)
-        values = {name: UNSAFE_VALUE.sub("_", value) for name, value in zip(FIELDS, raw, strict=True)}
-        return Path(*(rendered(part, values) for part in self.parts))
+        return dict(zip(FIELDS, (track, stem, model, parent, ext, artist, title), strict=True))
+
+    def meant(
+        self, *, track: str, stem: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
+    ) -> str:
+        """What `path` would give if a file could have any name."""
+        values = self._values(track, stem, model, parent, ext, artist, title)
+        return "/".join("".join(literal or values[name] for literal, name in part) for part in self.parts)
 
     def sidecar(self, *, track: str, model: str, parent: str, ext: str, artist: str | None, title: str | None) -> Path:
         """Where the song's own record goes: as `path` has it, with `stemsplit` for the stem, and with its suffix."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stemsplit import models
+from stemsplit.disk import read_text
 from stemsplit.errors import RegistryError, WeightsError
 from stemsplit.registry import ModelEntry, entry_of, problem, table_of
 from stemsplit.weights import checkpoint
@@ -72,7 +73,7 @@ def read_config(path: Path) -> tuple[Facts, Facts]:
         RegistryError: it cannot be read, or has no `model` section.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        document = yaml.load(read_text(path), _Loader)
     except OSError as error:
         raise RegistryError(f"cannot read the config {path}: {error.strerror}") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:

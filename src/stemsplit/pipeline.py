@@ -4,17 +4,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
-from stemsplit import sidecar, stem_files
+from stemsplit import commit
 from stemsplit.ahead import ahead
 from stemsplit.audio import Block, Reader, examine
 from stemsplit.batch import Outcome
+from stemsplit.disk import remove_empty_folder
+from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.job import Job, check_space
 from stemsplit.stem_files import StemFiles
+from stemsplit.weights.digests import sha256
 
 if TYPE_CHECKING:
     from stemsplit.chain import Chain
@@ -29,37 +35,99 @@ DECODED = 8
 POLL_SECONDS = 0.5
 """Between two looks at songs that other processes are working on."""
 
+STALLED_SECONDS = 300.0
+"""After which a process that shows no sign of life is waited for no longer."""
+
 Progress = Callable[[Job, float, float], None]
 """Told, again and again, the job, the seconds of the song that are done and the seconds that it has."""
 
 
-def prepare(job: Job) -> StemFiles | Outcome | None:
+@dataclass(frozen=True)
+class Busy:
+    """A song that another process works on.
+
+    Args:
+        job: what is to be done with it.
+        beat: changes as long as that process lives.
+    """
+
+    job: Job
+    beat: int
+
+
+class GivenUpError(Exception):
+    """The batch ends: what is begun is to be left."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all songs of a batch share.
+
+    Args:
+        tell: is told what people should know besides outcomes, in a sentence.
+        ending: set when the batch is to end.
+    """
+
+    tell: Callable[[str], object]
+    ending: Event = field(default_factory=Event)
+
+    def pulse(self) -> None:
+        """Raises GivenUpError if the batch is to end."""
+        if self.ending.is_set():
+            raise GivenUpError
+
+
+def opened(job: Job, held: Claim, course: Course) -> StemFiles:
+    """Look at a whole song and open its files.
+
+    Raises:
+        AudioError, OSError: it cannot be split.
+        GivenUpError: the batch is to end.
+    """
+    if obstacle := job.obstacle():
+        raise AudioError(obstacle)
+    try:
+        stat = job.path.stat()
+        song = examine(job.path, job.options.start, job.options.duration, course.pulse)
+        digest = sha256(job.path, course.pulse)
+    except OSError as error:
+        raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
+    check_space(job.options.out, job.size)
+    return StemFiles(job, song, digest, stat, held)
+
+
+def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
     """Look at a whole song and open its files.
 
     Returns:
-        The files; or what became of the song, if that is all there is to do; or None if another process works on it.
+        The files; or what became of the song, if that is all there is to do; or that another process works on it.
     """
     if job.problem:
         return Outcome(job, job.problem)
     try:
-        held = stem_files.claim(job)
-    except BlockingIOError:
-        return None
+        held = commit.hold(job, course.tell)
+    except BusyError as error:
+        return Busy(job, error.beat)
     except AudioError as error:
         return Outcome(job, str(error))
     try:
-        if not job.options.force and job.was_done():
+        if not job.options.force and (record := job.written()):
             held.release()
-            return Outcome(job, record=sidecar.read(job.record), skipped=True)
-        if target := job.in_the_way():
-            advice = "--force writes over it" if target.is_file() else "choose another folder with -o"
-            raise AudioError(f"{target} is already there, and not as stemsplit left it; {advice}")
-        song = examine(job.path, job.options.start, job.options.duration)
-        check_space(job.options.out, job.size)
-        return StemFiles(job, song, held)
-    except (AudioError, MemoryError) as error:
+            return Outcome(job, record=record, skipped=True)
+        return opened(job, held, course)
+    except GivenUpError:
         held.release()
-        return Outcome(job, str(error) or f"out of memory while looking at {job.path}")
+        return Outcome(job, "the batch was ended")
+    except (AudioError, OSError, MemoryError) as error:
+        held.release()
+        return Outcome(job, reason(error, job, "looking at"))
+
+
+def reason(error: Exception, job: Job, doing: str) -> str:
+    """Why a song failed, in words."""
+    if isinstance(error, OSError):
+        return f"cannot split {job.path} ({error.strerror or error}: {error.filename or job.options.out})"
+    return str(error) or f"out of memory while {doing} {job.path}"
 
 
 def decoded(job: Job) -> Generator[Block, None, None]:
@@ -80,8 +148,8 @@ def completed(files: StemFiles, started: float) -> Outcome:
     with files:
         try:
             record = files.finish()
-        except AudioError as error:
-            return Outcome(files.job, str(error))
+        except (AudioError, OSError) as error:
+            return Outcome(files.job, reason(error, files.job, "finishing"))
         return Outcome(files.job, record=record, seconds=time.monotonic() - started)
 
 
@@ -91,20 +159,23 @@ class Pipeline:
     Args:
         load: gives the separator; asked only when a song was found readable to its end and its files writable.
         progress: told of every step.
+        tell: is told what people should know besides outcomes, in a sentence.
     """
 
-    def __init__(self, load: Callable[[], "Separator | Chain"], progress: Progress) -> None:
-        self.load, self.progress = load, progress
+    def __init__(
+        self, load: Callable[[], "Separator | Chain"], progress: Progress, tell: Callable[[str], object]
+    ) -> None:
+        self.load, self.progress, self.course = load, progress, Course(tell)
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         for executor in (self.reading, self.writing):
             # Here: an interrupt while a thread starts would lose sight of what it is started for.
             executor.submit(int)
-        self.ahead: Future[StemFiles | Outcome | None] | None = None
+        self.ahead: Future[StemFiles | Outcome | Busy] | None = None
         self.begun = deque[tuple[StemFiles | Outcome, float]]()
         """Songs whose results are to come, in their order, and when each was begun."""
         self.finishing: Future[Outcome] | None = None
 
-    def outcomes(self, jobs: deque[Job], busy: deque[Job]) -> Iterator[Outcome]:
+    def outcomes(self, jobs: deque[Job], busy: deque[Busy]) -> Iterator[Outcome]:
         """What became of songs, in their order.
 
         Args:
@@ -121,15 +192,15 @@ class Pipeline:
             else:
                 yield first
 
-    def _prepared(self, jobs: deque[Job], busy: deque[Job]) -> Iterator[StemFiles | Outcome]:
+    def _prepared(self, jobs: deque[Job], busy: deque[Busy]) -> Iterator[StemFiles | Outcome]:
         """Songs as `prepare` gives them, the next one looked at while something is made of this."""
         while jobs:
             job = jobs.popleft()
-            self.ahead = self.ahead or self.reading.submit(prepare, job)
+            self.ahead = self.ahead or self.reading.submit(prepare, job, self.course)
             found = self.ahead.result()
-            self.ahead = self.reading.submit(prepare, jobs[0]) if jobs else None
-            if found is None:
-                busy.append(job)
+            self.ahead = self.reading.submit(prepare, jobs[0], self.course) if jobs else None
+            if isinstance(found, Busy):
+                busy.append(found)
             else:
                 yield found
 
@@ -170,9 +241,9 @@ class Pipeline:
             self.progress(job, 0.0, files.song.seconds)
             try:
                 yield from self._written(files, results)
-            except (StemsplitError, MemoryError) as error:
+            except (StemsplitError, OSError, MemoryError) as error:
                 yield from self._settled()
-                yield Outcome(job, str(error) or f"out of memory while splitting {job.path}")
+                yield Outcome(job, reason(error, job, "splitting"))
                 return
             yield from self._settled()
             undo.pop_all()
@@ -203,9 +274,10 @@ class Pipeline:
 
     def close(self) -> None:
         """Finish what was computed, and give up what was not."""
+        self.course.ending.set()
         self.reading.shutdown(cancel_futures=True)
         self.writing.shutdown()
-        left: list[StemFiles | Outcome | None] = [item for item, _ in self.begun]
+        left: list[StemFiles | Outcome | Busy] = [item for item, _ in self.begun]
         if self.ahead and not self.ahead.cancelled():
             left.append(self.ahead.result())
         for item in left:
@@ -213,33 +285,64 @@ class Pipeline:
                 item.close()
 
 
-def run(jobs: Sequence[Job], load: Callable[[], "Separator | Chain"], progress: Progress) -> Iterator[Outcome]:
+class Patience:
+    """Knows how long other processes have worked on songs without a sign of life."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Path, tuple[int, float]] = {}
+
+    def is_over(self, busy: Busy) -> bool:
+        """Whether a process seems to be stopped, or its machine gone."""
+        now = time.monotonic()
+        beat, since = self.seen.get(busy.job.record, (None, now))
+        if beat != busy.beat:
+            since = now
+        self.seen[busy.job.record] = busy.beat, since
+        return now - since > STALLED_SECONDS
+
+
+def stalled(job: Job) -> str:
+    """What to say of a song that another process neither finishes nor gives up."""
+    minutes = STALLED_SECONDS / 60
+    return f"another process holds {job.path}, and showed no life for {minutes:g} minutes; end it, and try again"
+
+
+def run(
+    jobs: Sequence[Job],
+    load: Callable[[], "Separator | Chain"],
+    progress: Progress,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Iterator[Outcome]:
     """Split songs one after the other; one that fails does not keep the others from being done.
 
-    Songs that another process is working on come last, when that is done with them.
+    Songs that another process is working on come last, when that is done with them or shows no sign of life any more.
 
     Args:
         jobs: from `batch.plan`.
         load: gives the separator; asked only when a song was found readable to its end and its files writable.
         progress: told of every step.
+        tell: is told what people should know besides outcomes, in a sentence.
 
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
     """
     outs = {job.options.out for job in jobs}
     new = [folder for out in outs for folder in (out, *out.parents) if not folder.exists()]
-    pipeline, left = Pipeline(load, progress), deque(jobs)
+    pipeline, left, patience = Pipeline(load, progress, tell), deque(jobs), Patience()
     try:
         while left:
-            count, busy = len(left), deque[Job]()
+            count, busy = len(left), deque[Busy]()
             yield from pipeline.outcomes(left, busy)
             if len(busy) == count:
                 time.sleep(POLL_SECONDS)
-            left = busy
+            for waiting in busy:
+                if patience.is_over(waiting):
+                    yield Outcome(waiting.job, stalled(waiting.job))
+                else:
+                    left.append(waiting.job)
     finally:
         pipeline.close()
         for out in outs:
-            stem_files.sweep(out)
+            commit.sweep(out, tell)
         for folder in new:
-            with suppress(OSError):
-                folder.rmdir()  # if nothing was put into it
+            remove_empty_folder(folder)  # if nothing was put into it

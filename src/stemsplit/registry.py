@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from stemsplit.disk import read_text
+from stemsplit.disk.folder import is_plain
 from stemsplit.errors import RegistryError
 
 DEFAULT_MODEL = "starter"
@@ -22,6 +24,43 @@ WINDOWS = ("hann", "linear", "mean")
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
 `hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address."""
+
+LIMIT = 1_000_000
+"""Bytes of a registry, which makes for some thousand models."""
+
+DOTS = 500
+"""Of a line of TOML: one key of 20,000 parts takes Python's reader seconds, and of twice as many four times as long."""
+
+LARGEST = 10**15
+"""Bytes of weights, beyond which a size is a slip."""
+
+DEPTH = 20
+"""How deep a config's tables may be nested."""
+
+SHOWN = 200
+"""Characters of a value that are shown in a message."""
+
+
+def redacted(source: str) -> str:
+    """Return a source as it may be shown: what may be a password or a token in it is replaced by `***`.
+
+    That is what is before an @ in front of the host, and what is behind a question mark or #.
+    """
+    if source.startswith(("package:", "file:")):
+        return source[:SHOWN]
+    scheme, slashes, rest = source.partition("://")
+    if "@" in (scheme if slashes else source):
+        return "***"
+    address = re.split("[?#]", rest if slashes else source, maxsplit=1)[0]
+    hidden = "?***" if len(address) < len(rest if slashes else source) else ""
+    if not slashes:
+        return address[:SHOWN] + hidden
+    place, slash, path = address.partition("/")
+    _, at, host = place.rpartition("@")
+    # Of a password with a / or ? in it, the beginning looks like a port, and the end like a path.
+    if not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", host) or (":" in host and "@" in rest[len(place) :]):
+        return f"{scheme}://***"
+    return f"{scheme}://{'***@' if at else ''}{host}{slash}{path}"[:SHOWN] + hidden
 
 
 @dataclass(frozen=True)
@@ -165,26 +204,51 @@ def _fits(value: object, wanted: Any) -> bool:
     return type(value) is wanted
 
 
+def _source_problem(source: str) -> str:
+    """What is wrong with a source; empty if nothing is."""
+    if not source.isprintable():
+        return "a source holds a character that no address has"
+    if not source.startswith(SCHEMES):
+        return f"the source {redacted(source)!r} starts with none of {', '.join(SCHEMES)}"
+    if source.startswith("package:") and not is_plain(source.removeprefix("package:")):
+        return f"the source {source[:SHOWN]!r} is not the name of a file in stemsplit's own folder"
+    return ""
+
+
 def problem(entry: ModelEntry) -> str:
     """What makes no sense about an entry whose values are all of the right types; empty if nothing does."""
     for key, most in {"sample_rate": 1_000_000, "channels": 64, "chunk": 2**28, "hop": 2**28}.items():
         if not 1 <= getattr(entry, key) <= most:
             return f"{key} must be between 1 and {most}"
     if entry.window not in WINDOWS:
-        return f"window must be one of {', '.join(WINDOWS)}, not {entry.window!r}"
+        return f"window must be one of {', '.join(WINDOWS)}, not {_shown(entry.window)}"
     if entry.hop > entry.chunk:
         return "hop must not be longer than chunk"
     if not entry.stems or not all(entry.stems) or len({name.casefold() for name in entry.outputs}) < len(entry.outputs):
         return "stems and residual must be different names, at least one"
     if unsafe := [stem for stem in entry.outputs if not re.fullmatch(r"[\w][\w .+-]*", stem)]:
-        return f"a stem is a file's name, which {unsafe[0]!r} cannot be"
-    if not all(source.isprintable() for source in entry.sources):
-        return "a source holds a character that no address has"
-    if unknown := [source for source in entry.sources if not source.startswith(SCHEMES)]:
-        return f"the source {unknown[0]!r} starts with none of {', '.join(SCHEMES)}"
+        return f"a stem is a file's name, which {_shown(unsafe[0])} cannot be"
+    if complaints := list(filter(None, map(_source_problem, entry.sources))):
+        return complaints[0]
     if not re.fullmatch("([0-9a-f]{64})?", entry.sha256) or not re.fullmatch("([0-9a-f]{40})?", entry.git_sha1):
         return "sha256 must be 64 and git_sha1 40 lower-case hexadecimal digits"
-    return "size must not be negative" if entry.size < 0 else ""
+    return "" if 0 <= entry.size <= LARGEST else f"size must be between 0 and {LARGEST}"
+
+
+def _shown(value: object) -> str:
+    """A value as a message shows it: not at length, and without passwords."""
+    if isinstance(value, str):
+        return repr(redacted(value))
+    return type(value).__name__ if isinstance(value, list | dict) else repr(value)[:SHOWN]
+
+
+def _is_deep(value: object) -> bool:
+    """Whether a value is nested so deeply that who shows or writes it would run out of stack."""
+    level = [value]
+    for _ in range(DEPTH):
+        tables = [inner for inner in level if isinstance(inner, dict | list)]
+        level = [item for inner in tables for item in (inner.values() if isinstance(inner, dict) else inner)]
+    return bool(level)
 
 
 def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
@@ -205,7 +269,9 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
         if key not in known:
             raise RegistryError(f"{origin}: [{name}] has an unknown key {key!r}{did_you_mean(key, known)}")
         if not _fits(value, known[key]):
-            raise RegistryError(f"{origin}: [{name}] {key} has the wrong type: {value!r}")
+            raise RegistryError(f"{origin}: [{name}] {key} has the wrong type: {_shown(value)}")
+        if _is_deep(value):
+            raise RegistryError(f"{origin}: [{name}] {key} is nested too deeply")
     if missing := [key for key in REQUIRED if key not in table]:
         raise RegistryError(f"{origin}: [{name}] lacks {', '.join(missing)}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
@@ -272,7 +338,10 @@ def read(path: Path) -> dict[str, ModelEntry]:
     import tomllib  # only here: `--version` is to start fast
 
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path, LIMIT)
+        if any(line.count(".") > DOTS for line in text.splitlines()):
+            raise RegistryError(f"{path} has a line with more than {DOTS} dots, too many for TOML to be read in time")
+        document = tomllib.loads(text)
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long to read

@@ -37,6 +37,9 @@ BEGINNINGS = re.compile(
 SIDECAR = "stemsplit.json"
 """Lies beside stems that were written."""
 
+LONGEST_LIST = 256_000_000
+"""Bytes of a list of songs: more than a million paths."""
+
 MAGIC = re.compile(r"[*?[]")
 
 
@@ -136,6 +139,18 @@ def matches(pattern: Path, out: str) -> tuple[Path, list[Path]]:
     return base, sorted(found, key=lambda path: [natural(part) for part in path.parts])
 
 
+def at_most(file: IO[bytes], name: str) -> bytes:
+    """The content of a list.
+
+    Raises:
+        AudioError: it is far too long, as a device is.
+    """
+    data = file.read(LONGEST_LIST + 1)
+    if len(data) > LONGEST_LIST:
+        raise AudioError(f"cannot read the list {name} (it is larger than {LONGEST_LIST / 1e6:g} MB)")
+    return data
+
+
 def entries(data: bytes, name: str) -> Iterator[Path]:
     """The lines of a list, or what lies between its NULs.
 
@@ -162,9 +177,10 @@ def named(arguments: Sequence[Path | str], listed: IO[bytes] | None) -> Iterator
             if text == "-":
                 # Python has no stdin at all where it was closed.
                 stream = listed or (sys.stdin and sys.stdin.buffer)
-                yield from entries(stream.read() if stream else b"", name)
+                yield from entries(at_most(stream, name) if stream else b"", name)
             elif text.startswith("@") and not os.path.lexists(text):
-                yield from entries(Path(name).read_bytes(), name)
+                with Path(name).open("rb") as file:  # which may be a pipe: @<(find ...)
+                    yield from entries(at_most(file, name), name)
             else:
                 yield Path(text)
         except OSError as error:

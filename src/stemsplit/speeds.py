@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from stemsplit.disk import read_text, replacing
 from stemsplit.errors import WeightsError
 from stemsplit.weights.digests import cache_folder
 
@@ -14,9 +15,9 @@ def _file() -> Path:
 
 def _all() -> dict[str, float]:
     try:
-        content = json.loads(_file().read_text(encoding="utf-8"))
+        content = json.loads(read_text(_file()))
         return {str(key): float(value) for key, value in content.items()}
-    except (OSError, ValueError, AttributeError, TypeError, WeightsError):
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError, WeightsError):
         return {}
 
 
@@ -30,4 +31,5 @@ def remember(model: str, device: str, speed: float) -> None:
     if speed > 0:
         with suppress(OSError, WeightsError):
             _file().parent.mkdir(parents=True, exist_ok=True)
-            _file().write_text(json.dumps({**_all(), f"{model} {device}": round(speed, 4)}), encoding="utf-8")
+            with replacing(_file()) as file:
+                file.write(json.dumps({**_all(), f"{model} {device}": round(speed, 4)}).encode())

@@ -1,94 +1,25 @@
 """The files of one song: written in a hidden folder, moved to their names when all are whole, then recorded."""
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from stemsplit import sidecar
+from stemsplit import commit, sidecar
 from stemsplit.audio import Block, Song, Writer
-from stemsplit.claim import PREFIX, Claim
+from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
-from stemsplit.job import Job, size_of
+from stemsplit.job import Job
 from stemsplit.recipes import Output
 from stemsplit.sidecar import EXACT, Record
-from stemsplit.weights.digests import sha256
 
 SILENT = 1e-3
 """What has no larger sample, 60 dB below full scale, is called silent."""
-
-
-def claim(job: Job) -> Claim:
-    """The hidden folder in which a song is worked on, by one process at a time.
-
-    Raises:
-        BlockingIOError: another process is working on it.
-        AudioError: it cannot be made.
-    """
-    out = job.options.out
-    place = os.path.normcase(os.path.relpath(job.record, out))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        held = Claim(out / f"{PREFIX}{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}")
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
-    try:
-        recover(held.folder, out)
-        held.clear()
-    except OSError as error:
-        held.release()
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
-    return held
-
-
-COMMIT = "commit.json"
-"""Says, in a hidden folder, that all files in it are whole, and where they belong: from then on they only move."""
-
-
-RECORD = "record.json"
-"""The new record, there."""
-
-
-def recover(folder: Path, out: Path) -> None:
-    """Give the files in a hidden folder their names, if they are whole and a killed run, or this one, meant to.
-
-    Raises:
-        OSError: one cannot be moved; it can be tried again.
-    """
-    try:
-        commit = json.loads((folder / COMMIT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return  # nothing was to be moved yet
-    record = out / commit["record"]
-    record.parent.mkdir(parents=True, exist_ok=True)
-    for source, name in commit["files"].items():
-        target = record.parent / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # it was moved before
-            (folder / source).replace(target)
-    with suppress(FileNotFoundError):
-        (folder / RECORD).replace(record)
-    (folder / COMMIT).unlink()
-
-
-def sweep(out: Path) -> None:
-    """Finish, or else remove, what killed runs left in a folder."""
-    with suppress(OSError):
-        for folder in out.glob(f"{PREFIX}*"):
-            with suppress(OSError):
-                held = Claim(folder)
-                recover(folder, out)
-                held.release()
 
 
 class StemFiles:
@@ -97,28 +28,23 @@ class StemFiles:
     Args:
         job: what to write.
         song: as it was examined.
+        digest: sha256 of the song's file.
+        stat: what the system said of that file before it was read.
         held: its hidden folder, which goes when the context is left.
 
     Raises:
         AudioError: the song cannot be read, or a file not be made.
     """
 
-    def __init__(self, job: Job, song: Song, held: Claim) -> None:
-        self.job, self.song, self.held = job, song, held
+    def __init__(self, job: Job, song: Song, digest: str, stat: os.stat_result, held: Claim) -> None:
+        self.job, self.song, self.digest, self.stat, self.held = job, song, digest, stat, held
         self.writers: dict[str, Writer] = {}
         self.sum, self.energy = SumError(), 0.0
         with ExitStack() as undo:
             undo.callback(held.release)
             self.encoding = undo.enter_context(ThreadPoolExecutor(len(job.options.outputs), "encoding"))
-            try:
-                self.stat = job.path.stat()
-                self.digest = sha256(job.path)
-            except OSError as error:
-                raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
             for output in job.options.outputs:
-                path = held.folder / f"{output.name}.{job.format}"
-                tags = marked(song.tags, output.name)
-                writer = Writer(path, job.format, job.bit_depth, song.sample_rate, song.channels, song.frames, tags)
+                writer = self._writer(output.name)
                 undo.callback(writer.abandon)
                 self.writers[output.name] = writer
             self.cleanup = undo.pop_all()
@@ -126,6 +52,16 @@ class StemFiles:
         whole = len(stems) == len(job.options.outputs[0].weights) - 1
         exact = all(writer.exact for writer in self.writers.values())
         self.summed = {output.name for output in stems} if whole and exact and job.options.adds_up else set()
+
+    def _writer(self, name: str) -> Writer:
+        """What writes the file of a stem in the hidden folder."""
+        job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
+        form = (job.format, job.bit_depth, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        path = self.held.folder.path / hidden
+        try:
+            return Writer(path, *form, file=self.held.create(hidden))
+        except OSError as error:
+            raise AudioError(f"cannot write {path} ({error.strerror})") from error
 
     def write(self, mixture: Block, stems: Block) -> None:
         """Write the next samples.
@@ -161,7 +97,10 @@ class StemFiles:
             raise AudioError(f"{self.job.path} was changed while it was split; split it again")
         record = self._record()
         try:
-            self._move(record)
+            for name, writer in self.writers.items():
+                if self._is_dropped(writer):
+                    self.held.folder.remove(commit.hidden(name, self.job.format))
+            commit.commit(self.held, self.job, record)
         except OSError as error:
             raise AudioError(f"cannot write into {self.job.record.parent} ({error.strerror})") from error
         return record
@@ -178,21 +117,7 @@ class StemFiles:
         old = sidecar.read(self.job.record)
         new = {facts["file"] for facts in stems.values()}
         there = {name: size for name, size in (old.files if old else {}).items() if name not in new}
-        return {name: there[name] for name in sorted(there) if size_of(self.job.record.parent / name) == there[name]}
-
-    def _move(self, record: Record) -> None:
-        """Once the commit is written, whoever comes next would do the rest."""
-        folder, files = self.held.folder, {}
-        for name, writer in self.writers.items():
-            if record.stems[name]["file"] is not None:
-                sync(writer.path)
-                files[writer.path.name] = record.stems[name]["file"]
-        commit = {"record": os.path.relpath(self.job.record, self.job.options.out), "files": files}
-        for name, text in {RECORD: record.text(), "commit.part": json.dumps(commit)}.items():
-            (folder / name).write_text(text, encoding="utf-8")
-            sync(folder / name)
-        (folder / "commit.part").replace(folder / COMMIT)
-        recover(folder, self.job.options.out)
+        return {name: there[name] for name in sorted(there) if self.job.size_of(name) == there[name]}
 
     def _record(self) -> Record:
         job, song = self.job, self.song
@@ -212,18 +137,20 @@ class StemFiles:
             earlier=self._earlier(stems),
         )
 
+    def _is_dropped(self, writer: Writer) -> bool:
+        return writer.peak < SILENT and self.job.options.drop_silent
+
     def _facts(self, name: str, weights: Sequence[float]) -> dict[str, Any]:
         writer = self.writers[name]
-        silent = writer.peak < SILENT
-        dropped = silent and self.job.options.drop_silent
+        dropped = self._is_dropped(writer)
         return {
             "file": None if dropped else self.job.name(self.job.targets[name]),
-            "size": None if dropped else writer.path.stat().st_size,
+            "size": None if dropped else writer.size,
             "weights": list(weights),
             "peak": float(f"{writer.peak:.6g}"),
             "clipped": writer.clipped,
             "energy_share": float(f"{writer.energy / self.energy:.4g}") if self.energy else 0.0,
-            "silent": silent,
+            "silent": writer.peak < SILENT,
         }
 
     def close(self) -> None:
@@ -242,12 +169,6 @@ class StemFiles:
 def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
     """A song's tags for one of its stems: the title says which."""
     return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)
-
-
-def sync(path: Path) -> None:
-    """Have a file on the disk, so that no power cut leaves zeros under its name."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 class SumError:

@@ -167,7 +167,8 @@ def test_an_ogg_file_sounds_the_same_under_its_new_number(tmp_path: Path, ffmpeg
         for start in range(0, 150_000, 10_000):
             file.write(samples()[:, start : start + 10_000].T)
     before, size = soundfile.read(path)[0], path.stat().st_size
-    renumber(path, 0x1234_5678)
+    with path.open("r+b") as stream:
+        renumber(stream, 0x1234_5678)
     assert path.stat().st_size == size
     assert np.array_equal(soundfile.read(path)[0], before)
     # ffmpeg checks the sums of pages, and says so where they are wrong.

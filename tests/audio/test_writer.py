@@ -14,9 +14,12 @@ from tests.conftest import noise
 
 def written(path: Path, samples: np.ndarray, format_: str, bit_depth: str | None = None, rate: int = 44_100) -> Writer:
     writer = Writer(path, format_, bit_depth, rate, samples.shape[0], samples.shape[1])
-    for start in range(0, samples.shape[1], 10_007):
-        writer.write(samples[:, start : start + 10_007])
-    writer.close()
+    try:
+        for start in range(0, samples.shape[1], 10_007):
+            writer.write(samples[:, start : start + 10_007])
+        writer.close()
+    finally:
+        writer.abandon()
     return writer
 
 

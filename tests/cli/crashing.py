@@ -2,7 +2,8 @@
 
 python tests/cli/crashing.py WORK '[ARGUMENT, ...]' '[[ARGUMENT, ...], ...]'
 
-A step is whatever changes files below `stems`: making, opening, renaming or removing one. Each time the command starts
+A step is whatever changes files below `stems`, by their paths or by a name in an open folder: making, opening, renaming
+or removing one. Each time the command starts
 in WORK/STEP, a copy of WORK/before. The last argument is the commands that run before it is started again. Prints a
 line of JSON for each step; the last one is that which the command ended without, undisturbed. All are forks of one
 process, which loads PyTorch once.
@@ -37,7 +38,9 @@ class Killer:
         if event not in CHANGES or not isinstance(name := arguments[0], str | bytes | os.PathLike):
             return
         reads = event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if reads or not os.fsdecode(name).startswith("stems"):
+        # What is opened in an open folder is told by its name alone.
+        in_folder = len(Path(os.fsdecode(name)).parts) == 1 and (event == "open" or arguments[-1] != -1)
+        if reads or not (in_folder or os.fsdecode(name).startswith("stems")):
             return
         self.left -= 1
         if self.left == 0:

@@ -291,7 +291,7 @@ def test_two_at_once_both_end_well(held: Hub) -> None:
 def test_a_full_disk_is_told_and_the_download_goes_on_when_there_is_room(
     hub: Hub, registry_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real disk, of 200 kB; how much is needed is known beforehand, or not."""
+    """A real disk, of 200 kB; how much is needed is known beforehand, or not: then some of the disk is left free."""
     mount = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
     small = f"mount -t tmpfs -o size=200k tmpfs {tmp_path / 'disk'}"
     (tmp_path / "disk").mkdir()
@@ -301,11 +301,11 @@ def test_a_full_disk_is_told_and_the_download_goes_on_when_there_is_room(
     registry_file(table("tiny", f"{hub.url}/w.ckpt", SHA256))
     monkeypatch.setenv("STEMSPLIT_CACHE", str(tmp_path / "disk"))
     command = f"{sys.executable} -m stemsplit download tiny"
-    grown = "mount -o remount,size=2m " + str(tmp_path / "disk")
+    grown = "mount -o remount,size=200m " + str(tmp_path / "disk")
     script = f"{small}; {command} && exit 9; ls -s {tmp_path / 'disk'}/weights >&2; {grown}; {command}"
     for fault, words in (
         (Fault(), f"0.3 MB more are needed in {tmp_path / 'disk' / 'weights'}, where 0.2 MB are free; make room there"),
-        (Fault(no_size=True), "takes no more: no space left on device; make room there and try again"),
+        (Fault(no_size=True), "its size is not known, and fewer than 100 MB are left free in"),
     ):
         file.fault = fault
         hub.requests.clear()
@@ -314,7 +314,6 @@ def test_a_full_disk_is_told_and_the_download_goes_on_when_there_is_room(
         assert words in done.stderr
         assert "Traceback" not in done.stderr
         assert len(done.stdout.splitlines()) == 1
-    assert "range" in hub.requests[-1].headers
 
 
 def test_a_read_only_cache_is_used_and_told_of(

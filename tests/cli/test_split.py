@@ -218,7 +218,7 @@ def test_a_folder_where_a_stem_should_be(stemsplit: Command, song: Song) -> None
     Path("stems/a/other.wav").mkdir(parents=True)
     result = stemsplit(song("a.wav"), "--force")
     assert result.status == 1
-    assert "other.wav is already there, and not as stemsplit left it; choose another folder" in result.err
+    assert "other.wav is already there, and is not a file; choose another folder" in result.err
     assert [path.name for path in Path("stems/a").iterdir()] == ["other.wav"]
 
 

@@ -69,7 +69,10 @@ def entry() -> Callable[..., ModelEntry]:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The working folder, with settings and caches in it under relative paths: what is above it need not be open."""
+    from huggingface_hub import constants
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "hf_home/token")
     for variable in ("STEMSPLIT_CONFIG", "STEMSPLIT_CACHE", "HF_HOME"):
         monkeypatch.setenv(variable, variable.lower())
     return tmp_path

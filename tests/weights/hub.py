@@ -31,6 +31,11 @@ class Fault:
         encoding: what it says that its answers with content are packed by.
         kind: what it says that its answers are: `text/html`.
         hold_after: bytes after which it waits until it is let go on.
+        headers: what it says besides, or instead, in its answers to GET.
+        to_head: the same for HEAD.
+        location: where it sends on to.
+        endless: never stops sending, in chunks or not.
+        dribbles: sends a byte now and then, of its "headers", its "body" or the "chunks" that say how much comes.
     """
 
     drop_after: int | None = None
@@ -44,6 +49,15 @@ class Fault:
     encoding: str = ""
     kind: str = ""
     hold_after: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    to_head: dict[str, str] = field(default_factory=dict)
+    location: str = ""
+    endless: bool = False
+    dribbles: str = ""
+
+
+DRIBBLE_SECONDS = 0.02
+"""Between two bytes of a server that dribbles."""
 
 
 @dataclass
@@ -154,16 +168,19 @@ class Handler(BaseHTTPRequestHandler):
             self._send(file, {"ETag": f'"{file.tag}"'})
         return None
 
-    def _refuse(self, status: int, code: str, retry_after: str = "") -> None:
+    def _refuse(self, status: int, code: str, retry_after: str = "", endless: bool = False) -> None:
         body = json.dumps({"error": "no"}).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        if not endless:
+            self.send_header("Content-Length", str(len(body)))
         if code:
             self.send_header("X-Error-Code", code)
         if retry_after:
             self.send_header("Retry-After", retry_after)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and endless:
+            self._send_without_end(b"%s")
+        elif self.command != "HEAD":
             self.wfile.write(body)
 
     def _faulty(self, fault: Fault) -> bool:
@@ -172,12 +189,44 @@ class Handler(BaseHTTPRequestHandler):
             fault.busy -= 1
             self._refuse(503, "", fault.retry_after)
         elif fault.refusal:
-            self._refuse(*fault.refusal)
+            self._refuse(*fault.refusal, endless=fault.endless)
         elif fault.no_head and self.command == "HEAD":
             self._refuse(405, "")
+        elif fault.location:
+            self._send_elsewhere(fault)
+        elif fault.dribbles == "headers":
+            self._dribble(b"HTTP/1.1 200 OK\r\nX-Slow: " + 100_000 * b"." + b"\r\n\r\n")
         else:
             return False
         return True
+
+    def _send_elsewhere(self, fault: Fault) -> None:
+        self.send_response(302)
+        self.send_header("Location", fault.location)
+        self.send_header("Connection", "close")
+        if not fault.endless:
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.close_connection = True
+        if fault.endless and self.command == "GET":
+            self._send_without_end(b"%s")
+
+    def _dribble(self, data: bytes) -> None:
+        """Send data byte by byte, until nobody listens."""
+        self.close_connection = True
+        for place in range(len(data)):
+            if self.owner.go_on.wait(DRIBBLE_SECONDS):
+                return
+            self.wfile.write(data[place : place + 1])
+            self.request_.sent += 1
+
+    def _send_without_end(self, form: bytes) -> None:
+        """Send zeros until nobody listens."""
+        self.close_connection = True
+        block = form % bytes(16_384)
+        while not self.owner.go_on.is_set():
+            self.wfile.write(block)
+            self.request_.sent += len(block)
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
         known = self.owner.files
@@ -231,11 +280,24 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Encoding"] = fault.encoding
         if fault.kind:
             headers["Content-Type"] = fault.kind
+        headers |= fault.headers if self.command == "GET" else fault.to_head
+        self.close_connection |= "Content-Length" in fault.headers
+        if fault.dribbles == "chunks" or "Transfer-Encoding" in headers:
+            headers["Transfer-Encoding"] = "chunked"
+            headers.pop("Content-Length", None)
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command == "HEAD":
+            return
+        if fault.endless:
+            self._send_without_end(b"4000\r\n%s\r\n" if "Transfer-Encoding" in headers else b"%s")
+        elif fault.dribbles == "body":
+            self._dribble(body)
+        elif fault.dribbles == "chunks":
+            self._dribble(b"1;" + 100_000 * b".")
+        else:
             self._send_body(body, fault)
 
     def _send_body(self, body: bytes, fault: Fault) -> None:

@@ -18,7 +18,7 @@ from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.weights import digests, download, hub_cache, store
 from tests.weights.conftest import CONTENT, read_only
-from tests.weights.hub import Fault, Hub, Served
+from tests.weights.hub import COMMIT, Fault, Hub, Served
 
 STARTER = registry.find("starter")
 MB = 1_000_000
@@ -45,8 +45,8 @@ def test_the_starter_ships_as_the_registry_says() -> None:
         ({"sources": ("hf://x.ckpt",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
         ({"sources": ("hf://a/b@main/../../../c",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
         ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("https://",)}, r"https:// \(it is no address"),
-        ({"sources": ("hf://a..b/c/d",)}, r"hf://a..b/c/d \(it is no address"),
+        ({"sources": ("https://",)}, r"https:// \(it is not an address"),
+        ({"sources": ("hf://a..b/c/d",)}, r"hf://a..b/c/d \(it is not an address"),
         ({"sources": ()}, "names no source"),
     ],
 )
@@ -695,8 +695,12 @@ def test_xet_is_left_to_the_hubs_library(
             raise RuntimeError
         with tqdm_class(total=SIZE, desc="w.ckpt") as bar:
             bar.update(SIZE)
-        path = Path(cache_dir) / f"models--{repo.replace('/', '--')}" / name
+        folder = Path(cache_dir) / f"models--{repo.replace('/', '--')}"
+        path = folder / "snapshots" / COMMIT / name
+        for each in (path.parent, folder / "refs"):
+            each.mkdir(parents=True)
         path.write_bytes(brings)
+        (folder / "refs" / "main").write_text(COMMIT)
         return str(path)
 
     hub.put("some/repo/w.ckpt", CONTENT, xet="f" * 64)

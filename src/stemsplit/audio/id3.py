@@ -1,7 +1,7 @@
 """The tags of an MP3: libsndfile hands them to LAME as if all text were Latin-1, so these are written here."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import IO
 
 FRAMES = {
     "title": b"TIT2",
@@ -26,16 +26,15 @@ def id3(tags: Mapping[str, str]) -> bytes:
     return b"ID3\4\0\0" + size(len(frames)) + frames if frames else b""
 
 
-def prepend(path: Path, head: bytes) -> None:
+def prepend(file: IO[bytes], head: bytes) -> None:
     """Put something before all that is in a file, in place: from its end on, every block moves up."""
-    with path.open("r+b") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(end - BLOCK, 0)
-            file.seek(start)
-            block = file.read(end - start)
-            file.seek(start + len(head))
-            file.write(block)
-            end = start
-        file.seek(0)
-        file.write(head)
+    end = file.seek(0, 2)
+    while end:
+        start = max(end - BLOCK, 0)
+        file.seek(start)
+        block = file.read(end - start)
+        file.seek(start + len(head))
+        file.write(block)
+        end = start
+    file.seek(0)
+    file.write(head)

@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import IO
 
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Every byte with its bits in the opposite order."""
@@ -27,14 +28,14 @@ def checksum(page: bytes | bytearray) -> int:
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def renumber(path: Path, serial: int) -> None:
+def renumber(file: IO[bytes], serial: int) -> None:
     """Give the one stream of an Ogg file a serial number, in place; libsndfile takes one from the time of day."""
-    with path.open("r+b") as file:
-        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
-            sizes = file.read(head[26])
-            page = bytearray(head + sizes + file.read(sum(sizes)))
-            page[14:18] = serial.to_bytes(4, "little")
-            page[22:26] = bytes(4)
-            page[22:26] = checksum(page).to_bytes(4, "little")
-            file.seek(-len(page), 1)
-            file.write(page)
+    file.seek(0)
+    while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+        sizes = file.read(head[26])
+        page = bytearray(head + sizes + file.read(sum(sizes)))
+        page[14:18] = serial.to_bytes(4, "little")
+        page[22:26] = bytes(4)
+        page[22:26] = checksum(page).to_bytes(4, "little")
+        file.seek(-len(page), 1)
+        file.write(page)

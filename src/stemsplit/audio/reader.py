@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -150,7 +150,9 @@ class Song:
         return self.frames / self.sample_rate
 
 
-def examine(path: Path, start: float = 0.0, duration: float | None = None) -> Song:
+def examine(
+    path: Path, start: float = 0.0, duration: float | None = None, pulse: Callable[[], object] = lambda: None
+) -> Song:
     """Decode a whole file, or a part of it, once, so that what is wrong with it is known before any work goes into it.
 
     Decoding takes about a thousandth of the song's duration.
@@ -159,13 +161,17 @@ def examine(path: Path, start: float = 0.0, duration: float | None = None) -> So
         path: the file.
         start: seconds into the song, to the nearest sample.
         duration: seconds; None for all that is left.
+        pulse: called after every block; what it raises ends the work.
 
     Raises:
         AudioError: it cannot be read to its end, has nothing after `start`, or holds no samples.
         ValueError: there is no such part in any song.
     """
     with Reader(path, start, duration) as reader:
-        frames = sum(block.shape[1] for block in reader)
+        frames = 0
+        for block in reader:
+            frames += block.shape[1]
+            pulse()
         if frames == 0:
             what = "it" if duration is None else "the part asked for"
             raise AudioError(f"cannot read {path} ({what} has no samples)")

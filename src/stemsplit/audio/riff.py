@@ -1,7 +1,6 @@
 """The chunks of WAV and AIFF files, as far as libsndfile leaves them to us."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Literal
 
 Order = Literal["little", "big"]
@@ -24,12 +23,12 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         yield from walk(file, order)
 
 
-def forget_time(path: Path) -> None:
+def forget_time(file: IO[bytes]) -> None:
     """Take the time of writing out of a float WAV's PEAK chunk, so that the same samples give the same bytes."""
-    with path.open("r+b") as file:
-        for name, _ in chunks(file):
-            if name == b"PEAK":
-                file.seek(4, 1)  # the version
-                file.write(bytes(4))
-            if name in (b"PEAK", b"data"):
-                return
+    file.seek(0)
+    for name, _ in chunks(file):
+        if name == b"PEAK":
+            file.seek(4, 1)  # the version
+            file.write(bytes(4))
+        if name in (b"PEAK", b"data"):
+            return

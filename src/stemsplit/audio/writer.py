@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import soundfile
@@ -13,7 +14,7 @@ import soundfile
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.formats import bytes_per_sample
 from stemsplit.audio.id3 import id3, prepend
-from stemsplit.audio.libsndfile import native, opened, reason
+from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
@@ -33,18 +34,21 @@ class Writer:
     whichever thread and in blocks of whatever size they are written. One thread at a time may use a writer.
 
     Args:
-        path: file to write.
+        path: file to write, made anew.
         format_: one of `FORMATS`.
         bit_depth: one of `BIT_DEPTHS`, or None for 32-bit float wav, 24-bit flac.
         sample_rate: Hz.
         channels: how many.
         frames: samples that will be written, for choosing a container that can count them.
         tags: what the file says of itself, under any of `TAGS`.
+        file: the file itself, empty, open for reading and writing; the path is then only its name. It is closed with
+            the writer.
 
     Attributes:
         clipped: samples beyond full scale so far, in files that cannot hold them.
         peak: the largest absolute sample so far, before clipping and rounding; full scale is 1.
         energy: sum of the squares of all samples so far, as `write` returned them.
+        size: bytes of the file, once it is closed.
 
     Raises:
         AudioError: the file cannot be written.
@@ -60,11 +64,12 @@ class Writer:
         channels: int,
         frames: int,
         tags: Mapping[str, str] | None = None,
+        file: IO[bytes] | None = None,
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
         self.path, self.format, self.tags = path, format_, cleaned(tags or {})
-        self.clipped, self.frames, self.peak, self.energy = 0, 0, 0.0, 0.0
+        self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         self.bits = None if format_ in ("ogg", "mp3") else bit_depth or ("32f" if format_ == "wav" else "24")
         container, options = format_.upper(), {}
         if format_ == "wav" and frames * channels * bytes_per_sample(format_, bit_depth) > RIFF_LIMIT:
@@ -80,11 +85,22 @@ class Writer:
         # Always handed on in blocks of this size: libsndfile's Vorbis encoder makes something else of others.
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
-            self.file = opened(native(path), "w", sample_rate, channels, subtype, format=container, **options)
+            self.stream = file or path.open("w+b")
+            self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
             for key, text in self.tags.items() if format_ != "mp3" else ():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
+            self.abandon()
             raise AudioError(f"cannot write {path} ({reason(error)})") from error
+
+    def _opened(self, *args: Any, **options: Any) -> soundfile.SoundFile:
+        """Libsndfile's hold on the file, from its beginning on."""
+        self.stream.flush()
+        if os.name == "nt":  # where libsndfile cannot be handed a descriptor
+            self.stream.seek(0)
+            return opened(self.stream, *args, **options)
+        os.lseek(self.stream.fileno(), 0, os.SEEK_SET)
+        return opened(self.stream.fileno(), *args, closefd=False, **options)
 
     @property
     def exact(self) -> bool:
@@ -151,11 +167,12 @@ class Writer:
 
     def abandon(self) -> None:
         """Let go of the file, whole or not."""
-        with suppress(soundfile.SoundFileError, OSError):
-            self.file.close()
+        for held in ("file", "stream"):
+            with suppress(soundfile.SoundFileError, OSError, AttributeError):
+                getattr(self, held).close()
 
     def close(self) -> None:
-        """Finish the file and make sure that it is whole.
+        """Finish the file, have it on the disk and make sure that it is whole.
 
         Raises:
             AudioError: it is not, as on a full disk.
@@ -164,13 +181,17 @@ class Writer:
             self._hand_on()
             self.file.close()
             if self.format == "ogg":
-                renumber(self.path, self.seed)
+                renumber(self.stream, self.seed)
             elif self.format == "mp3" and self.tags:
-                prepend(self.path, id3(self.tags))
+                prepend(self.stream, id3(self.tags))
             elif self.bits == "32f":
-                forget_time(self.path)
-            with opened(native(self.path)) as file:
+                forget_time(self.stream)
+            with self._opened() as file:
                 found = file.frames
+            # No power cut may leave zeros under its name.
+            os.fsync(self.stream.fileno())
+            self.size = os.fstat(self.stream.fileno()).st_size
+            self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
         if found != self.frames:

@@ -183,6 +183,8 @@ def split(
     if (begin or length is not None) and not quiet:
         amount = "each song" if length is None else f"{minutes(length)} of each song"
         console.note(f"only {amount} from {minutes(begin)} on is split")
+    if not quiet:
+        tell_of_names(jobs)
     if dry_run:
         plan(jobs, found.passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
@@ -229,6 +231,22 @@ def split(
         raise typer.Exit(1)
 
 
+FEW = 5
+"""Songs that are named one by one."""
+
+
+def tell_of_names(jobs: "Sequence[Job]") -> None:
+    """Say which files are not called as their songs are."""
+    from stemsplit import console
+
+    altered = [job for job in jobs if job.altered and not job.problem]
+    for job in altered[:FEW]:
+        target = next(iter(job.targets.values()))
+        console.note(f"not every system can have the name of {job.path}: its files are called {target} and so on")
+    if len(altered) > FEW:
+        console.note(f"the same goes for {len(altered) - FEW} more songs")
+
+
 def plan(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
     """Say what would be done."""
     from stemsplit import console, speeds
@@ -264,7 +282,7 @@ def run(
     totals, begun = batch.Totals(), time.monotonic()
     try:
         with report:
-            for outcome in pipeline.run(jobs, load, report.progress):
+            for outcome in pipeline.run(jobs, load, report.progress, console.warning):
                 report.outcome(outcome)
                 totals.add(outcome)
                 totals.seconds = time.monotonic() - begun

@@ -6,7 +6,7 @@ from typing import Any
 
 from stemsplit.listing.tables import print_table
 from stemsplit.listing.words import printable, size
-from stemsplit.registry import ModelEntry
+from stemsplit.registry import ModelEntry, redacted
 
 COLUMNS = ("model", "stems", "size", "licence", "what for")
 
@@ -24,15 +24,30 @@ def print_models(entries: Iterable[ModelEntry]) -> None:
 
 
 def entry_as_data(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
-    """Everything in an entry and where its weights are on this machine, as JSON has it."""
-    return {**vars(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
+    """Everything in an entry and where its weights are on this machine, as JSON has it; passwords are left out."""
+    shown = {"sources": _sources(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
+    return {**vars(entry), **shown}
+
+
+def _sources(entry: ModelEntry) -> tuple[str, ...]:
+    return tuple(map(redacted, entry.sources))
+
+
+def _size_of(path: Path) -> str:
+    """How large a file is; nothing if it was removed just now."""
+    try:
+        return f" ({size(path.stat().st_size)})"
+    except OSError:
+        return ""
 
 
 def facts(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
-    """Everything in an entry and where its weights are on this machine, for people."""
+    """Everything in an entry and where its weights are on this machine, for people; passwords are left out."""
     found = {name.replace("_", " "): value for name, value in vars(entry).items() if value not in ("", {}, (), 0)}
     for name in ("chunk", "hop"):
         found[name] = f"{found[name]} samples ({found[name] / entry.sample_rate:.4g} s)"
+    if entry.sources:
+        found["sources"] = _sources(entry)
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
         found["size"] = size(entry.size)
@@ -40,7 +55,7 @@ def facts(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
         found["license"] = entry.license or "not stated"
         if not (entry.sha256 or entry.git_sha1):
             found["sha256"] = "none was published; the first download's is remembered"
-    found["on this machine"] = "no" if path is None else f"{path} ({size(path.stat().st_size)})"
+    found["on this machine"] = "no" if path is None else f"{path}{_size_of(path)}"
     return found
 
 

@@ -1,11 +1,13 @@
 """The CSV of a run: a line for each report, none twice however often the run was cut off."""
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stemsplit.disk import open_own, read_text, replacing
 from stemsplit.errors import StemsplitError
 
 if TYPE_CHECKING:
@@ -28,20 +30,18 @@ class History:
         self.path, self.stems = path, stems
         heading = ["step", "loss", "learning_rate", "seconds", *stems, *(["mean"] if stems else [])]
         kept = [[row.get(name) or "" for name in heading] for row in self._rows() if int(row["step"]) <= done]
-        part = path.with_name(f".{path.name}.partial")
+        lines = io.StringIO(newline="")
+        csv.writer(lines, lineterminator="\n").writerows([heading, *kept])
         try:
-            with part.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows([heading, *kept])
-            part.replace(path)
+            with replacing(path) as file:
+                file.write(lines.getvalue().encode())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise StemsplitError(f"cannot write {path}: {error.strerror}") from error
 
     def _rows(self) -> list[dict[str, str]]:
         """The lines that are there, but for one that was cut off."""
         try:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(io.StringIO(read_text(self.path), newline="")))
             return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
         except (OSError, UnicodeDecodeError, csv.Error):
             return []
@@ -56,8 +56,10 @@ class History:
         scores += [f"{progress.mean:.4f}"] if scores else []
         figures = [progress.step, f"{progress.loss:.6f}", f"{progress.rate:.4g}", f"{progress.seconds:.1f}"]
         try:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerow([*figures, *scores])
+            line = io.StringIO(newline="")
+            csv.writer(line, lineterminator="\n").writerow([*figures, *scores])
+            with open_own(self.path, append=True) as file:
+                file.write(line.getvalue().encode())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

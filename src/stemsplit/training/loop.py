@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from stemsplit.disk import replacing
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.models.roformer_layers import FeedForward, Transformer
 from stemsplit.models.sudormrf import UConvBlock
@@ -212,15 +212,10 @@ class Run:
             "best": self.best,
             "seconds": self.seconds,
         }
-        part = self.state_file.with_suffix(".partial")
         try:
-            with part.open("wb") as file:
+            with replacing(self.state_file) as file:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.state_file)
         except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
             raise WeightsError(f"cannot write {self.state_file}: {error}") from error
 
     def _batches(self) -> Iterator[Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
 from stemsplit.own_checkpoint import ABOUT
 from stemsplit.registry import ModelEntry, as_toml, table_of
@@ -34,13 +35,11 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -
     entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)
     checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, bits=bits)
     toml = path.with_suffix(".toml")
-    part = toml.with_name(f".{toml.name}.partial")
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         entry = replace(entry, sha256=digest, size=path.stat().st_size)
-        part.write_text(as_toml(entry), encoding="utf-8")
-        part.replace(toml)
+        with replacing(toml) as file:
+            file.write(as_toml(entry).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise WeightsError(f"cannot write {toml}: {error.strerror}") from error
     return entry

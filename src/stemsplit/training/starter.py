@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 from stemsplit import registry
+from stemsplit.disk import move, replacing
 from stemsplit.errors import StemsplitError
 from stemsplit.fast.precision import native_bfloat16
 from stemsplit.multitracks import COLUMNS, multitracks
@@ -142,8 +144,10 @@ def write_list(path: Path, songs: Path, voices: Path) -> None:
     """
     rows = [(song.name, stem, file.resolve()) for song in multitracks(songs) for stem, file in song.stems.items()]
     rows += [(file.stem, "vocals", file.resolve()) for file in sorted(voices.iterdir()) if file.is_file()]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows([COLUMNS, *rows])
+    with replacing(path) as file:
+        file.write(lines.getvalue().encode())
 
 
 def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[str]:
@@ -182,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     starter = registry.find("starter")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / NETWORKS).write_text("\n".join(map(as_toml, networks(starter))), encoding="utf-8")
+        with replacing(folder / NETWORKS) as file:
+            file.write("\n".join(map(as_toml, networks(starter))).encode())
         write_list(songs["voices"], args.free, args.voices)
     except (OSError, StemsplitError) as error:
         print(error, file=sys.stderr)
@@ -193,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Of many songs, one may be damaged: it was told of, and the others are there.
         if not part.exists():
             return status or 1
-        part.rename(songs["midi"])
+        move(part, songs["midi"])
     for stage in STAGES:
         print(f"{stage.name}:", flush=True)
         if isinstance(stage.begin, tuple):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
+from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
 from stemsplit.weights import digests, few_bits, pickled
 
@@ -166,7 +167,6 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
     Raises:
         WeightsError: it cannot be written, or not in so few bits.
     """
-    part = path.with_name(f".{path.name}.partial")
     try:
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
         if bits <= few_bits.PLAIN:
@@ -177,8 +177,7 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
                 for key, value in tensors.items()
             }
         # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
-        part.write_bytes(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
-        part.replace(path)
+        with replacing(path) as file:
+            file.write(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
         raise WeightsError(f"cannot write {path}: {error}") from error

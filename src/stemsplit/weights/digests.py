@@ -4,14 +4,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from platformdirs import user_cache_path
 
 from stemsplit import registry
+from stemsplit.disk import make_below, open_regular, read_text, remove_below, replacing, size_of_own
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 
@@ -22,6 +24,16 @@ class LockFileError(WeightsError):
 
 ZIP = b"PK\3\4"
 """What a file of `torch.save` begins with since PyTorch 1.6."""
+
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+
+LOCK_SECONDS = 60.0
+"""How long to wait for another process to write the lock file, which takes it no time."""
+
+RECORDS = PurePath("verified")
+"""Where it is noted which files were verified, from the cache's folder."""
 
 
 def cache_folder() -> Path:
@@ -44,16 +56,28 @@ def lock_file() -> Path:
     return registry.user_folder() / "models.lock.json"
 
 
-def sha256(path: Path) -> str:
-    """Digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
+    """Digest of a file, in hexadecimal.
+
+    Args:
+        path: a regular file.
+        pulse: called before every block; what it raises ends the work.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(BLOCK):
+            pulse()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def git_sha1(path: Path) -> str:
     """Digest of a file as a git blob, in hexadecimal."""
-    start = b"blob %d\0" % path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        start = b"blob %d\0" % os.fstat(file.fileno()).st_size
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
@@ -64,7 +88,7 @@ def is_safetensors(path: Path) -> bool:
         WeightsError: it is neither.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(64)
     if head[8:9] == b"{":
         return True
@@ -77,19 +101,14 @@ def is_safetensors(path: Path) -> bool:
 
 def _write(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 def _remembered() -> dict[str, dict[str, str | int]]:
     """The lock file: name of an entry -> its sha256 and size."""
     try:
-        content = json.loads(lock_file().read_text(encoding="utf-8"))
+        content = json.loads(read_text(lock_file()))
         pins: dict[str, dict[str, str | int]]
         pins = {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
     except FileNotFoundError:
@@ -118,10 +137,18 @@ def _remembering() -> Iterator[dict[str, dict[str, str | int]]]:
     from filelock import FileLock  # only now: whoever asks what is here does without
 
     lock_file().parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock_file().with_name(".models.lock")):
+    lock = lock_file().with_name(".models.lock")
+    size_of_own(lock)  # or the library may empty a file elsewhere, which the lock was made a link to
+    with FileLock(lock, timeout=LOCK_SECONDS):
         pins = _remembered()
         yield pins
         _write(lock_file(), pins)
+
+
+def _words(error: OSError) -> str:
+    """What is wrong with a file, and with which one."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def pin(name: str, digest: str, size: int) -> None:
@@ -140,7 +167,7 @@ def pin(name: str, digest: str, size: int) -> None:
     except OSError as error:
         raise LockFileError(
             f"no digest of {name!r} was published, and {lock_file()} cannot be written to remember this file's"
-            f" ({error.strerror}); set STEMSPLIT_CONFIG to a folder that can be written"
+            f" ({_words(error)}); set STEMSPLIT_CONFIG to a folder that can be written"
         ) from error
 
 
@@ -157,7 +184,7 @@ def unpin(name: str) -> None:
             pins.pop(name, None)
     except OSError as error:
         raise LockFileError(
-            f"cannot write {lock_file()} to forget the file of {name!r} ({error.strerror}); delete {name!r} there"
+            f"cannot write {lock_file()} to forget the file of {name!r} ({_words(error)}); delete {name!r} there"
         ) from error
 
 
@@ -191,6 +218,8 @@ def identity(entry: ModelEntry) -> str:
                 return sha256(Path(source.removeprefix("file:")))
             except OSError as error:
                 raise WeightsError(f"cannot read the weights in {source}: {error.strerror}") from error
+            except ValueError as error:
+                raise WeightsError(f"cannot read the weights in {source}: not the name of a file") from error
     return ""
 
 
@@ -221,32 +250,35 @@ def verify(path: Path, entry: ModelEntry) -> str:
     return found
 
 
-def _record_path(digest: str) -> Path:
-    return cache_folder() / "verified" / f"{digest}.json"
+def _record(digest: str) -> PurePath:
+    """Where it is noted that a file has a digest, from the cache's folder."""
+    return RECORDS / f"{digest}.json"
 
 
 def record(digest: str, path: Path) -> None:
     """Write down that a file was verified; where that cannot be written, it will be verified again."""
     with suppress(OSError, WeightsError):
-        stat = path.stat()
-        _write(_record_path(digest), {"path": str(path.absolute()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+        found, way = path.stat(), _record(digest)
+        content = {"path": str(path.absolute()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        _write(make_below(cache_folder(), way.parent) / way.name, content)
 
 
 def forget(digest: str) -> None:
     """Drop the record of a verified file."""
     with suppress(OSError, WeightsError):
-        _record_path(digest).unlink()
+        remove_below(cache_folder(), _record(digest))
 
 
 def recorded(digest: str) -> Path | None:
     """The file that was found to have that digest, if it has not been touched since."""
     try:
-        seen = json.loads(_record_path(digest).read_text(encoding="utf-8"))
+        seen = json.loads(read_text(cache_folder() / _record(digest)))
         path = Path(seen["path"])
-        stat = path.stat()
-        return path if (stat.st_size, stat.st_mtime_ns) == (seen["size"], seen["mtime_ns"]) else None
+        found = path.stat()
+        same = stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == (seen["size"], seen["mtime_ns"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightsError):
         return None
+    return path if same else None
 
 
 def remember(entry: ModelEntry, path: Path, digest: str) -> Path:

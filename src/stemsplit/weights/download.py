@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemsplit.errors import WeightsError
-from stemsplit.registry import ModelEntry
+from stemsplit.registry import ModelEntry, redacted
 from stemsplit.weights import digests, store
 from stemsplit.weights.hub_cache import HubFile
 
 if TYPE_CHECKING:
-    from stemsplit.weights.transfer import Progress
+    from stemsplit.weights.alone import Progress
 
 
 def _from_disk(entry: ModelEntry, source: str) -> Path:
@@ -77,5 +77,8 @@ def fetch(entry: ModelEntry, progress: "Progress" = lambda *_: None) -> Path:
         except digests.LockFileError:
             raise
         except WeightsError as error:
-            problems.append(f"{source} ({error})")
+            problems.append(f"{redacted(source)} ({error})")
+        except OSError as error:
+            # Somebody removed a file just now.
+            problems.append(f"{redacted(source)} ({error.strerror or error})")
     raise WeightsError(f"no weights for {entry.name!r}: {' and '.join(problems) or 'the registry names no source'}")

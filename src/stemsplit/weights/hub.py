@@ -4,25 +4,30 @@ import os
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    OIDCError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.file_download import HfFileMetadata, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
+from stemsplit.disk import link, make_below, move, open_regular, replacing
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.weights import digests, hub_cache, store, xet
+from stemsplit.weights.alone import Progress, alone
 from stemsplit.weights.hub_cache import HubFile
 from stemsplit.weights.network import WE, host, persist, trouble
-from stemsplit.weights.transfer import Progress, Remote, alone, obtain
+from stemsplit.weights.transfer import Remote, check_size, obtain
+from stemsplit.weights.watched import in_time
 
 
 def _refusal(error: HfHubHTTPError, file: HubFile) -> str:
@@ -55,44 +60,80 @@ def _is_another(entry: ModelEntry, etag: str) -> bool:
     return bool(digest and re.fullmatch("[0-9a-f]+", etag) and etag != digest)
 
 
+def _linked(pointer: Path, blob: Path) -> bool:
+    """Whether a file could be made a link to a blob; not every file system has links."""
+    if constants.HF_HUB_DISABLE_SYMLINKS:
+        return False
+    try:
+        link(pointer, os.path.relpath(blob, pointer.parent))
+    except OSError:
+        return False
+    return True
+
+
 def _point(file: HubFile, commit: str, blob: Path, new: bool) -> Path:
     """Enter a blob into the hub's cache as a file of a commit, as the hub's library does it."""
-    pointer = file.pointer(commit)
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    link = pointer.with_name(f".{pointer.name}.{os.getpid()}")
-    try:
-        if constants.HF_HUB_DISABLE_SYMLINKS:
-            raise OSError
-        link.symlink_to(os.path.relpath(blob, pointer.parent))
-        link.replace(pointer)
-    except OSError:
-        # No symlinks here: then the file itself lies there.
-        link.unlink(missing_ok=True)
-        (shutil.move if new else shutil.copyfile)(blob, pointer)
+    cache, pointer = hub_cache.folder(), file.pointer(commit)
+    make_below(cache, pointer.parent.relative_to(cache))
+    if not _linked(pointer, blob):
+        if new:
+            move(blob, pointer)
+        else:
+            with open_regular(blob) as source, replacing(pointer) as target:
+                shutil.copyfileobj(source, target, digests.BLOCK)
     if file.revision != commit:
-        ref = file.folder / "refs" / file.revision
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        note = ref.with_name(f".{ref.name}.{os.getpid()}")
-        note.write_text(commit, encoding="utf-8")
-        note.replace(ref)
+        ref = file.way / "refs" / file.revision
+        with replacing(make_below(cache, ref.parent) / ref.name) as note:
+            note.write(commit.encode())
     return pointer
+
+
+def _headers() -> dict[str, str]:
+    """Headers to ask the hub with, the user's token among them.
+
+    Raises:
+        WeightsError: that token cannot be read or sent. What it is is not told, nor passed on in a cause.
+    """
+    whose = "the token for the Hugging Face Hub (HF_TOKEN, or that of `hf auth login`)"
+    try:
+        headers: dict[str, str] = build_hf_headers(**WE)
+    except HfHubHTTPError:
+        raise
+    except (OSError, ValueError, OIDCError):
+        raise WeightsError(f"{whose} cannot be read") from None
+    if not re.fullmatch("[ -~]*", headers.get("authorization", "")):
+        raise WeightsError(f"{whose} has a character in it that no token has; set it anew")
+    return headers
+
+
+def _told(url: str, headers: dict[str, str]) -> HfFileMetadata:
+    """What the hub tells of a file.
+
+    Raises:
+        WeightsError: who answers is not a hub.
+    """
+    told = get_hf_file_metadata(url, headers=headers, token=False)
+    # Both become parts of names.
+    is_commit = re.fullmatch("[0-9a-f]{40}", told.commit_hash or "")
+    if not is_commit or not re.fullmatch(r"\w[\w.-]{,127}", told.etag or "", re.ASCII) or (told.size or 0) < 0:
+        raise WeightsError(f"{host(url)} does not answer as the Hugging Face Hub does; is HF_ENDPOINT right?")
+    return told
 
 
 def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
     url = hf_hub_url(file.repo, file.name, revision=file.revision)
-    told = persist(lambda: get_hf_file_metadata(url, **WE), tries=3)
-    commit, etag, size = told.commit_hash or "", told.etag or "", told.size or entry.size
-    if not re.fullmatch("[0-9a-f]{40}", commit) or not re.fullmatch(r"\w[\w.-]*", etag):
-        raise WeightsError(f"{host(url)} does not answer as the Hugging Face Hub does; is HF_ENDPOINT right?")
-    if size != (entry.size or size):
-        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
+    headers = in_time(_headers)
+    told = persist(lambda: in_time(partial(_told, url, headers), constants.HF_HUB_ETAG_TIMEOUT), tries=3)
+    commit, etag = str(told.commit_hash), str(told.etag)
+    check_size(told.size or None, entry.size)
     if _is_another(entry, etag):
         raise WeightsError("it is not the file that was published: the hub gives another digest for it")
+    size, cache = told.size or entry.size, hub_cache.folder()
+    make_below(cache, file.way / "blobs")
     if told.xet_file_data and xet.wanted() and (path := xet.fetch(entry, file, size, progress)):
         return path
     blob, part = file.folder / "blobs" / etag, file.part(etag)
-    lock = hub_cache.folder() / ".locks" / file.folder.name / f"{etag}.lock"
-    with alone(lock, part, size, progress):
+    with alone(cache, PurePath(".locks", file.way, f"{etag}.lock"), part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
         wanted = _with_etag(entry, etag)
@@ -108,10 +149,9 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         except (OSError, WeightsError):
             # Of the commit, so that every try gets the same version; the hub sends on to where its bytes lie.
             at_commit = hf_hub_url(file.repo, file.name, revision=commit)
-            headers = build_hf_headers(**WE)
             remote = Remote(at_commit, headers, part, size, known=bool(digests.expected(wanted)))
             digest = obtain(remote, verify, progress)
-            part.replace(blob)
+            move(part, blob)
             new = True
         return digests.remember(entry, _point(file, commit, blob, new), digest)
 

@@ -3,12 +3,19 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote
 
+from stemsplit.disk import names_below, read_text
+from stemsplit.disk.folder import is_plain
 from stemsplit.errors import WeightsError
+
+REF_LIMIT = 1_000
+"""Bytes of a file that says which commit a branch is at."""
+
+LONGEST = 200
+"""Bytes of one step of a path; file systems take 255, and some are added to it here."""
 
 
 def is_file(path: Path) -> bool:
@@ -52,17 +59,23 @@ class HubFile:
         Raises:
             WeightsError: it names none.
         """
-        match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?/(.+)", source)
+        match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?/(.+)", source, re.ASCII)
         parts = [match[1], unquote(match[2] or "main"), match[3]] if match else [""]
+        steps = "/".join(parts).split("/")
         # A name that leads out of its folder would be written there.
-        if {"", ".", ".."} & set("/".join(parts).split("/")):
+        if not all(is_plain(step) and step.isprintable() and len(step.encode()) <= LONGEST for step in steps):
             raise WeightsError("it is not of the form hf://OWNER/REPO@REVISION/FILE")
         return cls(*parts)
 
     @property
+    def way(self) -> PurePath:
+        """Where the repository is kept, from the cache's folder."""
+        return PurePath(f"models--{self.repo.replace('/', '--')}")
+
+    @property
     def folder(self) -> Path:
-        """Of the repository."""
-        return folder() / f"models--{self.repo.replace('/', '--')}"
+        """Where the repository is kept."""
+        return folder() / self.way
 
     def pointer(self, commit: str) -> Path:
         """Where the file is looked for, at a commit."""
@@ -70,21 +83,30 @@ class HubFile:
 
     def part(self, etag: str) -> Path:
         """Where the file is put together; named so that the hub's own tools see what it is."""
-        return self.folder / "blobs" / f"{etag}.{self._mark}.incomplete"
+        return self.folder / "blobs" / f"{etag}{self._ending}"
 
     @property
-    def _mark(self) -> str:
-        return f"stemsplit-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+    def _ending(self) -> str:
+        """What the names of all the file's parts end with."""
+        return f".stemsplit-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}.incomplete"
 
-    def parts(self) -> Iterator[Path]:
-        """What unfinished downloads left, of any version of the file."""
-        return self.folder.glob(f"blobs/*.{self._mark}.incomplete")
+    def parts(self) -> list[PurePath]:
+        """What unfinished downloads left, of any version of the file, from the cache's folder.
+
+        Raises:
+            OSError: the folder that they are in cannot be read, or is a link.
+        """
+        blobs = self.way / "blobs"
+        return [blobs / name for name in names_below(folder(), blobs) if name.endswith(self._ending)]
 
     def found(self) -> Path | None:
         """The file in the hub's cache, whatever it holds, whoever put it there."""
         try:
-            commit = (self.folder / "refs" / self.revision).read_text(encoding="utf-8").strip()
-        except OSError:
+            commit = read_text(self.folder / "refs" / self.revision, REF_LIMIT).strip()
+        except (OSError, UnicodeDecodeError):
             commit = self.revision
+        else:
+            if not is_plain(commit):
+                return None
         pointer = self.pointer(commit)
         return pointer if is_file(pointer) else None

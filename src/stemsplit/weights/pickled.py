@@ -4,19 +4,25 @@ PyTorch's restricted unpickler looks names up in a table and imports nothing. Of
 itself, but belongs in a checkpoint, it makes an `Inert` object here; every other name is refused.
 """
 
+import os
 import re
+import struct
+import tarfile
 import threading
 import warnings
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from stemsplit.errors import WeightsError
 from stemsplit.weights.digests import ZIP
+from stemsplit.weights.pickle_scan import MOST_BYTES, Scan
+from stemsplit.weights.pickle_scan import refusal as refusal  # of what PyTorch itself refuses, too
 
 INERT = re.compile(
     r"""
@@ -41,6 +47,12 @@ MOST_MODULES = 10_000
 MOST_LETTERS = 10_000_000
 """Of all names in a network together, each with its whole prefix: far more than the largest has."""
 
+MOST_DIRECTORY = 1 << 24
+"""Bytes of a zip's directory: over 100,000 storages, which Python lists in a second or two."""
+
+MAGIC = (0x1950A86A20F9469CFC6C, 1001)
+"""What the first two pickles of a file hold that is not a zip."""
+
 one_at_a_time = threading.Lock()
 """PyTorch has one table for all threads."""
 
@@ -61,10 +73,17 @@ class Inert:
         self.state: dict[Any, Any] = state if isinstance(state, dict) else {}
 
     def named(self, attribute: str) -> dict[str, Any]:
-        """What the state keeps under names in one of its dicts, such as `_parameters`."""
+        """What the state keeps under names in one of its dicts, such as `_parameters`.
+
+        Raises:
+            WeightsError: something is kept there under what is not a name.
+        """
         # Not state.get and content.items: a pickle may hang attributes of these names on an OrderedDict.
-        content = dict.get(self.state, attribute)
-        return {key: value for key, value in dict.items(content) if isinstance(key, str)} if content else {}
+        content = dict.get(self.state, attribute) or {}
+        # Not passed over: they would be gone through again in every place where the module is.
+        if not all(isinstance(key, str) for key in dict.keys(content)):
+            raise WeightsError("its network has parts without a name")
+        return dict(dict.items(content))
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
     """The state dict of a network that was saved whole.
 
     Raises:
-        WeightsError: the network is too large, or contains itself.
+        WeightsError: the network is too large, contains itself, or has parts without a name.
     """
     tensors: dict[str, Tensor] = {}
     modules = [Place("", network)]
@@ -105,9 +124,10 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
         letters += sum(len(place.prefix) + len(name) + 1 for name in (*here, *children))
         if len(modules) + len(children) > MOST_MODULES or letters > MOST_LETTERS:
             raise WeightsError("its network is far too large")
-        transient: set[str] = dict.get(place.module.state, "_non_persistent_buffers_set") or set()
+        transient = dict.get(place.module.state, "_non_persistent_buffers_set")
         for name, value in here.items():
-            if isinstance(value, Tensor) and name not in transient:
+            # A list in its place would be gone through for every name.
+            if isinstance(value, Tensor) and not (isinstance(transient, set) and name in transient):
                 tensors[place.prefix + name] = value
         for name, child in children.items():
             if isinstance(child, Inert):
@@ -129,21 +149,83 @@ def weights(content: object, depth: int = 3) -> dict[str, Tensor]:
     return {key: value for key, value in dict.items(content) if isinstance(key, str) and isinstance(value, Tensor)}
 
 
-def strange_names(path: Path) -> list[str]:
-    """What a zip of `torch.save` asks for beyond tensors and plain containers.
+def check_directory(file: BinaryIO) -> None:
+    """Make sure that the directory of a zip is where every reader looks for it, since PyTorch has one of its own.
 
     Raises:
-        WeightsError: the zip is compressed, so its size says nothing of what it takes in memory.
+        WeightsError: it is elsewhere, or very large.
     """
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read().rjust(98, b"\0")
+    # The fields that follow the directory, in the zip64 format and in the older one. torch.save writes both.
+    mark_64, length_64, start_64, locator, end_64 = struct.unpack("<4s36xQQ4s4xQ4x", tail[:76])
+    mark, length, start, comment = struct.unpack("<4s8xLLH", tail[76:])
+    regular = mark == b"PK\5\6" and not comment
+    end = size - 22
+    if locator == b"PK\6\7":
+        shortened = min(length_64, 0xFFFFFFFF), min(start_64, 0xFFFFFFFF)
+        regular &= mark_64 == b"PK\6\6" and end_64 == size - 98 and shortened == (length, start)
+        length, start, end = length_64, start_64, end_64
+    if not regular or start + length != end or length > MOST_DIRECTORY:
+        raise WeightsError("it is not a zip as torch.save writes it; load and save it again")
+
+
+def zipped_pickle(path: Path) -> bytes:
+    """The pickle in a zip of `torch.save`.
+
+    Raises:
+        WeightsError: the zip is not as torch.save writes it. Of a compressed one, the size says nothing of what it
+            takes in memory.
+    """
+    with path.open("rb") as file:
+        check_directory(file)
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise WeightsError("it is compressed, which torch.save never does; load and save it again")
-    return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        # All but the tensors are read into memory, some as soon as PyTorch opens the zip.
+        others = [entry for entry in entries if not entry.filename.partition("/")[2].startswith("data/")]
+        if any(entry.file_size > MOST_BYTES for entry in others):
+            raise WeightsError("its pickle is far too large")
+        file.seek(0)
+        with torch.serialization._open_zipfile_reader(file) as reader:
+            return reader.get_record("data.pkl")
 
 
-def refusal(names: str) -> str:
-    """What to say of a file that asks for something by name."""
-    return f"it asks for {names}, and only tensors are read; save its state_dict as safetensors where it comes from"
+def scan_zip(path: Path) -> set[str]:
+    """Check a zip of `torch.save` before it is read; returns the names that it asks for as `Inert` objects.
+
+    Raises:
+        WeightsError: reading it might have no end, or it asks for something that is no part of weights.
+    """
+    scan = Scan(zipped_pickle(path), path.stat().st_size, INERT)
+    scan.next()
+    return scan.names
+
+
+def scan_old(path: Path) -> set[str]:
+    """Check a file of `torch.save` from before PyTorch 1.6: five pickles, and the storages. Nothing in it can be inert.
+
+    Raises:
+        WeightsError: reading it might have no end, or it asks for something that is no part of weights.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES)
+    with suppress(tarfile.HeaderError):
+        tarfile.TarInfo.frombuf(content[:512], "ascii", "surrogateescape")
+        # PyTorch would read it as one, whatever else it may be.
+        raise WeightsError("it is a tar archive, which only the first versions of PyTorch wrote")
+    scan = Scan(content, path.stat().st_size)
+    head = scan.next(), scan.next()
+    if head != MAGIC:
+        raise WeightsError("it is damaged, or no checkpoint (it begins otherwise)")
+    scan.next()  # what machine wrote it
+    scan.next()  # what was saved
+    keys = scan.next()
+    if type(keys) is not list or not all(isinstance(key, str) for key in keys):
+        raise WeightsError("it is damaged, or no checkpoint (its storages are not listed)")
+    return scan.names
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -152,15 +234,13 @@ def read(path: Path) -> dict[str, Tensor]:
     PyTorch's own exceptions of any kind pass through: over a damaged file it raises nearly all there are.
 
     Raises:
-        WeightsError: it asks for something that is no part of weights.
+        WeightsError: it asks for something that is no part of weights, or reading it might have no end.
     """
     with path.open("rb") as file:
         zipped = file.read(len(ZIP)) == ZIP
+    names = scan_zip(path) if zipped else scan_old(path)
     # What PyTorch warns of, old formats and unusual protocols, is of no use to a person.
     with one_at_a_time, warnings.catch_warnings(action="ignore"):
-        names = strange_names(path) if zipped else []
-        if refused := [name for name in names if not INERT.fullmatch(name)]:
-            raise WeightsError(refusal(", ".join(refused[:3])))
         # A path that ends in .safetensors is taken for such a file by torch.load, and only a path can be mapped.
         misnamed = path.name.endswith(".safetensors")
         with torch.serialization.safe_globals([(Inert, name) for name in names]), path.open("rb") as file:

@@ -1,17 +1,23 @@
 """Gets weights from a web address into this program's own cache."""
 
+import re
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]  # exported lazily
 
+from stemsplit.disk import make_below, move
 from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.weights import digests, store
+from stemsplit.weights.alone import Progress, alone
+from stemsplit.weights.answers import is_page, whole_size
 from stemsplit.weights.network import PASSING, WE, persist, trouble
-from stemsplit.weights.transfer import Progress, Remote, WebPageError, alone, is_page, obtain, whole_size
+from stemsplit.weights.transfer import Remote, WebPageError, check_size, obtain
+from stemsplit.weights.watched import in_time
 
 
 def _by_hand(entry: ModelEntry) -> str:
@@ -43,24 +49,26 @@ def _ask(url: str, headers: dict[str, str]) -> tuple[int, str]:
         return 0, ""
     tag = response.headers.get("ETag", "")
     # A weak tag does not promise the same bytes.
-    return whole_size(response) or 0, tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+    version = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+    # It is sent back to the server, which may send anything.
+    return whole_size(response) or 0, version if re.fullmatch("[ -~]{,200}", version) else ""
 
 
 def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
     # The hub's token is nobody else's business.
     headers = build_hf_headers(token=False, **WE)
-    size, version = persist(lambda: _ask(url, headers), tries=3)
-    if size and size != (entry.size or size):
-        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
-    size, part = size or entry.size, store.web_part(url, version)
-    with alone(digests.cache_folder() / "locks" / part.with_suffix(".lock").name, part, size, progress):
+    told, version = persist(lambda: in_time(partial(_ask, url, headers), constants.HF_HUB_ETAG_TIMEOUT), tries=3)
+    check_size(told or None, entry.size)
+    size, cache, way = told or entry.size, digests.cache_folder(), store.web_part(url, version)
+    part = make_below(cache, way.parent) / way.name
+    with alone(cache, PurePath("locks", way.with_suffix(".lock").name), part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
         remote = Remote(url, headers, part, size, version, known=bool(digests.expected(entry)))
         digest = obtain(remote, lambda path: digests.verify(path, entry), progress)
-        path = store.web_path(digests.expected(entry) or digest, url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(path)
+        target = store.web_way(digests.expected(entry) or digest, url)
+        path = make_below(cache, target.parent) / target.name
+        move(part, path)
         return digests.remember(entry, path, digest)
 
 

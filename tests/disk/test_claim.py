@@ -1,0 +1,355 @@
+"""Hidden folders that one process at a time works in: made by us, of our shape, and nothing else is touched."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stemsplit.disk import Folder
+from stemsplit.disk.claim import PLACES, BusyError, Claim, ForeignError, claim, leftovers
+from tests.conftest import snapshot, unix
+
+KEY = "0123456789abcdef"
+NAME = f".stemsplit-{KEY}"
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from stemsplit.disk import Folder
+from stemsplit.disk.claim import claim
+held = claim(Folder(Path(sys.argv[1])), sys.argv[2])
+held.begin(["half.wav"])
+held.create("half.wav").write(bytes(100))
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def hold(folder: Path) -> "subprocess.Popen[str]":
+    """Another process that has claimed a folder and began to write a file there."""
+    command = [sys.executable, "-c", HOLD, str(folder), KEY]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "claimed\n"
+    return other
+
+
+def left_behind(folder: Path) -> Path:
+    """What a killed process leaves."""
+    with hold(folder) as other:
+        other.kill()
+    return folder / NAME
+
+
+def test_a_claim_is_empty_and_goes_with_its_folder(out: Folder, tmp_path: Path) -> None:
+    held = claim(out, KEY)
+    held.begin(["half.wav", "new/clip.wav"])
+    held.create("half.wav").close()
+    held.folder.make("new")
+    held.create("new/clip.wav").close()
+    held.release()
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_else_gets_it_meanwhile(out: Folder) -> None:
+    held = claim(out, KEY)
+    with pytest.raises(BusyError):
+        claim(out, KEY)
+    held.release()
+    claim(out, KEY).release()
+
+
+@unix
+def test_nobody_else_may_look_into_it(out: Folder, tmp_path: Path) -> None:
+    held = claim(out, KEY)
+    assert (tmp_path / NAME).stat().st_mode & 0o077 == 0
+    held.release()
+
+
+def test_another_process_s_folder_is_left_alone_until_that_is_killed(out: Folder, tmp_path: Path) -> None:
+    other = hold(tmp_path)
+    with other:
+        with pytest.raises(BusyError):
+            claim(out, KEY)
+        assert (tmp_path / NAME / "half.wav").exists()
+        other.kill()
+    held = claim(out, KEY)
+    assert held.names == ["half.wav"]
+    held.begin([])
+    assert held.names == []
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_works_in_a_folder_shows_that_he_lives(out: Folder) -> None:
+    held = claim(out, KEY)
+    beats = []
+    for _ in range(2):
+        with pytest.raises(BusyError) as busy:
+            claim(out, KEY)
+        beats.append(busy.value.beat)
+        held.beat()
+    assert beats[0] != beats[1]
+    held.release()
+
+
+def test_only_files_that_are_listed_can_be_made(out: Folder) -> None:
+    held = claim(out, KEY)
+    held.begin(["a.wav"])
+    with pytest.raises(ValueError, match=r"b\.wav"):
+        held.create("b.wav")
+    held.release()
+
+
+def test_leftovers_are_found_and_what_is_alive_is_passed_over(out: Folder, tmp_path: Path) -> None:
+    left_behind(tmp_path)
+    live = claim(out, "f" * 16)
+    (found,) = leftovers(out)
+    assert isinstance(found, Claim)
+    found.release()
+    assert [path.name for path in tmp_path.iterdir()] == [f".stemsplit-{'f' * 16}"]
+    live.release()
+
+
+def test_what_cannot_be_removed_stays_as_a_killed_process_leaves_it(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = claim(out, KEY)
+    held.begin(["a.wav"])
+    held.create("a.wav").close()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "remove", refuse)
+        held.release()
+    assert (tmp_path / NAME / "a.wav").exists()
+    (found,) = leftovers(out)
+    assert isinstance(found, Claim)
+    found.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_removed_meanwhile_is_no_trouble(out: Folder, tmp_path: Path) -> None:
+    import shutil
+
+    held = claim(out, KEY)
+    held.begin(["a.wav"])
+    held.create("a.wav").close()
+    shutil.rmtree(tmp_path / NAME)
+    held.release()
+    again = claim(out, KEY)
+    again.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+@unix
+def test_what_takes_the_place_of_a_folder_meanwhile_is_not_touched(out: Folder, tmp_path: Path) -> None:
+    """Moved away, and a link to somebody's folder put there: writing and clearing go on in the real one."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "a.wav").write_bytes(b"mine")
+    held = claim(out, KEY)
+    held.begin(["a.wav", "b.wav"])
+    held.create("a.wav").close()
+    (tmp_path / NAME).rename(tmp_path / "moved")
+    (tmp_path / NAME).symlink_to("victim")
+    held.create("b.wav").close()
+    held.release()
+    assert snapshot(tmp_path / "victim") == {"a.wav": b"mine"}
+    assert (tmp_path / NAME).is_symlink()
+    assert list((tmp_path / "moved").iterdir()) == []
+
+
+def a_link(place: Path, victim: Path) -> None:
+    place.symlink_to(victim)
+
+
+def a_dangling_link(place: Path, victim: Path) -> None:
+    place.symlink_to(victim / "nothing")
+
+
+def a_link_to_itself(place: Path, _: Path) -> None:
+    place.symlink_to(place.name)
+
+
+def a_file(place: Path, _: Path) -> None:
+    place.write_bytes(b"mine")
+
+
+def a_pipe(place: Path, _: Path) -> None:
+    os.mkfifo(place)
+
+
+def a_folder_of_somebody(place: Path, _: Path) -> None:
+    place.mkdir()
+    (place / "diary.wav").write_bytes(b"mine")
+
+
+def a_folder_with_a_lock(place: Path, victim: Path) -> None:
+    a_folder_of_somebody(place, victim)
+    (place / "lock").touch()
+
+
+def a_lock_with_content(place: Path, _: Path) -> None:
+    place.mkdir()
+    (place / "lock").write_bytes(b"mine")
+
+
+def a_lock_that_is_a_folder(place: Path, _: Path) -> None:
+    (place / "lock").mkdir(parents=True)
+
+
+def a_lock_that_is_a_link(place: Path, victim: Path) -> None:
+    place.mkdir()
+    (place / "lock").symlink_to(victim / "new")
+
+
+def a_lock_that_is_a_hard_link(place: Path, victim: Path) -> None:
+    place.mkdir()
+    (victim / "empty").touch()
+    os.link(victim / "empty", place / "lock")
+
+
+def a_lock_that_is_a_pipe(place: Path, _: Path) -> None:
+    place.mkdir()
+    os.mkfifo(place / "lock")
+
+
+def listing(content: object) -> Callable[[Path, Path], None]:
+    """A folder of our shape, with another list."""
+
+    def plant(place: Path, _: Path) -> None:
+        place.mkdir()
+        (place / "lock").touch()
+        (place / "files.json").write_text(json.dumps(content))
+
+    return plant
+
+
+def a_list_that_leaves_the_folder(place: Path, victim: Path) -> None:
+    listing(["../victim/diary.txt", str(victim / "diary.txt")])(place, victim)
+
+
+def a_link_among_the_files(place: Path, victim: Path) -> None:
+    listing(["a.wav"])(place, victim)
+    (place / "a.wav").symlink_to(victim / "diary.txt")
+
+
+def a_link_for_an_inner_folder(place: Path, victim: Path) -> None:
+    listing(["old/diary.txt"])(place, victim)
+    (place / "old").symlink_to(victim)
+
+
+def a_file_more(place: Path, victim: Path) -> None:
+    listing(["a.wav"])(place, victim)
+    (place / "a.wav").touch()
+    (place / "diary.txt").write_bytes(b"mine")
+
+
+PLANTED = [
+    a_link,
+    a_dangling_link,
+    a_link_to_itself,
+    a_file,
+    a_pipe,
+    a_folder_of_somebody,
+    a_folder_with_a_lock,
+    a_lock_with_content,
+    a_lock_that_is_a_folder,
+    a_lock_that_is_a_link,
+    a_lock_that_is_a_hard_link,
+    a_lock_that_is_a_pipe,
+    a_list_that_leaves_the_folder,
+    a_link_among_the_files,
+    a_link_for_an_inner_folder,
+    a_file_more,
+    listing({"a": 1}),
+    listing(None),
+    listing([1]),
+    listing(["a/b/c"]),
+    listing(["..", "."]),
+    listing(["a\0b"]),
+    listing(["\ud800"]),
+]
+
+
+@unix
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_what_is_not_ours_is_left_alone_and_stops_nobody(
+    out: Folder, tmp_path: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "diary.txt").write_bytes(b"mine")
+    plant(tmp_path / NAME, victim)
+    before = snapshot(tmp_path)
+    held = claim(out, KEY)
+    assert held.name == f"{NAME}-1"
+    held.begin(["a.wav"])
+    held.create("a.wav").close()
+    held.release()
+    assert snapshot(tmp_path) == before
+    (found,) = leftovers(out)
+    assert isinstance(found, ForeignError)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_half_written_list_is_one_of_ours(out: Folder, tmp_path: Path) -> None:
+    """Killed while it was written, nothing else was made yet."""
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "lock").touch()
+    (tmp_path / NAME / "files.json").write_text('["a.w')
+    held = claim(out, KEY)
+    assert held.name == NAME
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_at_every_place_stops_the_work_with_an_error(out: Folder, tmp_path: Path) -> None:
+    for place in range(PLACES):
+        (tmp_path / (NAME + (f"-{place}" if place else ""))).touch()
+    with pytest.raises(OSError, match="not a folder of stemsplit"):
+        claim(out, KEY)
+
+
+def test_many_at_once_never_have_it_together(out: Folder, tmp_path: Path) -> None:
+    """Claimed, checked and released over and over from several threads: the folder is removed under those who wait."""
+    inside, most, done = 0, 0, 0
+    guard = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most, done
+        for _ in range(200):
+            try:
+                held = claim(out, KEY)
+            except BusyError:
+                continue
+            with guard:
+                inside += 1
+                most = max(most, inside)
+                names.add(held.name)
+            with guard:
+                inside -= 1
+                done += 1
+            held.release()
+
+    names: set[str] = set()
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, names, list(tmp_path.iterdir())) == (1, {NAME}, [])
+    assert done > 10

@@ -1,0 +1,137 @@
+"""Files that are replaced whole or not at all, and what lies in their way."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from stemsplit import disk
+from tests.conftest import snapshot, unix
+
+
+def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with disk.replacing(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert snapshot(tmp_path) == {"a": b"new"}
+
+
+def test_whatever_goes_wrong_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), disk.replacing(path) as file:  # noqa: PT012  # what ends the block is the last line
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert snapshot(tmp_path) == {"a": b"old"}
+
+
+def test_two_may_write_the_same_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with disk.replacing(path) as first:
+        first.write(b"first")
+        with disk.replacing(path) as second:
+            second.write(b"second")
+    assert snapshot(tmp_path) == {"a": b"first"}
+
+
+@unix
+def test_what_a_killed_process_left_of_it_goes_and_nothing_else(tmp_path: Path) -> None:
+    mine = [".a.12345678.partial.txt", ".ab.12345678.partial", ".a.1234567.partial", "a.12345678.partial"]
+    for name in mine:
+        (tmp_path / name).touch()
+    (tmp_path / ".a.0123abcd.partial").write_bytes(b"half")
+    (tmp_path / ".a.99999999.partial").symlink_to("elsewhere")
+    with disk.replacing(tmp_path / "a"):
+        pass
+    assert set(snapshot(tmp_path)) == {"a", ".a.99999999.partial", *mine}
+
+
+@unix
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with disk.replacing(tmp_path / "a"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@unix
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    for name in ("replaced", "moved over"):
+        (tmp_path / name).symlink_to("victim")
+    with disk.replacing(tmp_path / "replaced") as file:
+        file.write(b"new")
+    (tmp_path / "b").write_bytes(b"new")
+    disk.move(tmp_path / "b", tmp_path / "moved over")
+    assert snapshot(tmp_path) == {"victim": b"mine", "replaced": b"new", "moved over": b"new"}
+
+
+@unix
+def test_only_a_file_of_ours_is_opened_for_writing(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to("victim")
+    (tmp_path / "dangling").symlink_to("nothing")
+    os.link(tmp_path / "victim", tmp_path / "hard link")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    before = snapshot(tmp_path)
+    for name in ("link", "dangling", "hard link", "pipe", "folder"):
+        for append in (True, False):
+            with pytest.raises(OSError, match=re.escape(name)):
+                disk.open_own(tmp_path / name, append)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_file_of_ours_is_appended_to_or_written_anew(tmp_path: Path) -> None:
+    for append, content in ((False, b"a"), (True, b"b"), (True, b"c")):
+        with disk.open_own(tmp_path / "a", append) as file:
+            file.write(content)
+    assert snapshot(tmp_path) == {"a": b"abc"}
+    with disk.open_own(tmp_path / "a", append=False) as file:
+        file.write(b"d")
+    assert snapshot(tmp_path) == {"a": b"d"}
+
+
+@unix
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/full", "pipe", "folder", "endless"])
+def test_reading_ends_whatever_is_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match=r"not a regular file|directory"):
+        disk.read(tmp_path / name)
+
+
+def test_a_text_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="larger than 16 MB"):
+        disk.read_text(tmp_path / "a")
+
+
+def test_what_is_removed_tells_its_size_and_may_be_gone_already(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert disk.remove(tmp_path / "a") == 3
+    assert disk.remove(tmp_path / "a") is None
+
+
+def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("full", "empty", "missing"):
+        disk.remove_empty_folder(tmp_path / name)
+    assert set(snapshot(tmp_path)) == {"full", "full/a"}
+
+
+@unix
+def test_a_symbolic_link_takes_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    disk.link(tmp_path / "a", "b")
+    assert snapshot(tmp_path) == {"a": "-> b"}
