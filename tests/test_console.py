@@ -9,20 +9,18 @@ import pytest
 from rich.console import Console
 
 from stemsplit import console
-from stemsplit.batch import Outcome, Totals
+from stemsplit.batch import Outcome, Totals, planned
 from stemsplit.job import Job, Options
+from stemsplit.naming import Template
 from stemsplit.recipes import Output
 from stemsplit.sidecar import Record
+from stemsplit.songs import Found
 
 OPTIONS = Options(Path("stems"), (Output("vocals", (0.0, 1.0)),))
 
 
 def jobs(*names: str) -> list[Job]:
-    folders = {name: Path("stems") / Path(name).stem for name in names}
-    return [
-        Job(Path(name), OPTIONS, {"vocals": folder / "vocals.wav"}, folder / "stemsplit.json")
-        for name, folder in folders.items()
-    ]
+    return [planned(Found(Path(name)), OPTIONS, Template(), "model") for name in names]
 
 
 def made(job: Job, clipped: int = 0, silent: bool = False, skipped: bool = False) -> Outcome:

@@ -51,7 +51,7 @@ OURS = {
     "disk": {"disk"},
     "sidecar": {"disk", "weights"},
     "speeds": {"disk", "weights", "errors"},
-    "job": {"disk", "sidecar", "recipes", "errors"},
+    "job": {"disk", "errors", "naming", "recipes", "sidecar"},
     "commit": {"audio", "disk", "errors", "job", "naming", "sidecar"},
     "stem_files": {"audio", "commit", "disk", "errors", "job", "recipes", "sidecar"},
     "batch": {"job", "sidecar", "songs", "naming", "audio", "errors"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemsplit.naming import DEFAULT, Template, track_of
+from stemsplit.naming import DEFAULT, Template, folded, track_of
 
 NAMES = {"track": "song", "model": "starter", "parent": "album", "ext": "flac", "artist": "Band", "title": "Tune"}
 
@@ -30,7 +30,7 @@ def path(text: str, stem: str = "vocals", **changes: str | None) -> str:
 
 
 def sidecar(text: str) -> str:
-    return Template(text).sidecar(**NAMES).as_posix()
+    return Template(text).of_song(**NAMES).record
 
 
 def test_the_default_is_a_folder_a_song() -> None:
@@ -145,7 +145,7 @@ def test_a_name_that_fits_is_never_cut() -> None:
 @given(template, values)
 def test_a_path_never_leaves_its_folder(text: str, values: dict[str, str | None]) -> None:
     below = Template(text).path(stem="vocals", **values)  # type: ignore[arg-type]
-    record = Template(text).sidecar(**values)  # type: ignore[arg-type]
+    record = Path(Template(text).of_song(**values).record)  # type: ignore[arg-type]
     for whole in (below.with_name(below.name + ".flac"), record):
         assert not whole.is_absolute()
         assert len(whole.parts) == text.count("/") + 1
@@ -174,3 +174,34 @@ def test_stems_never_share_a_file(values: dict[str, str | None], text: str) -> N
 def test_a_track_is_called_as_its_file(song: str, track: str) -> None:
     assert track_of(Path(song)) == track
     assert PurePath(path(DEFAULT, track=track)).parts[1:] == ("vocals",)
+
+
+RESERVED = ["CON", "con", "Prn", "AUX", "NUL", "COM1", "lpt9", "COM\u00b9", "CONOUT$", "con .x", "nul.tar.gz"]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_what_windows_keeps_for_devices_is_altered_on_every_system(name: str) -> None:
+    """With any suffix; of a folder as of a file, and of what the template itself says."""
+    assert path(DEFAULT, track=name) == f"_{name}/vocals"
+    assert path("{track}/{stem}", stem=name) == f"song/_{name}"
+    assert path(f"{name}/{{stem}}") == f"_{name}/vocals"
+
+
+@pytest.mark.parametrize("name", ["CONE", "COM", "COM10", "LPT", "my CON", "AUXILIARY", "nul_", "c.on"])
+def test_names_like_these_are_nobody_s(name: str) -> None:
+    assert path(DEFAULT, track=name) == f"{name}/vocals"
+
+
+@pytest.mark.parametrize(
+    ("name", "altered"),
+    [("song", False), ("so.ng", False), ("a/b", True), ("x.", True), ("CON", True), ("y" * 300, True)],
+)
+def test_it_is_known_whether_a_name_was_altered(name: str, altered: bool) -> None:
+    names = Template().of_song(**{**NAMES, "track": name})
+    assert (names.path("vocals") != names.meant("vocals")) == altered
+
+
+def test_names_that_some_file_system_takes_for_one_are_folded_alike() -> None:
+    one = {folded(Path(text)) for text in ("out/\u00c9t\u00e9", "OUT/E\u0301te\u0301", "out/e\u0301T\u00c9")}
+    assert len(one) == 1
+    assert folded(Path("out/a")) != folded(Path("out/b"))

@@ -1,7 +1,9 @@
 """Runs of a batch: what comes of many songs, of bad ones among them, and of those who stop in the middle."""
 
 import json
+import shutil
 import threading
+import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -441,3 +443,85 @@ def test_what_is_wrong_with_a_song_is_told_before_the_next_is_computed(song: Son
     jobs = planned([first, tmp_path / "missing.wav", last], options(tmp_path))
     for outcome in pipeline.run(jobs, lambda: gathering(way, Spy()), lambda job, *_: seen.append(job.path)):
         assert (outcome.job.path == last) == (last in seen)
+
+
+def test_a_process_that_shows_no_life_is_waited_for_no_longer(
+    song: Song, tmp_path: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is stopped, or whose machine is gone, would else be waited for without end."""
+    monkeypatch.setattr(pipeline, "STALLED_SECONDS", 0.6)
+    jobs = planned([song("a.wav"), song("b.wav")], options(tmp_path))
+    held = hold(jobs[0])
+    errors = [outcome.error for outcome in pipeline.run(jobs, lambda: separator, ignore)]
+    assert errors[0] == ""
+    assert "a.wav, and showed no life" in errors[1]
+    held.release()
+
+
+def test_a_process_that_lives_is_waited_for(
+    song: Song, tmp_path: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "STALLED_SECONDS", 0.6)
+    jobs = planned([song("a.wav")], options(tmp_path))
+    held, looks = hold(jobs[0]), 0
+
+    def wait(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks < 8:
+            held.beat()
+        else:
+            held.release()
+        time.sleep(seconds / 2)
+
+    monkeypatch.setattr(pipeline, "sleep", wait)
+    (outcome,) = pipeline.run(jobs, lambda: separator, ignore)
+    assert (outcome.error, looks) == ("", 8)
+
+
+@pytest.mark.parametrize("removed", ["hidden", "out", "song"])
+def test_what_is_removed_in_mid_run_is_one_song_s_failure(
+    song: Song, tmp_path: Path, separator: Separator, removed: str
+) -> None:
+    songs = [song("a.wav", frames=60_000), song("b.wav"), song("c.wav")]
+    done: list[str] = []
+
+    def progress(job: Job, seconds: float, _total: float) -> None:
+        if job.path.name == "a.wav" and seconds > 0 and not done:
+            done.append("removed")
+            if removed == "song":
+                songs[0].unlink()
+            for path in tmp_path.glob("out" if removed == "out" else "out/.stemsplit-*"):
+                shutil.rmtree(path)
+
+    jobs = planned(songs, options(tmp_path))
+    outcomes = list(pipeline.run(jobs, lambda: separator, progress))
+    assert [outcome.job.path.name for outcome in outcomes] == ["a.wav", "b.wav", "c.wav"]
+    assert outcomes[0].error
+    assert outcomes[2].error == ""
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "c" in left
+    assert not any(name.startswith(".stemsplit-") for name in left)
+
+
+def test_what_was_put_in_a_stem_s_place_meanwhile_stays(song: Song, tmp_path: Path, separator: Separator) -> None:
+    def progress(_job: Job, seconds: float, _total: float) -> None:
+        if seconds:
+            (tmp_path / "out/a").mkdir(exist_ok=True)
+            (tmp_path / "out/a/vocals.wav").write_bytes(b"mine")
+
+    jobs = planned([song("a.wav")], options(tmp_path))
+    (outcome,) = pipeline.run(jobs, lambda: separator, progress)
+    assert "vocals.wav is already there, and not as stemsplit left it" in outcome.error
+    assert files(tmp_path / "out") == {"a/vocals.wav": b"mine"}
+
+
+def test_a_song_is_given_up_while_it_is_read(song: Song, tmp_path: Path) -> None:
+    """An interrupt does not wait for the next song, which may be hours long, to be looked at."""
+    (job,) = planned([song("a.wav")], options(tmp_path))
+    course = pipeline.Course(pytest.fail)
+    course.ending.set()
+    found = pipeline.prepare(job, course)
+    assert isinstance(found, Outcome)
+    assert found.error == "the batch was ended"
+    assert files(tmp_path / "out") == {}

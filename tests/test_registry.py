@@ -1,6 +1,7 @@
 """The registry: what ships is sound, and what is wrong is said."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stemsplit import registry
 from stemsplit.errors import RegistryError
 from stemsplit.models import build
 from stemsplit.overlap_add import WINDOWS
+from tests.conftest import unix
 
 GOOD = """
 [tiny]
@@ -65,7 +67,7 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("hop = 400", "", r"\[tiny\] lacks hop"),
         ("hop = 400", 'hop = "400"', r"\[tiny\] hop has the wrong type: '400'"),
         ("hop = 400", "hop = true", r"\[tiny\] hop has the wrong type"),
-        ('["speech", "noise"]', '["speech", 1]', r"\[tiny\] stems has the wrong type"),
+        ('["speech", "noise"]', '["speech", 1]', r"stems has the wrong type: a list; it must be a list of texts"),
         ("[tiny]", "[tiny", "not valid TOML"),
         ("hop = 400", f"hop = {'9' * 5_000}", "not valid TOML"),
         ("hop = 400", "hop = 900", "hop must not be longer than chunk"),
@@ -75,11 +77,65 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ('["speech", "noise"]', '["Speech", "speech"]', "different names"),
         ("package:tiny", "file:\\u0000", "a source holds a character that no address has"),
         ("[tiny]", "other = 1\n[tiny]", "'other' is not a table"),
+        (
+            "package:tiny",
+            "package:../tiny",
+            "'package:../tiny.safetensors' is not the name of a file in stemsplit's own",
+        ),
+        ("package:tiny", "package:/tiny", "is not the name of a file in stemsplit's own folder"),
+        ("package:tiny", "package:in/tiny", "is not the name of a file in stemsplit's own folder"),
+        ("package:tiny.safetensors", "package:", "is not the name of a file in stemsplit's own folder"),
+        ("package:tiny.safetensors", "package:..", "is not the name of a file in stemsplit's own folder"),
+        ("package:tiny", "https://a\\u001b.org/", "a source holds a character that no address has"),
+        ("size = 1", "size = -1", "size must be between 0 and 1000000000000000"),
+        ("size = 1", f"size = {'9' * 4_000}", "size must be between 0 and 1000000000000000"),
+        ("num_blocks = 1", f"x = {'[' * 50}{']' * 50}", r"\[tiny\] config is nested too deeply"),
+        ("num_blocks = 1", f"{'a.' * 50}b = 1", r"\[tiny\] config is nested too deeply"),
+        ("num_blocks = 1", f"x = {'[' * 5_000}{']' * 5_000}", "not valid TOML"),
+        ("num_blocks = 1", f"{'a.' * 400_000}b = 1", "a line with more than 500 dots"),
+        ("num_blocks = 1", f"x = 1{' ' * 2_000_000}", "cannot read the registry .*: larger than 1 MB"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(RegistryError, match=complaint):
         registry.read(written(tmp_path, GOOD.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("package:tiny", "ftp://user:s3cr3t@host.org/tiny"),
+        ("package:tiny", "user:s3cr3t@host.org/tiny"),
+        ('["package:tiny.safetensors"]', '"https://user:s3cr3t@host.org/tiny?token=s3cr3t"'),
+        ('["package:tiny.safetensors"]', '["https://user:s3cr3t@host.org/tiny", 1]'),
+        ('["package:tiny.safetensors"]', '[["https://user:s3cr3t@host.org/tiny"]]'),
+        ('["package:tiny.safetensors"]', '{a = "https://user:s3cr3t@host.org/tiny"}'),
+        ("size = 1", 'size = "https://user:s3cr3t@host.org/tiny"'),
+        ("size = 1", 'size = 1\nwindow = "https://user:s3cr3t@host.org"'),
+        ('["speech", "noise"]', '["https://user:s3cr3t@host.org", "noise"]'),
+    ],
+)
+def test_a_mistake_is_named_without_a_password(tmp_path: Path, old: str, new: str) -> None:
+    with pytest.raises(RegistryError) as caught:
+        registry.read(written(tmp_path, GOOD.replace(old, new)))
+    assert "s3cr3t" not in str(caught.value)
+
+
+@unix
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_registry_that_is_not_a_file_is_not_waited_for(tmp_path: Path, home: Path, kind: str) -> None:
+    own = home / "config" / "models.toml"
+    own.parent.mkdir()
+    for path in (own, tmp_path / "models.toml"):
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            path.mkdir()
+    with pytest.raises(RegistryError, match=r"cannot read the registry .*models.toml: not a regular file"):
+        registry.read(tmp_path / "models.toml")
+    assert "starter" in registry.entries(), "the user's own has to be a file to be taken for one"
 
 
 def test_a_registry_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stemsplit import sidecar
-from stemsplit.job import Job, Options
+from stemsplit.batch import planned
+from stemsplit.job import Options
+from stemsplit.naming import Template
 from stemsplit.recipes import Output
 from stemsplit.sidecar import Record
+from stemsplit.songs import Found
 from stemsplit.weights.digests import sha256
 from tests.conftest import unix
 
@@ -155,7 +158,8 @@ def test_no_record_breaks_the_reader_or_what_it_is_read_for(
     read = sidecar.read(path)
     assert read is None or read.text() == path.read_text() or json.loads(read.text()) == content
     options = Options(tmp_path / "out", (Output("vocals", (0.0, 1.0)),), RECORD.model, start=0.0)
-    job = Job(tmp_path / "a.wav", options, {"vocals": tmp_path / "out/vocals.wav"}, path)
+    job = planned(Found(tmp_path / "a.wav"), options, Template("{stem}"), "model")
+    assert job.record == path
     assert job.obstacle() == ""
     assert job.written() is None
     for name, size in (read.files if read else {}).items():

@@ -2,9 +2,10 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
@@ -91,41 +92,49 @@ class Totals:
 
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
     """A song's job, with nothing known yet but where its files go."""
-    path, folder = found.path, options.out / found.below
+    path = found.path
     tags = read_tags(path) if template.needs_tags else {}
-    known = {
-        "track": track_of(path),
-        "model": model_name,
-        "parent": path.absolute().parent.name,
-        "ext": path.suffix.removeprefix("."),
-        "artist": tags.get("artist", ""),
-        "title": tags.get("title", ""),
-    }
+    names = template.of_song(
+        track=track_of(path),
+        model=model_name,
+        parent=os.path.basename(os.path.dirname(os.path.abspath(path))),  # noqa: PTH100, PTH119, PTH120  # of 200,000
+        ext=path.suffix.removeprefix("."),
+        artist=tags.get("artist"),
+        title=tags.get("title"),
+    )
     format_, bit_depth = options.format, options.bit_depth
     if options.like_source:
         # A song that cannot be read has no format; what is wrong with it will be seen when it is looked at.
         with suppress(AudioError), Reader(path) as reader:
             format_, bit_depth = reader.format, reader.bit_depth
-
-    def locate(stem: str, form: str) -> Path:
-        target = folder / template.path(stem=stem, **known)
-        return target.with_name(f"{target.name}.{form}")
-
-    targets = {output.name: locate(output.name, format_) for output in options.outputs}
-    record = folder / template.sidecar(**known)
-    altered = any(
-        template.path(stem=name, **known).as_posix() != template.meant(stem=name, **known) for name in targets
-    )
-    return Job(path, options, targets, record, format_, bit_depth, altered=altered, locate=locate)
+    folder = options.out / found.below if found.below.parts else options.out
+    return Job(path, options, folder, names, format_, bit_depth)
 
 
-def clash(job: Job) -> str:
-    """Two outputs of a song that would be one file, or the song's record, in words; empty if there are none."""
-    taken = {folded(job.record): job.record.name}
+def files(job: Job) -> dict[str, str]:
+    """Every file of a song, as the least discerning file system tells it from others -> what it holds."""
+    held: dict[str, str] = {folded(job.record): ""}
     for name, target in job.targets.items():
-        if (other := taken.setdefault(folded(target), name)) != name:
-            return f"{name!r} and {other!r} would be one file, {target.name}; name them otherwise"
+        held.setdefault(folded(target), name)
+    return held
+
+
+def clash(job: Job, held: Mapping[str, str]) -> str:
+    """Two outputs of a song that would be one file, in words; empty if there are none; `held` is from `files`."""
+    if len(held) > len(job.options.outputs):
+        return ""
+    for name, target in job.targets.items():
+        if (other := held[folded(target)]) != name:
+            return f"{name!r} and {other or 'the record'!r} would be one file, {target.name}; name them otherwise"
     return ""
+
+
+def real_path(target: Path) -> str:
+    """Where a file of ours lies, links on the way to it resolved; it is not a link itself."""
+    return os.path.join(real_folder(target.parent), target.name)  # noqa: PTH118  # text, as realpath gives it
+
+
+real_folder = lru_cache(1024)(os.path.realpath)
 
 
 def examined(job: Job, songs: Collection[str]) -> Job:
@@ -137,7 +146,8 @@ def examined(job: Job, songs: Collection[str]) -> Job:
     """
     options = job.options
     try:
-        if link := job.link():
+        targets = job.targets
+        if link := job.link((*targets.values(), job.record)):
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
         if not options.force and job.written():
             return replace(job, done=True)
@@ -148,8 +158,8 @@ def examined(job: Job, songs: Collection[str]) -> Job:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
         problem = f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
         return replace(job, problem=problem)
-    for target in job.targets.values():
-        if os.path.realpath(target) in songs:
+    for target in targets.values():
+        if real_path(target) in songs:
             return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
     try:
         with Reader(job.path, options.start, options.duration) as reader:
@@ -164,20 +174,21 @@ def examined(job: Job, songs: Collection[str]) -> Job:
 
 def apart(jobs: Sequence[Job]) -> list[Job]:
     """The jobs, those that would write the same file with that as their problem."""
-    writers: dict[str, set[int]] = defaultdict(set)
-    for number, job in enumerate(jobs):
-        for path in (*job.targets.values(), job.record):
-            writers[folded(path)].add(number)
-    clashes = {number: numbers - {number} for numbers in writers.values() for number in numbers if len(numbers) > 1}
+    writers: dict[str, list[int]] = defaultdict(list)
     told = []
     for number, job in enumerate(jobs):
-        if problem := clash(job):
-            job = replace(job, problem=f"{job.path}: {problem}")
-        elif number in clashes:
-            other = jobs[min(clashes[number])].path
-            advice = 'tell them apart, with --name "{track}.{ext}/{stem}" or another'
-            job = replace(job, problem=f"{job.path} and {other} would be written to the same files; {advice}")
-        told.append(job)
+        held = files(job)
+        for path in held:
+            writers[path].append(number)
+        problem = clash(job, held)
+        told.append(replace(job, problem=f"{job.path}: {problem}") if problem else job)
+    for numbers in writers.values():
+        for number in numbers if len(numbers) > 1 else ():
+            if not told[number].problem:
+                other = jobs[numbers[1 if numbers[0] == number else 0]].path
+                advice = 'tell them apart, with --name "{track}.{ext}/{stem}" or another'
+                problem = f"{jobs[number].path} and {other} would be written to the same files; {advice}"
+                told[number] = replace(jobs[number], problem=problem)
     return told
 
 
@@ -191,7 +202,8 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Whatever the songs are called: two outputs that go by one name.
-    if problem := clash(planned(Found(Path("song")), options, template, model_name)):
+    any_song = planned(Found(Path("song")), options, template, model_name)
+    if problem := clash(any_song, files(any_song)):
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
     return [job if job.problem else examined(job, real) for job in jobs]

@@ -37,7 +37,7 @@ class CommitError(AudioError):
 def hidden(stem: str, format_: str) -> str:
     """What the file of a stem is called in the hidden folder."""
     if size(stem) > LONGEST:
-        stem = f"{cut(stem, LONGEST)}-{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
+        stem = f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
     return f"{stem}.{format_}"
 
 
@@ -142,7 +142,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
         if facts["file"] is None:
             continue
         target = job.place(stem, format_)
-        if target is None or job.name(target) != facts["file"]:
+        if job.name(target) != facts["file"]:
             raise CommitError(f"its {stem} would go elsewhere")
         source, below = hidden(stem, format_), job.below(target)
         there = held.folder.size(source)

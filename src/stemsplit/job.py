@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from stemsplit import sidecar
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
+from stemsplit.naming import Names
 from stemsplit.recipes import Output
 from stemsplit.sidecar import Record
 
@@ -47,41 +48,53 @@ class Options:
     force: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One song to split.
 
     Args:
         path: the song.
         options: what to write.
-        targets: name of each output -> its file.
-        record: the file that will say that all of them are whole.
+        folder: the output folder, or one below it.
+        names: what its files are called, from there.
         format: of the outputs.
         bit_depth: of the outputs.
         seconds: how much of the song is to be split; 0 if it does not tell its length.
         size: bytes that the outputs take at most; 0 if the song does not tell its length.
         done: whether it was split before, from the same song in the same way.
         problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
-        altered: whether its files are called otherwise than the song, as no file can have such a name everywhere.
-        locate: gives the file of any stem in any format, by the names of both; by default, only of `targets`.
     """
 
     path: Path
     options: Options
-    targets: Mapping[str, Path]
-    record: Path
+    folder: Path
+    names: Names
     format: str = "wav"
     bit_depth: str | None = None
     seconds: float = 0.0
     size: int = 0
     done: bool = False
     problem: str = ""
-    altered: bool = False
-    locate: Callable[[str, str], Path] | None = None
 
-    def place(self, stem: str, format_: str) -> Path | None:
-        """The file that a stem would have in a format, in this run or in another; None if that cannot be told."""
-        return self.locate(stem, format_) if self.locate else self.targets.get(stem)
+    def place(self, stem: str, format_: str) -> Path:
+        """The file that a stem has in a format, in this run or in another."""
+        return self.folder / f"{self.names.path(stem)}.{format_}"
+
+    # Made anew each time: a plan may be of hundreds of thousands of songs.
+    @property
+    def targets(self) -> dict[str, Path]:
+        """Name of each output -> its file."""
+        return {output.name: self.place(output.name, self.format) for output in self.options.outputs}
+
+    @property
+    def record(self) -> Path:
+        """The file that will say that all of them are whole."""
+        return self.folder / self.names.record
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether a file is not called as song and template have it, as not every system can have such a name."""
+        return any(self.names.path(output.name) != self.names.meant(output.name) for output in self.options.outputs)
 
     def below(self, target: Path) -> Path:
         """One of its files, as seen from the output folder."""
@@ -149,13 +162,14 @@ class Job:
                 return f"{target} is already there, and not as stemsplit left it; --force writes over it"
         return ""
 
-    def link(self) -> Path | None:
-        """A folder on the way from the output folder to its files that is a link, which is not followed."""
-        for target in (*self.targets.values(), self.record):
-            for folder in (self.options.out / way for way in reversed(self.below(target).parents[:-1])):
+    def link(self, targets: Iterable[Path]) -> Path | None:
+        """A folder on the way from the output folder to some of its files that is a link, which is not followed."""
+        for folder in dict.fromkeys(target.parent for target in targets):
+            below = self.below(folder)
+            for way in (*reversed(below.parents[:-1]), below) if below.parts else ():
                 with suppress(OSError):
-                    if is_link(folder.lstat()):
-                        return folder
+                    if is_link((self.options.out / way).lstat()):
+                        return self.options.out / way
         return None
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePath
 from string import Formatter
@@ -90,20 +91,15 @@ def size(text: str) -> int:
 
 def cut(text: str, limit: int) -> str:
     """As many of its first characters as take at most `limit` bytes."""
+    if size(text) <= limit:
+        return text
     return text[: sum(total <= limit for total in accumulate(map(size, text)))]
 
 
-def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
-    """The name of a folder or a file: long values are cut, the longest first, but no stem and no literal text."""
-    texts = [literal or values[name] for literal, name in component]
-    sizes = [size(text) for text in texts]
-    kept = [max(size, STEM_ROOM) if name == "stem" else size for size, (_, name) in zip(sizes, component, strict=True)]
-    over = sum(kept) - (LONGEST - SUFFIX_ROOM)
-    for index in sorted(range(len(texts)), key=lambda index: -sizes[index]):
-        if over > 0 and component[index][1] not in ("", "stem"):
-            texts[index] = cut(texts[index], max(sizes[index] - over, 0))
-            over -= sizes[index] - size(texts[index])
-    name = cut("".join(texts), LONGEST - SUFFIX_ROOM)
+@lru_cache(1024)
+def named(text: str, component: tuple[Piece, ...]) -> str:
+    """A text as the name of a folder or a file, on every system; there is room for a suffix."""
+    name = cut(text, LONGEST - SUFFIX_ROOM)
     # A dot that the template itself begins with is meant to hide the file; one out of a tag is not.
     if name.startswith(".") and not component[0][0]:
         name = "_" + name[1:]
@@ -112,9 +108,27 @@ def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
     return f"_{name}" if RESERVED.fullmatch(name) else name
 
 
+def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
+    """The name of a folder or a file: long values are cut, the longest first, but no stem and no literal text."""
+    texts = [literal or values[name] for literal, name in component]
+    if len(component) == 1 and component[0][1] in ("", "stem"):
+        return named(texts[0], component)
+    sizes = [size(text) for text in texts]
+    kept = [max(size, STEM_ROOM) if name == "stem" else size for size, (_, name) in zip(sizes, component, strict=True)]
+    over = sum(kept) - (LONGEST - SUFFIX_ROOM)
+    for index in sorted(range(len(texts)), key=lambda index: -sizes[index]):
+        if over > 0 and component[index][1] not in ("", "stem"):
+            texts[index] = cut(texts[index], max(sizes[index] - over, 0))
+            over -= sizes[index] - size(texts[index])
+    return named("".join(texts), component)
+
+
 def folded(path: Path) -> str:
     """A path as the least discerning file systems tell it from others: by no letter case, in one form of accents."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", os.path.abspath(path)).casefold())  # noqa: PTH100 -- resolves no links
+    text = str(path)
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 @dataclass(frozen=True)
@@ -156,29 +170,54 @@ class Template:
             artist: the song's; None or blank if it does not tell.
             title: the song's; `track` stands in for it.
         """
-        raw = self._values(track, stem, model, parent, ext, artist, title)
-        values = {name: UNSAFE_VALUE.sub("_", value) for name, value in raw.items()}
-        return Path(*(rendered(part, values) for part in self.parts))
+        song = self.of_song(track=track, model=model, parent=parent, ext=ext, artist=artist, title=title)
+        return Path(song.path(stem))
 
-    @staticmethod
-    def _values(
-        track: str, stem: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
-    ) -> dict[str, str]:
+    def of_song(
+        self, *, track: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
+    ) -> "Names":
+        """What the files of one song are called; arguments as `path` has them."""
         title = (title or "").strip() or track
         artist = (artist or "").strip() or "unknown artist"
-        return dict(zip(FIELDS, (track, stem, model, parent, ext, artist, title), strict=True))
+        values = dict(zip(FIELDS, (track, "", model, parent, ext, artist, title), strict=True))
+        safe = {name: UNSAFE_VALUE.sub("_", value) for name, value in values.items()}
+        if safe == values:
+            safe = values
+        steps = tuple(None if ("", "stem") in part else rendered(part, safe) for part in self.parts)
+        return Names(self, values, safe, steps)
 
-    def meant(
-        self, *, track: str, stem: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
-    ) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the files of one song are called, whatever the stem.
+
+    Args:
+        template: how.
+        values: what stands for each field but the stem.
+        safe: the same without what no name may hold.
+        steps: name of each folder and of the file; None for those that have the stem in them.
+    """
+
+    template: Template
+    values: Mapping[str, str]
+    safe: Mapping[str, str]
+    steps: tuple[str | None, ...]
+
+    def path(self, stem: str) -> str:
+        """Where a stem goes, below the output folder, without its suffix."""
+        safe = {**self.safe, "stem": UNSAFE_VALUE.sub("_", stem)}
+        steps = zip(self.steps, self.template.parts, strict=True)
+        return "/".join([rendered(part, safe) if step is None else step for step, part in steps])
+
+    @property
+    def record(self) -> str:
+        """Where the song's own record goes: as a stem called `stemsplit` would, with its suffix."""
+        return f"{self.path(RECORD)}.json"
+
+    def meant(self, stem: str) -> str:
         """What `path` would give if a file could have any name."""
-        values = self._values(track, stem, model, parent, ext, artist, title)
-        return "/".join("".join(literal or values[name] for literal, name in part) for part in self.parts)
-
-    def sidecar(self, *, track: str, model: str, parent: str, ext: str, artist: str | None, title: str | None) -> Path:
-        """Where the song's own record goes: as `path` has it, with `stemsplit` for the stem, and with its suffix."""
-        path = self.path(track=track, stem=RECORD, model=model, parent=parent, ext=ext, artist=artist, title=title)
-        return path.with_name(f"{path.name}.json")
+        values = {**self.values, "stem": stem}
+        return "/".join("".join(literal or values[name] for literal, name in part) for part in self.template.parts)
 
 
 def track_of(song: Path) -> str:

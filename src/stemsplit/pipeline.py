@@ -1,6 +1,5 @@
 """Songs one after another, each failing on its own: one is computed while the next is looked at, the last written."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from threading import Event
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from stemsplit import commit
@@ -150,7 +150,7 @@ def completed(files: StemFiles, started: float) -> Outcome:
             record = files.finish()
         except (AudioError, OSError) as error:
             return Outcome(files.job, reason(error, files.job, "finishing"))
-        return Outcome(files.job, record=record, seconds=time.monotonic() - started)
+        return Outcome(files.job, record=record, seconds=monotonic() - started)
 
 
 class Pipeline:
@@ -207,7 +207,7 @@ class Pipeline:
     def _songs(self, prepared: Iterable[StemFiles | Outcome]) -> Generator["Mixture", None, None]:
         """What is to be computed of them, each open until the next is asked for."""
         for item in prepared:
-            self.begun.append((item, time.monotonic()))
+            self.begun.append((item, monotonic()))
             if isinstance(item, StemFiles):
                 with closing(decoded(item.job)) as blocks:
                     yield blocks, item.song.sample_rate, item.song.channels
@@ -293,7 +293,7 @@ class Patience:
 
     def is_over(self, busy: Busy) -> bool:
         """Whether a process seems to be stopped, or its machine gone."""
-        now = time.monotonic()
+        now = monotonic()
         beat, since = self.seen.get(busy.job.record, (None, now))
         if beat != busy.beat:
             since = now
@@ -334,7 +334,7 @@ def run(
             count, busy = len(left), deque[Busy]()
             yield from pipeline.outcomes(left, busy)
             if len(busy) == count:
-                time.sleep(POLL_SECONDS)
+                sleep(POLL_SECONDS)
             for waiting in busy:
                 if patience.is_over(waiting):
                     yield Outcome(waiting.job, stalled(waiting.job))

@@ -239,7 +239,16 @@ def _shown(value: object) -> str:
     """A value as a message shows it: not at length, and without passwords."""
     if isinstance(value, str):
         return repr(redacted(value))
-    return type(value).__name__ if isinstance(value, list | dict) else repr(value)[:SHOWN]
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a table"
+    return repr(value)[:SHOWN]
+
+
+def _kind(wanted: Any) -> str:
+    """What a key's value has to be, in words."""
+    if get_origin(wanted) is tuple:
+        return "a list of texts"
+    return {str: "a text", int: "a whole number", bool: "true or false"}.get(wanted, "a table")
 
 
 def _is_deep(value: object) -> bool:
@@ -269,7 +278,8 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
         if key not in known:
             raise RegistryError(f"{origin}: [{name}] has an unknown key {key!r}{did_you_mean(key, known)}")
         if not _fits(value, known[key]):
-            raise RegistryError(f"{origin}: [{name}] {key} has the wrong type: {_shown(value)}")
+            wrong = f"{key} has the wrong type: {_shown(value)}; it must be {_kind(known[key])}"
+            raise RegistryError(f"{origin}: [{name}] {wrong}")
         if _is_deep(value):
             raise RegistryError(f"{origin}: [{name}] {key} is nested too deeply")
     if missing := [key for key in REQUIRED if key not in table]:

@@ -136,7 +136,7 @@ SCHEMA: Mapping[str, Callable[[object], bool]] = {
     "song": lambda value: _has(SONG, value),
     "model": lambda value: isinstance(value, dict) and _is_plain_data(value),
     "options": lambda value: isinstance(value, dict) and _is_plain_data(value),
-    "stems": lambda value: isinstance(value, dict) and all(map(_is_stem, value.values())),
+    "stems": lambda value: isinstance(value, dict) and all(map(is_plain, value)) and all(map(_is_stem, value.values())),
     "figures": lambda value: _has(FIGURES, value),
     "earlier": _is_earlier,
 }

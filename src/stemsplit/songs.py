@@ -43,7 +43,7 @@ LONGEST_LIST = 256_000_000
 MAGIC = re.compile(r"[*?[]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A song.
 

@@ -172,6 +172,66 @@ def test_one_model_that_cannot_be_had_does_not_stop_the_others(
     assert error == f"error: no weights for 'bad': {hub.url}/gone.ckpt (127.0.0.1 has no such file (404))"
 
 
+def test_a_cache_that_vanishes_does_not_stop_the_other_models(
+    stemsplit: Command, hub: Hub, registry_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody removes it while the first one is on its way."""
+    hub.put("some/repo/w.ckpt", CONTENT)
+    hub.put("/w.ckpt", CONTENT)
+    hub.put("/x.ckpt", CONTENT[::-1])
+    other = hashlib.sha256(CONTENT[::-1]).hexdigest()
+    registry_file(
+        table("first", "hf://some/repo/w.ckpt", SHA256),
+        table("second", f"{hub.url}/w.ckpt", SHA256),
+        table("third", f"{hub.url}/x.ckpt", other),
+    )
+    progress = console.DownloadReport.progress
+
+    def vanish(report: console.DownloadReport, done: int, total: int) -> None:
+        progress(report, done, total)
+        if report.name != "third" and done == len(CONTENT):
+            for folder in (hub_cache.folder(), digests.cache_folder()):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    monkeypatch.setattr(console.DownloadReport, "progress", vanish)
+    result = stemsplit("download", "first", "second", "third")
+    assert result.status == 3
+    errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert [error.partition(" (")[0] for error in errors] == [
+        "error: no weights for 'first': hf://some/repo/w.ckpt",
+        f"error: no weights for 'second': {hub.url}/w.ckpt",
+    ]
+    assert result.paths[0].read_bytes() == CONTENT[::-1]
+
+
+def test_passwords_of_an_address_are_not_told(stemsplit: Command, hub: Hub, registry_file: Callable[..., Path]) -> None:
+    hub.put("/w.ckpt", CONTENT)
+    address = hub.url.replace("http://", "http://user:s3cr3t@")
+    registry_file(
+        table("bad", f"{address}/gone.ckpt?token=s3cr3t"),
+        table("good", f"{address}/w.ckpt?token=s3cr3t"),
+        table("not-hub", "hf://user:s3cr3t@repo/w.ckpt"),
+    )
+    results = [stemsplit(command, "bad", "good", "not-hub") for command in ("download", "remove")]
+    assert [result.status for result in results] == [3, 3]
+    assert "http://***@127.0.0.1" in results[0].err
+    for result in results:
+        assert "s3cr3t" not in result.out + result.err
+
+
+@unix
+def test_a_server_that_dribbles_can_be_interrupted(hub: Hub, registry_file: Callable[..., Path]) -> None:
+    """Whoever waits for it hears signals all the while."""
+    hub.put("/w.ckpt", CONTENT, fault=Fault(dribbles="headers"))
+    registry_file(table("tiny", f"{hub.url}/w.ckpt", SHA256))
+    process = start("download", "tiny")
+    wait_for(lambda: bool(hub.requests), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "error: interrupted; the download goes on from there next time\n"
+
+
 def test_what_a_host_shows_to_people_alone_they_are_told_to_get(
     stemsplit: Command, hub: Hub, registry_file: Callable[..., Path], home: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from stemsplit.cli import quick
 from stemsplit.cli.app import COMMANDS, app, with_command
 from stemsplit.models import build
 from tests.cli.conftest import Result
+from tests.cli.test_download import table
+from tests.conftest import unix
 
 Command = Callable[..., Result]
 
@@ -238,3 +241,57 @@ def test_a_user_without_a_home_has_the_package_s_models() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], env=nobody, capture_output=True, text=True, check=True)
     assert "starter" in result.stdout
+
+
+@pytest.mark.parametrize("line", ["info mine", "info mine --json", "list --json"])
+def test_passwords_in_a_registry_are_not_shown(
+    stemsplit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    text = registry.packaged_path().read_text(encoding="utf-8")
+    entry = text[text.index("[starter]") : text.index("[mel-roformer]")].replace("[starter", "[mine")
+    entry = entry.replace("package:starter.safetensors", "https://user:s3cr3t@host.org/w.ckpt?token=s3cr3t")
+    (tmp_path / "more.toml").write_text(entry, encoding="utf-8")
+    monkeypatch.setenv("STEMSPLIT_REGISTRY", str(tmp_path / "more.toml"))
+    result = stemsplit(*line.split())
+    assert result.status == 0
+    assert "https://***@host.org/w.ckpt?***" in result.out
+    assert "s3cr3t" not in result.out + result.err
+
+
+@unix
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("list", "device"),
+        ("list --json", "pipe"),
+        ("info tiny", "pipe"),
+        ("info tiny", "device"),
+        ("download tiny", "pipe"),
+        ("remove tiny", "pipe"),
+        ("song.wav -m tiny", "device"),
+    ],
+)
+def test_a_registry_that_never_ends_is_not_read(tmp_path: Path, command: str, kind: str) -> None:
+    """Nor are weights that are such a thing."""
+    never = tmp_path / "never"
+    os.mkfifo(never) if kind == "pipe" else never.symlink_to("/dev/zero")
+    (tmp_path / "song.wav").touch()
+    (tmp_path / "good.toml").write_text(table("tiny", f"file:{never}"))
+    for path in (never, tmp_path / "good.toml"):
+        result = subprocess.run(
+            [sys.executable, "-m", "stemsplit", *command.split()],
+            env={**os.environ, "STEMSPLIT_REGISTRY": str(path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in result.stderr
+        if path == never:
+            assert (result.returncode, result.stdout) == (3, "")
+            assert result.stderr == f"error: cannot read the registry {never}: not a regular file\n"
+        elif command == "info tiny":
+            assert re.search("on this machine +no$", result.stdout, re.MULTILINE)
+        elif not command.startswith("list"):
+            assert result.returncode != 0

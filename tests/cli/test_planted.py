@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -81,7 +82,17 @@ def commits(files: Any, record: Any) -> str:
 
 
 ELSEWHERE = st.sampled_from(
-    ["../victim/diary.txt", "../../victim/new", "/tmp/stemsplit-planted", "diary.txt", "..", "", "a\0b", "\ud800", "b/c"]
+    [
+        "../victim/diary.txt",
+        "../../victim/new",
+        "/tmp/stemsplit-planted",
+        "diary.txt",
+        "..",
+        "",
+        "a\0b",
+        "\ud800",
+        "b/c",
+    ]
 )
 NUMBERS = st.integers() | st.floats() | st.just(10**400)
 JSON = st.recursive(
@@ -112,12 +123,12 @@ THINGS = st.one_of(
 
 def is_of_our_shape(folder: Path) -> bool:
     """Whether a hidden folder is as a killed process of this user leaves it: then it is ours to clear."""
-    try:
-        listed = json.loads((folder / "files.json").read_bytes()) if os.path.lexists(folder / "files.json") else []
-    except ValueError:
-        listed = []
-    except OSError:
-        return False
+    listed: Any = []
+    if os.path.lexists(folder / "files.json"):
+        if not stat.S_ISREG((folder / "files.json").lstat().st_mode):
+            return False
+        with suppress(ValueError):
+            listed = json.loads((folder / "files.json").read_bytes())
     lock = folder / "lock"
     empty = not list(folder.iterdir())
     sound = empty or (os.path.lexists(lock) and stat.S_ISREG(lock.lstat().st_mode) and not lock.lstat().st_size)
@@ -126,7 +137,8 @@ def is_of_our_shape(folder: Path) -> bool:
         and sound
         and isinstance(listed, list)
         and all(isinstance(name, str) for name in listed)
-        and {str(path.relative_to(folder)) for path in folder.rglob("*")} <= {"lock", "files.json", *listed, "old", "new"}
+        and {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        <= {"lock", "files.json", *listed, "old", "new"}
     )
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stemsplit.weights import hub_cache
 from tests.cli.conftest import Result
 from tests.cli.test_download import table
+from tests.conftest import unix
 from tests.weights.conftest import CONTENT
 from tests.weights.hub import Hub
 
@@ -49,3 +51,20 @@ def test_what_cannot_be_removed_does_not_keep_the_others(stemsplit: Command) -> 
     assert result.status == 3
     assert "error: 'starter' was not downloaded, and is not removed: it is part of stemsplit" in result.err
     assert "one is removed" in result.err
+
+
+@unix
+@pytest.mark.usefixtures("two")
+def test_what_a_cache_was_made_to_lead_to_stays(stemsplit: Command, tmp_path: Path) -> None:
+    """And the other models are removed."""
+    precious = tmp_path / "precious"
+    precious.write_text("what took a year to write")
+    (pointer,) = hub_cache.folder().glob("*/snapshots/*/one.ckpt")
+    pointer.unlink()
+    pointer.symlink_to(precious)
+    result = stemsplit("remove", "one", "two")
+    assert result.status == 3
+    assert f"error: cannot remove {pointer}: it leads to {precious}, which is not of the hub's cache" in result.err
+    assert "two is removed" in result.err
+    assert precious.read_text() == "what took a year to write"
+    assert pointer.is_symlink()

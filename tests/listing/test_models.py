@@ -44,3 +44,18 @@ def test_json_has_every_field_of_every_model(capsys: pytest.CaptureFixture[str])
     assert [data["name"] for data in read] == [entry.name for entry in everything]
     assert read[0]["config"] == dict(STARTER.config)
     assert read[0]["outputs"] == list(STARTER.outputs)
+
+
+def test_passwords_in_sources_are_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    secret = replace(STARTER, sources=("https://user:s3cr3t@host.org/w.ckpt?token=s3cr3t", "hf://a/b@main/w.ckpt"))
+    for path in (None, tmp_path / "w.ckpt"):
+        models.print_facts(models.facts(secret, path))
+        print_json(models.entry_as_data(secret, path))
+    shown = capsys.readouterr().out
+    assert "s3cr3t" not in shown
+    assert shown.count("https://***@host.org/w.ckpt?***") == 4
+    assert shown.count("hf://a/b@main/w.ckpt") == 4
+
+
+def test_weights_that_are_removed_meanwhile_are_no_trouble(tmp_path: Path) -> None:
+    assert models.facts(STARTER, tmp_path / "gone")["on this machine"] == str(tmp_path / "gone")

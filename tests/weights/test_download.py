@@ -528,8 +528,8 @@ def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (b"<html>log in</html>", "it is no checkpoint: it begins like a web page"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is no checkpoint: it begins like a web page"),
+        (b"<html>log in</html>", "it is not a checkpoint: it begins like a web page"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is not a checkpoint: it begins like a web page"),
         (b'{"error": "no"}', "it is neither a safetensors file nor one of torch.save"),
     ],
 )

@@ -13,7 +13,7 @@ import types
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -153,11 +153,16 @@ def test_what_training_leaves_beside_the_weights_is_passed_over(tmp_path: Path) 
     assert checkpoint.read(tmp_path / "a.tar").keys() == {"weight", "bias"}
 
 
-def zipped(content: bytes, compression: int = zipfile.ZIP_STORED, folder: str = "archive") -> bytes:
-    """A file as torch.save writes it, with any pickle in it and one storage of sixteen bytes."""
+def zipped(
+    content: bytes,
+    compression: int = zipfile.ZIP_STORED,
+    folder: str = "archive",
+    others: Mapping[str, bytes] = types.MappingProxyType({"data/0": bytes(16)}),
+) -> bytes:
+    """A file as torch.save writes it, with any pickle in it and, where not given, one storage of sixteen bytes."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, part in {"data.pkl": content, "version": b"3\n", "data/0": bytes(16)}.items():
+        for name, part in {"data.pkl": content, "version": b"3\n", **others}.items():
             archive.writestr(f"{folder}/{name}", part)
     return file.getvalue()
 
@@ -220,7 +225,7 @@ def name(path: str) -> bytes:
 
 def text(value: str) -> bytes:
     """Opcode: a string."""
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
 
 
 def whole(value: int) -> bytes:

@@ -239,12 +239,12 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
     """Say which files are not called as their songs are."""
     from stemsplit import console
 
-    altered = [job for job in jobs if job.altered and not job.problem]
-    for job in altered[:FEW]:
+    renamed = [job for job in jobs if not job.problem and job.is_renamed]
+    for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
         console.note(f"not every system can have the name of {job.path}: its files are called {target} and so on")
-    if len(altered) > FEW:
-        console.note(f"the same goes for {len(altered) - FEW} more songs")
+    if len(renamed) > FEW:
+        console.note(f"the same goes for {len(renamed) - FEW} more songs")
 
 
 def plan(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:

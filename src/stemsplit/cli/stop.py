@@ -12,8 +12,12 @@ AT_ONCE = 1.0
 """Seconds within which signals are one wish: in a terminal, PyTorch's launcher passes on what all processes got."""
 
 
+class AskedError(Exception):
+    """A signal asked to stop, and a step is given up for it."""
+
+
 class Stop:
-    """Lets a signal that asks to stop wait until a step is whole; whoever asks again does not wait.
+    """Lets a signal that asks to stop wait until `check` is called; whoever asks again does not wait.
 
     Attributes:
         number: of the signal; 0 as long as there was none.
@@ -28,6 +32,11 @@ class Stop:
             self.number, self.at = number, time.monotonic()
         elif time.monotonic() - self.at > AT_ONCE:
             self.before[number](number, frame)
+
+    def check(self) -> None:
+        """Raises AskedError if a signal asked to stop."""
+        if self.number:
+            raise AskedError
 
     def __enter__(self) -> Self:
         for number in cli.SIGNALS:

@@ -21,7 +21,7 @@ from stemsplit.cli.options import (
     listed,
     under,
 )
-from stemsplit.cli.stop import Stop
+from stemsplit.cli.stop import AskedError, Stop
 
 if TYPE_CHECKING:
     from torch import nn
@@ -143,6 +143,8 @@ def carry_out(run: "Run") -> None:
         if run.go_on():
             report.note(f"{run.out} goes on from step {run.step} of {run.plan.steps}")
         history = History(run.out.with_suffix(".csv"), stems, run.step) if first else None
+        if run.workers.count == 1:
+            run.pulse = stop.check  # several would wait for the one that gives its step up
         try:
             with memory_errors(f"while training on {run.device}", advice), closing(run.steps()) as steps:
                 for progress in steps:
@@ -151,6 +153,8 @@ def carry_out(run: "Run") -> None:
                         history.add(progress)
                     if stop.number:
                         break
+        except AskedError:
+            pass  # the step was not made; what was before it is kept below
         except RuntimeError as error:
             if "DataLoader worker" in str(error):
                 raise StemsplitError("a process that prepares examples was killed; try fewer --workers") from error

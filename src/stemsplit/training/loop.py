@@ -95,6 +95,15 @@ def compile_parts(network: nn.Module) -> None:
         part.compile()
 
 
+def let_in(network: nn.Module, pulse: Callable[[], None]) -> None:
+    """Have something called again and again while a network computes, forward and backward; it may raise."""
+    for module in network.modules():
+        module.register_forward_pre_hook(lambda *_: pulse())
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(lambda _: pulse())
+
+
 class Run:
     """A training run: all that has to be kept of it to go on where it was.
 
@@ -110,6 +119,10 @@ class Run:
         compiled: let PyTorch compile the network, which takes minutes and saves more in a long run.
         loaders: processes that prepare examples; 0 for none.
         bits: of each number of the weights that are written, see `checkpoint.save`.
+
+    Attributes:
+        pulse: called again and again within a step, unless the network is compiled; what it raises ends the step, which
+            then was not made.
     """
 
     def __init__(
@@ -137,8 +150,11 @@ class Run:
         # Gradients in float16 may be too small for it.
         self.scaler = GradScaler(self.device.type, enabled=dtype == torch.float16)
         drop_out(network, plan.dropout)
+        self.pulse: Callable[[], None] = lambda: None
         if compiled:
             compile_parts(network)
+        else:
+            let_in(network, lambda: self.pulse())
         self.compute: Callable[[Tensor], Tensor] = self.workers.share(network.train())
         self.step, self.running, self.best, self.lost, self.seconds = 0, 0.0, -math.inf, 0, 0.0
 

@@ -25,7 +25,6 @@ class LockFileError(WeightsError):
 ZIP = b"PK\3\4"
 """What a file of `torch.save` begins with since PyTorch 1.6."""
 
-
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 
@@ -95,7 +94,7 @@ def is_safetensors(path: Path) -> bool:
     if head.startswith((ZIP, b"\x80")):
         return False
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
-        raise WeightsError("it is no checkpoint: it begins like a web page")
+        raise WeightsError("it is not a checkpoint: it begins like a web page")
     raise WeightsError("it is neither a safetensors file nor one of torch.save; was it wholly downloaded?")
 
 

@@ -11,6 +11,7 @@ import tarfile
 import threading
 import warnings
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ MOST_MODULES = 10_000
 """Ten times the largest network; a pickle may also list one module in more places than could ever be looked at."""
 
 MOST_LETTERS = 10_000_000
-"""Of all names in a network together, each with its whole prefix: far more than the largest has."""
+"""Of all names in a network together, each with its whole prefix and ten more: far more than the largest has."""
 
 MOST_DIRECTORY = 1 << 24
 """Bytes of a zip's directory: over 100,000 storages, which Python lists in a second or two."""
@@ -80,7 +81,7 @@ class Inert:
         """
         # Not state.get and content.items: a pickle may hang attributes of these names on an OrderedDict.
         content = dict.get(self.state, attribute) or {}
-        # Not passed over: they would be gone through again in every place where the module is.
+        # Not left out instead: they would be gone through again in every place where the module is.
         if not all(isinstance(key, str) for key in dict.keys(content)):
             raise WeightsError("its network has parts without a name")
         return dict(dict.items(content))
@@ -121,7 +122,7 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
         here, children = place.module.named("_parameters"), place.module.named("_modules")
         here |= place.module.named("_buffers")
         # Before any is put together: a long prefix comes again in every name below it.
-        letters += sum(len(place.prefix) + len(name) + 1 for name in (*here, *children))
+        letters += sum(len(place.prefix) + len(name) + 10 for name in (*here, *children))
         if len(modules) + len(children) > MOST_MODULES or letters > MOST_LETTERS:
             raise WeightsError("its network is far too large")
         transient = dict.get(place.module.state, "_non_persistent_buffers_set")
@@ -137,16 +138,27 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
     return tensors
 
 
-def weights(content: object, depth: int = 3) -> dict[str, Tensor]:
-    """The dict of tensors in what a file holds: itself, or up to `depth` containers deep. Empty if there is none."""
-    if isinstance(content, Inert):
-        return state_dict(content)
-    if not isinstance(content, dict):
-        return {}
-    for container in CONTAINERS if depth else ():
-        if found := weights(dict.get(content, container), depth - 1):
+def candidates(content: object, depth: int = 3) -> Iterator[object]:
+    """Yield what may be the weights in what a file holds, up to `depth` containers deep; the likeliest comes first."""
+    if isinstance(content, dict) and depth:
+        for container in CONTAINERS:
+            yield from candidates(dict.get(content, container), depth - 1)
+    yield content
+
+
+def weights(content: object) -> dict[str, Tensor]:
+    """Return the dict of tensors in what a file holds; it is empty if there is none."""
+    # Each only once: containers can be in one another many times.
+    for candidate in {id(candidate): candidate for candidate in candidates(content)}.values():
+        found: dict[str, Tensor] = {}
+        if isinstance(candidate, Inert):
+            found = state_dict(candidate)
+        elif isinstance(candidate, dict):
+            items = dict.items(candidate)
+            found = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+        if found:
             return found
-    return {key: value for key, value in dict.items(content) if isinstance(key, str) and isinstance(value, Tensor)}
+    return {}
 
 
 def check_directory(file: BinaryIO) -> None:

@@ -66,7 +66,7 @@ def own_path(source: str) -> Path:
     """
     if source.startswith(PACKAGE):
         if not is_plain(name := source.removeprefix(PACKAGE)):
-            raise WeightsError("it is not the name of a file of stemsplit's")
+            raise WeightsError("it is not the name of a file of stemsplit's own folder")
         return Path(__file__).parents[1] / name
     path = source.removeprefix(FILE)
     try:
@@ -209,7 +209,7 @@ def remove(entry: ModelEntry) -> int | None:
         Bytes freed; None if there was nothing.
 
     Raises:
-        WeightsError: it is no download, or may not be removed.
+        WeightsError: it was not downloaded, or may not be removed.
     """
     own = [source for source in entry.sources if source.startswith((PACKAGE, FILE))]
     if own and len(own) == len(entry.sources):
