@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -135,3 +135,44 @@ def test_a_symbolic_link_takes_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     disk.link(tmp_path / "a", "b")
     assert snapshot(tmp_path) == {"a": "-> b"}
+
+
+@unix
+def test_nothing_is_made_listed_or_removed_through_a_link_below_a_folder_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/diary.txt").write_bytes(b"mine")
+    (tmp_path / "ours/real").mkdir(parents=True)
+    (tmp_path / "ours/real/link").symlink_to("../../victim")
+    before = snapshot(tmp_path)
+    for way in ("real/link", "real/link/new"):
+        for use in (disk.make_below, disk.names_below):
+            with pytest.raises(OSError, match="link"):
+                use(tmp_path / "ours", PurePath(way))
+    with pytest.raises(OSError, match="link"):
+        disk.remove_below(tmp_path / "ours", PurePath("real/link/diary.txt"))
+    assert snapshot(tmp_path) == before
+    # The link itself is a name like any other.
+    assert disk.remove_below(tmp_path / "ours", PurePath("real/link")) is not None
+    assert snapshot(tmp_path) == {name: content for name, content in before.items() if name != "ours/real/link"}
+
+
+def test_folders_and_files_below_one_of_ours_are_made_listed_and_removed(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    assert disk.names_below(root, PurePath("a")) == []
+    assert disk.remove_below(root, PurePath("a/b")) is None
+    assert disk.make_below(root, PurePath("a/b")) == root / "a/b"
+    (root / "a/b/c").write_bytes(b"abc")
+    assert disk.names_below(root, PurePath("a/b")) == ["c"]
+    assert disk.size_of_own(root / "a/b/c") == 3
+    assert disk.remove_below(root, PurePath("a/b/c")) == 3
+    assert disk.size_of_own(root / "a/b/c") == 0
+
+
+@unix
+def test_a_file_with_further_names_is_not_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    os.link(tmp_path / "victim", tmp_path / "hard link")
+    (tmp_path / "link").symlink_to("victim")
+    for name in ("hard link", "link"):
+        with pytest.raises(FileExistsError, match="not made by stemsplit"):
+            disk.size_of_own(tmp_path / name)

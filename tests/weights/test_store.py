@@ -175,3 +175,12 @@ def test_what_was_not_downloaded_is_not_removed(entry: Make) -> None:
         WeightsError, match=r"cannot remove 'tiny': of its source hf://w.ckpt, it is not of the form hf"
     ):
         store.remove(entry("hf://w.ckpt"))
+
+
+def test_what_was_written_down_of_a_file_elsewhere_is_not_believed(tmp_path: Path, entry: Make) -> None:
+    """Whoever can write into the cache could else have any file taken for the weights."""
+    (tmp_path / "w.ckpt").write_bytes(CONTENT)
+    (tmp_path / "other.ckpt").write_bytes(CONTENT[::-1])
+    wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
+    digests.record(SHA256, tmp_path / "other.ckpt")
+    assert store.local(wanted) == tmp_path / "w.ckpt"

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -104,7 +103,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     with Folder(path.parent) as folder:
         beginning = f".{_cut(path.name)}."
         _drop_abandoned(folder, re.compile(rf"{re.escape(beginning)}[0-9a-f]{{8}}\.partial"))
-        name = f"{beginning}{secrets.token_hex(4)}.partial"
+        name = f"{beginning}{os.urandom(4).hex()}.partial"
         with _begin(folder, name) as file:
             try:
                 yield file
@@ -137,7 +136,7 @@ def link(path: Path, target: str) -> None:
     Raises:
         OSError: the file system has no links, or it cannot be made.
     """
-    part = path.with_name(f".{_cut(path.name)}.{secrets.token_hex(4)}")
+    part = path.with_name(f".{_cut(path.name)}.{os.urandom(4).hex()}")
     part.symlink_to(target)
     try:
         move(part, path)
@@ -199,7 +198,7 @@ def in_the_way(path: Path) -> OSError:
 
 
 def size_of_own(path: Path) -> int:
-    """Return the bytes of a file of ours; 0 if there is none.
+    """Bytes of a file of ours; 0 if there is none.
 
     Raises:
         OSError: this program cannot have made it (see `open_own`).
@@ -226,7 +225,7 @@ def make_below(root: Path, way: PurePath) -> Path:
 
 
 def names_below(root: Path, way: PurePath) -> list[str]:
-    """Return what is in a folder some steps below one of ours; nothing if there is no such folder.
+    """The names in a folder some steps below one of ours; none if there is no such folder.
 
     Raises:
         OSError: it cannot be read, or a step below the root is a link.

@@ -47,14 +47,14 @@ def reason(error: Exception) -> str:
         return shown(pickled.refusal(asked[1]))
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     clause = re.split(r"\n|\. ", text)[0].rstrip(".") or type(error).__name__
-    return f"it is damaged, or no checkpoint ({shown(clause)})"
+    return f"it is damaged, or not a checkpoint ({shown(clause)})"
 
 
 def stored(path: Path) -> dict[str, Tensor]:
     """The tensors of a file as they are stored.
 
     Raises:
-        WeightsError: by its first bytes, it is no checkpoint.
+        WeightsError: by its first bytes, it is not a checkpoint.
     """
     return load_file(path) if digests.is_safetensors(path) else pickled.read(path)
 
@@ -89,7 +89,7 @@ def read(path: Path) -> dict[str, Tensor]:
     `torch.save` since PyTorch 1.6.
 
     Raises:
-        WeightsError: the file cannot be read, or is no checkpoint.
+        WeightsError: the file cannot be read, or is not a checkpoint.
     """
     try:
         tensors = {key: bare(key, tensor) for key, tensor in stored(path).items()}

@@ -118,7 +118,8 @@ def local(entry: ModelEntry, remember: bool = True) -> Path | None:
     if not digest:
         # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
         return next(_places((source for source in entry.sources if source.startswith(FILE)), ""), None)
-    if path := digests.recorded(digest):
+    # What was written down of another file, wherever that came from, is nothing that was found here.
+    if (path := digests.recorded(digest)) and path in [place.absolute() for place in _places(entry.sources, digest)]:
         return path
     for path in _places(entry.sources, digest):
         with suppress(WeightsError, OSError):
