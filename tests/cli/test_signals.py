@@ -1,0 +1,86 @@
+"""A signal ends every command soon, at whatever moment it comes, and nothing is left half-done.
+
+Within two seconds on a quiet machine: `python -m tests.benchmarks.stopping` measures it. A test that is to pass on any
+machine can only tell a command that ends from one that does not.
+"""
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.cli.processes import STEMS, running
+from tests.cli.processes import tiny as tiny
+from tests.conftest import noise, unix
+from tests.weights.conftest import CONTENT
+from tests.weights.hub import Fault, Hub
+
+pytestmark = unix
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+COMMANDS = {
+    "split": ["song.flac", "-o", "out"],
+    "compare": ["compare", "song.flac", "-o", "out", "--duration", "30s"],
+    "bench": ["bench", "tiny"],
+    "eval": ["eval", "songs", "--model", "tiny"],
+    "train": ["train", "songs", "-o", "out/new.safetensors", "--like", "tiny", "--steps", "100000"],
+    "download": ["download", "held"],
+}
+"""What each command is called with, besides the registry."""
+
+HELD = """
+[held]
+description = "comes to half"
+architecture = "sudormrf"
+stems = ["vocals"]
+sample_rate = 44100
+channels = 1
+chunk = 88200
+hop = 44100
+sources = ["hf://some/repo/w.ckpt"]
+author = "somebody"
+[held.config]
+variant = "improved"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny: list[str], hub: Hub) -> Iterator[Path]:
+    """A folder with all that the commands need, and a registry."""
+    soundfile.write(tmp_path / "song.flac", noise(44_100 * 200), 44_100)
+    for number in range(2):
+        (tmp_path / "songs" / str(number)).mkdir(parents=True)
+        for place, stem in enumerate((*STEMS, "mixture")):
+            soundfile.write(tmp_path / f"songs/{number}/{stem}.wav", noise(400_000, seed=place), 44_100)
+    registry = Path(tiny[-1])
+    registry.write_text(registry.read_text() + HELD)
+    hub.put("some/repo/w.ckpt", CONTENT, fault=Fault(hold_after=len(CONTENT) // 2))
+    (tmp_path / "out").mkdir()
+    yield tmp_path
+    hub.go_on.set()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_signal_ends_the_command(folder: Path, tiny: list[str], name: str, number: signal.Signals) -> None:
+    chance = random.Random(f"{name} {number.name}")
+    model = ["--models", "tiny"] if name == "compare" else tiny[:2] if name == "split" else []
+    started = time.monotonic()
+    with running(*COMMANDS[name], *model, *tiny[2:], cwd=folder) as process:
+        time.sleep(chance.uniform(0.5, 4))
+        process.send_signal(number)
+        try:
+            _, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{name} did not end by {number.name} {time.monotonic() - started:.1f} s after it began")
+    assert "Traceback" not in err
+    # Before Python has set its handlers the system ends it, and a short command may have been done by then.
+    assert process.returncode in (SIGNALS[number], -number, 0)
+    if process.returncode == SIGNALS[number]:
+        assert not list((folder / "out").rglob(".*"))
