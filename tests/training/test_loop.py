@@ -26,6 +26,7 @@ from stemsplit.training.loop import MOST_LOST, Run, average, compile_parts
 from stemsplit.training.plan import Plan
 from stemsplit.training.validation import completed, validate
 from tests.training.conftest import ENTRIES, ROFORMER, TINY, a_run, network, put, tone
+from tests.weights.test_pickle_scan import zipped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -285,6 +286,9 @@ def without(path: Path, key: str) -> None:
         lambda path: without(path, "network"),
         lambda path: without(path, "settings"),
         lambda path: without(path, "step"),
+        lambda path: torch.save({**torch.load(path, weights_only=True), "step": "many"}, path),
+        # A key of tuples in tuples, each twice: to hash it takes for ever.
+        lambda path: path.write_bytes(zipped(b"\x80\2}K\1" + b"q\0h\0\x86" * 60 + b"K\1s.")),
         lambda path: (path.unlink(), path.mkdir()),
     ],
 )
@@ -449,3 +453,38 @@ def test_what_the_network_leaves_is_dealt_with_as_the_entry_says() -> None:
 def test_songs_shorter_than_a_chunk_are_measured_as_well(tmp_path: Path) -> None:
     put(tmp_path / "data" / "song", low=tone(200, 700), high=tone(1_000, 500))
     assert validate(network(), songs(tmp_path / "data"), TINY).isfinite().all()
+
+
+class GivenUpError(Exception):
+    """Somebody asked to stop."""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.99], ids=["at once", "forward", "backward"])
+def test_a_step_that_is_given_up_was_not_made(album: Path, tmp_path: Path, share: float) -> None:
+    """Wherever in the step that is; gone on with, the run ends with the weights of one that was not disturbed."""
+    calls, last = 0, math.inf
+
+    def pulse() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > last:
+            raise GivenUpError
+
+    run = a_run(album, tmp_path / "a.safetensors")
+    run.pulse = pulse
+    with closing(run.steps()) as steps:
+        next(steps)
+        before = {name: value.clone() for name, value in run.network.state_dict().items()}
+        last = calls + int(share * calls)
+        with pytest.raises(GivenUpError):
+            next(steps)
+    assert run.step == 1
+    assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
+    run.keep()
+    again, undisturbed = a_run(album, tmp_path / "a.safetensors"), a_run(album, tmp_path / "b.safetensors")
+    assert again.go_on()
+    for each, count in ((again, 1), (undisturbed, 2)):
+        with closing(each.steps()) as steps:
+            list(islice(steps, count))
+    for name, value in undisturbed.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name])

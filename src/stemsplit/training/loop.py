@@ -27,7 +27,7 @@ from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import Plan
 from stemsplit.training.validation import autocast, completed, validate
 from stemsplit.training.workers import Workers
-from stemsplit.weights import checkpoint
+from stemsplit.weights import checkpoint, pickled
 
 MOST_LOST = 50
 """Steps in a row without a finite gradient, after which a run gives up."""
@@ -194,6 +194,8 @@ class Run:
         if not self.state_file.exists():
             return False
         try:
+            # It lies where the weights go, and so may be anybody's.
+            pickled.scan_zip(self.state_file)
             # To the CPU: an optimizer that counts its steps on a GPU would wait for it at each of them.
             state = torch.load(self.state_file, weights_only=True, map_location="cpu")
             self._compare(state["settings"])
@@ -202,11 +204,11 @@ class Run:
             self.optimizers.load_state_dict(state["optimizers"])
             if state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
-            self.step, self.running, self.best = state["step"], state["running"], state["best"]
-            self.seconds = state.get("seconds", 0.0)
-        except StemsplitError:
-            raise
+            self.step, self.running, self.best = int(state["step"]), float(state["running"]), float(state["best"])
+            self.seconds = float(state.get("seconds", 0.0))
         except Exception as error:  # Over damaged files, the reader raises nearly every kind there is.
+            if isinstance(error, StemsplitError) and not isinstance(error, WeightsError):
+                raise  # the settings are other ones
             why = checkpoint.reason(error)
             raise WeightsError(f"cannot go on from {self.state_file} ({why}); delete it to begin again") from error
         return True
