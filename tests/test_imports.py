@@ -55,6 +55,7 @@ OURS = {
     "commit": {"audio", "disk", "errors", "job", "naming", "sidecar"},
     "stem_files": {"audio", "commit", "disk", "errors", "job", "recipes", "sidecar"},
     "batch": {"job", "sidecar", "songs", "naming", "audio", "errors"},
+    "preparing": {"audio", "batch", "commit", "disk", "errors", "job", "stem_files", "weights"},
     "pipeline": {
         "ahead",
         "audio",
@@ -64,9 +65,9 @@ OURS = {
         "disk",
         "errors",
         "job",
+        "preparing",
         "separator",
         "stem_files",
-        "weights",
     },
     "own_checkpoint": {"disk", "models", "weights", "registry", "errors"},
     "bench": {"separator", "registry", "models", "fast", "errors"},

@@ -17,8 +17,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stemsplit import Separator, WeightsError, commit, pipeline, sidecar
+from stemsplit import Separator, WeightsError, commit, pipeline, preparing, sidecar
 from stemsplit.batch import Outcome
+from stemsplit.disk import heartbeat
 from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
 from stemsplit.job import Job, Options
@@ -469,7 +470,7 @@ def test_a_process_that_lives_is_waited_for(
         nonlocal looks
         looks += 1
         if looks < 8:
-            held.beat()
+            heartbeat.beat()
         else:
             held.release()
         time.sleep(seconds / 2)
@@ -519,9 +520,9 @@ def test_what_was_put_in_a_stem_s_place_meanwhile_stays(song: Song, tmp_path: Pa
 def test_a_song_is_given_up_while_it_is_read(song: Song, tmp_path: Path) -> None:
     """An interrupt does not wait for the next song, which may be hours long, to be looked at."""
     (job,) = planned([song("a.wav")], options(tmp_path))
-    course = pipeline.Course(pytest.fail)
+    course = preparing.Course(pytest.fail)
     course.ending.set()
-    found = pipeline.prepare(job, course)
+    found = preparing.prepare(job, course)
     assert isinstance(found, Outcome)
     assert found.error == "the batch was ended"
     assert files(tmp_path / "out") == {}

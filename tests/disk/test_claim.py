@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.disk import Folder
+from stemsplit.disk import Folder, heartbeat
 from stemsplit.disk.claim import PLACES, BusyError, Claim, ForeignError, claim, leftovers
 from tests.conftest import snapshot, unix
 
@@ -20,7 +20,7 @@ NAME = f".stemsplit-{KEY}"
 HOLD = """
 import sys, time
 from pathlib import Path
-from stemsplit.disk import Folder
+from stemsplit.disk import Folder, heartbeat
 from stemsplit.disk.claim import claim
 held = claim(Folder(Path(sys.argv[1])), sys.argv[2])
 held.begin(["half.wav"])
@@ -99,7 +99,7 @@ def test_who_works_in_a_folder_shows_that_he_lives(out: Folder) -> None:
         with pytest.raises(BusyError) as busy:
             claim(out, KEY)
         beats.append(busy.value.beat)
-        held.beat()
+        heartbeat.beat()
     assert beats[0] != beats[1]
     held.release()
 

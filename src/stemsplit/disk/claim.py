@@ -5,14 +5,11 @@ import json
 import os
 import re
 import stat
-import threading
-import time
-import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import IO
 
+from stemsplit.disk import heartbeat
 from stemsplit.disk.files import TEXT_LIMIT, TRIES
 from stemsplit.disk.folder import Folder, is_link, is_plain
 from stemsplit.disk.lock import is_there, try_lock
@@ -28,9 +25,6 @@ PLACES = 10
 
 LOCK, LIST = "lock", "files.json"
 """The files that every such folder has: one that is locked, which stays empty, and one that names all others."""
-
-BEAT_SECONDS = 20.0
-"""How often a process shows, by the time of the lock, that it still works in its folders."""
 
 
 class ForeignError(OSError):
@@ -114,7 +108,7 @@ class Claim:
         except BaseException:
             self.leave()
             raise
-        _beating.add(self)
+        heartbeat.begin(self._lock, self.folder.path / LOCK)
 
     def _taken(self, make: bool) -> tuple[Folder, int]:
         """The folder and its lock, which is ours from now on."""
@@ -280,20 +274,15 @@ class Claim:
         self.folder.remove(LIST)
         self._names = set()
 
-    def beat(self) -> None:
-        """Show that this process lives."""
-        if not self._released:
-            os.utime(self._lock if os.utime in os.supports_fd else self.folder.path / LOCK)
-
     def leave(self) -> None:
         """Let go of the folder, with all that is in it, for whoever works on the same next."""
-        with _closing:
-            if self._released:
-                return
-            self._released = True
-            os.close(self._lock)
-            self.folder.close()
-            self.out.close()
+        if self._released:
+            return
+        self._released = True
+        heartbeat.end(self._lock)
+        os.close(self._lock)
+        self.folder.close()
+        self.out.close()
 
     def release(self) -> None:
         """Remove the folder with what is listed in it; done once.
@@ -317,24 +306,6 @@ class Claim:
         self.leave()
 
 
-_beating: "weakref.WeakSet[Claim]" = weakref.WeakSet()
-_closing = threading.Lock()
-"""Held while a lock is closed or touched: its descriptor must not become another file's in between."""
-
-
-def _keep_beating() -> None:
-    while True:
-        time.sleep(BEAT_SECONDS)
-        for held in list(_beating):
-            with _closing, suppress(OSError):
-                held.beat()
-
-
-@cache
-def _start_beating() -> None:
-    threading.Thread(target=_keep_beating, name="beating", daemon=True).start()
-
-
 def claim(out: Folder, key: str) -> Claim:
     """The folder in which something is worked on, by one process at a time.
 
@@ -346,7 +317,6 @@ def claim(out: Folder, key: str) -> Claim:
         BusyError: another process is working on it.
         OSError: it cannot be made.
     """
-    _start_beating()
     for place in range(PLACES):
         try:
             return Claim(out, f"{PREFIX}{key}" + (f"-{place}" if place else ""))
