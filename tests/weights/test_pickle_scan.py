@@ -138,10 +138,13 @@ def sized() -> Iterator[tuple[str, str, bytes]]:
     yield "sparse", "no dense tensor", zipped(pickled_as(call(REBUILD + "sparse_tensor", layout, sparse)))
     overlapping = storage(4), whole(0), many(whole(2), whole(1 << 40)), many(whole(1), whole(0)), b"\x89}"
     for attribute in ("real", "data"):
-        whole_state = table(**{attribute: tensor((1,))})
+        own = table(**{attribute: tensor((1,))})
         kinds = name(REBUILD + "tensor_v2"), name("torch.Tensor")
-        set_ = call("torch._tensor._rebuild_from_type_v2", *kinds, many(*overlapping), whole_state)
+        set_ = call("torch._tensor._rebuild_from_type_v2", *kinds, many(*overlapping), own)
         yield attribute, no_call, zipped(pickled_as(set_))
+    typed, kinds = "torch._tensor._rebuild_from_type_v2", (name(REBUILD + "tensor_v2"), name("torch.Tensor"))
+    once = many(*kinds, many(storage(), b"K\0))\x89}"), b"}")
+    yield "types of types", no_call, zipped(pickled_as(call(typed, name(typed), kinds[1], once, b"}")))
     yield "storage of old", "larger than the file", legacy(pickled_as(storage(1 << 33, rest=b"N")))
     parts = b"".join(storage(4, f"v{i}", rest=many(text(f"v{i + 1}"), whole(0), whole(4))) + b"a" for i in range(9_999))
     yield "storages in storages", "is not stored in it", legacy(pickled_as(b"]" + parts))
@@ -173,6 +176,8 @@ def repeated() -> Iterator[tuple[str, str, bytes]]:
     yield "numbers", "keys in its dicts are numbers", zipped(pickled_as(numbered(100_000)))
     yield "opcodes", "far too long", zipped(pickled_as(b"N" * 5_000_000))
     yield "protocols", "damaged", zipped(b"\x80\4" * 5_000_000)
+    long = name(f"sudormrf.{'sudormrf' * 10_000}.SuDORMRF")
+    yield "names of many letters", "damaged", zipped(pickled_as(b"(" + long * 100 + b"t"))
     yield "letters of a name", "damaged", zipped(pickled_as(b"c" + b"a" * 10_000_000))
     yield "letters of a name of old", "damaged", b"\x80\2c" + b"a" * 10_000_000
     yield "bytes of a pickle", "far too large", zipped(b"\x80\2" + b"N" * pickle_scan.MOST_BYTES)
@@ -249,11 +254,16 @@ def test_only_a_set_says_which_buffers_are_not_kept(tmp_path: Path, transient: b
     assert checkpoint.read(tmp_path / "a.pt").keys() == {"a", "b"}
 
 
-def test_containers_that_contain_each_other_are_looked_into_once(tmp_path: Path) -> None:
-    state = b"}q\0(" + b"".join(text(container) + b"h\0" for container in pickled.CONTAINERS)
-    (tmp_path / "a.pt").write_bytes(zipped(pickled_as(state + text("weight") + tensor() + b"u")))
-    assert checkpoint.read(tmp_path / "a.pt").keys() == {"weight"}
-    assert len(list(pickled.candidates({"state": {"model": {"state": {"model": {}}}}}))) > 4
+def test_what_is_in_several_containers_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers of containers may lead to one network, or to themselves, in ever so many ways."""
+    looked_into: list[pickled.Inert] = []
+    monkeypatch.setattr(pickled, "state_dict", lambda network: looked_into.append(network) or {})
+    content: dict[str, object] = {container: nn.ReLU() for container in pickled.CONTAINERS[:1]}
+    content |= dict.fromkeys(pickled.CONTAINERS[1:], content)
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="it holds no tensors"):
+        checkpoint.read(tmp_path / "a.pt")
+    assert len(looked_into) == 1
 
 
 def directories(content: bytes) -> Iterator[bytes]:
@@ -267,7 +277,9 @@ def directories(content: bytes) -> Iterator[bytes]:
     end_64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, directory_size, start)
     yield content[:-22] + end_64 + directory + locator + end
     yield content[:-22] + end_64 + bytes(56) + locator + end
-    yield content[:-22] + directory + end_64 + struct.pack("<4sLQL", b"PK\6\7", 0, len(content) - 22, 1) + end
+    yield content[:-22] + directory + end_64 + locator + end
+    yield content[:-22] + end_64 + locator + end[:-10] + struct.pack("<LLH", directory_size, start - 1, 0)
+    yield content[:-2] + struct.pack("<H", 9)
 
 
 def test_a_zip_of_which_readers_may_see_different_directories_is_refused(tmp_path: Path) -> None:
