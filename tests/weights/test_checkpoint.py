@@ -288,3 +288,9 @@ def refuses_or_reads(path: Path, content: bytes) -> None:
         tensors, message = {}, str(error)
     assert "\n" not in message
     assert all(tensor.sum().ndim == 0 for tensor in tensors.values())
+
+
+def test_a_key_of_endless_prefixes_is_a_key(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(save({"module." * 3_000 + "x": torch.zeros(1_000)}))
+    (key,) = checkpoint.read(tmp_path / "a.safetensors")
+    assert key.endswith("module.x")

@@ -18,6 +18,9 @@ from stemsplit.weights import digests, few_bits, pickled
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers (data parallelism, Lightning, compilation) put before every key."""
 
+MOST_WRAPPERS = 10
+"""That are taken off, one around the other."""
+
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 """Types of counters and indices, which stay as they are."""
 
@@ -61,9 +64,11 @@ def stored(path: Path) -> dict[str, Tensor]:
 
 def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Drop what wrappers put before all keys."""
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in tensors):
-            return without_prefix({key.removeprefix(prefix): value for key, value in tensors.items()})
+    for _ in range(MOST_WRAPPERS):
+        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
 
 
