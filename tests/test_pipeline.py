@@ -526,3 +526,12 @@ def test_a_song_is_given_up_while_it_is_read(song: Song, tmp_path: Path) -> None
     assert isinstance(found, Outcome)
     assert found.error == "the batch was ended"
     assert files(tmp_path / "out") == {}
+
+
+def test_what_has_the_record_s_name_is_found_before_anything_is_done(
+    song: Song, tmp_path: Path, separator: Separator
+) -> None:
+    (tmp_path / "out/a/stemsplit.json").mkdir(parents=True)
+    (outcome,) = pipeline.run(planned([song("a.wav")], options(tmp_path, force=True)), lambda: separator, ignore)
+    assert "stemsplit.json is already there, and is not a file" in outcome.error
+    assert [path.name for path in (tmp_path / "out/a").iterdir()] == ["stemsplit.json"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,7 @@ def recorded(song: Path) -> tuple[Record, Path]:
     record = replace(RECORD, song={"name": song.name, "size": song.stat().st_size, "sha256": sha256(song)})
     path = song.with_name("r.json")
     path.write_text(record.text())
-    later = song.stat().st_ctime_ns + 10**9
+    later = song.stat().st_ctime_ns + 1
     os.utime(path, ns=(later, later))
     return record, path
 
@@ -87,6 +88,16 @@ def test_a_song_that_nobody_touched_is_unchanged(song: Path, monkeypatch: pytest
     record, path = recorded(song)
     monkeypatch.setattr(sidecar, "sha256", None)
     assert sidecar.unchanged(song, record, path)
+
+
+def test_a_record_of_the_future_tells_nothing_by_its_time(song: Path) -> None:
+    """The clock was ahead, or somebody set it: the song's content decides."""
+    record, path = recorded(song)
+    later = time.time_ns() + 10**12
+    os.utime(path, ns=(later, later))
+    assert sidecar.unchanged(song, record, path)
+    song.write_bytes(b"gnos")
+    assert not sidecar.unchanged(song, record, path)
 
 
 def test_a_song_that_was_only_touched_is_unchanged(song: Path) -> None:

@@ -218,7 +218,8 @@ def sweep(out: Path, tell: Callable[[str], object]) -> None:
         for found in leftovers(folder):
             if isinstance(found, Claim):
                 if COMMIT in found.names:
-                    tell(f"{found.folder.path} holds stems that a killed run made; the same command goes on from there")
+                    again = "the same command goes on from there"
+                    tell(f"{found.folder.path} holds stems that could not be given their names; {again}")
                     found.leave()
                 else:
                     found.release()

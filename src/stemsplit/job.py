@@ -152,6 +152,8 @@ class Job:
         Args:
             targets: its files to look at; none for all.
         """
+        if size_of(self.record) is None and os.path.lexists(self.record):
+            return f"{self.record} is already there, and is not a file; choose another folder with -o"
         found = sidecar.read(self.record)
         ours = found.files if found else {}
         for target in targets or self.targets.values():

@@ -101,6 +101,8 @@ class StemFiles:
                 if self._is_dropped(writer):
                     self.held.folder.remove(commit.hidden(name, self.job.format))
             commit.commit(self.held, self.job, record)
+        except commit.CommitError as error:
+            raise AudioError(f"cannot finish {self.job.path}: {error}") from error
         except OSError as error:
             raise AudioError(f"cannot write into {self.job.record.parent} ({error.strerror})") from error
         return record

@@ -7,18 +7,22 @@ machine can only tell a command that ends from one that does not.
 import random
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from tests.cli.conftest import Result
 from tests.cli.processes import STEMS, running
 from tests.cli.processes import tiny as tiny
 from tests.conftest import noise, unix
 from tests.weights.conftest import CONTENT
 from tests.weights.hub import Fault, Hub
+
+Command = Callable[..., Result]
 
 pytestmark = unix
 
@@ -84,3 +88,50 @@ def test_a_signal_ends_the_command(folder: Path, tiny: list[str], name: str, num
     assert process.returncode in (SIGNALS[number], -number, 0)
     if process.returncode == SIGNALS[number]:
         assert not list((folder / "out").rglob(".*"))
+
+
+SWALLOWS = """
+import time
+try:
+    print("importing", flush=True)
+    time.sleep(1)
+except:
+    pass
+"""
+
+IMPORTS = """
+import sys, time
+from stemsplit import cli
+
+def run(arguments):
+    import swallows
+    print("imported", flush=True)
+    time.sleep(60)
+
+cli._run = run
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_no_library_swallows_a_signal_in_its_import(tmp_path: Path, number: signal.Signals) -> None:
+    """Else the command goes on, and hears no further ones."""
+    (tmp_path / "swallows.py").write_text(SWALLOWS)
+    (tmp_path / "run.py").write_text(IMPORTS)
+    with subprocess.Popen([sys.executable, "run.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(number)
+        assert process.wait(timeout=30) == SIGNALS[number]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["song.flac", "-o", ""], ["compare", ""], ["eval", ""], ["list", "--registry="], ["song.flac", "--model", ""]],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_refused(stemsplit: Command, arguments: list[str]) -> None:
+    """As a path it would be the working folder, and comes from a variable that is not set."""
+    result = stemsplit(*arguments)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("error: an empty argument names nothing")

@@ -258,7 +258,29 @@ def a_file_more(place: Path, victim: Path) -> None:
     (place / "diary.txt").write_bytes(b"mine")
 
 
+def a_list_that_is_a_pipe(place: Path, _: Path) -> None:
+    place.mkdir()
+    (place / "lock").touch()
+    os.mkfifo(place / "files.json")
+
+
+def a_list_without_end(place: Path, victim: Path) -> None:
+    listing([])(place, victim)
+    (place / "files.json").write_bytes(bytes(17_000_000))
+
+
+def a_file_for_an_inner_folder(place: Path, victim: Path) -> None:
+    listing(["old/diary.txt"])(place, victim)
+    (place / "old").write_bytes(b"mine")
+
+
 PLANTED = [
+    a_list_that_is_a_pipe,
+    a_list_without_end,
+    a_file_for_an_inner_folder,
+    listing(["lock", "files.json", "lock/x"]),
+    listing(["files.json/x"]),
+    listing(["n" * 300]),
     a_link,
     a_dangling_link,
     a_link_to_itself,

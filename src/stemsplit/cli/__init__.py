@@ -1,10 +1,12 @@
 """The command line: arguments in, exit status out."""
 
 import os
+import re
 import signal
 import sys
+import threading
+import time
 from types import FrameType
-from typing import NoReturn
 
 from stemsplit.cli import quick
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
@@ -13,8 +15,38 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 """What stops a run. Windows has no SIGHUP."""
 
 
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+IMPORT_SECONDS = 10.0
+"""That an import may hold a signal up."""
+
+_first_asked: dict[int, float] = {}
+"""Signal -> when it came, of those that an import holds up."""
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported where a signal came."""
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _ask_again(number: int) -> None:
+    """Send a signal to the main thread once more."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
     """Leave through all the clean-up, which further signals must not cut off."""
+    # Large libraries swallow an interrupt in their imports, or abort the process.
+    if _is_importing(frame) and time.monotonic() - _first_asked.setdefault(number, time.monotonic()) < IMPORT_SECONDS:
+        later = threading.Timer(0.05, _ask_again, [number])
+        later.daemon = True
+        later.start()
+        return
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     if number == signal.SIGINT:
@@ -33,6 +65,10 @@ def _open_standard_files() -> None:
 
 def _run(arguments: list[str]) -> None:
     """Run the command that the arguments name."""
+    if any(argument == "" or re.fullmatch("--[a-z-]+=", argument) for argument in arguments):
+        # An empty path would be the working folder.
+        _say(ValueError("an empty argument names nothing; is a variable in the command not set?"))
+        sys.exit(2)
     if quick.answer(arguments):
         return
     from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command

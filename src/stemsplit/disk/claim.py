@@ -59,12 +59,15 @@ def _listed(folder: Folder) -> set[str]:
         names = json.loads(folder.read(LIST, TEXT_LIMIT))
     except FileNotFoundError:
         return set()
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        raise ForeignError(errno.EEXIST, "the list is another file", str(folder.path / LIST)) from error
+    except (ValueError, RecursionError):
         names = []  # half written: nothing was made yet
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ForeignError(errno.EEXIST, "a list of another form", str(folder.path / LIST))
     for name in names:
-        if not all(map(is_plain, name.split("/"))) or name.count("/") > 1:
+        steps = name.split("/")
+        if len(steps) > 2 or not all(map(is_plain, steps)) or steps[0] in (LOCK, LIST):
             raise ForeignError(errno.EEXIST, "a list of another form", str(folder.path / LIST))
     return set(names)
 
@@ -105,8 +108,12 @@ class Claim:
             raise
         try:
             self._names = self._checked()
-        except BaseException:
+        except BaseException as error:
             self.leave()
+            if isinstance(error, OSError) and not isinstance(error, ForeignError):
+                raise ForeignError(
+                    errno.EEXIST, f"it cannot be looked into: {error.strerror}", str(out.path / name)
+                ) from error
             raise
         heartbeat.begin(self._lock, self.folder.path / LOCK)
 

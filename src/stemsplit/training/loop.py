@@ -262,10 +262,14 @@ class Run:
         attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with autocast(self.device, self.dtype), attention:
             estimates = self.compute(mixture)
+        if estimates.requires_grad:
+            estimates.register_hook(lambda _: self.pulse())
         loss = self.loss(completed(estimates.float(), mixture, self.entry), sources, mixture)
         self.optimizers.zero_grad()
         self.optimizers.set_rate(self.plan.rate(self.step))
+        self.pulse()
         self.scaler.scale(loss).backward()
+        self.pulse()
         self.optimizers.take_gradients()
         for optimizer in self.optimizers.all:
             self.scaler.unscale_(optimizer)
