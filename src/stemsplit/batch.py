@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -129,20 +129,13 @@ def clash(job: Job, held: Mapping[str, str]) -> str:
     return ""
 
 
-def real_path(target: Path) -> str:
-    """Where a file of ours lies, links on the way to it resolved; it is not a link itself."""
-    return os.path.join(real_folder(target.parent), target.name)  # noqa: PTH118  # text, as realpath gives it
-
-
-real_folder = lru_cache(1024)(os.path.realpath)
-
-
-def examined(job: Job, songs: Collection[str]) -> Job:
+def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
     """The job with its size, and with what its folder, its names and the song's header tell against it.
 
     Args:
         job: as planned.
         songs: real paths of all songs, none of which may be written over.
+        real_folder: gives the real path of a folder.
     """
     options = job.options
     try:
@@ -159,7 +152,7 @@ def examined(job: Job, songs: Collection[str]) -> Job:
         problem = f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
         return replace(job, problem=problem)
     for target in targets.values():
-        if real_path(target) in songs:
+        if os.path.join(real_folder(target.parent), target.name) in songs:  # noqa: PTH118  # as realpath gives them
             return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
     try:
         with Reader(job.path, options.start, options.duration) as reader:
@@ -206,7 +199,8 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     if problem := clash(any_song, files(any_song)):
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
-    return [job if job.problem else examined(job, real) for job in jobs]
+    real_folder = lru_cache(1024)(os.path.realpath)
+    return [job if job.problem else examined(job, real, real_folder) for job in jobs]
 
 
 def check_room(jobs: Sequence[Job]) -> None:

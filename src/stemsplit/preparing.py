@@ -69,7 +69,7 @@ def opened(job: Job, held: Claim, course: Course) -> StemFiles:
 
 
 def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
-    """Look at a whole song and open its files.
+    """Look at a whole song and open its files, unless it was split before or another process works on it.
 
     Returns:
         The files; or what became of the song, if that is all there is to do; or that another process works on it.

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import heartbeat
@@ -44,6 +45,26 @@ class BusyError(BlockingIOError):
         self.beat = beat
 
 
+FOREIGN = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
+"""What the system says of things that are not as this program makes them. All else is its own trouble."""
+
+
+def _judged(error: OSError, why: str, path: Path) -> OSError:
+    """The error to raise for one of the system: ForeignError if it tells of something that is not ours."""
+    return ForeignError(errno.EEXIST, why, str(path)) if error.errno in FOREIGN else error
+
+
 def _ours(found: os.stat_result) -> bool:
     """Whether a file was made by a process of this user."""
     return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
@@ -60,7 +81,7 @@ def _listed(folder: Folder) -> set[str]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise ForeignError(errno.EEXIST, "the list is another file", str(folder.path / LIST)) from error
+        raise _judged(error, "the list is another file", folder.path / LIST) from error
     except (ValueError, RecursionError):
         names = []  # half written: nothing was made yet
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -108,13 +129,12 @@ class Claim:
             raise
         try:
             self._names = self._checked()
-        except BaseException as error:
+        except ForeignError:
             self.leave()
-            if isinstance(error, OSError) and not isinstance(error, ForeignError):
-                raise ForeignError(
-                    errno.EEXIST, f"it cannot be looked into: {error.strerror}", str(out.path / name)
-                ) from error
             raise
+        except OSError as error:
+            self.leave()
+            raise _judged(error, "it holds what is not a file of stemsplit", out.path / name) from error
         heartbeat.begin(self._lock, self.folder.path / LOCK)
 
     def _taken(self, make: bool) -> tuple[Folder, int]:
@@ -151,7 +171,7 @@ class Claim:
                 raise  # the folder that it should lie in is gone itself
             return None
         except OSError as error:
-            raise ForeignError(errno.EEXIST, "not a folder of stemsplit", str(self.out.path / self.name)) from error
+            raise _judged(error, "not a folder of stemsplit", self.out.path / self.name) from error
         found, around = folder.identity(), self.out.identity()
         # A new one may seem to be another's: some file systems give all files to one user.
         if found.st_dev != around.st_dev or not (new or _ours(found)):
@@ -174,7 +194,7 @@ class Claim:
             except (FileExistsError, FileNotFoundError):
                 return None
         except OSError as error:
-            raise ForeignError(errno.EEXIST, "the lock is not a file", str(folder.path)) from error
+            raise _judged(error, "the lock is not a file", folder.path) from error
         try:
             found = os.fstat(lock)
             if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
