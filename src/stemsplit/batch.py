@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -112,20 +112,22 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
 
 
 def files(job: Job) -> dict[str, str]:
-    """Every file of a song, as the least discerning file system tells it from others -> what it holds."""
-    held: dict[str, str] = {folded(job.record): ""}
-    for name, target in job.targets.items():
-        held.setdefault(folded(target), name)
+    """Every file of a song, as the least discerning file system tells it from others -> the output that it holds."""
+    # As text: a plan may be of hundreds of thousands of songs.
+    held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
+    for output in job.options.outputs:
+        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}.{job.format}"), output.name)
     return held
 
 
-def clash(job: Job, held: Mapping[str, str]) -> str:
-    """Two outputs of a song that would be one file, in words; empty if there are none; `held` is from `files`."""
-    if len(held) > len(job.options.outputs):
-        return ""
-    for name, target in job.targets.items():
-        if (other := held[folded(target)]) != name:
-            return f"{name!r} and {other or 'the record'!r} would be one file, {target.name}; name them otherwise"
+def clash(job: Job) -> str:
+    """Two outputs of a song that would be one file, in words; empty if there are none."""
+    held = files(job)
+    for output in job.options.outputs:
+        path = f"{job.folder}/{job.names.path(output.name)}.{job.format}"
+        if (other := held[folded(path)]) != output.name:
+            name = path.rpartition("/")[2]
+            return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
     return ""
 
 
@@ -173,7 +175,7 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
         held = files(job)
         for path in held:
             writers[path].append(number)
-        problem = clash(job, held)
+        problem = clash(job) if len(held) <= len(job.options.outputs) else ""
         told.append(replace(job, problem=f"{job.path}: {problem}") if problem else job)
     for numbers in writers.values():
         for number in numbers if len(numbers) > 1 else ():
@@ -195,8 +197,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Whatever the songs are called: two outputs that go by one name.
-    any_song = planned(Found(Path("song")), options, template, model_name)
-    if problem := clash(any_song, files(any_song)):
+    if problem := clash(planned(Found(Path("song")), options, template, model_name)):
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
     real_folder = lru_cache(1024)(os.path.realpath)

@@ -123,9 +123,8 @@ def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
     return named("".join(texts), component)
 
 
-def folded(path: Path) -> str:
+def folded(text: str) -> str:
     """A path as the least discerning file systems tell it from others: by no letter case, in one form of accents."""
-    text = str(path)
     if text.isascii():
         return text.casefold()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

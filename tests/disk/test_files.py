@@ -176,3 +176,17 @@ def test_a_file_with_further_names_is_not_one_of_ours(tmp_path: Path) -> None:
     for name in ("hard link", "link"):
         with pytest.raises(FileExistsError, match="not made by stemsplit"):
             disk.size_of_own(tmp_path / name)
+
+
+def test_a_disk_that_refuses_leaves_nothing_of_the_new_file(tmp_path: Path) -> None:
+    """Also where what is waiting to be written fails once more as the file is closed."""
+    resource = pytest.importorskip("resource", reason="limits on files are Unix's")
+    (tmp_path / "a").write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"), disk.replacing(tmp_path / "a") as file:
+            file.write(bytes(2_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert snapshot(tmp_path) == {"a": b"old"}

@@ -113,7 +113,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                     file.close()
                 folder.move(name, folder, path.name)
             except BaseException:
-                file.close()
+                with suppress(OSError):  # what is still to be written fails once more
+                    file.close()
                 folder.remove(name)
                 raise
         folder.sync()

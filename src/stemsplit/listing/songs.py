@@ -70,8 +70,9 @@ def print_plan(jobs: Sequence["Job"]) -> None:
     rows = []
     for job in jobs:
         state = "problem" if job.problem else "done" if job.done else "to do"
-        names = ", ".join(path.name for path in job.targets.values())
-        where = job.problem or f"{job.record.parent}: {names}"
+        where = job.problem
+        if not where:
+            where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
         rows.append((state, minutes(job.seconds) if job.seconds else "", str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))

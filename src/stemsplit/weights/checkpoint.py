@@ -185,4 +185,4 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
         with replacing(path) as file:
             file.write(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot write {path}: {error}") from error
+        raise WeightsError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
