@@ -356,7 +356,9 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
-def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(album: Path, tmp_path: Path, handled: int) -> None:
+def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(
+    album: Path, tmp_path: Path, handled: int
+) -> None:
     run = a_run(album, tmp_path / "a.safetensors")
     signalling(run, 3, handled)
     with pytest.raises(typer.Exit) as leaving:
