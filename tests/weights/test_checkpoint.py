@@ -142,7 +142,7 @@ def quantised() -> Tensor:
 )
 def test_a_tensor_that_no_network_takes_is_refused(tmp_path: Path, tensor: Tensor) -> None:
     (tmp_path / "a.ckpt").write_bytes(saved({"weight": tensor}))
-    with pytest.raises(WeightsError, match="weight is no dense tensor of real numbers"):
+    with pytest.raises(WeightsError, match="weight is not a dense tensor of real numbers"):
         checkpoint.read(tmp_path / "a.ckpt")
 
 

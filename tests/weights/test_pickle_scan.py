@@ -127,7 +127,7 @@ def sized() -> Iterator[tuple[str, str, bytes]]:
     yield "arguments", no_call, zipped(pickled_as(name("builtins.set") + huge + b"R"))
     yield "update", no_call, zipped(pickled_as(name("collections.OrderedDict") + b")R" + huge + b"b"))
     other = call(REBUILD + "device_tensor_from_cpu_tensor", huge, name("torch.float64"), text("cpu"), b"\x89")
-    yield "other type", "no dense tensor", zipped(pickled_as(other))
+    yield "other type", "not a dense tensor", zipped(pickled_as(other))
     indices = call(
         REBUILD + "tensor_v2",
         *(storage(2, kind="torch.LongStorage"), whole(0), many(whole(1), whole(1 << 38)), many(whole(0), whole(0))),
@@ -135,7 +135,7 @@ def sized() -> Iterator[tuple[str, str, bytes]]:
     )
     layout = call("torch.serialization._get_layout", text("torch.sparse_coo"))
     sparse = many(indices, tensor((1 << 38,), (0,)), many(whole(5)))
-    yield "sparse", "no dense tensor", zipped(pickled_as(call(REBUILD + "sparse_tensor", layout, sparse)))
+    yield "sparse", "not a dense tensor", zipped(pickled_as(call(REBUILD + "sparse_tensor", layout, sparse)))
     overlapping = storage(4), whole(0), many(whole(2), whole(1 << 40)), many(whole(1), whole(0)), b"\x89}"
     for attribute in ("real", "data"):
         own = table(**{attribute: tensor((1,))})

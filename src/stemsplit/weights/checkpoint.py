@@ -83,7 +83,7 @@ def bare(key: str, tensor: Tensor) -> Tensor:
     dense = type(alone) is Tensor and alone.is_cpu and alone.layout is torch.strided and not alone.is_nested
     # A pickle may say that an empty tensor is (0, -1), and PyTorch believes it.
     if not dense or min(alone.shape, default=0) < 0 or not (alone.is_floating_point() or alone.dtype in WHOLE):
-        raise WeightsError(f"{key} is no dense tensor of real numbers")
+        raise WeightsError(f"{key} is not a dense tensor of real numbers")
     return alone
 
 

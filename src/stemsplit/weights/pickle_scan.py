@@ -154,7 +154,7 @@ class Scan:
             self.spend(INERT_WORK + len(self.names))
             return Made.INERT
         if function.path not in CALLS and function.path.startswith(REBUILD):
-            raise WeightsError("a weight is no dense tensor of real numbers")
+            raise WeightsError("a weight is not a dense tensor of real numbers")
         if function.path not in CALLS:
             raise WeightsError(refusal(function.path))
         made = CALLS[function.path](self, arguments)

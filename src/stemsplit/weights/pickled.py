@@ -46,7 +46,7 @@ MOST_MODULES = 10_000
 """Ten times the largest network; a pickle may also list one module in more places than could ever be looked at."""
 
 MOST_LETTERS = 10_000_000
-"""Of all names in a network together, each with its whole prefix and ten more: far more than the largest has."""
+"""Most letters in all names of a network, each with its prefix and ten more: far more than the largest network has."""
 
 MOST_DIRECTORY = 1 << 24
 """Bytes of a zip's directory: over 100,000 storages, which Python lists in a second or two."""
@@ -209,7 +209,7 @@ def scan_zip(path: Path) -> set[str]:
     """Check a zip of `torch.save` before it is read; returns the names that it asks for as `Inert` objects.
 
     Raises:
-        WeightsError: reading it might have no end, or it asks for something that is no part of weights.
+        WeightsError: reading it might have no end, or it asks for something that weights do not need.
     """
     scan = Scan(zipped_pickle(path), path.stat().st_size, INERT)
     scan.next()
@@ -220,7 +220,7 @@ def scan_old(path: Path) -> set[str]:
     """Check a file of `torch.save` from before PyTorch 1.6: five pickles, and the storages. Nothing in it can be inert.
 
     Raises:
-        WeightsError: reading it might have no end, or it asks for something that is no part of weights.
+        WeightsError: reading it might have no end, or it asks for something that weights do not need.
     """
     with path.open("rb") as file:
         content = file.read(MOST_BYTES)
@@ -246,7 +246,7 @@ def read(path: Path) -> dict[str, Tensor]:
     PyTorch's own exceptions of any kind pass through: over a damaged file it raises nearly all there are.
 
     Raises:
-        WeightsError: it asks for something that is no part of weights, or reading it might have no end.
+        WeightsError: it asks for something that weights do not need, or reading it might have no end.
     """
     with path.open("rb") as file:
         zipped = file.read(len(ZIP)) == ZIP

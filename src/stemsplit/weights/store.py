@@ -118,7 +118,7 @@ def local(entry: ModelEntry, remember: bool = True) -> Path | None:
     if not digest:
         # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
         return next(_places((source for source in entry.sources if source.startswith(FILE)), ""), None)
-    # What was written down of another file, wherever that came from, is nothing that was found here.
+    # A record is believed only of a file at one of the places that the entry itself names.
     if (path := digests.recorded(digest)) and path in [place.absolute() for place in _places(entry.sources, digest)]:
         return path
     for path in _places(entry.sources, digest):
