@@ -127,7 +127,7 @@ def is_of_our_shape(folder: Path) -> bool:
     if os.path.lexists(folder / "files.json"):
         if not stat.S_ISREG((folder / "files.json").lstat().st_mode):
             return False
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             listed = json.loads((folder / "files.json").read_bytes())
     lock = folder / "lock"
     empty = not list(folder.iterdir())
