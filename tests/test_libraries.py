@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from stemsplit import libraries
+from stemsplit.checkpoints.checkpoint import save
 from stemsplit.errors import LibraryError
+from stemsplit.fetch import digests
 from stemsplit.models import build
-from stemsplit.weights import digests
-from stemsplit.weights.checkpoint import save
 from tests.cli.conftest import Result
 from tests.cli.conftest import stemsplit as stemsplit
 from tests.conftest import DATA, unix

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from stemsplit import registry
+from stemsplit.checkpoints.checkpoint import save
 from stemsplit.models import build
 from stemsplit.training import result
-from stemsplit.weights.checkpoint import save
 from tests.conftest import noise
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stemsplit import registry
+from stemsplit.engine.overlap_add import WINDOWS
 from stemsplit.errors import RegistryError
 from stemsplit.models import build
-from stemsplit.overlap_add import WINDOWS
 from tests.conftest import unix
 
 GOOD = """

@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemsplit.chain import Chain
+    from stemsplit.engine.chain import Chain
+    from stemsplit.engine.separator import Separator
     from stemsplit.errors import AudioError, DeviceError, LibraryError, RegistryError, StemsplitError, WeightsError
-    from stemsplit.separator import Separator
 
 _HOMES = {
-    "Chain": "stemsplit.chain",
-    "Separator": "stemsplit.separator",
+    "Chain": "stemsplit.engine.chain",
+    "Separator": "stemsplit.engine.separator",
     **dict.fromkeys(
         ("AudioError", "DeviceError", "LibraryError", "RegistryError", "StemsplitError", "WeightsError"),
         "stemsplit.errors",

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stemsplit import models
+from stemsplit.engine.separator import load_network, memory_errors
 from stemsplit.errors import DeviceError, RegistryError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, chosen
-from stemsplit.fast.linear import Linear
+from stemsplit.fast.cpu.linear import Linear
 from stemsplit.registry import ModelEntry
-from stemsplit.separator import load_network, memory_errors
 
 BATCH_SIZES = {"cuda": (1, 4, 8)}
 """Kind of device -> numbers of chunks to compute together; one where more gain nothing."""

@@ -19,7 +19,7 @@ DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
 
 WINDOWS = ("hann", "linear", "mean")
-"""As `stemsplit.overlap_add` has them, whose import takes seconds."""
+"""As `stemsplit.engine.overlap_add` has them, whose import takes seconds."""
 
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
@@ -86,7 +86,7 @@ class ModelEntry:
         license_note: what is known of a licence that is not stated, or changed.
         license_url: where the licence stands.
         page: where the checkpoint is published.
-        window: how overlapping estimates are joined (see `stemsplit.overlap_add`).
+        window: how overlapping estimates are joined (see `stemsplit.engine.overlap_add`).
         complete: whether its stems are meant to make up the mixture; what they leave is then spread evenly over them.
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: what it was trained on.
@@ -135,7 +135,7 @@ class ModelEntry:
         Args:
             chunk_seconds: given to the network at once; None for the entry's own.
             overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for its own.
-            window: how overlapping estimates are joined (see `stemsplit.overlap_add`); None for the entry's own.
+            window: how overlapping estimates are joined (see `stemsplit.engine.overlap_add`); None for the entry's own.
 
         Raises:
             ValueError: an impossible chunk or overlap.

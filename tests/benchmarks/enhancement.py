@@ -23,8 +23,8 @@ import soxr
 import torch
 
 from stemsplit import Separator, registry
-from stemsplit.metrics import si_sdr
-from stemsplit.own_checkpoint import describe
+from stemsplit.checkpoints.describe import describe
+from stemsplit.evaluation.metrics import si_sdr
 
 Samples = npt.NDArray[np.float32]
 

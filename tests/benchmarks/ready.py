@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from stemsplit.checkpoints import checkpoint
 from stemsplit.fast import Pool, accelerated
 from stemsplit.models import build
-from stemsplit.weights import checkpoint
 from tests.benchmarks.measuring import private
 from tests.benchmarks.networks import CONFIGS, network
 

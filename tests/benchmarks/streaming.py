@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.audio import Reader, Writer
-from stemsplit.overlap_add import stream
+from stemsplit.engine.overlap_add import stream
 from tests.benchmarks.measuring import SONG
 
 CHUNK, HOP, STEMS = 352_800, 176_400, 4

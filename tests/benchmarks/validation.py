@@ -18,10 +18,10 @@ import soundfile
 import torch
 
 from stemsplit import Separator
+from stemsplit.engine.overlap_add import WINDOWS
+from stemsplit.evaluation.metrics import sdr
+from stemsplit.evaluation.multitracks import multitracks
 from stemsplit.fast.precision import native_bfloat16
-from stemsplit.metrics import sdr
-from stemsplit.multitracks import multitracks
-from stemsplit.overlap_add import WINDOWS
 from stemsplit.training.data import read_song
 from stemsplit.training.validation import completed
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stemsplit import cli
-from tests.weights.conftest import here as here
-from tests.weights.conftest import hub as hub
+from tests.fetch.conftest import here as here
+from tests.fetch.conftest import hub as hub
 
 
 @dataclass

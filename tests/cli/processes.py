@@ -55,8 +55,8 @@ def registry(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
     """A registry with a small network and its weights, of four stems."""
     import torch
 
+    from stemsplit.checkpoints.checkpoint import save
     from stemsplit.models import build
-    from stemsplit.weights.checkpoint import save
 
     folder.mkdir()
     table = TABLE.replace("NAME", name)

@@ -11,9 +11,10 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import clip_files, comparison_plan, separator
-from stemsplit.clips import loudness
-from stemsplit.metrics import sdr, si_sdr
+from stemsplit.comparison import clip_files, plan
+from stemsplit.comparison.clips import loudness
+from stemsplit.engine import separator
+from stemsplit.evaluation.metrics import sdr, si_sdr
 from stemsplit.models import build
 from tests.cli.conftest import Result
 from tests.conftest import Samples, noise
@@ -280,7 +281,7 @@ def test_an_interrupt_while_clips_are_written_leaves_what_was_there(
 def test_a_full_disk_leaves_nothing(
     compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_plan, "check_space", lambda *_: None)
+    monkeypatch.setattr(plan, "check_space", lambda *_: None)
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     path = song("song.wav")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stemsplit import console
-from stemsplit.weights import digests, hub_cache
+from stemsplit.fetch import digests, hub_cache
+from stemsplit.terminal import console
 from tests.cli.conftest import Result
 from tests.conftest import DATA, unix
-from tests.weights.conftest import CONTENT, read_only
-from tests.weights.hub import Fault, Hub
+from tests.fetch.conftest import CONTENT, read_only
+from tests.fetch.hub import Fault, Hub
 
 Command = Callable[..., Result]
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -82,8 +82,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A checkpoint of the network that `TABLE` describes."""
     import torch
 
+    from stemsplit.checkpoints import checkpoint
     from stemsplit.models import build
-    from stemsplit.weights import checkpoint
 
     torch.manual_seed(0)
     config = {"out_channels": 8, "in_channels": 16, "num_blocks": 1, "enc_num_basis": 16, "num_sources": 2}

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from stemsplit import Separator
-from stemsplit.metrics import sdr, si_sdr
+from stemsplit.evaluation.metrics import sdr, si_sdr
 from tests.cli.conftest import Result
 from tests.conftest import DATA, Samples, noise
 

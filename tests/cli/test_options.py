@@ -7,7 +7,7 @@ import typer
 
 from stemsplit.audio import BIT_DEPTHS, FORMATS
 from stemsplit.cli.options import COMPUTING, BitDepth, Device, FormatName, WindowName, listed, seconds, under
-from stemsplit.overlap_add import WINDOWS
+from stemsplit.engine.overlap_add import WINDOWS
 
 
 def test_choices_are_those_that_the_library_knows() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.weights import hub_cache
+from stemsplit.fetch import hub_cache
 from tests.cli.conftest import Result
 from tests.cli.test_download import table
 from tests.conftest import unix
-from tests.weights.conftest import CONTENT
-from tests.weights.hub import Hub
+from tests.fetch.conftest import CONTENT
+from tests.fetch.hub import Hub
 
 Command = Callable[..., Result]
 

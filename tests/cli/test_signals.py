@@ -19,8 +19,8 @@ from tests.cli.conftest import Result
 from tests.cli.processes import STEMS, running
 from tests.cli.processes import tiny as tiny
 from tests.conftest import noise, unix
-from tests.weights.conftest import CONTENT
-from tests.weights.hub import Fault, Hub
+from tests.fetch.conftest import CONTENT
+from tests.fetch.hub import Fault, Hub
 
 Command = Callable[..., Result]
 

@@ -10,11 +10,12 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import registry, speeds
+from stemsplit import registry
+from stemsplit.checkpoints.checkpoint import save
 from stemsplit.cli import choose
+from stemsplit.fetch import digests, failures
 from stemsplit.models import build
-from stemsplit.weights import digests, network
-from stemsplit.weights.checkpoint import save
+from stemsplit.songs import speeds
 from tests.cli.conftest import Result
 from tests.cli.processes import TABLE, read_lines
 
@@ -201,7 +202,7 @@ def test_a_slip_is_told_and_nothing_is_done(split: Command, arguments: list[str]
 def test_a_later_model_that_cannot_be_had_is_known_at_the_start(
     split: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "PAUSES", (0.0,) * 5)
+    monkeypatch.setattr(failures, "PAUSES", (0.0,) * 5)
     result = split("--then", "large", "--progress", "json")
     assert (result.status, result.out) == (3, "")
     assert "large" in result.err

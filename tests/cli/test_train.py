@@ -21,14 +21,15 @@ import typer
 from rich.console import Console
 from safetensors.torch import load_file
 
-from stemsplit import cli, console, registry
-from stemsplit.cli import stop as stopping
+from stemsplit import cli, registry
+from stemsplit.cli import signals as stopping
 from stemsplit.cli import train
 from stemsplit.errors import DeviceError, StemsplitError
+from stemsplit.fetch.digests import sha256
 from stemsplit.registry import ModelEntry
+from stemsplit.terminal import console
 from stemsplit.training import result
 from stemsplit.training.loop import Progress, Run
-from stemsplit.weights.digests import sha256
 from tests.cli.conftest import Result
 from tests.cli.processes import environment, finished, running
 from tests.training.conftest import ROFORMER, TINY, a_run, network, put, tone

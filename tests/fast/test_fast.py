@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from stemsplit.fast import OrElse, Pool, accelerated, at_first_call
+from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.plain import Plain
-from stemsplit.fast.roformer import FastRoFormer
 from stemsplit.models import build
 from tests import golden
 from tests.fast.conftest import in_bfloat16

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stemsplit import Separator
+from stemsplit.checkpoints.describe import describe
 from stemsplit.errors import WeightsError
 from stemsplit.models import build, infer
 from stemsplit.models.fullsubnet_plus import Config, FullSubNet, Norm, Recurrent, normalised
 from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
-from stemsplit.own_checkpoint import describe
 from tests import golden
 from tests.conftest import DATA, SHARED, noise
 from tests.models.test_contract import SMALL

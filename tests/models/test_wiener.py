@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stemsplit.metrics import sdr
+from stemsplit.evaluation.metrics import sdr
 from stemsplit.models.wiener import filtered, solved
 
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
+from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.models import build
-from stemsplit.multitracks import song_folders
 from stemsplit.registry import ModelEntry
 from stemsplit.training.data import Collection, Examples, Mixing, collect
 from stemsplit.training.loop import Run

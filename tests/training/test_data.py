@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stemsplit.errors import AudioError
-from stemsplit.multitracks import STREAMS, song_folders
+from stemsplit.evaluation.multitracks import STREAMS, song_folders
 from stemsplit.registry import ModelEntry
 from stemsplit.training.augmentation import NAMES
 from stemsplit.training.data import Collection, Examples, Mixing, Recording, hold, read_song

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stemsplit.checkpoints.describe import own_entry
+from stemsplit.engine.separator import Separator
 from stemsplit.errors import AudioError, StemsplitError, WeightsError
+from stemsplit.evaluation.metrics import sdr
+from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.fast.precision import native_bfloat16
-from stemsplit.metrics import sdr
 from stemsplit.models.roformer_layers import Transformer
-from stemsplit.multitracks import song_folders
-from stemsplit.own_checkpoint import own_entry
 from stemsplit.registry import ModelEntry
-from stemsplit.separator import Separator
 from stemsplit.training import loop
 from stemsplit.training.data import read_song
 from stemsplit.training.loop import MOST_LOST, Run, average, compile_parts
 from stemsplit.training.plan import Plan
 from stemsplit.training.validation import completed, validate
+from tests.checkpoints.test_pickle_scan import zipped
 from tests.training.conftest import ENTRIES, ROFORMER, TINY, a_run, network, put, tone
-from tests.weights.test_pickle_scan import zipped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from stemsplit import registry
+from stemsplit.checkpoints import checkpoint
+from stemsplit.checkpoints.describe import ABOUT, describe, own_entry
 from stemsplit.cli import choose
+from stemsplit.engine.separator import Separator, load_network
 from stemsplit.errors import RegistryError, WeightsError
-from stemsplit.own_checkpoint import ABOUT, describe, own_entry
 from stemsplit.registry import ModelEntry
-from stemsplit.separator import Separator, load_network
 from stemsplit.training import result
-from stemsplit.weights import checkpoint
 from tests.training.conftest import ENTRIES, ROFORMER, TINY, network
 
 FULL = replace(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stemsplit import registry
-from stemsplit.metrics import si_sdr
+from stemsplit.evaluation.metrics import si_sdr
 from stemsplit.models import fullsubnet_plus
 from stemsplit.registry import ModelEntry
 from tests.cli.conftest import Result

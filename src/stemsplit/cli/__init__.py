@@ -111,9 +111,9 @@ def main() -> None:
 
 def _say(error: Exception) -> None:
     try:
-        from stemsplit import console  # only now: it takes longer to import than some commands take
+        from stemsplit.terminal import console  # only now: it takes longer to import than some commands take
     except Exception:  # rich itself may be what does not load
-        from stemsplit.listing.words import printable
+        from stemsplit.words import printable
 
         if sys.stderr is not None:
             print(f"error: {printable(str(error))}", file=sys.stderr)

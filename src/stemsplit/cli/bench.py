@@ -60,10 +60,11 @@ def bench(
     settings: choose.Settings = None,
 ) -> None:
     """Measure how fast a model is here, and how close that comes to what this machine can do at all."""
-    from stemsplit import console, registry
+    from stemsplit import registry
     from stemsplit.cli.download import obtain
-    from stemsplit.listing.bench import print_report, report_as_data
-    from stemsplit.listing.stdout import print_json
+    from stemsplit.terminal import console
+    from stemsplit.terminal.bench import print_report, report_as_data
+    from stemsplit.terminal.stdout import print_json
 
     batch_sizes = sizes(batch_size)
     entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
@@ -74,7 +75,7 @@ def bench(
     import torch
 
     from stemsplit.bench import formats, measure
-    from stemsplit.separator import pick_device
+    from stemsplit.engine.separator import pick_device
 
     found = pick_device(device)
     # Before any download: a precision that is not there is known at once.

@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from stemsplit.chain import Plan
-    from stemsplit.own_checkpoint import Described
+    from stemsplit.checkpoints.describe import Described
+    from stemsplit.engine.chain import Plan
     from stemsplit.registry import ModelEntry
 
 
@@ -80,10 +80,10 @@ def model(
             raise typer.BadParameter(f"--config and --set go with a checkpoint's file, which {name!r} is not")
         return registry.find(name, registry_file), None
     # Only now: it brings PyTorch in, which takes seconds.
-    from stemsplit import own_checkpoint
+    from stemsplit.checkpoints import describe
 
     try:
-        described = own_checkpoint.describe(Path(name), config, settings or ())
+        described = describe.describe(Path(name), config, settings or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
     return described.entry, described
@@ -96,7 +96,7 @@ def tell(described: "Described", first: bool = True) -> None:
         described: what is known of it.
         first: whether it is the one that `--set` and `--config` are about.
     """
-    from stemsplit import console
+    from stemsplit.terminal import console
 
     for name, (written, told) in described.overruled.items():
         console.warning(f"the config says {name} {written}, the weights are of {told}: taking {told}")
@@ -122,7 +122,7 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     """
     from dataclasses import replace
 
-    from stemsplit.chain import Plan
+    from stemsplit.engine.chain import Plan
     from stemsplit.registry import entries
 
     plan, known = Plan(first), entries(registry_file) if then else {}

@@ -26,8 +26,8 @@ from stemsplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from stemsplit.comparison import Comparison
-    from stemsplit.comparison_plan import Plan
+    from stemsplit.comparison.comparison import Comparison
+    from stemsplit.comparison.plan import Plan
     from stemsplit.registry import ModelEntry
 
 
@@ -110,20 +110,22 @@ def compare(
     of the first model's clip. Figures are of the clips before that; "vs 1" is the energy of the difference from model
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
-    from stemsplit import comparison, comparison_plan, console, libraries
+    from stemsplit import libraries
     from stemsplit.cli.download import obtain
-    from stemsplit.listing.comparison import comparison_as_data, comparison_in_lines
-    from stemsplit.listing.stdout import print_json, print_paths
-    from stemsplit.listing.words import minutes
+    from stemsplit.comparison import comparison, plan
+    from stemsplit.terminal import console
+    from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
+    from stemsplit.terminal.stdout import print_json, print_paths
+    from stemsplit.words import minutes
 
     begin, length = None if start is None else seconds(start), seconds(duration)
-    if not 0 < length <= comparison_plan.LONGEST_SECONDS:
-        longest = minutes(comparison_plan.LONGEST_SECONDS)
+    if not 0 < length <= plan.LONGEST_SECONDS:
+        longest = minutes(plan.LONGEST_SECONDS)
         raise typer.BadParameter(f"a part lasts more than 0 s and up to {longest}", param_hint="--duration")
     entries = chosen(listed(models), registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
     try:
-        plan = comparison_plan.plan(
+        planned = plan.plan(
             song,
             entries,
             start=begin,
@@ -139,15 +141,15 @@ def compare(
         raise typer.BadParameter(str(error)) from error
     # Before any download: a device that is missing, or a library that does not load, is known at once. Both bring
     # PyTorch in, which takes seconds.
-    comparison_plan.check_device(device, precision.value)
+    plan.check_device(device, precision.value)
     libraries.load_torchaudio()
     for entry in entries:
         obtain(entry, quiet)
     if not quiet:
-        tell(plan, chosen=begin is not None or plan.duration == plan.song.seconds)
+        tell(planned, chosen=begin is not None or planned.duration == planned.song.seconds)
     settings = {"batch_size": batch_size, "precision": precision.value, "threads": threads, "tell": console.warning}
     try:
-        found = run(plan, {"device": device, **settings}, quiet)
+        found = run(planned, {"device": device, **settings}, quiet)
         figures = comparison_as_data(found)
         paths = comparison.write(found, figures, force)
     except KeyboardInterrupt:
@@ -164,7 +166,7 @@ def compare(
 
 def tell(plan: "Plan", chosen: bool) -> None:
     """Say what is compared; and, unless somebody chose the part, that another can be."""
-    from stemsplit import console
+    from stemsplit.terminal import console
 
     names = [entry.name for entry in plan.entries]
     other = "" if chosen else "; another part: --start 1:00"
@@ -180,7 +182,8 @@ def run(plan: "Plan", settings: dict[str, Any], quiet: bool) -> "Comparison":
     """Compare, and show which model is at work."""
     import torch
 
-    from stemsplit import comparison, console
+    from stemsplit.comparison import comparison
+    from stemsplit.terminal import console
 
     torch.set_num_threads(1)  # for all but the networks, as `split` has it
     with nullcontext() if quiet else console.PEOPLE.status("") as line:

@@ -18,8 +18,8 @@ def obtain(entry: "ModelEntry", quiet: bool) -> Path:
     Raises:
         WeightsError: it cannot be had.
     """
-    from stemsplit import console
-    from stemsplit.weights import digests, download, store
+    from stemsplit.fetch import digests, download, store
+    from stemsplit.terminal import console
 
     if path := store.local(entry):
         return path
@@ -68,11 +68,11 @@ def download(
 
     The paths of the files go to stdout, all else to stderr.
     """
-    from stemsplit import console
     from stemsplit.errors import WeightsError
-    from stemsplit.listing.stdout import print_paths
-    from stemsplit.listing.words import size
-    from stemsplit.weights import store
+    from stemsplit.fetch import store
+    from stemsplit.terminal import console
+    from stemsplit.terminal.stdout import print_paths
+    from stemsplit.words import size
 
     entries = chosen(names, all_, stems, registry_file)
     here = {entry.name for entry in entries if store.local(entry)}

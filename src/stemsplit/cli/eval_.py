@@ -10,7 +10,7 @@ from stemsplit.cli import choose
 from stemsplit.cli.options import Device, Json, Overlap, Precision, PrecisionName, listed, under
 
 if TYPE_CHECKING:
-    from stemsplit.evaluation import Estimates, Result
+    from stemsplit.evaluation.evaluation import Estimates, Result
     from stemsplit.registry import ModelEntry
 
 MODEL = "With --model"
@@ -61,15 +61,15 @@ def eval_(
         raise typer.BadParameter("name a folder of estimates, or say --model, but not both", param_hint="ESTIMATES")
     if model is None and (device or precision or config or settings or overlap is not None):
         raise typer.BadParameter("--device, --overlap, --precision, --config and --set go with --model")
-    from stemsplit import console
-    from stemsplit.listing.evaluation import print_scores, scores_as_data
-    from stemsplit.listing.stdout import print_json
+    from stemsplit.terminal import console
+    from stemsplit.terminal.evaluation import print_scores, scores_as_data
+    from stemsplit.terminal.stdout import print_json
 
     wanted = listed([stems] if stems else None)
     entry = prepared(model, overlap, wanted, registry_file, config, settings) if model else None
 
-    from stemsplit.evaluation import FromFolder, evaluate, summary
-    from stemsplit.multitracks import multitracks
+    from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
+    from stemsplit.evaluation.multitracks import multitracks
 
     songs = multitracks(references)
     if entry:
@@ -126,9 +126,9 @@ def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
     """
     import torch
 
-    from stemsplit import console
-    from stemsplit.evaluation import FromModel
-    from stemsplit.separator import Separator
+    from stemsplit.engine.separator import Separator
+    from stemsplit.evaluation.evaluation import FromModel
+    from stemsplit.terminal import console
 
     torch.set_num_threads(1)  # for all but the network, as `split` has it
     return FromModel(Separator(entry, device, precision=precision, tell=console.warning))
@@ -136,7 +136,7 @@ def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
 
 def remark(results: "list[Result]") -> None:
     """Say which stems have no figures, and why."""
-    from stemsplit import console
+    from stemsplit.terminal import console
 
     unmeasured: dict[str, list[str]] = {}
     for result in results:

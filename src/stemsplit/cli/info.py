@@ -27,8 +27,8 @@ def info(
     if described:
         choose.tell(described)
     if described and not as_json:
-        from stemsplit.listing.models import facts_of_file, print_facts
-        from stemsplit.weights import store
+        from stemsplit.fetch import store
+        from stemsplit.terminal.models import facts_of_file, print_facts
 
         print_facts(facts_of_file(entry, store.local(entry), described.assumed))
     else:

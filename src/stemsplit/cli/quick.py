@@ -27,11 +27,11 @@ def print_versions() -> None:
     """What a report of a fault needs: versions, GPU, folders."""
     import platform
 
+    from stemsplit.fetch.digests import cache_folder
+    from stemsplit.fetch.hub_cache import folder as hub_folder
     from stemsplit.libraries import version
-    from stemsplit.listing.stdout import print_text
     from stemsplit.registry import user_folder
-    from stemsplit.weights.digests import cache_folder
-    from stemsplit.weights.hub_cache import folder as hub_folder
+    from stemsplit.terminal.stdout import print_text
 
     print_text(f"stemsplit {version('stemsplit')}")
     print_text(f"torch {version('torch')}, torchaudio {version('torchaudio')}")
@@ -54,12 +54,12 @@ def print_models(
     Raises:
         RegistryError: a registry cannot be read.
     """
-    from stemsplit.listing import models, stdout
     from stemsplit.registry import entries, select
+    from stemsplit.terminal import models, stdout
 
     chosen = select(entries(registry_file).values(), stems, architecture, licence)
     if downloaded or as_json:
-        from stemsplit.weights import store
+        from stemsplit.fetch import store
 
         paths = {entry.name: store.local(entry) for entry in chosen}
         chosen = [entry for entry in chosen if paths[entry.name] or not downloaded]
@@ -68,15 +68,15 @@ def print_models(
     elif chosen:
         models.print_models(chosen)
     else:
-        from stemsplit import console
+        from stemsplit.terminal import console
 
         console.hint("no model is like that; see them all with: stemsplit list")
 
 
 def print_model(entry: "ModelEntry", as_json: bool) -> None:
     """What `stemsplit info` tells of a model of the registry."""
-    from stemsplit.listing import models, stdout
-    from stemsplit.weights import store
+    from stemsplit.fetch import store
+    from stemsplit.terminal import models, stdout
 
     path = store.local(entry)
     if as_json:

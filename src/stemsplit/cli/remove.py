@@ -12,10 +12,11 @@ def remove(
     registry_file: RegistryFile = None,
 ) -> None:
     """Remove downloaded weights, finished or not."""
-    from stemsplit import console, registry
+    from stemsplit import registry
     from stemsplit.errors import WeightsError
-    from stemsplit.listing.words import size
-    from stemsplit.weights import store
+    from stemsplit.fetch import store
+    from stemsplit.terminal import console
+    from stemsplit.words import size
 
     kept = "its bytes are kept, as another revision in the hub's cache has the same"
     failed = False

@@ -30,11 +30,11 @@ from stemsplit.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stemsplit.batch import Totals
-    from stemsplit.chain import Chain, Plan
-    from stemsplit.console import SplitReport
-    from stemsplit.job import Job
-    from stemsplit.separator import Separator
+    from stemsplit.engine.chain import Chain, Plan
+    from stemsplit.engine.separator import Separator
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.plan import Totals
+    from stemsplit.terminal.console import SplitReport
 
 
 class ProgressKind(StrEnum):
@@ -134,12 +134,14 @@ def split(
     Songs that were split before, with the same model and options, are skipped. The paths of the stems go to stdout,
     all else to stderr.
     """
-    from stemsplit import batch, console, naming, recipes, registry, speeds
-    from stemsplit import songs as search
+    from stemsplit import registry
     from stemsplit.cli.download import obtain
-    from stemsplit.job import Options
-    from stemsplit.listing.words import minutes
-    from stemsplit.weights import digests
+    from stemsplit.fetch import digests
+    from stemsplit.songs import find as search
+    from stemsplit.songs import naming, outputs, plan, speeds
+    from stemsplit.songs.job import Options
+    from stemsplit.terminal import console
+    from stemsplit.words import minutes
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
@@ -151,7 +153,7 @@ def split(
     models = choose.chain(entry, then or (), registry_file, quiet)
     try:
         wanted = None if stems is None else [name for name in stems.split(",") if name.strip()]
-        outputs = recipes.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
+        chosen = outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
         template = naming.Template(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -161,7 +163,7 @@ def split(
             obtain(each, quiet)
     options = Options(
         out=output,
-        outputs=outputs,
+        outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
         format=format_.value,
@@ -174,7 +176,7 @@ def split(
     )
     try:
         found = search.find(songs, output)
-        jobs = batch.plan(found.songs, options, template, "+".join(each.name for each in models.entries))
+        jobs = plan.plan(found.songs, options, template, "+".join(each.name for each in models.entries))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if not jobs:
@@ -186,9 +188,9 @@ def split(
     if not quiet:
         tell_of_names(jobs)
     if dry_run:
-        plan(jobs, found.passed_over, models, device, as_json)
+        print_dry_run(jobs, found.passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
-    batch.check_room(jobs)
+    plan.check_room(jobs)
     if not all(job.problem or job.done for job in jobs):
         if model is None and not quiet:
             console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
@@ -203,8 +205,8 @@ def split(
 
         import torch
 
-        from stemsplit.chain import Chain
-        from stemsplit.separator import Separator
+        from stemsplit.engine.chain import Chain
+        from stemsplit.engine.separator import Separator
 
         # PyTorch's own million objects stay as long as we do: nobody has to look for rubbish among them.
         gc.freeze()
@@ -237,7 +239,7 @@ FEW = 5
 
 def tell_of_names(jobs: "Sequence[Job]") -> None:
     """Say which files are not called as their songs are."""
-    from stemsplit import console
+    from stemsplit.terminal import console
 
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
@@ -247,12 +249,13 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same goes for {len(renamed) - FEW} more songs")
 
 
-def plan(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
+def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
     """Say what would be done."""
-    from stemsplit import console, speeds
-    from stemsplit.listing.songs import job_as_data, plan_as_data, plan_in_words, print_plan
-    from stemsplit.listing.stdout import print_line
-    from stemsplit.weights import store
+    from stemsplit.fetch import store
+    from stemsplit.songs import speeds
+    from stemsplit.terminal import console
+    from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
+    from stemsplit.terminal.stdout import print_line
 
     missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
     # One of unknown size makes the sum unknown.
@@ -275,11 +278,12 @@ def run(
     as_json: bool,
 ) -> "Totals":
     """Split the songs, and tell what becomes of each and of all."""
-    from stemsplit import batch, console, pipeline
-    from stemsplit.listing.songs import outcome_as_data, totals_as_data
-    from stemsplit.listing.stdout import print_line, print_paths
+    from stemsplit.songs import pipeline, plan
+    from stemsplit.terminal import console
+    from stemsplit.terminal.songs import outcome_as_data, totals_as_data
+    from stemsplit.terminal.stdout import print_line, print_paths
 
-    totals, begun = batch.Totals(), time.monotonic()
+    totals, begun = plan.Totals(), time.monotonic()
     try:
         with report:
             for outcome in pipeline.run(jobs, load, report.progress, console.warning):

@@ -21,7 +21,7 @@ from stemsplit.cli.options import (
     listed,
     under,
 )
-from stemsplit.cli.stop import AskedError, Stop
+from stemsplit.cli.signals import AskedError, Stop
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,7 @@ def collections_of(places: list[Path], entry: "ModelEntry") -> "list[Collection]
         AudioError: a folder or list holds no songs, or they cannot be read.
     """
     from stemsplit.errors import AudioError
-    from stemsplit.multitracks import multitracks
+    from stemsplit.evaluation.multitracks import multitracks
     from stemsplit.training.data import collect
 
     found = {place: collect(multitracks(place), entry) for place in dict.fromkeys(places)}
@@ -107,8 +107,8 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
     """
     from stemsplit import models
     from stemsplit.cli.download import obtain
+    from stemsplit.engine.separator import load_network
     from stemsplit.errors import RegistryError
-    from stemsplit.separator import load_network
     from stemsplit.training.start import start
 
     try:
@@ -132,9 +132,9 @@ def carry_out(run: "Run") -> None:
         typer.Exit: a signal asked to stop; the run goes on from there.
         StemsplitError: see `Run`; or the device ran out of memory.
     """
-    from stemsplit import console
+    from stemsplit.engine.separator import memory_errors
     from stemsplit.errors import StemsplitError
-    from stemsplit.separator import memory_errors
+    from stemsplit.terminal import console
     from stemsplit.training.history import History
 
     stems, first = run.entry.outputs if run.validation else (), run.workers.first
@@ -325,11 +325,11 @@ def train(
 
     import torch
 
+    from stemsplit.engine.separator import pick_device
+    from stemsplit.evaluation.multitracks import multitracks
     from stemsplit.fast import chosen
-    from stemsplit.fast.pool import cores
-    from stemsplit.listing.stdout import print_paths
-    from stemsplit.multitracks import multitracks
-    from stemsplit.separator import pick_device
+    from stemsplit.fast.cpu.pool import cores
+    from stemsplit.terminal.stdout import print_paths
     from stemsplit.training.data import Examples, Mixing, hold, read_song
     from stemsplit.training.loop import Run, droppable
     from stemsplit.training.optimizers import Optimizers

@@ -8,13 +8,13 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from stemsplit.fast.cuda_graph import Captured
+from stemsplit.fast.cpu.pool import Pool, torch_threads
+from stemsplit.fast.cpu.roformer import FastRoFormer
+from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
+from stemsplit.fast.cuda.graph import Captured
+from stemsplit.fast.cuda.roformer import GpuRoFormer
 from stemsplit.fast.plain import Plain
-from stemsplit.fast.pool import Pool, torch_threads
 from stemsplit.fast.precision import PRECISIONS, chosen
-from stemsplit.fast.roformer import FastRoFormer
-from stemsplit.fast.roformer_gpu import GpuRoFormer
-from stemsplit.fast.sudormrf import FastSuDoRMRF, supports
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import SuDoRMRF

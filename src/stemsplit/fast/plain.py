@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from stemsplit.fast.pool import torch_threads
+from stemsplit.fast.cpu.pool import torch_threads
 
 
 class Plain:

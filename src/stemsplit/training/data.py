@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from stemsplit.audio import layout, resampled
 from stemsplit.errors import AudioError
-from stemsplit.multitracks import Multitrack
+from stemsplit.evaluation.multitracks import Multitrack
 from stemsplit.registry import ModelEntry
 from stemsplit.training import augmentation
 from stemsplit.training.augmentation import SPEEDS, WAYS, faster, levelled, needed

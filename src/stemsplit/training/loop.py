@@ -15,6 +15,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from stemsplit.checkpoints import checkpoint, pickled
 from stemsplit.disk import replacing
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.models.roformer_layers import FeedForward, Transformer
@@ -27,7 +28,6 @@ from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import Plan
 from stemsplit.training.validation import autocast, completed, validate
 from stemsplit.training.workers import Workers
-from stemsplit.weights import checkpoint, pickled
 
 MOST_LOST = 50
 """Steps in a row without a finite gradient, after which a run gives up."""

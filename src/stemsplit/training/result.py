@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
+from stemsplit.checkpoints import checkpoint
+from stemsplit.checkpoints.describe import ABOUT
 from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
-from stemsplit.own_checkpoint import ABOUT
 from stemsplit.registry import ModelEntry, as_toml, table_of
-from stemsplit.weights import checkpoint
 
 
 def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -> ModelEntry:

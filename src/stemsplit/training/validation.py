@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stemsplit.metrics import sdr
-from stemsplit.overlap_add import overlap_add
+from stemsplit.engine.overlap_add import overlap_add
+from stemsplit.evaluation.metrics import sdr
 from stemsplit.registry import ModelEntry
 
 

@@ -1,0 +1,277 @@
+"""A checkpoint of the user's own: what its weights, its config and the command line tell makes a registry entry."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stemsplit import models
+from stemsplit.checkpoints import checkpoint
+from stemsplit.disk import read_text
+from stemsplit.errors import RegistryError, WeightsError
+from stemsplit.registry import ModelEntry, entry_of, problem, table_of
+
+USUAL_STEMS = {
+    1: ("vocals",),
+    2: ("vocals", "instrumental"),
+    4: ("drums", "bass", "other", "vocals"),
+    6: ("bass", "drums", "other", "vocals", "guitar", "piano"),
+}
+"""Number of outputs -> what they most often are, in the order in which they most often come."""
+
+USUAL_FACTS: dict[str, dict[str, Any]] = {
+    "fullsubnet_plus": {
+        "stems": ("speech",),
+        "residual": "noise",
+        "sample_rate": 16_000,
+        "chunk": 163_840,
+        "hop": 81_920,
+    }
+}
+"""Architecture -> what is usual of it, where that is not music."""
+
+OWN_KEYS = ("stems", "residual", "sample_rate", "chunk", "hop")
+"""What can be said of a model besides its network's hyperparameters."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of a checkpoint, and how well.
+
+    Args:
+        entry: as the registry would have it.
+        assumed: what nothing and nobody told, at its usual value.
+        overruled: where the config says something else than the weights: name -> (config, weights).
+    """
+
+    entry: ModelEntry
+    assumed: Mapping[str, Any]
+    overruled: Mapping[str, tuple[Any, Any]]
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only; published configs write some lists as Python tuples."""
+
+
+def _tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[Any, ...]:
+    return tuple(loader.construct_sequence(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
+
+
+Facts = dict[str, Any]
+
+
+def read_config(path: Path) -> tuple[Facts, Facts]:
+    """What a config file in the field's usual YAML says: hyperparameters, and what it has of `OWN_KEYS`.
+
+    Raises:
+        RegistryError: it cannot be read, or has no `model` section.
+    """
+    try:
+        document = yaml.load(read_text(path), _Loader)
+    except OSError as error:
+        raise RegistryError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise RegistryError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    sections = {name: part for name, part in document.items() if isinstance(part, dict)} if _named(document) else {}
+    if not _named(sections.get("model")):
+        raise RegistryError(f"{path} has no 'model' section with the network's hyperparameters")
+    if odd := [name for name, value in sections["model"].items() if value is not None and not _plain(value)]:
+        raise RegistryError(f"{path}: {odd[0]!r} is no hyperparameter's value")
+    audio, training, inference = (sections.get(name, {}) for name in ("audio", "training", "inference"))
+    facts: Facts = {"sample_rate": audio["sample_rate"]} if "sample_rate" in audio else {}
+    if chunk := inference.get("chunk_size", audio.get("chunk_size")):
+        facts["chunk"] = chunk
+        overlaps = inference.get("num_overlap")
+        if isinstance(chunk, int) and isinstance(overlaps, int | float) and overlaps >= 1:
+            facts["hop"] = int(chunk // overlaps)
+    return sections["model"], {**facts, **_named_stems(training)}
+
+
+def _plain(value: object) -> bool:
+    """Whether a value is a number, a text, or a short list of such."""
+    if isinstance(value, list | tuple):
+        return len(value) <= 1_000 and all(not isinstance(item, list | tuple) and _plain(item) for item in value)
+    return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _named(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+
+
+def _named_stems(training: Mapping[str, Any]) -> Facts:
+    """Stems and residual from the names in a config's training section."""
+    instruments = training.get("instruments")
+    names = tuple(str(name).lower() for name in instruments) if isinstance(instruments, list | tuple) else ()
+    target = training.get("target_instrument")
+    if not target:
+        return {"stems": names} if names else {}
+    stem = str(target).lower()
+    others = [name for name in names if name != stem]
+    if len(others) != 1:
+        return {"stems": (stem,)}
+    return {"stems": (stem,), "residual": "instrumental" if (stem, *others) == ("vocals", "other") else others[0]}
+
+
+def read_settings(settings: Sequence[str]) -> Facts:
+    """NAME=VALUE pairs from the command line, values read as YAML; stems are names with commas.
+
+    Raises:
+        ValueError: one is no such pair.
+    """
+    found: Facts = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        try:
+            value = yaml.load(text, _Loader)
+        except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+            raise ValueError(f"cannot understand the setting {setting!r}") from error
+        if not name or not _plain(value):
+            raise ValueError(f"a setting is NAME=VALUE, such as stft_hop_length=512, not {setting!r}")
+        found[name] = tuple(part.strip() for part in text.split(",")) if name == "stems" else value
+    return found
+
+
+ABOUT = "stemsplit"
+"""Where a file of weights that was trained here says which entry it is of."""
+
+
+def own_entry(path: Path) -> ModelEntry | None:
+    """The entry that a file of weights tells about itself, if it does.
+
+    Raises:
+        RegistryError: what it tells makes no sense.
+    """
+    text = checkpoint.told(path, ABOUT)
+    if not text:
+        return None
+    try:
+        entry = entry_of(path.stem, json.loads(text), path)
+        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(f"{path} tells nonsense about itself: {error}") from error
+    return replace(entry, sources=(f"file:{path.absolute()}",))
+
+
+def _changed(entry: ModelEntry, settings: Facts) -> ModelEntry:
+    """The entry with settings in the place of what it says.
+
+    Raises:
+        RegistryError: they make no sense.
+    """
+    if not settings:
+        return entry
+    facts = {name: value for name, value in settings.items() if name in OWN_KEYS}
+    config = {name: value for name, value in settings.items() if name not in OWN_KEYS}
+    table = {**table_of(entry), **facts, "config": {**entry.config, **config}}
+    table = {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
+    changed = entry_of(entry.name, table, _file(entry))
+    _check(changed)
+    return changed
+
+
+def _file(entry: ModelEntry) -> Path:
+    return Path(entry.sources[0].removeprefix("file:"))
+
+
+def _check(entry: ModelEntry) -> None:
+    """Raises RegistryError if an entry makes no network."""
+    try:
+        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
+    except ValueError as error:
+        raise RegistryError(f"{_file(entry).name}: {error}") from error
+
+
+def describe(path: Path, config: Path | None = None, settings: Sequence[str] = ()) -> Described:
+    """Make a registry entry of a checkpoint's file.
+
+    Hyperparameters that the weights' shapes tell are taken from them, whatever the config says; settings that say
+    something else are refused.
+
+    Args:
+        path: the checkpoint.
+        config: its YAML, if there is one.
+        settings: NAME=VALUE pairs: hyperparameters, or one of `OWN_KEYS`.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds no network that there is here.
+        RegistryError: config or settings make no sense, or do not go with each other.
+        ValueError: a setting is none, or contradicts the weights.
+    """
+    if (known_to_file := own_entry(path)) and not config:
+        return Described(_changed(known_to_file, read_settings(settings)), {}, {})
+    written, facts = read_config(config) if config else ({}, {})
+    chosen = read_settings(settings)
+    try:
+        found = models.infer(checkpoint.read(path))
+    except ValueError as error:
+        raise WeightsError(f"cannot use {path}: {error}") from error
+    told = found.told
+    overruled = {
+        name: (written[name], told[name]) for name in told if not _same(written.get(name, told[name]), told[name])
+    }
+    # Only the mel bands depend on the rate.
+    written.pop("sample_rate", None)
+    if "sample_rate" in told:
+        facts.setdefault("sample_rate", told["sample_rate"])
+    facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
+    for name in told.keys() & chosen:
+        if not _same(chosen[name], told[name]):
+            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {told[name]}")
+    known = {**written, **told, **chosen}
+    of_kind = USUAL_FACTS.get(found.architecture, {})
+    if {"chunk", "sample_rate"} & facts.keys():
+        of_kind = {name: value for name, value in of_kind.items() if name not in ("chunk", "hop")}
+    usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
+    assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
+    entry = _entry(path, found.architecture, {**found.assumed, **known}, {**usual, **facts})
+    return Described(entry, assumed, overruled)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (isinstance(one, list) and tuple(one) == other))
+
+
+def _usual_facts(outputs: Any, facts: Facts) -> Facts:
+    """The usual values of `OWN_KEYS`: of eight seconds at once, the next chunk covers half again."""
+    count = outputs if isinstance(outputs, int) else 1
+    stems = facts.get("stems") or USUAL_STEMS.get(count) or tuple(f"stem{n + 1}" for n in range(count))
+    rate = facts.get("sample_rate", 44_100)
+    chunk = facts.get("chunk", 8 * rate if isinstance(rate, int) else 0)
+    usual = {"stems": stems, "sample_rate": rate, "chunk": chunk, "hop": chunk // 2 if isinstance(chunk, int) else 0}
+    if not _whole(stems):
+        usual["residual"] = "instrumental" if stems == ("vocals",) else "residual"
+    return usual
+
+
+def _whole(stems: Sequence[str]) -> bool:
+    """Whether stems of these names are meant to make up a mixture."""
+    return len(stems) > 1 and bool({"other", "instrumental", "noise"} & set(stems))
+
+
+def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelEntry:
+    """The entry, if what is known makes one."""
+    kinds = {"stems": tuple, "residual": str, "sample_rate": int, "chunk": int, "hop": int}
+    for name, value in facts.items():
+        if type(value) is not kinds[name]:
+            raise RegistryError(f"{path.name}: {name} cannot be {value!r}")
+    entry = ModelEntry(
+        name=path.stem,
+        description="a checkpoint of your own",
+        architecture=architecture,
+        config=config,
+        channels=2 if config.get("stereo") else config.get("in_audio_channels", 1),
+        sources=(f"file:{path.absolute()}",),
+        author="",
+        complete=_whole(facts["stems"]) and not facts.get("residual"),
+        **facts,
+    )
+    if complaint := problem(entry):
+        raise RegistryError(f"{path.name}: {complaint}")
+    _check(entry)
+    return entry

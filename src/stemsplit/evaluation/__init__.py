@@ -1,0 +1,1 @@
+"""Measures stems, or a model, against the true stems of songs."""

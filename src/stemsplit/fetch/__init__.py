@@ -1,0 +1,1 @@
+"""Gets weights from where they are published onto this machine. Never needs PyTorch."""

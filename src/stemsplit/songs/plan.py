@@ -1,0 +1,210 @@
+"""Many songs: whatever can be known of them before the first is split, and what became of them in the end."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
+from stemsplit.errors import AudioError
+from stemsplit.songs.find import Found
+from stemsplit.songs.job import Job, Options, check_space, existing_ancestor
+from stemsplit.songs.naming import Template, folded, track_of
+from stemsplit.songs.record import Record
+
+
+class PlanError(ValueError):
+    """What was asked for cannot be done, whatever the songs are like."""
+
+
+@dataclass
+class Outcome:
+    """What became of a song.
+
+    Args:
+        job: what was asked.
+        error: why it failed; empty if it did not.
+        record: of what was written, now or before; None if it failed.
+        skipped: whether it was written before.
+        seconds: time it took.
+    """
+
+    job: Job
+    error: str = ""
+    record: Record | None = None
+    skipped: bool = False
+    seconds: float = 0.0
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the song."""
+        if not self.record:
+            return []
+        return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of song a second; 0 if it was not split."""
+        if not self.record or self.skipped:
+            return 0.0
+        return self.record.figures["duration"] / max(self.seconds, 1e-9)
+
+
+@dataclass
+class Totals:
+    """What became of all songs together.
+
+    Args:
+        songs: how many.
+        done: of them split.
+        skipped: of them split before.
+        failed: of them not.
+        untold: of them whose result nobody took.
+        duration: seconds of song that were split.
+        seconds: from the first to the last of them.
+    """
+
+    songs: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    untold: int = 0
+    duration: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more song."""
+        self.songs += 1
+        self.failed += bool(outcome.error)
+        self.skipped += outcome.skipped
+        if outcome.record and not outcome.skipped:
+            self.done += 1
+            self.duration += outcome.record.figures["duration"]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of song a second; 0 if none was split."""
+        return self.duration / max(self.seconds, 1e-9)
+
+
+def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
+    """A song's job, with nothing known yet but where its files go."""
+    path = found.path
+    tags = read_tags(path) if template.needs_tags else {}
+    names = template.of_song(
+        track=track_of(path),
+        model=model_name,
+        parent=os.path.basename(os.path.dirname(os.path.abspath(path))),  # noqa: PTH100, PTH119, PTH120  # of 200,000
+        ext=path.suffix.removeprefix("."),
+        artist=tags.get("artist"),
+        title=tags.get("title"),
+    )
+    format_, bit_depth = options.format, options.bit_depth
+    if options.like_source:
+        # A song that cannot be read has no format; what is wrong with it will be seen when it is looked at.
+        with suppress(AudioError), Reader(path) as reader:
+            format_, bit_depth = reader.format, reader.bit_depth
+    folder = options.out / found.below if found.below.parts else options.out
+    return Job(path, options, folder, names, format_, bit_depth)
+
+
+def files(job: Job) -> dict[str, str]:
+    """Every file of a song, as the least discerning file system tells it from others -> the output that it holds."""
+    # As text: a plan may be of hundreds of thousands of songs.
+    held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
+    for output in job.options.outputs:
+        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}.{job.format}"), output.name)
+    return held
+
+
+def clash(job: Job) -> str:
+    """Two outputs of a song that would be one file, in words; empty if there are none."""
+    held = files(job)
+    for output in job.options.outputs:
+        path = f"{job.folder}/{job.names.path(output.name)}.{job.format}"
+        if (other := held[folded(path)]) != output.name:
+            name = path.rpartition("/")[2]
+            return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
+    return ""
+
+
+def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
+    """The job with its size, and with what its folder, its names and the song's header tell against it.
+
+    Args:
+        job: as planned.
+        songs: real paths of all songs, none of which may be written over.
+        real_folder: gives the real path of a folder.
+    """
+    options = job.options
+    try:
+        targets = job.targets
+        if link := job.link((*targets.values(), job.record)):
+            return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
+        if not options.force and job.written():
+            return replace(job, done=True)
+    except AudioError as error:
+        return replace(job, problem=str(error))
+    parent = existing_ancestor(job.record.parent)
+    effective = os.access in os.supports_effective_ids
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
+        problem = f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
+        return replace(job, problem=problem)
+    for target in targets.values():
+        if os.path.join(real_folder(target.parent), target.name) in songs:  # noqa: PTH118  # as realpath gives them
+            return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
+    try:
+        with Reader(job.path, options.start, options.duration) as reader:
+            rate, channels, frames = reader.sample_rate, reader.channels, reader.frames or 0
+    except AudioError as error:
+        return replace(job, problem=str(error))
+    if reason := unsupported(job.format, job.bit_depth, rate, channels):
+        return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
+    size = frames * channels * len(options.outputs) * bytes_per_sample(job.format, job.bit_depth)
+    return replace(job, size=size, seconds=frames / rate)
+
+
+def apart(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, those that would write the same file with that as their problem."""
+    writers: dict[str, list[int]] = defaultdict(list)
+    told = []
+    for number, job in enumerate(jobs):
+        held = files(job)
+        for path in held:
+            writers[path].append(number)
+        problem = clash(job) if len(held) <= len(job.options.outputs) else ""
+        told.append(replace(job, problem=f"{job.path}: {problem}") if problem else job)
+    for numbers in writers.values():
+        for number in numbers if len(numbers) > 1 else ():
+            if not told[number].problem:
+                other = jobs[numbers[1 if numbers[0] == number else 0]].path
+                advice = 'tell them apart, with --name "{track}.{ext}/{stem}" or another'
+                problem = f"{jobs[number].path} and {other} would be written to the same files; {advice}"
+                told[number] = replace(jobs[number], problem=problem)
+    return told
+
+
+def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:
+    """One job a song, each with what is already known to be wrong with it.
+
+    Raises:
+        PlanError: a format cannot be written at all.
+    """
+    if not options.like_source and (reason := unsupported(options.format, options.bit_depth, 44_100, 2)):
+        raise PlanError(reason)
+    real = {os.path.realpath(found.path) for found in songs}
+    # Whatever the songs are called: two outputs that go by one name.
+    if problem := clash(planned(Found(Path("song")), options, template, model_name)):
+        raise PlanError(problem)
+    jobs = apart([planned(found, options, template, model_name) for found in songs])
+    real_folder = lru_cache(1024)(os.path.realpath)
+    return [job if job.problem else examined(job, real, real_folder) for job in jobs]
+
+
+def check_room(jobs: Sequence[Job]) -> None:
+    """Raises AudioError if the disk has no room for all of the stems."""
+    for out in {job.options.out for job in jobs}:
+        check_space(out, sum(job.size for job in jobs if not job.problem and job.options.out == out))

@@ -1,0 +1,195 @@
+"""The files of one song: written in a hidden folder, moved to their names when all are whole, then recorded."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from stemsplit.audio import Block, Song, Writer
+from stemsplit.disk.claim import Claim
+from stemsplit.errors import AudioError
+from stemsplit.songs import commit
+from stemsplit.songs.job import Job
+from stemsplit.songs.outputs import Output
+from stemsplit.songs.record import EXACT, Record, read
+
+SILENT = 1e-3
+"""What has no larger sample, 60 dB below full scale, is called silent."""
+
+
+class StemFiles:
+    """The files of one song. Leaving the context without `finish` removes whatever was written.
+
+    Args:
+        job: what to write.
+        song: as it was examined.
+        digest: sha256 of the song's file.
+        stat: what the system said of that file before it was read.
+        held: its hidden folder, which goes when the context is left.
+
+    Raises:
+        AudioError: the song cannot be read, or a file not be made.
+    """
+
+    def __init__(self, job: Job, song: Song, digest: str, stat: os.stat_result, held: Claim) -> None:
+        self.job, self.song, self.digest, self.stat, self.held = job, song, digest, stat, held
+        self.writers: dict[str, Writer] = {}
+        self.sum, self.energy = SumError(), 0.0
+        with ExitStack() as undo:
+            undo.callback(held.release)
+            self.encoding = undo.enter_context(ThreadPoolExecutor(len(job.options.outputs), "encoding"))
+            for output in job.options.outputs:
+                writer = self._writer(output.name)
+                undo.callback(writer.abandon)
+                self.writers[output.name] = writer
+            self.cleanup = undo.pop_all()
+        stems = [output for output in job.options.outputs if output.stem is not None]
+        whole = len(stems) == len(job.options.outputs[0].weights) - 1
+        exact = all(writer.exact for writer in self.writers.values())
+        self.summed = {output.name for output in stems} if whole and exact and job.options.adds_up else set()
+
+    def _writer(self, name: str) -> Writer:
+        """What writes the file of a stem in the hidden folder."""
+        job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
+        form = (job.format, job.bit_depth, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        path = self.held.folder.path / hidden
+        try:
+            return Writer(path, *form, file=self.held.create(hidden))
+        except OSError as error:
+            raise AudioError(f"cannot write {path} ({error.strerror})") from error
+
+    def write(self, mixture: Block, stems: Block) -> None:
+        """Write the next samples.
+
+        Args:
+            mixture: (c, t).
+            stems: (n, c, t), the model's.
+
+        Raises:
+            AudioError: a file cannot be written.
+        """
+
+        def encode(output: Output) -> Block:
+            return self.writers[output.name].write(output.of(mixture, stems))
+
+        # Side by side: encoding is all that a fast device waits for.
+        written = {output.name: self.encoding.submit(encode, output) for output in self.job.options.outputs}
+        wait(written.values())  # for all of them, even if one fails: nothing may write to files that are given up
+        stored = {name: future.result() for name, future in written.items()}
+        self.energy += float(np.square(mixture, dtype=np.float64).sum())
+        if self.summed:
+            self.sum.add(mixture, [stored[name] for name in self.summed])
+
+    def finish(self) -> Record:
+        """Close all files, give them their names and write the record, which says that all are whole.
+
+        Raises:
+            AudioError: something cannot be written, or the song has been changed meanwhile.
+        """
+        for writer in self.writers.values():
+            writer.close()
+        if not self._song_is_as_it_was():
+            raise AudioError(f"{self.job.path} was changed while it was split; split it again")
+        record = self._record()
+        try:
+            for name, writer in self.writers.items():
+                if self._is_dropped(writer):
+                    self.held.folder.remove(commit.hidden(name, self.job.format))
+            commit.commit(self.held, self.job, record)
+        except commit.CommitError as error:
+            raise AudioError(f"cannot finish {self.job.path}: {error}") from error
+        except OSError as error:
+            raise AudioError(f"cannot write into {self.job.record.parent} ({error.strerror})") from error
+        return record
+
+    def _song_is_as_it_was(self) -> bool:
+        try:
+            now = self.job.path.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
+
+    def _earlier(self, stems: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """What earlier runs left that this one does not write, as it was then."""
+        old = read(self.job.record)
+        new = {facts["file"] for facts in stems.values()}
+        there = {name: size for name, size in (old.files if old else {}).items() if name not in new}
+        return {name: there[name] for name in sorted(there) if self.job.size_of(name) == there[name]}
+
+    def _record(self) -> Record:
+        job, song = self.job, self.song
+        stems = {output.name: self._facts(output.name, output.weights) for output in job.options.outputs}
+        return Record(
+            song={"name": job.path.name, "size": self.stat.st_size, "sha256": self.digest},
+            model=job.options.model,
+            options=job.choices,
+            stems=stems,
+            figures={
+                "duration": round(song.seconds, 6),
+                "sample_rate": song.sample_rate,
+                "channels": song.channels,
+                "frames": song.frames,
+                "sum_error": self.sum.decibels if self.summed else None,
+            },
+            earlier=self._earlier(stems),
+        )
+
+    def _is_dropped(self, writer: Writer) -> bool:
+        return writer.peak < SILENT and self.job.options.drop_silent
+
+    def _facts(self, name: str, weights: Sequence[float]) -> dict[str, Any]:
+        writer = self.writers[name]
+        dropped = self._is_dropped(writer)
+        return {
+            "file": None if dropped else self.job.name(self.job.targets[name]),
+            "size": None if dropped else writer.size,
+            "weights": list(weights),
+            "peak": float(f"{writer.peak:.6g}"),
+            "clipped": writer.clipped,
+            "energy_share": float(f"{writer.energy / self.energy:.4g}") if self.energy else 0.0,
+            "silent": writer.peak < SILENT,
+        }
+
+    def close(self) -> None:
+        """Remove whatever was written and not moved to its name, and the hidden folder."""
+        self.cleanup.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
+    """A song's tags for one of its stems: the title says which."""
+    return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)
+
+
+class SumError:
+    """How far the sum of the stems, as written, is from the song."""
+
+    def __init__(self) -> None:
+        self.song = self.error = 0.0
+
+    def add(self, mixture: Block, stems: Sequence[Block]) -> None:
+        """Take another block of the song and of all its stems."""
+        error = mixture.astype(np.float64)
+        self.song += float(np.square(error).sum())
+        for stem in stems:
+            error -= stem
+        self.error += float(np.square(error, out=error).sum())
+
+    @property
+    def decibels(self) -> float:
+        """Energy of the error over the song's, between `EXACT` for none and its negative if only the song is silent."""
+        if not self.error:
+            return EXACT
+        return round(max(10 * math.log10(self.error / self.song), EXACT), 2) if self.song else -EXACT

@@ -1,0 +1,1 @@
+"""What people and scripts read: messages, tables, progress, JSON; one file a subject."""

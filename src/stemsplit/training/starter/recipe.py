@@ -1,0 +1,217 @@
+"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter -o FOLDER ...`."""
+
+import argparse
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from stemsplit import registry
+from stemsplit.disk import move, replacing
+from stemsplit.errors import StemsplitError
+from stemsplit.evaluation.multitracks import COLUMNS, multitracks
+from stemsplit.fast.precision import native_bfloat16
+from stemsplit.registry import ModelEntry, as_toml
+from stemsplit.training.starter import ensemble, midi
+
+COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --compile"
+"""Options of all stages."""
+
+PRECISION = "bf16" if torch.cuda.is_available() or native_bfloat16() else "fp32"
+"""bfloat16, as the built-in model was trained, where the machine has it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of `stemsplit train`, or the mean of some runs' weights.
+
+    Args:
+        name: of the weights that it leaves.
+        begin: the stage whose weights it goes on with; or which of the starter's members it trains, from 0, afresh; or
+            the stages whose weights it is the mean of.
+        songs: what it draws from, each as often as it is named.
+        options: of the command, besides `COMMON`.
+    """
+
+    name: str
+    begin: str | int | tuple[str, ...]
+    songs: str = ""
+    options: str = ""
+
+
+STAGES = (
+    Stage(
+        "first",
+        0,
+        "musdb musdb musdb musdb free",
+        "--steps 5400 --learning-rate 1e-3 --cooldown 0.4 --levels 6 --silence 0.05 --remix 0.6 "
+        "--augment swap,polarity",
+    ),
+    Stage(
+        "second",
+        "first",
+        "musdb musdb musdb musdb voices midi",
+        "--steps 600 --learning-rate 6e-4 --warmup 30 --levels 6 --silence 0.05 --remix 0.75 --doubled 0.15 "
+        "--augment speed,swap,polarity,equalise",
+    ),
+    Stage(
+        "third",
+        "second",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 2100 --learning-rate 5e-4 --warmup 20 --cooldown 1 --levels 4 --silence 0.04 --remix 0.5 "
+        "--augment speed,swap,polarity --seed 1",
+    ),
+    Stage(
+        "fourth",
+        "third",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
+        "--remix 0.25 --augment speed,swap,polarity --seed 12",
+    ),
+    Stage(
+        "sudormrf",
+        "fourth",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --levels 4 --silence 0.04 "
+        "--remix 0.25 --augment speed,swap,polarity --seed 31",
+    ),
+    Stage(
+        "roformer-first",
+        1,
+        "musdb musdb musdb musdb free midi",
+        "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --levels 5 --silence 0.03 "
+        "--remix 0.6 --augment speed,swap,polarity",
+    ),
+    Stage(
+        "roformer-second",
+        "roformer-first",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --averaging 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.5 --augment speed,swap,polarity "
+        "--seed 1",
+    ),
+    Stage("roformer-mean", ("roformer-first", "roformer-second")),
+    Stage(
+        "roformer",
+        "roformer-mean",
+        "musdb musdb musdb musdb musdb voices",
+        "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --averaging 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.35 --augment speed,swap,polarity "
+        "--seed 51",
+    ),
+)
+"""In their order. Figures: CONTRIBUTING."""
+
+MEMBERS = ("sudormrf", "roformer")
+"""The stages whose weights are the starter's members, in its order."""
+
+BITS = 8
+"""Of each weight in the file."""
+
+NETWORKS = "networks.toml"
+"""The registry with an entry for each member."""
+
+
+def networks(starter: ModelEntry) -> list[ModelEntry]:
+    """An entry for each member of an ensemble: an ensemble of that one, which hears the channels as it does there."""
+    return [
+        replace(
+            starter,
+            name=f"member-{number}",
+            description="",
+            config={"num_stems": starter.config["num_stems"], "members": [{**table, "share": 1.0}]},
+            sources=(f"file:member-{number}.safetensors",),
+            sha256="",
+            size=0,
+            training_data="",
+            score={},
+        )
+        for number, table in enumerate(starter.config["members"])
+    ]
+
+
+def write_list(path: Path, songs: Path, voices: Path) -> None:
+    """A list of the songs in a folder, and of the files in another as songs that have vocals alone.
+
+    Raises:
+        OSError: one cannot be read, or the list not be written.
+        AudioError: there are no songs.
+    """
+    rows = [(song.name, stem, file.resolve()) for song in multitracks(songs) for stem, file in song.stems.items()]
+    rows += [(file.stem, "vocals", file.resolve()) for file in sorted(voices.iterdir()) if file.is_file()]
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows([COLUMNS, *rows])
+    with replacing(path) as file:
+        file.write(lines.getvalue().encode())
+
+
+def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[str]:
+    """The words of the command that trains a stage, to be run where the weights of all stages are."""
+    if isinstance(stage.begin, int):
+        begin = ["--registry", NETWORKS, "--like", f"member-{stage.begin}"]
+    else:
+        begin = ["--from", f"{stage.begin}.safetensors"]
+    data = [str(songs[name].resolve()) for name in stage.songs.split()]
+    measured = ["--validation", str(validation.resolve()), "-o", f"{stage.name}.safetensors"]
+    return ["train", *data, *begin, *measured, "--precision", PRECISION, *COMMON.split(), *stage.options.split()]
+
+
+def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:
+    """Make one file of some stages' weights; the exit status is 1 if it cannot be done."""
+    *members, made = (str(folder / f"{name}.safetensors") for name in (*stages, out))
+    return ensemble.main([*members, "-o", made, *options])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m stemsplit.training.starter`; the exit status is that of what failed.
+
+    Started again, it goes on where it was.
+    """
+    parser = argparse.ArgumentParser("python -m stemsplit.training.starter", description="Train the built-in model.")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all that is made")
+    parser.add_argument("--musdb", type=Path, required=True, metavar="FOLDER", help="clips of MUSDB18's training songs")
+    parser.add_argument("--free", type=Path, required=True, metavar="FOLDER", help="clips of 'Everything is Free'")
+    parser.add_argument("--voices", type=Path, required=True, metavar="FOLDER", help="recordings of solo singing")
+    parser.add_argument("--midi", type=Path, required=True, metavar="FOLDER", help="searched for .mid files")
+    parser.add_argument("--sound-font", type=Path, required=True, metavar="FILE", help="that plays them")
+    parser.add_argument("--validation", type=Path, required=True, metavar="FOLDER", help="songs to measure on")
+    args = parser.parse_args(arguments)
+    folder: Path = args.output
+    songs = {"musdb": args.musdb, "free": args.free, "voices": folder / "voices.csv", "midi": folder / "midi"}
+    starter = registry.find("starter")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / NETWORKS) as file:
+            file.write("\n".join(map(as_toml, networks(starter))).encode())
+        write_list(songs["voices"], args.free, args.voices)
+    except (OSError, StemsplitError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not songs["midi"].exists():
+        part = folder / "midi.partial"
+        status = midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"])
+        # Of many songs, one may be damaged: it was told of, and the others are there.
+        if not part.exists():
+            return status or 1
+        move(part, songs["midi"])
+    for stage in STAGES:
+        print(f"{stage.name}:", flush=True)
+        if isinstance(stage.begin, tuple):
+            status = averaged(folder, stage.begin, stage.name, "--weights")
+        else:
+            words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, args.validation)]
+            status = subprocess.run(words, cwd=folder, check=False).returncode
+        if status:
+            return status
+    shares = ",".join(str(member["share"]) for member in starter.config["members"])
+    options = ["--shares", shares, "--wiener", str(starter.config["wiener"]), "--bits", str(BITS)]
+    return averaged(folder, MEMBERS, "starter", *options, "--facts-of", "starter")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

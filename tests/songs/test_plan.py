@@ -1,0 +1,109 @@
+"""Plans of a batch; what comes of them is in test_pipeline.py, and what the command makes of it in tests/cli."""
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from stemsplit import registry
+from stemsplit.songs import plan
+from stemsplit.songs.find import Found
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.naming import Template
+from stemsplit.songs.outputs import chosen
+from tests.cli.processes import registry as small_network
+from tests.conftest import unix
+
+Song = Callable[..., Path]
+FOLDER = TemporaryDirectory()
+STARTER = registry.read(small_network(Path(FOLDER.name) / "model", "starter"))["starter"].with_chunks(0.2)
+"""A small network in the place of the built-in one, which takes a second for a chunk."""
+
+
+def options(folder: Path, stems: str = "drums,vocals", mixes: tuple[str, ...] = (), **changes: Any) -> Options:
+    outputs = chosen(STARTER.outputs, stems.split(","), mixes)
+    return Options(folder / "out", outputs, STARTER.identity("digest"), adds_up=True, **changes)
+
+
+def planned(songs: list[Path], chosen: Options, template: str = "{track}/{stem}") -> list[Job]:
+    return plan.plan([Found(path) for path in songs], chosen, Template(template), "starter")
+
+
+def test_a_plan_says_what_goes_where_and_how_large_it_is(song: Song, tmp_path: Path) -> None:
+    (job,) = planned([song("a.flac", frames=1_000)], options(tmp_path, format="flac", bit_depth="16"))
+    assert job.targets["drums"] == tmp_path / "out" / "a" / "drums.flac"
+    assert (job.problem, job.size, job.done) == ("", 1_000 * 2 * 2 * 2, False)
+
+
+def test_a_plan_touches_nothing(song: Song, tmp_path: Path) -> None:
+    path = song("a.wav")
+    planned([path, tmp_path / "missing.wav"], options(tmp_path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_tree_is_kept_and_names_follow_the_template(song: Song, tmp_path: Path) -> None:
+    found = Found(song("a.wav"), Path("album/cd 1"))
+    (job,) = plan.plan([found], options(tmp_path), Template("{stem}/{model} {track}"), "starter")
+    assert job.targets["drums"] == tmp_path / "out/album/cd 1/drums/starter a.wav"
+    assert job.record == tmp_path / "out/album/cd 1/stemsplit/starter a.json"
+
+
+def test_songs_for_the_same_files_are_both_refused_and_the_others_are_not(song: Song, tmp_path: Path) -> None:
+    jobs = planned([song("a.wav"), song("b.wav"), song("A.flac")], options(tmp_path))
+    assert [("same files" in job.problem, bool(job.problem)) for job in jobs] == [
+        (True, True),
+        (False, False),
+        (True, True),
+    ]
+    apart = planned([tmp_path / "a.wav", tmp_path / "A.flac"], options(tmp_path), "{track}.{ext}/{stem}")
+    assert not any(job.problem for job in apart)
+
+
+LONG = "x" * 240
+ONE_FILE = [
+    ("vocals.=mixture-drums",),
+    ("vocals ..=mixture-drums",),
+    ("\u00c9t\u00e9=drums", "\u00e9T\u00c9.=vocals"),
+    (f"{LONG}{'y' * 10}=drums", f"{LONG}{'y' * 11}=vocals"),
+]
+
+
+@pytest.mark.parametrize("mixes", ONE_FILE, ids=lambda mixes: mixes[-1][-20:])
+def test_two_outputs_that_would_be_one_file_are_refused_before_any_song_is_looked_at(
+    tmp_path: Path, mixes: tuple[str, ...]
+) -> None:
+    with pytest.raises(plan.PlanError, match=r"would be one file, .*; name them otherwise"):
+        planned([], options(tmp_path, mixes=mixes))
+
+
+@unix
+def test_a_link_on_the_way_to_the_files_is_not_followed_and_known_beforehand(song: Song, tmp_path: Path) -> None:
+    (tmp_path / "out/real").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/a").symlink_to("../elsewhere")
+    (tmp_path / "out/real/b").symlink_to("nothing")
+    first, second = planned([song("a.wav"), song("b.wav")], options(tmp_path), "{track}/x/{stem}")[:1] + planned(
+        [tmp_path / "b.wav"], options(tmp_path), "real/{track}/{stem}"
+    )
+    for job, link in ((first, "out/a"), (second, "out/real/b")):
+        assert f"{tmp_path / link} is a link, which is not followed" in job.problem
+    # The output folder itself is the user's own word.
+    (tmp_path / "link").symlink_to("out")
+    (job,) = planned([tmp_path / "a.wav"], replace(options(tmp_path), out=tmp_path / "link"), "{track}.x/{stem}")
+    assert job.problem == ""
+
+
+def test_a_plan_of_many_songs_takes_little_memory(tmp_path: Path) -> None:
+    """Hundreds of thousands of songs are a list of a few megabytes, not of gigabytes."""
+    tracemalloc.start()
+    found = [Found(tmp_path / f"{number}.wav") for number in range(2_000)]
+    chosen, template = options(tmp_path), Template()
+    before = tracemalloc.get_traced_memory()[0]
+    jobs = [plan.planned(each, chosen, template, "starter") for each in found]
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert used / len(jobs) < 1_500
