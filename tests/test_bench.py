@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stemsplit import bench, registry
+from stemsplit.checkpoints.loading import fresh_network
 from stemsplit.errors import DeviceError, RegistryError
 
 CPU = torch.device("cpu")
@@ -101,6 +102,6 @@ def test_a_config_that_makes_no_network_is_said_so() -> None:
 
 def test_random_weights_are_the_same_every_time_and_leave_other_random_numbers_alone() -> None:
     before = torch.random.get_rng_state()
-    first, second = (bench.fresh_network(SMALL).state_dict() for _ in range(2))
+    first, second = (fresh_network(SMALL).state_dict() for _ in range(2))
     assert all(first[key].equal(second[key]) for key in first)
     assert torch.random.get_rng_state().equal(before)

@@ -39,7 +39,7 @@ THEIRS = {
     "huggingface_hub": {"fetch"},
     "filelock": {"fetch"},
     "yaml": {"checkpoints"},
-    "platformdirs": {"disk", "fetch", "registry"},
+    "platformdirs": {"disk", "fetch"},
     "soundfile": {"audio"},
     "soxr": {"audio"},
     "subprocess": {"audio", "training"},

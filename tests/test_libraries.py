@@ -20,8 +20,8 @@ from torch import Tensor
 
 from stemsplit import libraries
 from stemsplit.checkpoints.checkpoint import save
+from stemsplit.disk.files import sha256
 from stemsplit.errors import LibraryError
-from stemsplit.fetch import digests
 from stemsplit.models import build
 from tests.cli.conftest import Result
 from tests.cli.conftest import stemsplit as stemsplit
@@ -337,7 +337,7 @@ def test_whoever_imports_the_class_gets_an_error_of_ours(tmp_path: Path) -> None
 
 def test_errors_that_no_import_raised_are_left_alone() -> None:
     with pytest.raises(FileNotFoundError) as raised:
-        digests.sha256(Path("nowhere"))
+        sha256(Path("nowhere"))
     assert libraries.failure(raised.value) is None
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from stemsplit import models
-from stemsplit.engine.separator import load_network, memory_errors
-from stemsplit.errors import DeviceError, RegistryError
+from stemsplit.checkpoints.loading import fresh_network, load_network
+from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, chosen
 from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
 
 BATCH_SIZES = {"cuda": (1, 4, 8)}
@@ -124,21 +124,6 @@ def count_flops(entry: ModelEntry) -> int:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.empty(1, entry.channels, entry.chunk, device="meta"))
     return counter.get_total_flops()
-
-
-def fresh_network(entry: ModelEntry) -> nn.Module:
-    """The entry's network with random weights, the same ones every time.
-
-    Raises:
-        RegistryError: the entry's config makes no network.
-    """
-    try:
-        models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(0)
-            return models.build(entry.architecture, entry.config).eval().requires_grad_(False)
-    except ValueError as error:
-        raise RegistryError(f"the config of {entry.name!r} makes no network: {error}") from error
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:

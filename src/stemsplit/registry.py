@@ -13,7 +13,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from stemsplit.disk import read_text
 from stemsplit.disk.folder import is_plain
+from stemsplit.disk.folders import user_folder
 from stemsplit.errors import RegistryError
+from stemsplit.words import did_you_mean
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
@@ -331,14 +333,6 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the name that a mistyped one is closest to, or nothing."""
-    from difflib import get_close_matches  # only here: `list` is to start fast
-
-    close = get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def read(path: Path) -> dict[str, ModelEntry]:
     """All entries of a registry file, in its order.
 
@@ -364,23 +358,6 @@ def packaged_path() -> Path:
     here = Path(__file__).parent
     inside = here / "models.toml"
     return inside if inside.is_file() else here.parents[1] / "models.toml"
-
-
-def user_folder() -> Path:
-    """Where a user's own models.toml may be, which adds to the package's and overrides it: STEMSPLIT_CONFIG, or the
-    system's folder for settings.
-
-    Raises:
-        RegistryError: this user has none.
-    """
-    if folder := os.environ.get("STEMSPLIT_CONFIG"):
-        return Path(folder)
-    from platformdirs import user_config_path  # only here: `list` is to start fast
-
-    try:
-        return user_config_path("stemsplit")
-    except RuntimeError as error:
-        raise RegistryError("there is no home folder to keep settings in; set STEMSPLIT_CONFIG") from error
 
 
 def entries(more: Path | None = None) -> dict[str, ModelEntry]:

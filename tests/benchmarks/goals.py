@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from stemsplit import Separator
 from stemsplit.bench import gemm_rate
-from stemsplit.engine.separator import load_network
+from stemsplit.checkpoints.loading import load_network
 from stemsplit.fast import Pool, accelerated
 from stemsplit.fast.cpu.pool import cores
-from stemsplit.fast.precision import native_bfloat16
+from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import find
 from tests.benchmarks import startup, streaming
 from tests.benchmarks.measuring import growth, in_process, interleaved, machine, relative_error

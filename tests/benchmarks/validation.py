@@ -21,7 +21,7 @@ from stemsplit import Separator
 from stemsplit.engine.overlap_add import WINDOWS
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import multitracks
-from stemsplit.fast.precision import native_bfloat16
+from stemsplit.fast.device import native_bfloat16
 from stemsplit.training.data import read_song
 from stemsplit.training.validation import completed
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit import cli
+from stemsplit.cli import signals
 from tests.fetch.conftest import here as here
 from tests.fetch.conftest import hub as hub
 
@@ -36,7 +37,7 @@ def stemsplit(
     monkeypatch.setenv("COLUMNS", "400")
 
     def call(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(cli, "SIGNALS", [])  # pytest keeps its own handlers
+        monkeypatch.setattr(signals, "SIGNALS", [])  # pytest keeps its own handlers
         monkeypatch.setattr(sys, "argv", ["stemsplit", *map(str, arguments)])
         capfd.readouterr()
         status = 0

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stemsplit.fetch import digests, hub_cache
+from stemsplit.disk.folders import cache_folder
+from stemsplit.fetch import hub_cache
+from stemsplit.fetch.pins import lock_file
 from stemsplit.terminal import console
+from stemsplit.terminal.downloads import DownloadReport
 from tests.cli.conftest import Result
 from tests.conftest import DATA, unix
 from tests.fetch.conftest import CONTENT, read_only
@@ -148,7 +151,7 @@ def test_a_download_says_where_the_file_is_and_what_to_know(
     assert first.paths == second.paths
     assert first.paths[0].read_bytes() == CONTENT
     assert "warning: the author of tiny states no licence for its weights: no use is expressly allowed" in first.err
-    assert f"no digest of tiny was published; this file's is now remembered in {digests.lock_file()}" in first.err
+    assert f"no digest of tiny was published; this file's is now remembered in {lock_file()}" in first.err
     assert second.err == "tiny is here already\n"
 
 
@@ -185,15 +188,15 @@ def test_a_cache_that_vanishes_does_not_stop_the_other_models(
         table("second", f"{hub.url}/w.ckpt", SHA256),
         table("third", f"{hub.url}/x.ckpt", other),
     )
-    progress = console.DownloadReport.progress
+    progress = DownloadReport.progress
 
-    def vanish(report: console.DownloadReport, done: int, total: int) -> None:
+    def vanish(report: DownloadReport, done: int, total: int) -> None:
         progress(report, done, total)
         if report.name != "third" and done == len(CONTENT):
-            for folder in (hub_cache.folder(), digests.cache_folder()):
+            for folder in (hub_cache.folder(), cache_folder()):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    monkeypatch.setattr(console.DownloadReport, "progress", vanish)
+    monkeypatch.setattr(DownloadReport, "progress", vanish)
     result = stemsplit("download", "first", "second", "third")
     assert result.status == 3
     errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
@@ -405,7 +408,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
 
 def test_a_terminal_shows_name_size_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=True)
-    with console.DownloadReport("[tiny]", quiet=False) as report:
+    with DownloadReport("[tiny]", quiet=False) as report:
         report.progress(0, 3_000_000)
         report.progress(1_000_000, 3_000_000)
         report.progress(1_500_000, 3_000_000)
@@ -420,7 +423,7 @@ def test_elsewhere_there_are_plain_lines_now_and_then(monkeypatch: pytest.Monkey
     stream = recorded(monkeypatch, terminal=False)
     clock = iter([100.0, 111.0, 122.0, 124.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with console.DownloadReport("tiny", quiet=False) as report:
+    with DownloadReport("tiny", quiet=False) as report:
         report.progress(2_000_000, 8_000_000)
         report.progress(4_200_000, 8_000_000)
         report.progress(6_400_000, 0)

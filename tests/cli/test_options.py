@@ -6,7 +6,8 @@ import pytest
 import typer
 
 from stemsplit.audio import BIT_DEPTHS, FORMATS
-from stemsplit.cli.options import COMPUTING, BitDepth, Device, FormatName, WindowName, listed, seconds, under
+from stemsplit.choices import BitDepth, FormatName, WindowName
+from stemsplit.cli.options import COMPUTING, Device, listed, seconds, under
 from stemsplit.engine.overlap_add import WINDOWS
 
 

@@ -21,13 +21,14 @@ import typer
 from rich.console import Console
 from safetensors.torch import load_file
 
-from stemsplit import cli, registry
+from stemsplit import registry
 from stemsplit.cli import signals as stopping
 from stemsplit.cli import train
+from stemsplit.disk.files import sha256
 from stemsplit.errors import DeviceError, StemsplitError
-from stemsplit.fetch.digests import sha256
 from stemsplit.registry import ModelEntry
 from stemsplit.terminal import console
+from stemsplit.terminal.training import TrainReport
 from stemsplit.training import result
 from stemsplit.training.loop import Progress, Run
 from tests.cli.conftest import Result
@@ -350,7 +351,7 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         raise ToldError
 
     before = signal.signal(number, handler)
-    monkeypatch.setattr(cli, "SIGNALS", [number])
+    monkeypatch.setattr(signals, "SIGNALS", [number])
     yield number
     assert signal.getsignal(number) is handler
     signal.signal(number, before)
@@ -467,7 +468,7 @@ def test_a_terminal_shows_a_table_above_a_bar(monkeypatch: pytest.MonkeyPatch) -
     stream = io.StringIO()
     terminal = Console(file=stream, force_terminal=True, width=100, markup=False, highlight=False)
     monkeypatch.setattr(console, "PEOPLE", terminal)
-    with console.TrainReport(("low", "high"), 40, shown=True) as report:
+    with TrainReport(("low", "high"), 40, shown=True) as report:
         report.step(Progress(9, 0.5, 5e-4, 60.0))
         report.step(Progress(10, 0.25, 5e-4, 66.0, {"low": 1.234, "high": 3.0}, best=True, reported=True))
         report.bar.refresh()
@@ -480,8 +481,8 @@ def test_a_terminal_shows_a_table_above_a_bar(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Between reports, which may be hours apart."""
-    monkeypatch.setattr(console, "TRAIN_SECONDS", 30.0)
-    with console.TrainReport(("low", "high"), 40, shown=True) as report:
+    monkeypatch.setattr("stemsplit.terminal.training.TRAIN_SECONDS", 30.0)
+    with TrainReport(("low", "high"), 40, shown=True) as report:
         for step in range(1, 6):
             report.step(Progress(step, 0.5, 5e-4, 10.0 * step))
         report.step(Progress(6, 0.25, 5e-4, 66.0, {"low": 1.0, "high": 3.0}, best=True, reported=True))
@@ -492,7 +493,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capfd: 
 
 
 def test_another_process_than_the_first_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    with console.TrainReport((), 40, shown=False) as report:
+    with TrainReport((), 40, shown=False) as report:
         report.note("a note")
         report.step(Progress(10, 0.25, 5e-4, 66.0, reported=True))
     assert capfd.readouterr().err == ""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from stemsplit.audio.levels import EXACT
 from stemsplit.comparison.clips import FARTHEST, Clip, difference, loudness, match, measured, scores
 from stemsplit.evaluation.metrics import sdr, si_sdr
-from stemsplit.songs.record import EXACT
 from tests.conftest import Samples, noise
 
 RATE = 44_100

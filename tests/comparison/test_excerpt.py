@@ -9,9 +9,10 @@ import pytest
 import soundfile
 
 from stemsplit.audio import examine
-from stemsplit.comparison.excerpt import context, part, references, samples, stamp
+from stemsplit.comparison.excerpt import context, part, references, samples
 from stemsplit.errors import AudioError
 from stemsplit.registry import find
+from stemsplit.words import stamp
 
 Write = Callable[..., Path]
 STARTER = find("starter")

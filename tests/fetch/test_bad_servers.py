@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import alone, digests, download, hub_cache, store, transfer, watched
+from stemsplit.fetch import alone, download, hub_cache, store, transfer, watched
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import Fault, Hub, Served
@@ -330,7 +331,7 @@ def waiting(
     monkeypatch.setattr(alone, "STANDSTILL", 0.5)
     if kind == "web":
         way = store.web_part(source, f'"{SHA256}"')
-        lock, part = digests.cache_folder() / "locks" / f"{way.stem}.lock", digests.cache_folder() / way
+        lock, part = cache_folder() / "locks" / f"{way.stem}.lock", cache_folder() / way
     else:
         file = hub_cache.HubFile.parse(source)
         lock, part = hub_cache.folder() / ".locks" / file.way / f"{SHA256}.lock", file.part(SHA256)
@@ -369,7 +370,7 @@ def test_a_cache_that_vanishes_is_an_error_of_that_model(
 
         def vanish(done: int, _: int, when: int = when) -> None:
             if done >= when:
-                for folder in (digests.cache_folder(), hub_cache.folder()):
+                for folder in (cache_folder(), hub_cache.folder()):
                     shutil.rmtree(folder, ignore_errors=True)
 
         with pytest.raises(WeightsError, match="no weights for 'tiny'"):

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from stemsplit import registry
+from stemsplit.disk.files import sha256
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT, read_only
 from tests.fetch.hub import COMMIT, Fault, Hub, Served
@@ -31,7 +33,7 @@ Make = Callable[..., ModelEntry]
 def test_the_starter_ships_as_the_registry_says() -> None:
     path = download.fetch(STARTER)
     assert path.stat().st_size == STARTER.size <= 12 * MB
-    assert digests.sha256(path) == STARTER.sha256
+    assert sha256(path) == STARTER.sha256
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,7 @@ def test_a_page_in_the_place_of_the_file_is_not_taken_for_it(
     with pytest.raises(WeightsError, match=told + BY_HAND):
         download.fetch(wanted)
     assert left_over(home) == []
-    assert not digests.lock_file().exists()
+    assert not lock_file().exists()
     assert len(hub.asked("GET")) == 1, "asking again would not help"
     file.content, file.fault = CONTENT, Fault(kind="application/octet-stream")
     assert download.fetch(wanted).read_bytes() == CONTENT
@@ -493,7 +495,7 @@ def test_a_digest_of_git_will_do(hub: Hub, published: tuple[Served, str], entry:
     before = len(hub.requests)
     assert download.fetch(wanted) == store.local(wanted) == path
     assert len(hub.requests) == before
-    assert not digests.lock_file().exists()
+    assert not lock_file().exists()
 
 
 def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tuple[Served, str], entry: Make) -> None:
@@ -501,18 +503,18 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
     wanted = entry(source)
     assert store.local(wanted) is None
     path = download.fetch(wanted)
-    assert json.loads(digests.lock_file().read_text()) == {"tiny": {"sha256": SHA256, "size": SIZE}}
+    assert json.loads(lock_file().read_text()) == {"tiny": {"sha256": SHA256, "size": SIZE}}
     before = len(hub.requests)
     assert download.fetch(wanted) == path
     assert len(hub.requests) == before
     assert store.remove(wanted) == SIZE
-    assert json.loads(digests.lock_file().read_text()) == {}
+    assert json.loads(lock_file().read_text()) == {}
     path = download.fetch(wanted)
     path.resolve().unlink()
     file.content = CONTENT[::-1]
     with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new one, delete 'tiny' there"):
         download.fetch(wanted)
-    digests.lock_file().write_text("{}")
+    lock_file().write_text("{}")
     assert download.fetch(wanted).read_bytes() == file.content
 
 
@@ -522,7 +524,7 @@ def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home:
         with pytest.raises(WeightsError, match="not the file that was published"):
             download.fetch(entry("hf://some/repo/w.ckpt"))
     assert left_over(home) == []
-    assert not digests.lock_file().exists()
+    assert not lock_file().exists()
 
 
 @pytest.mark.parametrize(
@@ -541,7 +543,7 @@ def test_without_a_digest_only_a_checkpoint_is_taken(
     file.content = wrong
     with pytest.raises(WeightsError, match=complaint):
         download.fetch(entry(source))
-    assert not digests.lock_file().exists()
+    assert not lock_file().exists()
     assert not [path for path in home.rglob("*") if path.is_file() and path.read_bytes() == wrong]
     file.content = CONTENT
     assert download.fetch(entry(source)).read_bytes() == CONTENT
@@ -659,8 +661,8 @@ def test_a_memory_that_cannot_be_written_is_told(hub: Hub, entry: Make, monkeypa
 )
 def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: str) -> None:
     """And does no harm where it is not needed."""
-    digests.lock_file().parent.mkdir()
-    digests.lock_file().write_text(garbage, encoding="latin-1")
+    lock_file().parent.mkdir()
+    lock_file().write_text(garbage, encoding="latin-1")
     unpublished, published = entry("hf://some/repo/w.ckpt"), entry("hf://some/repo/w.ckpt", sha256=SHA256)
     with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; mend it, or delete it") as caught:
         download.fetch(unpublished)
@@ -673,11 +675,11 @@ def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: st
 
 
 def test_what_another_process_remembered_is_not_written_over() -> None:
-    digests.pin("tiny", SHA256, SIZE)
-    digests.pin("tiny", SHA256, SIZE)
-    with pytest.raises(digests.LockFileError, match="another file was got for 'tiny' meanwhile"):
-        digests.pin("tiny", "0" * 64, SIZE)
-    assert digests.pinned("tiny") == SHA256
+    pin("tiny", SHA256, SIZE)
+    pin("tiny", SHA256, SIZE)
+    with pytest.raises(LockFileError, match="another file was got for 'tiny' meanwhile"):
+        pin("tiny", "0" * 64, SIZE)
+    assert pinned("tiny") == SHA256
 
 
 @pytest.mark.parametrize("brings", [CONTENT, b"\0" * SIZE, None], ids=["the file", "another", "nothing"])

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, download, hub_cache, store, watched, xet
+from stemsplit.fetch.pins import LockFileError, lock_file
 from stemsplit.registry import ModelEntry
 from tests.conftest import unix
 from tests.fetch.conftest import CONTENT
@@ -86,7 +88,7 @@ def lock_and_part(kind: str, source: str) -> tuple[Path, Path]:
     """The files that a download locks, and that it is put together in."""
     if kind == "web":
         way = store.web_part(source, f'"{SHA256}"')
-        return digests.cache_folder() / "locks" / f"{way.stem}.lock", digests.cache_folder() / way
+        return cache_folder() / "locks" / f"{way.stem}.lock", cache_folder() / way
     file = hub_cache.HubFile.parse(source)
     return hub_cache.folder() / ".locks" / file.way / f"{SHA256}.lock", file.part(SHA256)
 
@@ -108,8 +110,8 @@ def test_the_lock_of_what_is_remembered_is_not_touched_either(
     hub: Hub, entry: Make, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
     hub.put("/w.ckpt", CONTENT)
-    digests.lock_file().parent.mkdir()
-    trap(digests.lock_file().with_name(".models.lock"), precious)
+    lock_file().parent.mkdir()
+    trap(lock_file().with_name(".models.lock"), precious)
     with pytest.raises(WeightsError, match=f"models.lock: {NOT_OURS}"):
         download.fetch(entry(f"{hub.url}/w.ckpt"))
 
@@ -136,7 +138,7 @@ def test_a_folder_that_is_a_link_is_not_written_into(
     hub.put("/w.ckpt", CONTENT)
     hub.put("some/repo/in/w.ckpt", CONTENT)
     source = f"{hub.url}/w.ckpt" if where == "web" else "hf://some/repo/in/w.ckpt"
-    trap = (digests.cache_folder() if where == "web" else hub_cache.folder()) / name
+    trap = (cache_folder() if where == "web" else hub_cache.folder()) / name
     trap.parent.mkdir(parents=True)
     trap.symlink_to(precious.parent)
     with pytest.raises(WeightsError, match=NO_LINKS):
@@ -146,8 +148,8 @@ def test_a_folder_that_is_a_link_is_not_written_into(
 def test_records_are_not_written_or_removed_through_a_link(hub: Hub, entry: Make, precious: Path) -> None:
     """They cost nothing but time, so that nobody needs to be told."""
     hub.put("/w.ckpt", CONTENT)
-    digests.cache_folder().mkdir()
-    (digests.cache_folder() / "verified").symlink_to(precious.parent)
+    cache_folder().mkdir()
+    (cache_folder() / "verified").symlink_to(precious.parent)
     wanted = entry(f"{hub.url}/w.ckpt", sha256=SHA256)
     download.fetch(wanted)
     record = precious.with_name(f"{SHA256}.json")
@@ -171,8 +173,8 @@ def test_a_place_in_the_cache_is_replaced_and_not_followed(
         repo / "blobs" / SHA256,
         repo / "snapshots" / COMMIT / "w.ckpt",
         repo / "refs" / "main",
-        digests.cache_folder() / store.web_way(other, web),
-        digests.cache_folder() / "verified" / f"{SHA256}.json",
+        cache_folder() / store.web_way(other, web),
+        cache_folder() / "verified" / f"{SHA256}.json",
     ):
         place.parent.mkdir(parents=True, exist_ok=True)
         trap(place, precious)
@@ -253,7 +255,7 @@ def test_removing_from_the_web_s_files_does_not_either(hub: Hub, entry: Make, tm
     hub.put("/w.ckpt", CONTENT)
     wanted = entry(f"{hub.url}/w.ckpt", sha256=SHA256)
     download.fetch(wanted)
-    away, place = tmp_path / "away", digests.cache_folder() / name
+    away, place = tmp_path / "away", cache_folder() / name
     place.rename(away)
     place.symlink_to(away)
     before = snapshot(tmp_path)
@@ -265,7 +267,7 @@ def test_removing_from_the_web_s_files_does_not_either(hub: Hub, entry: Make, tm
 def test_removing_takes_parts_by_the_names_that_they_are_given(hub: Hub, entry: Make) -> None:
     """And nothing that is called nearly so."""
     hub_way, web = hub_cache.HubFile.parse("hf://some/repo/w.ckpt"), f"{hub.url}/w.ckpt"
-    parts = [hub_way.part("x"), digests.cache_folder() / store.web_part(web, "x")]
+    parts = [hub_way.part("x"), cache_folder() / store.web_part(web, "x")]
     others = [
         hub_way.part("x").with_suffix(".incomplete2"),
         hub_way.part("x").with_name("x.incomplete"),
@@ -359,7 +361,7 @@ PINS = JSON | st.dictionaries(st.just("tiny"), JSON | st.fixed_dictionaries({"sh
 @given(RECORDS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 def test_a_record_of_nonsense_is_as_good_as_none(content: Any) -> None:
-    record = digests.cache_folder() / "verified" / f"{SHA256}.json"
+    record = cache_folder() / "verified" / f"{SHA256}.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(content))
     assert digests.recorded(SHA256) is None
@@ -368,11 +370,11 @@ def test_a_record_of_nonsense_is_as_good_as_none(content: Any) -> None:
 @given(PINS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 def test_a_memory_of_nonsense_is_told_or_knows_nothing(entry: Make, content: Any) -> None:
-    digests.lock_file().parent.mkdir(exist_ok=True)
-    digests.lock_file().write_text(json.dumps(content))
+    lock_file().parent.mkdir(exist_ok=True)
+    lock_file().write_text(json.dumps(content))
     wanted = entry("https://127.0.0.1:1/w.ckpt")
     assert store.local(wanted) is None
-    with suppress(digests.LockFileError):
+    with suppress(LockFileError):
         assert digests.expected(wanted) == ""
 
 
@@ -386,7 +388,7 @@ def test_a_memory_of_nonsense_is_told_or_knows_nothing(entry: Make, content: Any
     ],
     ids=lambda text: text[:30],
 )
-@pytest.mark.parametrize("place", [lambda: digests.cache_folder() / "verified" / f"{SHA256}.json", digests.lock_file])
+@pytest.mark.parametrize("place", [lambda: cache_folder() / "verified" / f"{SHA256}.json", lock_file])
 def test_no_text_of_a_record_is_too_deep_or_too_long(entry: Make, text: str, place: Callable[[], Path]) -> None:
     place().parent.mkdir(parents=True)
     place().write_text(text)
@@ -399,7 +401,7 @@ def device(path: Path, _: Path) -> None:
 
 
 @pytest.mark.parametrize("trap", [pipe, folder, device])
-@pytest.mark.parametrize("place", [lambda: digests.cache_folder() / "verified" / f"{SHA256}.json", digests.lock_file])
+@pytest.mark.parametrize("place", [lambda: cache_folder() / "verified" / f"{SHA256}.json", lock_file])
 def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_record_is_not_read(
     hub: Hub, entry: Make, trap: Callable[[Path, Path], None], place: Callable[[], Path]
 ) -> None:
@@ -407,8 +409,8 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_record_is_not_read(
     place().parent.mkdir(parents=True)
     trap(place(), Path())
     assert download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256)).read_bytes() == CONTENT
-    if place is digests.lock_file:
-        with pytest.raises(digests.LockFileError, match="not a regular file"):
+    if place is lock_file:
+        with pytest.raises(LockFileError, match="not a regular file"):
             download.fetch(entry(f"{hub.url}/w.ckpt"))
 
 

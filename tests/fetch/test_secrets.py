@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, store
+from stemsplit.fetch import download, store
+from stemsplit.fetch.pins import lock_file
 from stemsplit.registry import ModelEntry, redacted
 from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import Fault, Hub
@@ -157,8 +159,8 @@ def test_a_file_is_got_and_removed_with_secrets_in_its_address(hub: Hub, entry: 
     wanted = entry(with_secrets(f"{hub.url}/w.ckpt"))
     assert SECRET not in str(download.fetch(wanted))
     assert all(request.headers["authorization"].startswith("Basic ") for request in hub.requests)
-    check((digests.cache_folder() / "verified" / f"{SHA256}.json").read_text())
-    check(digests.lock_file().read_text())
+    check((cache_folder() / "verified" / f"{SHA256}.json").read_text())
+    check(lock_file().read_text())
     assert store.remove(wanted) == SIZE
     with pytest.raises(WeightsError) as caught:
         store.remove(entry(f"hf://user:{SECRET}@a/b"))

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from stemsplit import registry
+from stemsplit.disk.files import sha256
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch.pins import lock_file
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import Fault, Hub
@@ -70,7 +73,7 @@ def test_a_file_is_verified_once(tmp_path: Path, entry: Make, monkeypatch: pytes
     """And again when it was touched."""
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
     read: list[Path] = []
-    digest = digests.sha256
+    digest = sha256
     monkeypatch.setattr(digests, "sha256", lambda path: (read.append(path), digest(path))[1])
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
     assert store.local(wanted) == store.local(wanted) == tmp_path / "w.ckpt"
@@ -90,7 +93,7 @@ def test_a_record_that_is_damaged_or_cannot_be_written_costs_nothing_but_time(
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
     assert store.local(wanted)
-    (record,) = (digests.cache_folder() / "verified").iterdir()
+    (record,) = (cache_folder() / "verified").iterdir()
     for damaged in ("", "[]", '{"path": 1}', '{"path": "/nowhere", "size": 1, "mtime_ns": 1}'):
         record.write_text(damaged)
         assert store.local(wanted)
@@ -105,7 +108,7 @@ def test_a_file_of_ones_own_needs_no_digest_and_may_change(tmp_path: Path, entry
     for content in (b"1", b"2"):
         (tmp_path / "w.ckpt").write_bytes(content)
         assert store.local(wanted) == download.fetch(wanted) == tmp_path / "w.ckpt"
-    assert not digests.lock_file().exists()
+    assert not lock_file().exists()
 
 
 @pytest.mark.parametrize("name", ["w.ckpt", "..", "%2e%2e%2fw", "a b.ckpt", "", "?x=1"])

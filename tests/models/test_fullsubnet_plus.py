@@ -13,8 +13,9 @@ from stemsplit import Separator
 from stemsplit.checkpoints.describe import describe
 from stemsplit.errors import WeightsError
 from stemsplit.models import build, infer
-from stemsplit.models.fullsubnet_plus import Config, FullSubNet, Norm, Recurrent, normalised
+from stemsplit.models.fullsubnet_plus import Config, FullSubNet
 from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
+from stemsplit.models.fullsubnet_plus_layers import Norm, Recurrent, normalised
 from tests import golden
 from tests.conftest import DATA, SHARED, noise
 from tests.models.test_contract import SMALL

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stemsplit import Separator, registry
 from stemsplit.audio import Block, Reader
-from stemsplit.models import build, fullsubnet_plus
+from stemsplit.models import build
 from tests.conftest import Samples
 
 PUBLISHED = registry.find("fullsubnet-plus")
@@ -48,7 +48,7 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.ModelEntr
     """The published model's, but for a network that is computed in no time. What it makes of a sound differs from chunk
     to chunk, as the published one's does.
     """
-    monkeypatch.setattr(fullsubnet_plus, "WIDTH", 8)
+    monkeypatch.setattr("stemsplit.models.fullsubnet_plus_layers.WIDTH", 8)
     torch.manual_seed(0)
     weights = build("fullsubnet_plus", TINY).state_dict()
     weights["sb_model.fc_output_layer.weight"] *= 3

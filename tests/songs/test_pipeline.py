@@ -20,12 +20,11 @@ from torch import Tensor
 from stemsplit import Separator, WeightsError
 from stemsplit.disk import heartbeat
 from stemsplit.disk.claim import Claim
+from stemsplit.disk.files import sha256
 from stemsplit.errors import AudioError
-from stemsplit.fetch.digests import sha256
 from stemsplit.songs import commit, pipeline, preparing
 from stemsplit.songs import record as records
-from stemsplit.songs.job import Job, Options
-from stemsplit.songs.plan import Outcome
+from stemsplit.songs.job import Job, Options, Outcome
 from tests.conftest import noise
 from tests.songs.test_plan import STARTER, options, planned
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from stemsplit.songs.record import EXACT
-from stemsplit.songs.stem_files import SumError
+from stemsplit.audio.levels import EXACT, SumError
 from tests.conftest import noise
 
 

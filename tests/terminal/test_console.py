@@ -9,12 +9,13 @@ import pytest
 from rich.console import Console
 
 from stemsplit.songs.find import Found
-from stemsplit.songs.job import Job, Options
+from stemsplit.songs.job import Job, Options, Outcome, Totals
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.plan import Outcome, Totals, planned
+from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
 from stemsplit.terminal import console
+from stemsplit.terminal.songs import SplitReport
 
 OPTIONS = Options(Path("stems"), (Output("vocals", (0.0, 1.0)),))
 
@@ -42,7 +43,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
 def test_a_terminal_shows_song_share_and_place_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=True)
     first, second = jobs("a.wav", "[b].wav")
-    with console.SplitReport([first, second], quiet=False) as report:
+    with SplitReport([first, second], quiet=False) as report:
         report.outcome(Outcome(first, error="cannot read a.wav"))
         report.progress(second, 0, 60)
         report.progress(second, 30, 60)
@@ -57,7 +58,7 @@ def test_the_bar_is_gone_before_anything_else_is_written(monkeypatch: pytest.Mon
     """Or the paths on stdout would stick to it."""
     recorded(monkeypatch, terminal=True)
     (job,) = jobs("a.wav")
-    with console.SplitReport([job], quiet=False) as report:
+    with SplitReport([job], quiet=False) as report:
         report.progress(job, 0, 60)
         assert report.bar.live.is_started
         report.outcome(made(job))
@@ -68,7 +69,7 @@ def test_elsewhere_there_are_plain_lines_now_and_then(monkeypatch: pytest.Monkey
     stream = recorded(monkeypatch, terminal=False)
     monkeypatch.setattr(console, "REPORT_SECONDS", 0.0)
     (job,) = jobs("a.wav")
-    with console.SplitReport([job], quiet=False) as report:
+    with SplitReport([job], quiet=False) as report:
         report.progress(job, 0, 60)
         report.progress(job, 30, 60)
         report.outcome(made(job, clipped=3, silent=True))
@@ -84,7 +85,7 @@ def test_elsewhere_there_are_plain_lines_now_and_then(monkeypatch: pytest.Monkey
 def test_quiet_says_only_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=True)
     good, bad = jobs("a.wav", "b.wav")
-    with console.SplitReport([good, bad], quiet=True) as report:
+    with SplitReport([good, bad], quiet=True) as report:
         report.progress(good, 0, 60)
         report.outcome(made(good, clipped=3))
         report.outcome(Outcome(bad, error="cannot read b.wav"))
@@ -100,7 +101,7 @@ def test_a_name_cannot_command_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_program_gets_progress_as_lines_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=False)
     first, second = jobs("[a].wav", "b.wav")
-    with console.SplitReport([first, second], quiet=False, steps="json") as report:
+    with SplitReport([first, second], quiet=False, steps="json") as report:
         report.progress(second, 30, 60)
     (event,) = (json.loads(line) for line in stream.getvalue().splitlines())
     assert event == {"progress": {"song": "b.wav", "place": 2, "songs": 2, "done": 30, "duration": 60}}
@@ -113,7 +114,7 @@ def test_many_songs_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for outcome in (made(first), made(second, skipped=True), Outcome(third, "cannot read c.wav")):
         totals.add(outcome)
     totals.seconds = 4.0
-    console.SplitReport([first, second, third], quiet=False).total(totals, passed_over=5)
+    SplitReport([first, second, third], quiet=False).total(totals, passed_over=5)
     said = "3 songs: 1 split, 1 split before, 1 failed; 5 files of other kinds passed over; 1:00 in 0:04 (15.0x"
     assert stream.getvalue().startswith(said)
 
@@ -121,6 +122,6 @@ def test_many_songs_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_song_that_was_split_before_is_said_so_if_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = recorded(monkeypatch, terminal=False)
     (job,) = jobs("a.wav")
-    with console.SplitReport([job], quiet=False) as report:
+    with SplitReport([job], quiet=False) as report:
         report.outcome(made(job, skipped=True))
     assert "a.wav: split before" in stream.getvalue()

@@ -17,7 +17,7 @@ from stemsplit.engine.separator import Separator
 from stemsplit.errors import AudioError, StemsplitError, WeightsError
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import song_folders
-from stemsplit.fast.precision import native_bfloat16
+from stemsplit.fast.device import native_bfloat16
 from stemsplit.models.roformer_layers import Transformer
 from stemsplit.registry import ModelEntry
 from stemsplit.training import loop

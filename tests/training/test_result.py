@@ -11,8 +11,9 @@ import torch
 from stemsplit import registry
 from stemsplit.checkpoints import checkpoint
 from stemsplit.checkpoints.describe import ABOUT, describe, own_entry
+from stemsplit.checkpoints.loading import load_network
 from stemsplit.cli import choose
-from stemsplit.engine.separator import Separator, load_network
+from stemsplit.engine.separator import Separator
 from stemsplit.errors import RegistryError, WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result

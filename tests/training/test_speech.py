@@ -10,7 +10,6 @@ import torch
 
 from stemsplit import registry
 from stemsplit.evaluation.metrics import si_sdr
-from stemsplit.models import fullsubnet_plus
 from stemsplit.registry import ModelEntry
 from tests.cli.conftest import Result
 from tests.cli.conftest import stemsplit as stemsplit
@@ -90,7 +89,7 @@ def test_it_learns_to_tell_speech_from_noise(
     stemsplit: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SI-SDR on recordings that were held out, against that of the noisy mixture itself."""
-    monkeypatch.setattr(fullsubnet_plus, "WIDTH", 64)
+    monkeypatch.setattr("stemsplit.models.fullsubnet_plus_layers.WIDTH", 64)
     data, held_out = album(tmp_path / "data", range(8)), album(tmp_path / "held out", HELD_OUT)
     (tmp_path / "small.toml").write_text(registry.as_toml(SMALL), encoding="utf-8")
     options = ["--registry", "small.toml", "--like", "small", "--device", "cpu", "--threads", "1"]

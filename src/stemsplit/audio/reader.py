@@ -16,13 +16,7 @@ from stemsplit.audio.formats import alike
 from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.tags import read_tags
 from stemsplit.errors import AudioError
-
-
-def clock(seconds: float, exact: bool = False) -> str:
-    """A time as players show it, or to the millisecond: 3:07, 1:03:07, 3:07.250."""
-    hours, rest = divmod(math.floor(seconds), 3600)
-    shown = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-    return shown + (f".{math.floor(seconds % 1 * 1000):03}" if exact else "")
+from stemsplit.words import clock
 
 
 class Reader:

@@ -4,54 +4,10 @@ import os
 import re
 import signal
 import sys
-import threading
-import time
-from types import FrameType
 
 from stemsplit.cli import quick
+from stemsplit.cli.signals import listen
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What stops a run. Windows has no SIGHUP."""
-
-
-IMPORT_SECONDS = 10.0
-"""That an import may hold a signal up."""
-
-_first_asked: dict[int, float] = {}
-"""Signal -> when it came, of those that an import holds up."""
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported where a signal came."""
-    while frame:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _ask_again(number: int) -> None:
-    """Send a signal to the main thread once more."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-    else:
-        signal.raise_signal(number)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave through all the clean-up, which further signals must not cut off."""
-    # Large libraries swallow an interrupt in their imports, or abort the process.
-    if _is_importing(frame) and time.monotonic() - _first_asked.setdefault(number, time.monotonic()) < IMPORT_SECONDS:
-        later = threading.Timer(0.05, _ask_again, [number])
-        later.daemon = True
-        later.start()
-        return
-    for other in SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)
 
 
 def _open_standard_files() -> None:
@@ -84,10 +40,7 @@ def main() -> None:
     if os.environ.get("COLUMNS") == "0":
         # Terminals without a size say so; rich would draw nothing.
         del os.environ["COLUMNS"]
-    for number in SIGNALS:
-        # Under nohup, SIGHUP is to be ignored.
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _stop)
+    listen()
     try:
         _run(sys.argv[1:])
     except StemsplitError as error:

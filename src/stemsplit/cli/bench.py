@@ -61,7 +61,7 @@ def bench(
 ) -> None:
     """Measure how fast a model is here, and how close that comes to what this machine can do at all."""
     from stemsplit import registry
-    from stemsplit.cli.download import obtain
+    from stemsplit.cli.obtain import obtain
     from stemsplit.terminal import console
     from stemsplit.terminal.bench import print_report, report_as_data
     from stemsplit.terminal.stdout import print_json
@@ -75,7 +75,7 @@ def bench(
     import torch
 
     from stemsplit.bench import formats, measure
-    from stemsplit.engine.separator import pick_device
+    from stemsplit.fast.device import pick_device
 
     found = pick_device(device)
     # Before any download: a precision that is not there is known at once.

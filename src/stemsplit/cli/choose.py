@@ -140,7 +140,7 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
 
 def _stem_and_model(text: str, plan: "Plan", known: "Collection[str]") -> tuple[str, str]:
     """What [STEM:]MODEL means: one of the plan's stems, and a model's name or file."""
-    from stemsplit.registry import did_you_mean
+    from stemsplit.words import did_you_mean
 
     def is_model(name: str) -> bool:
         return name in known or os.path.isfile(name)  # noqa: PTH113 -- as in `model`

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.choices import BitDepth, FormatName, PrecisionName
 from stemsplit.cli import choose
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
-    BitDepth,
     ChunkSeconds,
     Device,
     Format,
-    FormatName,
     Overlap,
     Precision,
-    PrecisionName,
     Quiet,
     Threads,
     Window,
@@ -111,7 +109,7 @@ def compare(
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
     from stemsplit import libraries
-    from stemsplit.cli.download import obtain
+    from stemsplit.cli.obtain import obtain
     from stemsplit.comparison import comparison, plan
     from stemsplit.terminal import console
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines

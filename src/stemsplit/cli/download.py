@@ -6,35 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli.choose import ModelNames, RegistryFile
+from stemsplit.cli.obtain import obtain
 from stemsplit.cli.options import Quiet
 
 if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
-
-
-def obtain(entry: "ModelEntry", quiet: bool) -> Path:
-    """The file with an entry's weights; one that is downloaded is shown, and what should be known of it said.
-
-    Raises:
-        WeightsError: it cannot be had.
-    """
-    from stemsplit.fetch import digests, download, store
-    from stemsplit.terminal import console
-
-    if path := store.local(entry):
-        return path
-    try:
-        with console.DownloadReport(entry.name, quiet) as report:
-            path = download.fetch(entry, report.progress)
-    except KeyboardInterrupt:
-        console.error("interrupted; the download goes on from there next time")
-        raise typer.Exit(130) from None
-    if entry.license_notice and not quiet:
-        console.warning(entry.license_notice)
-    if not digests.published(entry) and not quiet:
-        remembered = f"this file's is now remembered in {digests.lock_file()}, and no other will be taken for it"
-        console.warning(f"no digest of {entry.name} was published; {remembered}")
-    return path
 
 
 def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file: Path | None) -> "list[ModelEntry]":

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.choices import PrecisionName
 from stemsplit.cli import choose
-from stemsplit.cli.options import Device, Json, Overlap, Precision, PrecisionName, listed, under
+from stemsplit.cli.options import Device, Json, Overlap, Precision, listed, under
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Estimates, Result
@@ -62,7 +63,7 @@ def eval_(
     if model is None and (device or precision or config or settings or overlap is not None):
         raise typer.BadParameter("--device, --overlap, --precision, --config and --set go with --model")
     from stemsplit.terminal import console
-    from stemsplit.terminal.evaluation import print_scores, scores_as_data
+    from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
     from stemsplit.terminal.stdout import print_json
 
     wanted = listed([stems] if stems else None)
@@ -78,7 +79,7 @@ def eval_(
         assert estimates is not None
         source = FromFolder(estimates)
     results = []
-    with console.EvalReport([song.title for song in songs]) as report:
+    with EvalReport([song.title for song in songs]) as report:
         for result in evaluate(songs, source, wanted, lambda song, seconds: report.progress(song.title, seconds)):
             results.append(result)
             if result.error:
@@ -106,7 +107,7 @@ def prepared(
     Raises:
         RegistryError, WeightsError: there is no such model, or it cannot be had.
     """
-    from stemsplit.cli.download import obtain
+    from stemsplit.cli.obtain import obtain
 
     entry, described = choose.model(model, registry_file, config, settings)
     if described:

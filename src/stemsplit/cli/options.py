@@ -2,45 +2,12 @@
 
 import re
 from copy import copy
-from enum import StrEnum
 from math import isfinite
 from typing import Annotated, Any, get_args
 
 import typer
 
-
-class FormatName(StrEnum):
-    """The audio files that can be written."""
-
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-    mp3 = "mp3"
-
-
-class BitDepth(StrEnum):
-    """Bits of a sample; f is floating point."""
-
-    b16 = "16"
-    b24 = "24"
-    b32f = "32f"
-
-
-class WindowName(StrEnum):
-    """How overlapping chunks are joined."""
-
-    hann = "hann"
-    linear = "linear"
-    mean = "mean"
-
-
-class PrecisionName(StrEnum):
-    """Number formats of a network's large products."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
+from stemsplit.choices import FormatName, PrecisionName, WindowName
 
 
 def seconds(text: str) -> float:

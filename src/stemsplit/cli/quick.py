@@ -27,10 +27,9 @@ def print_versions() -> None:
     """What a report of a fault needs: versions, GPU, folders."""
     import platform
 
-    from stemsplit.fetch.digests import cache_folder
+    from stemsplit.disk.folders import cache_folder, user_folder
     from stemsplit.fetch.hub_cache import folder as hub_folder
     from stemsplit.libraries import version
-    from stemsplit.registry import user_folder
     from stemsplit.terminal.stdout import print_text
 
     print_text(f"stemsplit {version('stemsplit')}")

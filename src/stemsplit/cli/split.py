@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.choices import BitDepth, FormatName, PrecisionName
 from stemsplit.cli import choose
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
-    BitDepth,
     ChunkSeconds,
     Compile,
     Device,
     Format,
-    FormatName,
     Overlap,
     Precision,
-    PrecisionName,
     Quiet,
     Threads,
     Window,
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.chain import Chain, Plan
     from stemsplit.engine.separator import Separator
-    from stemsplit.songs.job import Job
-    from stemsplit.songs.plan import Totals
-    from stemsplit.terminal.console import SplitReport
+    from stemsplit.songs.job import Job, Totals
+    from stemsplit.terminal.songs import SplitReport
 
 
 class ProgressKind(StrEnum):
@@ -135,12 +132,13 @@ def split(
     all else to stderr.
     """
     from stemsplit import registry
-    from stemsplit.cli.download import obtain
+    from stemsplit.cli.obtain import obtain
     from stemsplit.fetch import digests
     from stemsplit.songs import find as search
     from stemsplit.songs import naming, outputs, plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.terminal import console
+    from stemsplit.terminal.songs import SplitReport
     from stemsplit.words import minutes
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
@@ -226,7 +224,7 @@ def split(
             separator = Chain(separator, stem, loaded(other))
         return separator
 
-    report = console.SplitReport(jobs, quiet, progress.value)
+    report = SplitReport(jobs, quiet, progress.value)
     totals = run(jobs, load, report, found.passed_over, as_json)
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
@@ -278,12 +276,13 @@ def run(
     as_json: bool,
 ) -> "Totals":
     """Split the songs, and tell what becomes of each and of all."""
-    from stemsplit.songs import pipeline, plan
+    from stemsplit.songs import pipeline
+    from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import outcome_as_data, totals_as_data
     from stemsplit.terminal.stdout import print_line, print_paths
 
-    totals, begun = plan.Totals(), time.monotonic()
+    totals, begun = Totals(), time.monotonic()
     try:
         with report:
             for outcome in pipeline.run(jobs, load, report.progress, console.warning):

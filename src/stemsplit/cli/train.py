@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.choices import PrecisionName
 from stemsplit.cli import choose
-from stemsplit.cli.options import (
-    Compile,
-    Precision,
-    PrecisionName,
-    Threads,
-    complete_device,
-    finite,
-    listed,
-    under,
-)
+from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under
 from stemsplit.cli.signals import AskedError, Stop
 
 if TYPE_CHECKING:
@@ -106,8 +98,8 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
         WeightsError: the model's weights cannot be had, or do not fit.
     """
     from stemsplit import models
-    from stemsplit.cli.download import obtain
-    from stemsplit.engine.separator import load_network
+    from stemsplit.checkpoints.loading import load_network
+    from stemsplit.cli.obtain import obtain
     from stemsplit.errors import RegistryError
     from stemsplit.training.start import start
 
@@ -132,14 +124,14 @@ def carry_out(run: "Run") -> None:
         typer.Exit: a signal asked to stop; the run goes on from there.
         StemsplitError: see `Run`; or the device ran out of memory.
     """
-    from stemsplit.engine.separator import memory_errors
     from stemsplit.errors import StemsplitError
-    from stemsplit.terminal import console
+    from stemsplit.fast.device import memory_errors
+    from stemsplit.terminal.training import TrainReport
     from stemsplit.training.history import History
 
     stems, first = run.entry.outputs if run.validation else (), run.workers.first
     advice = "try a smaller --batch-size or --seconds"
-    with Stop() as stop, console.TrainReport(stems, run.plan.steps, shown=first) as report:
+    with Stop() as stop, TrainReport(stems, run.plan.steps, shown=first) as report:
         if run.go_on():
             report.note(f"{run.out} goes on from step {run.step} of {run.plan.steps}")
         history = History(run.out.with_suffix(".csv"), stems, run.step) if first else None
@@ -325,10 +317,10 @@ def train(
 
     import torch
 
-    from stemsplit.engine.separator import pick_device
     from stemsplit.evaluation.multitracks import multitracks
     from stemsplit.fast import chosen
     from stemsplit.fast.cpu.pool import cores
+    from stemsplit.fast.device import pick_device
     from stemsplit.terminal.stdout import print_paths
     from stemsplit.training.data import Examples, Mixing, hold, read_song
     from stemsplit.training.loop import Run, droppable

@@ -15,9 +15,9 @@ from stemsplit.audio import Writer
 from stemsplit.comparison.clips import Clip
 from stemsplit.disk import Folder, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
+from stemsplit.disk.files import existing_ancestor
 from stemsplit.disk.folder import is_plain
 from stemsplit.errors import AudioError
-from stemsplit.songs.job import existing_ancestor
 
 RECORD = "comparison.json"
 """Lies beside the clips: their figures, and what their files are called."""

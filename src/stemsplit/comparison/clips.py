@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from stemsplit.audio import Block
+from stemsplit.audio.levels import SILENT, decibels
 from stemsplit.libraries import load_torchaudio
-from stemsplit.songs.record import EXACT
-from stemsplit.songs.stem_files import SILENT
 
 FARTHEST = 20.0
 """dB by which a clip is made louder or softer at most: what is farther away is all but silent, and to be heard so."""
 
 LOUDEST = 0.25
 """Peak up to which torchaudio measures rightly: its filters, which raise peaks up to 3.5 times, clip at full scale."""
-
-
-def decibels(ratio: float) -> float:
-    """A ratio of energies; `EXACT`, which is far below any other, for none."""
-    return max(10 * math.log10(ratio), EXACT) if ratio > 0 else EXACT
 
 
 def loudness(clip: Block, sample_rate: int) -> float | None:

@@ -8,17 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from stemsplit.audio import Block, Reader, Song, examine
-from stemsplit.audio.reader import clock
+from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import folders
 from stemsplit.registry import ModelEntry
-from stemsplit.songs.find import EXTENSIONS
-
-
-def stamp(seconds: float) -> str:
-    """A time to the millisecond at most: 1:00, 1:03:07.25."""
-    whole, rest = divmod(round(1000 * seconds), 1000)
-    return clock(whole) + (f".{rest:03}".rstrip("0") if rest else "")
+from stemsplit.words import stamp
 
 
 def part(song: Song, start: float | None, duration: float) -> tuple[int, int]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from stemsplit.audio import Block, Song, bytes_per_sample, examine, unsupported
 from stemsplit.comparison import clip_files
-from stemsplit.comparison.excerpt import part, references, stamp
+from stemsplit.comparison.excerpt import part, references
+from stemsplit.disk.files import check_space
 from stemsplit.errors import AudioError, DeviceError
 from stemsplit.registry import ModelEntry
-from stemsplit.songs.job import check_space
 from stemsplit.songs.naming import Template, track_of
+from stemsplit.words import stamp
 
 USUAL_SECONDS = 20.0
 LONGEST_SECONDS = 600.0
@@ -163,8 +164,8 @@ def check_device(device: str, precision: str) -> None:
     Raises:
         DeviceError: there is not.
     """
-    from stemsplit.engine.separator import pick_device
     from stemsplit.fast import chosen
+    from stemsplit.fast.device import pick_device
 
     try:
         chosen(precision, pick_device(device))

@@ -1,17 +1,21 @@
 """Single files: read within limits, replaced whole or not at all, moved and removed without following links."""
 
 import errno
+import hashlib
+import json
 import os
 import re
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
 from stemsplit.disk.folder import EVERYWHERE, Folder, is_link, read_at_most, refuse_irregular
 from stemsplit.disk.lock import is_there, try_lock
+from stemsplit.errors import AudioError
 
 TEXT_LIMIT = 16_000_000
 """Bytes of a text that a person or this program wrote: a registry, a config, a record."""
@@ -254,3 +258,55 @@ def remove_below(root: Path, way: PurePath) -> int | None:
     except FileNotFoundError:
         return None
     return size
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a regular file; None if there is none, or a link."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def existing_ancestor(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    # os.path.exists: Path.exists raises where a folder on the way may not be entered.
+    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
+        path = path.parent
+    return path
+
+
+def check_space(folder: Path, needed: float) -> None:
+    """Raises AudioError if the disk that `folder` is, or will be, on has fewer than `needed` bytes free."""
+    free = shutil.disk_usage(existing_ancestor(folder)).free
+    if needed > free:
+        raise AudioError(f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
+
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+
+
+def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
+    """Digest of a file, in hexadecimal.
+
+    Args:
+        path: a regular file.
+        pulse: called before every block; what it raises ends the work.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(BLOCK):
+            pulse()
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")

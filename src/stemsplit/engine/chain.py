@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stemsplit.audio import Block
-    from stemsplit.engine.separator import Mixture, Pair, Separator
+    from stemsplit.engine.base import Mixture, Pair
+    from stemsplit.engine.separator import Separator
     from stemsplit.registry import ModelEntry
 
 REST = "rest"

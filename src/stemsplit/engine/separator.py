@@ -1,103 +1,29 @@
 """Separator: load a model once, take many mixtures apart."""
 
-import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stemsplit import models, registry
+from stemsplit import registry
 from stemsplit.audio import Block
-from stemsplit.checkpoints import checkpoint
+from stemsplit.checkpoints.loading import load_network
+from stemsplit.engine.base import Mixture, Pair
 from stemsplit.engine.batching import Gathering, Song
+from stemsplit.engine.estimator import BATCHES, finite
 from stemsplit.engine.overlap_add import WINDOWS
 from stemsplit.engine.passage import Passage
 from stemsplit.engine.streaming import Streaming
-from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
+from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.fast import Pool, accelerated, chosen
 from stemsplit.fast.cuda.transfer import Transfer
-from stemsplit.fetch import download
-
-BATCHES = {"cuda": 4}
-"""Kind of device -> chunks that are computed together, where one alone leaves it idle."""
-
-Mixture = tuple[Iterable[Block], int, int]
-"""A song to take apart: float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
-
-Pair = tuple[Block, Block]
-"""Some samples of a song, (c, t), and its stems, (n, c, t)."""
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
-
-    Raises:
-        DeviceError: this machine has none of that name.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    advice = "try --device auto or --device cpu"
-    if name.partition(":")[0] not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"no device {name!r}; there are auto, cpu, cuda, cuda:1 and so on, mps")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(f"the memory of {name} is full; {advice}") from error
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"no device {name!r} on this machine; {advice}") from error
-    return device
-
-
-@contextmanager
-def memory_errors(what: str, advice: str) -> Iterator[None]:
-    """Tell a device, or the machine, that ran out of memory from other errors.
-
-    Raises:
-        DeviceError: it did.
-    """
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch has no type of its own for it, only these words.
-        own_type = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not own_type and not re.search("allocate memory|not enough memory", str(error)):
-            raise
-        raise DeviceError(f"ran out of memory {what}; {advice}") from error
-
-
-def load_network(entry: registry.ModelEntry) -> nn.Module:
-    """The entry's network with its weights, in float32 on the CPU; they may still lie in their file.
-
-    Raises:
-        WeightsError: the weights cannot be had, or do not fit.
-        RegistryError: the entry's config makes no network.
-    """
-    tensors = checkpoint.read(download.fetch(entry))
-    try:
-        models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
-        with torch.device("meta"):
-            network = models.build(entry.architecture, entry.config)
-    except ValueError as error:
-        raise RegistryError(f"the config of {entry.name!r} makes no network: {error}") from error
-    try:
-        tensors = models.adapt_keys(entry.architecture, tensors)
-    except ValueError as error:
-        raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
-    checkpoint.load(network, tensors, entry.name)
-    return network.eval()
-
-
-def finite(x: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity."""
-    # One would show in the sum, which takes a fraction of the time; and the sum alone may be too large.
-    return bool(x.sum().isfinite()) or bool(x.isfinite().all())
+from stemsplit.fast.device import memory_errors, pick_device
 
 
 class Separator:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemsplit.audio import Reader
+from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.disk import open_regular
 from stemsplit.errors import AudioError
-from stemsplit.songs.find import EXTENSIONS, natural
+from stemsplit.words import natural
 
 MIXTURE = "mixture"
 """What the file is called that holds all stems together."""

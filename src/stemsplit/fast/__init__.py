@@ -13,8 +13,8 @@ from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
 from stemsplit.fast.cuda.graph import Captured
 from stemsplit.fast.cuda.roformer import GpuRoFormer
+from stemsplit.fast.device import PRECISIONS, chosen
 from stemsplit.fast.plain import Plain
-from stemsplit.fast.precision import PRECISIONS, chosen
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import SuDoRMRF

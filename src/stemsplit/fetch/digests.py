@@ -3,74 +3,23 @@
 import hashlib
 import json
 import os
-import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import Any
 
-from platformdirs import user_cache_path
-
-from stemsplit import registry
-from stemsplit.disk import make_below, open_regular, read_text, remove_below, replacing, size_of_own
+from stemsplit.disk import make_below, open_regular, read_text, remove_below
+from stemsplit.disk.files import sha256, write_json
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
+from stemsplit.fetch.pins import lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
-
-
-class LockFileError(WeightsError):
-    """The file with remembered digests does not do: no source is to blame, and no other one to be tried."""
-
 
 ZIP = b"PK\3\4"
 """What a file of `torch.save` begins with since PyTorch 1.6."""
 
-BLOCK = 1 << 20
-"""Bytes that are read at once."""
-
-LOCK_SECONDS = 60.0
-"""How long to wait for another process to write the lock file, which takes it no time."""
 
 RECORDS = PurePath("verified")
 """Where it is noted which files were verified, from the cache's folder."""
-
-
-def cache_folder() -> Path:
-    """Where files from the web and records are kept: STEMSPLIT_CACHE, or the system's folder for caches.
-
-    Raises:
-        WeightsError: there is no home folder for that to be in.
-    """
-    if chosen := os.environ.get("STEMSPLIT_CACHE"):
-        return Path(chosen)
-    with suppress(RuntimeError):
-        # Without a home folder, it raises or leaves the ~ where it is.
-        if (folder := user_cache_path("stemsplit")).parts[0] != "~":
-            return folder
-    raise WeightsError("there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF_HOME")
-
-
-def lock_file() -> Path:
-    """Where the digests are remembered that nobody published."""
-    return registry.user_folder() / "models.lock.json"
-
-
-def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
-    """Digest of a file, in hexadecimal.
-
-    Args:
-        path: a regular file.
-        pulse: called before every block; what it raises ends the work.
-
-    Raises:
-        OSError: it cannot be read, or is not a regular file.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while block := file.read(BLOCK):
-            pulse()
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def git_sha1(path: Path) -> str:
@@ -96,95 +45,6 @@ def is_safetensors(path: Path) -> bool:
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
         raise WeightsError("it is not a checkpoint: it begins like a web page")
     raise WeightsError("it is neither a safetensors file nor one of torch.save; was it wholly downloaded?")
-
-
-def _write(path: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing(path) as file:
-        file.write(json.dumps(content, indent=2).encode() + b"\n")
-
-
-def _remembered() -> dict[str, dict[str, str | int]]:
-    """The lock file: name of an entry -> its sha256 and size."""
-    try:
-        content = json.loads(read_text(lock_file()))
-        pins: dict[str, dict[str, str | int]]
-        pins = {name: {"sha256": str(pin["sha256"]), "size": int(pin["size"])} for name, pin in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise LockFileError(f"cannot read {lock_file()} ({error}); mend it, or delete it") from error
-    for name, pin in pins.items():
-        # A digest is part of the names of files.
-        if not re.fullmatch("[0-9a-f]{64}", str(pin["sha256"])):
-            raise LockFileError(f"cannot read {lock_file()} (no sha256 is given for {name!r}); mend it, or delete it")
-    return pins
-
-
-def pinned(name: str) -> str:
-    """The sha256 that was remembered for the entry of that name; empty if none was.
-
-    Raises:
-        LockFileError: the lock file cannot be read.
-    """
-    return str(_remembered().get(name, {}).get("sha256", ""))
-
-
-@contextmanager
-def _remembering() -> Iterator[dict[str, dict[str, str | int]]]:
-    """What the lock file holds, to be changed and written back; no other process changes it meanwhile."""
-    from filelock import FileLock  # only now: whoever asks what is here does without
-
-    lock_file().parent.mkdir(parents=True, exist_ok=True)
-    lock = lock_file().with_name(".models.lock")
-    size_of_own(lock)  # or the library may empty a file elsewhere, which the lock was made a link to
-    with FileLock(lock, timeout=LOCK_SECONDS):
-        pins = _remembered()
-        yield pins
-        _write(lock_file(), pins)
-
-
-def _words(error: OSError) -> str:
-    """What is wrong with a file, and with which one."""
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename else reason
-
-
-def pin(name: str, digest: str, size: int) -> None:
-    """Remember the sha256 of an entry's weights, for which none was published.
-
-    Raises:
-        LockFileError: another was remembered meanwhile, or the lock file cannot be read or written.
-    """
-    try:
-        with _remembering() as pins:
-            if pins.get(name, {}).get("sha256", digest) != digest:
-                raise LockFileError(
-                    f"another file was got for {name!r} meanwhile, and is remembered in {lock_file()}; try again"
-                )
-            pins[name] = {"sha256": digest, "size": size}
-    except OSError as error:
-        raise LockFileError(
-            f"no digest of {name!r} was published, and {lock_file()} cannot be written to remember this file's"
-            f" ({_words(error)}); set STEMSPLIT_CONFIG to a folder that can be written"
-        ) from error
-
-
-def unpin(name: str) -> None:
-    """Forget the sha256 that was remembered for the entry of that name, if one was.
-
-    Raises:
-        LockFileError: the lock file cannot be read or written.
-    """
-    if not pinned(name):
-        return
-    try:
-        with _remembering() as pins:
-            pins.pop(name, None)
-    except OSError as error:
-        raise LockFileError(
-            f"cannot write {lock_file()} to forget the file of {name!r} ({_words(error)}); delete {name!r} there"
-        ) from error
 
 
 def published(entry: ModelEntry) -> str:
@@ -259,7 +119,7 @@ def record(digest: str, path: Path) -> None:
     with suppress(OSError, WeightsError):
         found, way = path.stat(), _record(digest)
         content = {"path": str(path.absolute()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        _write(make_below(cache_folder(), way.parent) / way.name, content)
+        write_json(make_below(cache_folder(), way.parent) / way.name, content)
 
 
 def forget(digest: str) -> None:

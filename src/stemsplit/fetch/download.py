@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, store
 from stemsplit.fetch.hub_cache import HubFile
+from stemsplit.fetch.pins import LockFileError
 from stemsplit.registry import ModelEntry, redacted
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def fetch(entry: ModelEntry, progress: "Progress" = lambda *_: None) -> Path:
     for source in entry.sources:
         try:
             return _from(entry, source, progress)
-        except digests.LockFileError:
+        except LockFileError:
             raise
         except WeightsError as error:
             problems.append(f"{redacted(source)} ({error})")

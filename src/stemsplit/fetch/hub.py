@@ -20,6 +20,7 @@ from huggingface_hub.file_download import HfFileMetadata, get_hf_file_metadata, 
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from stemsplit.disk import link, make_below, move, open_regular, replacing
+from stemsplit.disk.files import BLOCK
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache, store, xet
 from stemsplit.fetch.alone import Progress, alone
@@ -80,7 +81,7 @@ def _point(file: HubFile, commit: str, blob: Path, new: bool) -> Path:
             move(blob, pointer)
         else:
             with open_regular(blob) as source, replacing(pointer) as target:
-                shutil.copyfileobj(source, target, digests.BLOCK)
+                shutil.copyfileobj(source, target, BLOCK)
     if file.revision != commit:
         ref = file.way / "refs" / file.revision
         with replacing(make_below(cache, ref.parent) / ref.name) as note:

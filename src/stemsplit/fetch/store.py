@@ -11,9 +11,11 @@ from urllib.parse import unquote
 
 from stemsplit.disk import Folder, names_below, remove_below, remove_empty_folder
 from stemsplit.disk.folder import is_plain
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache
 from stemsplit.fetch.hub_cache import HubFile, is_file
+from stemsplit.fetch.pins import LockFileError, unpin
 from stemsplit.fetch.watched import in_time
 from stemsplit.registry import ModelEntry, redacted
 
@@ -55,7 +57,7 @@ def web_parts(url: str) -> list[PurePath]:
         OSError: the folder that they are in cannot be read, or is a link.
     """
     pattern = re.compile(f"{_mark(url)}-[0-9a-f]{{16}}[.]part")
-    return [WEIGHTS / name for name in names_below(digests.cache_folder(), WEIGHTS) if pattern.fullmatch(name)]
+    return [WEIGHTS / name for name in names_below(cache_folder(), WEIGHTS) if pattern.fullmatch(name)]
 
 
 def own_path(source: str) -> Path:
@@ -89,7 +91,7 @@ def _place(source: str, digest: str) -> Path | None:
     if source.startswith(HUB):
         return HubFile.parse(source).found()
     if source.startswith(WEB) and digest:
-        return digests.cache_folder() / web_way(digest, source)
+        return cache_folder() / web_way(digest, source)
     return None
 
 
@@ -113,7 +115,7 @@ def local(entry: ModelEntry, remember: bool = True) -> Path | None:
     """
     try:
         digest = digests.expected(entry)
-    except digests.LockFileError:
+    except LockFileError:
         return None
     if not digest:
         # A file of the user's own needs no digest; anything else is taken on its first use, by `download.fetch`.
@@ -184,7 +186,7 @@ def remove_from_hub(file: HubFile) -> list[int]:
 
 def _remove_from_web(url: str, digest: str) -> list[int]:
     """Remove a file that came from the web; gives the bytes freed."""
-    cache = digests.cache_folder()
+    cache = cache_folder()
     ways = web_parts(url)
     if digest:
         ways.append(web_way(digest, url))
@@ -229,5 +231,5 @@ def remove(entry: ModelEntry) -> int | None:
         raise WeightsError(f"cannot remove {entry.name!r} ({error.filename}: {error.strerror})") from error
     digests.forget(digest)
     if not digests.published(entry):
-        digests.unpin(entry.name)
+        unpin(entry.name)
     return sum(freed) if freed else None

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]  # exported lazily
 
 from stemsplit.disk import make_below, move
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, store
 from stemsplit.fetch.alone import Progress, alone
@@ -59,7 +60,7 @@ def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
     headers = build_hf_headers(token=False, **WE)
     told, version = persist(lambda: in_time(partial(_ask, url, headers), constants.HF_HUB_ETAG_TIMEOUT), tries=3)
     check_size(told or None, entry.size)
-    size, cache, way = told or entry.size, digests.cache_folder(), store.web_part(url, version)
+    size, cache, way = told or entry.size, cache_folder(), store.web_part(url, version)
     part = make_below(cache, way.parent) / way.name
     with alone(cache, PurePath("locks", way.with_suffix(".lock").name), part, size, progress):
         if path := store.local(entry):
@@ -78,7 +79,7 @@ def fetch(entry: ModelEntry, source: str, progress: Progress) -> Path:
     Raises:
         WeightsError: it cannot be had from there.
     """
-    with trouble(digests.cache_folder(), "STEMSPLIT_CACHE", lambda error: _refusal(error, entry)):
+    with trouble(cache_folder(), "STEMSPLIT_CACHE", lambda error: _refusal(error, entry)):
         try:
             return _fetch(entry, source, progress)
         except WebPageError as error:

@@ -1,9 +1,8 @@
 """What the keys and shapes of a FullSubNet+ checkpoint tell: its variant, and most of its hyperparameters."""
 
-from collections.abc import Mapping
 from typing import Any
 
-Shapes = Mapping[str, tuple[int, ...]]
+from stemsplit.models.keys import Shapes
 
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:

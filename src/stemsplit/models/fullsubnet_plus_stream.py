@@ -5,25 +5,38 @@ heard before lies in the states of two LSTMs and in two running means; of the si
 reach back to is kept.
 """
 
-from typing import cast
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stemsplit.models.fullsubnet_plus import FullSubNet, Past, Recurrent, State, masked, neighbours, running
+from stemsplit.models.fullsubnet_plus_layers import Past, Recurrent, State, masked, neighbours, running
+
+
+class Network(Protocol):
+    """A `FullSubNet` with variant "base" and the cumulative norm."""
+
+    config: Any
+    fb_model: Any
+    sb_model: Any
+    window: Tensor
+
+    def padded_length(self, length: int) -> int:
+        """See `FullSubNet.padded_length`."""
 
 
 class Masks:
     """The masks of frames, one after the other, and what has to be remembered for that.
 
     Args:
-        network: with variant "base" and the cumulative norm.
+        network: whose they are.
     """
 
-    def __init__(self, network: FullSubNet) -> None:
+    def __init__(self, network: Network) -> None:
         self.config = network.config
-        self.full_band, self.sub_band = cast(Recurrent, network.fb_model), network.sb_model
+        self.full_band: Recurrent = network.fb_model
+        self.sub_band: Recurrent = network.sb_model
         self.full_state: State | None = None
         self.sub_state: State | None = None
         self.mean: Past | None = None
@@ -51,7 +64,7 @@ class Stream:
         network: as for `Masks`.
     """
 
-    def __init__(self, network: FullSubNet) -> None:
+    def __init__(self, network: Network) -> None:
         self.network, self.config = network, network.config
         self.masks = Masks(network)
         self.reach = self.before = self.config.n_fft // 2  # samples on either side of a frame's place

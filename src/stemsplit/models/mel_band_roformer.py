@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from stemsplit.models import roformer, roformer_keys
+from stemsplit.models.keys import Shapes
 from stemsplit.models.roformer import IGNORED, RoFormer
-from stemsplit.models.roformer_keys import Shapes, adapt_keys
+from stemsplit.models.roformer_keys import adapt_keys
 
 __all__ = ["IGNORED", "Config", "adapt_keys", "build", "infer"]
 

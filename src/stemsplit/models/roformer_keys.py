@@ -1,12 +1,12 @@
 """What the keys and shapes of a RoFormer's checkpoint tell: its variant, and most of its hyperparameters."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
 
-Shapes = Mapping[str, tuple[int, ...]]
+from stemsplit.models.keys import Shapes, count
 
 REFUSED = {
     "HyperACE (a hypergraph network over the bands)": r"(^|\.)segm\.|upsample_head\.",
@@ -54,12 +54,6 @@ def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         re.sub(r"^(layers\.\d+)\.([12])\.", lambda found: f"{found[1]}.{int(found[2]) - 1}.", key): value
         for key, value in tensors.items()
     }
-
-
-def count(keys: Iterable[str], prefix: str) -> int:
-    """How many different numbers follow the prefix: not the highest, which a hostile file may choose."""
-    numbers = (re.match(r"(\d+)(\.|$)", key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
-    return len({number[1] for number in numbers if number})
 
 
 def band_sizes(shapes: Shapes) -> list[int]:

@@ -1,11 +1,8 @@
 """What the keys and shapes of a SuDoRM-RF checkpoint tell: its variant and most of its hyperparameters."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from stemsplit.models.roformer_keys import count
-
-Shapes = Mapping[str, tuple[int, ...]]
+from stemsplit.models.keys import Shapes, count
 
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:

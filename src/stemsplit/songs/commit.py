@@ -12,8 +12,9 @@ from pathlib import Path, PurePath
 from stemsplit.audio import FORMATS
 from stemsplit.disk import Folder
 from stemsplit.disk.claim import Claim, claim, leftovers
+from stemsplit.disk.files import size_of
 from stemsplit.errors import AudioError
-from stemsplit.songs.job import Job, size_of
+from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
 

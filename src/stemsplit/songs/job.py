@@ -1,14 +1,13 @@
 """One song to split: what is written where, and whether that was done before."""
 
 import os
-import shutil
-import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
 from stemsplit.songs import record
@@ -175,25 +174,71 @@ class Job:
         return None
 
 
-def size_of(path: Path) -> int | None:
-    """Bytes of a regular file; None if there is none, or a link."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+@dataclass
+class Outcome:
+    """What became of a song.
+
+    Args:
+        job: what was asked.
+        error: why it failed; empty if it did not.
+        record: of what was written, now or before; None if it failed.
+        skipped: whether it was written before.
+        seconds: time it took.
+    """
+
+    job: Job
+    error: str = ""
+    record: Record | None = None
+    skipped: bool = False
+    seconds: float = 0.0
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the song."""
+        if not self.record:
+            return []
+        return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of song a second; 0 if it was not split."""
+        if not self.record or self.skipped:
+            return 0.0
+        return self.record.figures["duration"] / max(self.seconds, 1e-9)
 
 
-def existing_ancestor(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    # os.path.exists: Path.exists raises where a folder on the way may not be entered.
-    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
-        path = path.parent
-    return path
+@dataclass
+class Totals:
+    """What became of all songs together.
 
+    Args:
+        songs: how many.
+        done: of them split.
+        skipped: of them split before.
+        failed: of them not.
+        untold: of them whose result nobody took.
+        duration: seconds of song that were split.
+        seconds: from the first to the last of them.
+    """
 
-def check_space(folder: Path, needed: float) -> None:
-    """Raises AudioError if the disk that `folder` is, or will be, on has fewer than `needed` bytes free."""
-    free = shutil.disk_usage(existing_ancestor(folder)).free
-    if needed > free:
-        raise AudioError(f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
+    songs: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    untold: int = 0
+    duration: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more song."""
+        self.songs += 1
+        self.failed += bool(outcome.error)
+        self.skipped += outcome.skipped
+        if outcome.record and not outcome.skipped:
+            self.done += 1
+            self.duration += outcome.record.figures["duration"]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of song a second; 0 if none was split."""
+        return self.duration / max(self.seconds, 1e-9)

@@ -14,14 +14,14 @@ from stemsplit.disk import remove_empty_folder
 from stemsplit.engine.ahead import ahead
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.songs import commit
-from stemsplit.songs.job import Job
-from stemsplit.songs.plan import Outcome
+from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.preparing import Busy, Course, prepare, reason
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
+    from stemsplit.engine.base import Mixture, Pair
     from stemsplit.engine.chain import Chain
-    from stemsplit.engine.separator import Mixture, Pair, Separator
+    from stemsplit.engine.separator import Separator
 
 PENDING = 4
 """Blocks that may wait to be written while the next ones are computed."""

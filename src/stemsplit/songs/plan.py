@@ -4,90 +4,20 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
+from stemsplit.disk.files import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.songs.find import Found
-from stemsplit.songs.job import Job, Options, check_space, existing_ancestor
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template, folded, track_of
-from stemsplit.songs.record import Record
 
 
 class PlanError(ValueError):
     """What was asked for cannot be done, whatever the songs are like."""
-
-
-@dataclass
-class Outcome:
-    """What became of a song.
-
-    Args:
-        job: what was asked.
-        error: why it failed; empty if it did not.
-        record: of what was written, now or before; None if it failed.
-        skipped: whether it was written before.
-        seconds: time it took.
-    """
-
-    job: Job
-    error: str = ""
-    record: Record | None = None
-    skipped: bool = False
-    seconds: float = 0.0
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files of the song."""
-        if not self.record:
-            return []
-        return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
-
-    @property
-    def speed(self) -> float:
-        """Seconds of song a second; 0 if it was not split."""
-        if not self.record or self.skipped:
-            return 0.0
-        return self.record.figures["duration"] / max(self.seconds, 1e-9)
-
-
-@dataclass
-class Totals:
-    """What became of all songs together.
-
-    Args:
-        songs: how many.
-        done: of them split.
-        skipped: of them split before.
-        failed: of them not.
-        untold: of them whose result nobody took.
-        duration: seconds of song that were split.
-        seconds: from the first to the last of them.
-    """
-
-    songs: int = 0
-    done: int = 0
-    skipped: int = 0
-    failed: int = 0
-    untold: int = 0
-    duration: float = 0.0
-    seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one more song."""
-        self.songs += 1
-        self.failed += bool(outcome.error)
-        self.skipped += outcome.skipped
-        if outcome.record and not outcome.skipped:
-            self.done += 1
-            self.duration += outcome.record.figures["duration"]
-
-    @property
-    def speed(self) -> float:
-        """Seconds of song a second; 0 if none was split."""
-        return self.duration / max(self.seconds, 1e-9)
 
 
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:

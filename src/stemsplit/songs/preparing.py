@@ -6,11 +6,10 @@ from threading import Event
 
 from stemsplit.audio import examine
 from stemsplit.disk.claim import BusyError, Claim
+from stemsplit.disk.files import check_space, sha256
 from stemsplit.errors import AudioError
-from stemsplit.fetch.digests import sha256
 from stemsplit.songs import commit
-from stemsplit.songs.job import Job, check_space
-from stemsplit.songs.plan import Outcome
+from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.stem_files import StemFiles
 
 

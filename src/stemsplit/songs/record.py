@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from stemsplit.disk import Folder
+from stemsplit.disk.files import sha256
 from stemsplit.disk.folder import is_plain
-from stemsplit.fetch.digests import sha256
 
 VERSION = 1
 """Of the record's form; an older stemsplit takes a newer record for none."""
-
-
-EXACT = -200.0
-"""The sum error in dB that stands for none at all, which has no logarithm."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from stemsplit.disk import read_text, replacing
+from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch.digests import cache_folder
 
 
 def _file() -> Path:

@@ -1,6 +1,5 @@
 """The files of one song: written in a hidden folder, moved to their names when all are whole, then recorded."""
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -11,15 +10,13 @@ from typing import Any, Self
 import numpy as np
 
 from stemsplit.audio import Block, Song, Writer
+from stemsplit.audio.levels import SILENT, SumError
 from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.record import EXACT, Record, read
-
-SILENT = 1e-3
-"""What has no larger sample, 60 dB below full scale, is called silent."""
+from stemsplit.songs.record import Record, read
 
 
 class StemFiles:
@@ -171,25 +168,3 @@ class StemFiles:
 def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
     """A song's tags for one of its stems: the title says which."""
     return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)
-
-
-class SumError:
-    """How far the sum of the stems, as written, is from the song."""
-
-    def __init__(self) -> None:
-        self.song = self.error = 0.0
-
-    def add(self, mixture: Block, stems: Sequence[Block]) -> None:
-        """Take another block of the song and of all its stems."""
-        error = mixture.astype(np.float64)
-        self.song += float(np.square(error).sum())
-        for stem in stems:
-            error -= stem
-        self.error += float(np.square(error, out=error).sum())
-
-    @property
-    def decibels(self) -> float:
-        """Energy of the error over the song's, between `EXACT` for none and its negative if only the song is silent."""
-        if not self.error:
-            return EXACT
-        return round(max(10 * math.log10(self.error / self.song), EXACT), 2) if self.song else -EXACT

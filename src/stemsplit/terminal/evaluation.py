@@ -1,12 +1,24 @@
 """What `eval` tells of how close stems are to their references."""
 
 import math
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    TextColumn,
+)
+from rich.text import Text
+
+from stemsplit.words import minutes, printable
+
+if TYPE_CHECKING:
+    pass
 from typing import TYPE_CHECKING, Any
 
+from stemsplit.terminal.console import Report, say
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
-from stemsplit.words import printable
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Result, Score, Summary
@@ -57,3 +69,27 @@ def print_scores(results: Sequence["Result"], summary: "Summary") -> None:
             lines.append((printable(name), printable(stem), *cells))
     if blocks:
         print_text(*aligned(lines, words=2))
+
+
+class EvalReport(Report):
+    """Shows songs being measured: a bar of songs on a terminal, a plain line now and then elsewhere.
+
+    Args:
+        songs: their names, in order.
+    """
+
+    def __init__(self, songs: Sequence[str]) -> None:
+        super().__init__(True, TextColumn("{task.fields[measured]}", markup=False))
+        self.places = {name: place for place, name in enumerate(songs, 1)}
+        self.said = time.monotonic()
+
+    def progress(self, song: str, seconds: float) -> None:
+        """So many seconds of a song are measured."""
+        place = self.places[song]
+        label, measured = f"[{place}/{len(self.places)}] {printable(song)}", f"{minutes(seconds)} measured"
+        if self.task is None:
+            self.task = self.bar.add_task(label, total=len(self.places), measured=measured)
+            self.bar.start()
+        self.bar.update(self.task, description=label, completed=place - 1, measured=measured)
+        if self.line_is_due(time.monotonic()):
+            say(Text(f"{label}: {measured}"))

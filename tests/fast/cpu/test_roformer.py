@@ -10,7 +10,7 @@ from torch import Tensor
 from stemsplit.fast import Pool
 from stemsplit.fast.cpu import roformer as fast
 from stemsplit.fast.cpu.roformer import FastRoFormer
-from stemsplit.fast.precision import native_bfloat16
+from stemsplit.fast.device import native_bfloat16
 from stemsplit.models import build
 from stemsplit.models.roformer import RoFormer
 from tests import golden

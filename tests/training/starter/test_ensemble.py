@@ -9,7 +9,8 @@ import torch
 
 from stemsplit import registry
 from stemsplit.checkpoints.describe import own_entry
-from stemsplit.engine.separator import Separator, load_network
+from stemsplit.checkpoints.loading import load_network
+from stemsplit.engine.separator import Separator
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
 from stemsplit.training.starter import ensemble

@@ -14,7 +14,7 @@ from torch import nn
 from stemsplit import models, registry
 from stemsplit.checkpoints.checkpoint import BITS
 from stemsplit.checkpoints.describe import describe
-from stemsplit.engine.separator import load_network
+from stemsplit.checkpoints.loading import load_network
 from stemsplit.errors import RegistryError, StemsplitError
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.registry import ModelEntry

@@ -15,7 +15,7 @@ from stemsplit import registry
 from stemsplit.disk import move, replacing
 from stemsplit.errors import StemsplitError
 from stemsplit.evaluation.multitracks import COLUMNS, multitracks
-from stemsplit.fast.precision import native_bfloat16
+from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training.starter import ensemble, midi
 

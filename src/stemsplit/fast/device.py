@@ -1,6 +1,12 @@
-"""Which number formats a device computes in, and which of them it should."""
+"""Which device computes, in which number format, and what to say when its memory is full."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from stemsplit.errors import DeviceError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,3 +49,41 @@ def chosen(name: str, device: torch.device) -> torch.dtype:
 def or_bfloat16(device: torch.device) -> str:
     """What to try besides fp32."""
     return " or bf16" if device.type == "cpu" and native_bfloat16() else ""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
+
+    Raises:
+        DeviceError: this machine has none of that name.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    advice = "try --device auto or --device cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"no device {name!r}; there are auto, cpu, cuda, cuda:1 and so on, mps")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"the memory of {name} is full; {advice}") from error
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"no device {name!r} on this machine; {advice}") from error
+    return device
+
+
+@contextmanager
+def memory_errors(what: str, advice: str) -> Iterator[None]:
+    """Tell a device, or the machine, that ran out of memory from other errors.
+
+    Raises:
+        DeviceError: it did.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # On the CPU, PyTorch has no type of its own for it, only these words.
+        own_type = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not own_type and not re.search("allocate memory|not enough memory", str(error)):
+            raise
+        raise DeviceError(f"ran out of memory {what}; {advice}") from error
