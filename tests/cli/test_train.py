@@ -22,8 +22,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from stemsplit import registry
-from stemsplit.cli import signals as stopping
-from stemsplit.cli import train
+from stemsplit.cli import signals, train
 from stemsplit.disk.files import sha256
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
@@ -375,8 +374,8 @@ def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(
 def test_whoever_asks_again_does_not_wait(handled: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """But what comes at once is one wish: a terminal and PyTorch's launcher may both pass it on."""
     now = 100.0
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
-    with pytest.raises(ToldError), stopping.Stop() as stop:  # noqa: PT012  # it is the signals that count
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now)
+    with pytest.raises(ToldError), signals.Stop() as stop:  # noqa: PT012  # it is the signals that count
         assert stop.number == 0
         os.kill(os.getpid(), handled)
         os.kill(os.getpid(), handled)
