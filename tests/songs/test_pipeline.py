@@ -321,8 +321,8 @@ WAYS = ["one chunk at a time", "four together", "as on a GPU"]
 def gathering(way: str, compute: Callable[[Tensor], Tensor] | None = None) -> Separator:
     """One that computes several chunks together, if the way is one of those."""
     made = copy(starter())
-    made.compute = compute or made.compute
-    made.batch_size = 1 if way == WAYS[0] else 4
+    made.estimator.compute = compute or made.estimator.compute
+    made.estimator.batch_size = 1 if way == WAYS[0] else 4
     if way == WAYS[2]:
         made.device = torch.device("cuda")  # of which it only looks at the kind
     return made

@@ -28,8 +28,8 @@ from stemsplit.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stemsplit.engine.chain import Chain, Plan
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine.base import Splitter
+    from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.job import Job, Totals
     from stemsplit.terminal.songs import SplitReport
 
@@ -197,7 +197,7 @@ def split(
             obtain(each, quiet)
 
     @cache
-    def load() -> "Separator | Chain":
+    def load() -> "Splitter":
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
         import gc
 
@@ -219,7 +219,7 @@ def split(
             compiled=compile_,
             tell=console.warning,
         )
-        separator: Separator | Chain = loaded(entry, batch_size=batch_size)
+        separator: Splitter = loaded(entry, batch_size=batch_size)
         for stem, other in models.then:
             separator = Chain(separator, stem, loaded(other))
         return separator
@@ -247,7 +247,7 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same goes for {len(renamed) - FEW} more songs")
 
 
-def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
+def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
     """Say what would be done."""
     from stemsplit.fetch import store
     from stemsplit.songs import speeds
@@ -270,7 +270,7 @@ def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", devic
 
 def run(
     jobs: "Sequence[Job]",
-    load: "Callable[[], Separator | Chain]",
+    load: "Callable[[], Splitter]",
     report: "SplitReport",
     passed_over: int,
     as_json: bool,

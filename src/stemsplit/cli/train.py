@@ -352,10 +352,7 @@ def train(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with closing(team):
-        try:
-            dtype = chosen(precision.value, team.device)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--precision") from error
+        dtype = chosen(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which CPUs are slow at.
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads or max(cores() // team.count, 1))

@@ -8,7 +8,7 @@ from stemsplit.audio import Block, Song, bytes_per_sample, examine, unsupported
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import part, references
 from stemsplit.disk.files import check_space
-from stemsplit.errors import AudioError, DeviceError
+from stemsplit.errors import AudioError
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of
 from stemsplit.words import stamp
@@ -167,7 +167,4 @@ def check_device(device: str, precision: str) -> None:
     from stemsplit.fast import chosen
     from stemsplit.fast.device import pick_device
 
-    try:
-        chosen(precision, pick_device(device))
-    except ValueError as error:
-        raise DeviceError(str(error)) from error
+    chosen(precision, pick_device(device))

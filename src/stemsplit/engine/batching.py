@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.engine.ahead import ahead
-from stemsplit.engine.overlap_add import Chunk, Model, Sum, Window, check, chunks, estimated
+from stemsplit.engine.overlap_add import Accumulator, Chunk, Model, Window, check, chunks, estimated
 from stemsplit.fast.cuda.transfer import Copied, Transfer
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Mark(Enum):
 
 
 @dataclass(eq=False)
-class Song:
+class Signal:
     """A song on its way.
 
     Args:
@@ -44,13 +44,13 @@ class Song:
     over: bool = False
 
 
-Step = tuple[Song, Chunk | Exception | Mark]
+Step = tuple[Signal, Chunk | Exception | Mark]
 """What comes next of a song."""
 
-Batch = tuple[list[Step], list[tuple[Song, Chunk]], Copied]
+Batch = tuple[list[Step], list[tuple[Signal, Chunk]], Copied]
 """Steps; the chunks among them; these, (b, c, chunk), on the device."""
 
-Result = tuple[Song, Copied | Exception | Mark]
+Result = tuple[Signal, Copied | Exception | Mark]
 """What comes next of a song's estimates: samples to which nothing is added any more, or why there are none."""
 
 
@@ -88,7 +88,7 @@ def finished(results: Iterable[Result]) -> Generator[Tensor, None, None]:
             yield result()
 
 
-class Gathering:
+class Batcher:
     """Computes songs.
 
     Args:
@@ -123,7 +123,7 @@ class Gathering:
         self.batch_size, self.at_once = batch_size, at_once
         self.transfer = transfer or Transfer(torch.device("cpu"))
 
-    def streams(self, songs: Iterable[Song]) -> Generator[Generator[Tensor, None, None], None, None]:
+    def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
         The next song is asked for when all that is wanted of the one before was read. What goes wrong while a song is
@@ -147,7 +147,7 @@ class Gathering:
                 yield finished(own)
                 song.over = True
 
-    def _steps(self, songs: Iterable[Song]) -> Iterator[Step]:
+    def _steps(self, songs: Iterable[Signal]) -> Iterator[Step]:
         for song in songs:
             yield song, Mark.BEGUN
             try:
@@ -159,12 +159,12 @@ class Gathering:
                 yield song, error
             yield song, Mark.ENDED
 
-    def _read(self, songs: Iterable[Song]) -> Iterator[Batch]:
+    def _read(self, songs: Iterable[Signal]) -> Iterator[Batch]:
         for batch in batches(self._steps(songs), self.batch_size):
             members = [(song, step) for song, step in batch if isinstance(step, Chunk)]
             yield batch, members, self._sent(members)
 
-    def _sent(self, members: list[tuple[Song, Chunk]]) -> Copied:
+    def _sent(self, members: list[tuple[Signal, Chunk]]) -> Copied:
         def send() -> Copied:
             return self.transfer.to_device(torch.stack([chunk.samples for _, chunk in members]))
 
@@ -178,7 +178,7 @@ class Gathering:
             estimates = iter(self._estimates(members, mixtures) if members else ())
             for song, step in batch:
                 if step is Mark.BEGUN:
-                    total = Sum(self.chunk, self.hop, self.window)
+                    total = Accumulator(self.chunk, self.hop, self.window)
                 if not isinstance(step, Chunk):
                     yield song, step
                     continue
@@ -188,7 +188,7 @@ class Gathering:
                         song.over = True  # never False: another thread may have given the song up just now
                     yield song, result
 
-    def _added(self, total: Sum, chunk: Chunk, estimate: Tensor | Exception) -> Copied | Exception | None:
+    def _added(self, total: Accumulator, chunk: Chunk, estimate: Tensor | Exception) -> Copied | Exception | None:
         if isinstance(estimate, Exception):
             return estimate
         try:
@@ -197,7 +197,7 @@ class Gathering:
         except (RuntimeError, MemoryError) as error:  # its memory may be full
             return error
 
-    def _estimates(self, members: list[tuple[Song, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
+    def _estimates(self, members: list[tuple[Signal, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
         """Of each chunk the estimate, (n, c, chunk), or why there is none."""
         own = [list(group) for _, group in groupby(members, itemgetter(0))]
         try:

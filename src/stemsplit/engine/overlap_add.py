@@ -67,7 +67,7 @@ def reflect(signal: Tensor, before: int, after: int) -> Tensor:
     return signal[:, torch.where(index < length, index, period - index)]
 
 
-class Held:
+class Buffer:
     """Blocks (c, any number of samples) of a signal, copied only when samples are asked for; the oldest are dropped."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         hop: samples.
         window: decides what lies beyond the ends.
     """
-    source, held, overlap = iter(blocks), Held(), chunk - hop
+    source, held, overlap = iter(blocks), Buffer(), chunk - hop
     long = held.fill(source, 2 * overlap + 1)
     if not held.length:
         return
@@ -154,7 +154,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         place += hop
 
 
-class Sum:
+class Accumulator:
     """Adds up the estimates of a song's chunks, on the device that they are on.
 
     Args:
@@ -216,7 +216,7 @@ def stream(
         ValueError: an impossible chunk, hop or window, or a model that returns another shape.
     """
     check(chunk, hop, window)
-    total = Sum(chunk, hop, window)
+    total = Accumulator(chunk, hop, window)
     for c in chunks(blocks, chunk, hop, window):
         finished = total.add(c, estimated(model, c.samples[None])[0])
         if finished is not None:

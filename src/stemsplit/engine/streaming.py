@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemsplit.engine.batching import Song
+from stemsplit.engine.batching import Signal
 from stemsplit.fast.cpu.pool import torch_threads
 
 
@@ -22,7 +22,7 @@ class Stream(Protocol):
 
 
 class Streaming:
-    """Computes songs, one at a time; to be used as `stemsplit.engine.batching.Gathering` is.
+    """Computes songs, one at a time; to be used as `stemsplit.engine.batching.Batcher` is.
 
     Args:
         begin: makes what takes a song apart, for each song anew.
@@ -43,7 +43,7 @@ class Streaming:
     ) -> None:
         self.begin, self.block, self.device, self.threads, self.checked = begin, block, device, threads, checked
 
-    def streams(self, songs: Iterable[Song]) -> Generator[Generator[Tensor, None, None], None, None]:
+    def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
         The next song is asked for when nothing more is wanted of the one before. What goes wrong while a song is read

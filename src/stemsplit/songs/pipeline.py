@@ -19,9 +19,7 @@ from stemsplit.songs.preparing import Busy, Course, prepare, reason
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
-    from stemsplit.engine.base import Mixture, Pair
-    from stemsplit.engine.chain import Chain
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine.base import Mixture, Pair, Splitter
 
 PENDING = 4
 """Blocks that may wait to be written while the next ones are computed."""
@@ -71,9 +69,7 @@ class Pipeline:
         tell: is told what people should know besides outcomes, in a sentence.
     """
 
-    def __init__(
-        self, load: Callable[[], "Separator | Chain"], progress: Progress, tell: Callable[[str], object]
-    ) -> None:
+    def __init__(self, load: Callable[[], "Splitter"], progress: Progress, tell: Callable[[str], object]) -> None:
         self.load, self.progress, self.course = load, progress, Course(tell)
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         for executor in (self.reading, self.writing):
@@ -218,7 +214,7 @@ def stalled(job: Job) -> str:
 
 def run(
     jobs: Sequence[Job],
-    load: Callable[[], "Separator | Chain"],
+    load: Callable[[], "Splitter"],
     progress: Progress,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Outcome]:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from stemsplit.checkpoints import checkpoint, pickled
 from stemsplit.disk import replacing
+from stemsplit.engine.completion import completed
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.models.roformer_layers import FeedForward, Transformer
 from stemsplit.models.sudormrf import UConvBlock
@@ -26,7 +27,7 @@ from stemsplit.training.data import Examples
 from stemsplit.training.losses import LOSSES
 from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import Plan
-from stemsplit.training.validation import autocast, completed, validate
+from stemsplit.training.validation import autocast, validate
 from stemsplit.training.workers import Workers
 
 MOST_LOST = 50

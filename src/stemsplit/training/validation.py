@@ -6,26 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stemsplit.engine.completion import completed
 from stemsplit.engine.overlap_add import overlap_add
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.registry import ModelEntry
-
-
-def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
-    """What the separator would give of a network's estimates.
-
-    Args:
-        estimates: (b, n, c, t).
-        mixture: (b, c, t).
-        entry: of the model.
-
-    Returns:
-        (b, outputs of the entry, c, t).
-    """
-    left = (mixture - estimates.sum(1))[:, None]
-    if entry.residual:
-        return torch.cat([estimates, left], 1)
-    return estimates + left / estimates.shape[1] if entry.complete else estimates
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -52,5 +36,5 @@ def validate(
     for sources in songs:
         mixture = sources.sum(0)
         estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=window)
-        scores.append(sdr(completed(estimates[None], mixture[None], entry)[0], sources))
+        scores.append(sdr(completed(estimates, mixture, entry), sources))
     return torch.stack(scores).nanmean(0)
