@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Totals
+    from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -283,21 +283,24 @@ def run(
     from stemsplit.terminal.stdout import print_line, print_paths
 
     totals, begun = Totals(), time.monotonic()
+
+    def tell(outcome: "Outcome") -> None:
+        report.outcome(outcome)
+        totals.add(outcome)
+        totals.seconds = time.monotonic() - begun
+        try:
+            if as_json:
+                print_line(outcome_as_data(outcome))
+            else:
+                print_paths(outcome.paths)
+        except OSError as error:
+            # Whoever read it is gone; the songs are still wanted.
+            console.error(f"cannot write to stdout ({error.strerror})")
+            totals.untold += 1
+
     try:
         with report:
-            for outcome in pipeline.run(jobs, load, report.progress, console.warning):
-                report.outcome(outcome)
-                totals.add(outcome)
-                totals.seconds = time.monotonic() - begun
-                try:
-                    if as_json:
-                        print_line(outcome_as_data(outcome))
-                    else:
-                        print_paths(outcome.paths)
-                except OSError as error:
-                    # Whoever read it is gone; the songs are still wanted.
-                    console.error(f"cannot write to stdout ({error.strerror})")
-                    totals.untold += 1
+            pipeline.run(jobs, load, report.progress, tell, console.warning)
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written, and the same command goes on from here")
         raise typer.Exit(130) from None
