@@ -15,54 +15,54 @@ from stemsplit.engine.completion import remainder
 
 
 class Fork:
-    """A song one of whose stems goes on to another model; all the rest of it waits for what becomes of that.
+    """Holds a song and its stems while one of these is split further.
 
     Args:
-        pairs: of the song and its stems.
-        place: of that stem among them.
+        pairs: the song and its stems, see `Pair`.
+        index: which of the stems is split further.
     """
 
-    def __init__(self, pairs: Iterable[Pair], place: int) -> None:
-        self.pairs, self.place = pairs, place
+    def __init__(self, pairs: Iterable[Pair], index: int) -> None:
+        self.pairs, self.index = pairs, index
         self.waiting = Samples()
         """The song, and then its other stems: (n, c, some samples) each."""
 
     def onward(self) -> Iterator[Block]:
-        """The stem, (c, some samples) each."""
+        """Give the stem to be split further, (c, some samples) each."""
         for mixture, stems in self.pairs:
             if mixture.shape[-1]:
-                self.waiting.put(np.concatenate([mixture[None], stems[: self.place], stems[self.place + 1 :]]))
+                self.waiting.put(np.concatenate([mixture[None], stems[: self.index], stems[self.index + 1 :]]))
                 # A copy, which does not hold on to the others.
-                yield stems[self.place].copy()
+                yield stems[self.index].copy()
 
     def joined(self, split: Generator[Pair, None, None], rest: bool) -> Generator[Pair, None, None]:
-        """Pairs of the song and all its stems, with its parts in the place of the one.
+        """Give pairs of the song and all its stems, with the parts in the place of the stem that was split further.
 
         Args:
-            split: pairs of the stem and its parts.
-            rest: whether what these leave of the stem is to come after them.
+            split: the stem and its parts, see `Pair`.
+            rest: whether the remainder of the stem comes after its parts.
         """
         with closing(split):
             for stem, parts in split:
                 if stem.shape[-1]:
                     song = self.waiting.take(stem.shape[-1])
                     left = [remainder(torch.from_numpy(stem), torch.from_numpy(parts)).numpy()[None]] if rest else []
-                    yield song[0], np.concatenate([song[1 : self.place + 1], parts, *left, song[self.place + 1 :]])
+                    yield song[0], np.concatenate([song[1 : self.index + 1], parts, *left, song[self.index + 1 :]])
 
 
 class Chain(Splitter):
     """Two models, the second of which splits a stem of the first further.
 
-    In the stem's place come the second's own stems, called STEM-NAME, and if these do not add up to it, what they leave
-    of it as STEM-rest. So all stems add up to the mixture if those of the first do.
+    The second model's stems, called STEM-NAME, take the stem's place. If they do not add up to the stem, the remainder
+    comes after them as STEM-rest. So all stems add up to the mixture if those of the first model do.
 
     Args:
-        before: the first, or a chain again.
-        stem: one of its stems.
-        then: the second, or a chain again; of no separator that is part of `before`.
+        before: the first model, or another chain.
+        stem: the stem of `before` to be split further.
+        then: the second model, or another chain; it must not share a separator with `before`.
 
     Raises:
-        ValueError: there is no such stem, or two would have the same name.
+        ValueError: `before` has no such stem, or two stems would have the same name.
     """
 
     def __init__(self, before: Splitter, stem: str, then: Splitter) -> None:

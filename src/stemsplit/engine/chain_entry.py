@@ -8,16 +8,16 @@ from stemsplit.fetch import digests
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
-"""What a model leaves of a stem that it was given, where that has no name of its own."""
+"""Name of the remainder of a stem, where the model that splits the stem has no name for it."""
 
 
 def parts_of(stem: str, outputs: Sequence[str], adds_up: bool) -> tuple[str, ...]:
-    """What a stem becomes.
+    """Return the names of a stem's parts.
 
     Args:
-        stem: its name.
-        outputs: names of what the model gives that splits it on.
-        adds_up: whether these make up all that the model was given.
+        stem: name of the stem.
+        outputs: stems of the model that splits it further.
+        adds_up: whether these add up to what the model was given.
 
     >>> parts_of("vocals", ["speech"], adds_up=False)
     ('vocals-speech', 'vocals-rest')
@@ -26,10 +26,10 @@ def parts_of(stem: str, outputs: Sequence[str], adds_up: bool) -> tuple[str, ...
 
 
 def replaced(stems: Sequence[str], stem: str, parts: Sequence[str]) -> tuple[str, ...]:
-    """The stems with the parts of one in its place, if it is one of them.
+    """Return the stems with the parts of one in its place.
 
     Raises:
-        ValueError: two would have the same name.
+        ValueError: two stems would have the same name.
     """
     names = [name for known in stems for name in (parts if known == stem else (known,))]
     called = [name.casefold() for name in names]
@@ -40,11 +40,11 @@ def replaced(stems: Sequence[str], stem: str, parts: Sequence[str]) -> tuple[str
 
 @dataclass(frozen=True)
 class ChainEntry:
-    """Which models make a song's stems, one after another; none of them is loaded yet.
+    """Says which models make a song's stems, one after another; none of them is loaded yet.
 
     Args:
-        first: splits the song.
-        then: stems, and what splits each of them on, in this order; see `Chain`.
+        first: the model that splits the song.
+        then: pairs of a stem and the model that splits it further, in order; see `stemsplit.Chain`.
 
     Raises:
         ValueError: two stems would have the same name.
@@ -67,7 +67,7 @@ class ChainEntry:
 
     @property
     def name(self) -> str:
-        """Of a single model its own, and of no chain that of a model."""
+        """The model's own name; for a chain, a text that cannot be the name of a model."""
         return " --then ".join([self.first.name, *(f"{stem}:{entry.name}" for stem, entry in self.then)])
 
     @property
@@ -85,7 +85,7 @@ class ChainEntry:
 
     @property
     def sums(self) -> dict[str, tuple[str, ...]]:
-        """Each stem that was split on, and those of `stems` that add up to it."""
+        """Each stem that is split further -> those of `stems` that add up to it."""
         sums: dict[str, tuple[str, ...]] = {}
         for stem, entry in self.then:
             parts = parts_of(stem, entry.outputs, entry.adds_up)
@@ -93,7 +93,7 @@ class ChainEntry:
         return sums
 
     def identity(self, precision: str = "auto") -> dict[str, Any]:
-        """What decides what is made of a song, as records have it; see `ModelEntry.identity`.
+        """Return what decides how a song is split, as records have it; see `ModelEntry.identity`.
 
         Raises:
             WeightsError: a file with weights cannot be read.

@@ -1,4 +1,4 @@
-"""Runs a model over a stream of any length in overlapping chunks and adds its estimates up, in bounded memory."""
+"""Runs a model over a stream of any length in overlapping chunks, and adds up its estimates, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -31,10 +31,10 @@ def check(chunk: int, hop: int, window: str) -> None:
 
 
 def estimated(model: Model, mixtures: Tensor) -> Tensor:
-    """What a model gives for (b, c, chunk): (b, n, c, chunk).
+    """Return a model's estimates of chunks: (b, c, chunk) -> (b, n, c, chunk).
 
     Raises:
-        ValueError: it gives another shape.
+        ValueError: the model gives another shape.
     """
     estimates = model(mixtures)
     if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
@@ -43,13 +43,13 @@ def estimated(model: Model, mixtures: Tensor) -> Tensor:
 
 
 def fade_length(window: Window, chunk: int, hop: int) -> int:
-    """Samples at each end of a chunk over which its estimate fades; never more than the overlap."""
+    """Return the samples over which an estimate fades at each end of a chunk: never more than the overlap."""
     limit = {"hann": chunk // 2, "linear": chunk // 10, "mean": 0}[window]
     return min(limit, chunk - hop)
 
 
 def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
-    """The weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised to one later."""
+    """Return the weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised to one later."""
     fade = fade_length(window, chunk, hop)
     if window == "hann":
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
@@ -60,7 +60,7 @@ def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
 
 
 def reflect(signal: Tensor, before: int, after: int) -> Tensor:
-    """Continue a signal (c, t) by reflection at both ends, again and again where it is shorter than what is asked."""
+    """Continue a signal (c, t) by reflection at both ends, repeatedly where it is shorter than the continuation."""
     length = signal.shape[-1]
     period = max(2 * length - 2, 1)
     index = torch.arange(-before, length + after) % period
@@ -68,7 +68,7 @@ def reflect(signal: Tensor, before: int, after: int) -> Tensor:
 
 
 class Buffer:
-    """Blocks (c, any number of samples) of a signal, copied only when samples are asked for; the oldest are dropped."""
+    """A buffer of blocks (c, any number of samples), which are copied only when samples are asked for."""
 
     def __init__(self) -> None:
         self.blocks = deque[Tensor]()
@@ -80,7 +80,7 @@ class Buffer:
         self.length += block.shape[-1]
 
     def fill(self, source: Iterator[Tensor], length: int) -> bool:
-        """Append blocks until there are that many samples; False if the source has no more."""
+        """Append blocks until the buffer has that many samples; return False if the source has no more."""
         while self.length < length and (block := next(source, None)) is not None:
             self.put(block)
         return self.length >= length
@@ -94,7 +94,7 @@ class Buffer:
             self.blocks[0] = self.blocks[0][:, count:]
 
     def samples(self, start: int, stop: int) -> Tensor:
-        """A copy of some of the samples, (c, at most stop - start)."""
+        """Return a copy of some samples, (c, at most stop - start)."""
         parts = []
         for block in self.blocks:
             parts.append(block[:, max(start, 0) : max(stop, 0)])
@@ -106,8 +106,8 @@ class Buffer:
 class Chunk:
     """Samples (c, chunk) given to the model.
 
-    After it, nothing is added to its first `hop` samples any more, or to any if it is the `last`; those from `begin` to
-    `end` are the song's.
+    Once its estimate is added, its first `hop` samples are final; all of them are if it is the `last`. The samples from
+    `begin` to `end` of these belong to the song; the others are padding.
     """
 
     samples: Tensor
@@ -118,13 +118,13 @@ class Chunk:
 
 
 def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> Iterator[Chunk]:
-    """Cut a stream into chunks, with what the window wants beyond the song's ends.
+    """Cut a stream into chunks, padded at the song's ends as the window asks for.
 
     Args:
-        blocks: (c, any number of samples), one after the other.
-        chunk: samples.
-        hop: samples.
-        window: decides what lies beyond the ends.
+        blocks: (c, any number of samples) each.
+        chunk: chunk length, in samples.
+        hop: samples between two chunks' starts.
+        window: decides the padding.
     """
     source, held, overlap = iter(blocks), Buffer(), chunk - hop
     long = held.fill(source, 2 * overlap + 1)
@@ -155,7 +155,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
 
 
 class Accumulator:
-    """Adds up the estimates of a song's chunks, on the device that they are on.
+    """Adds up the weighted estimates of a song's chunks, on the device that they are on.
 
     Args:
         chunk: samples given to the model at once.
@@ -168,10 +168,10 @@ class Accumulator:
         self.total = self.weight = self.inner = torch.empty(0)
 
     def add(self, chunk: Chunk, estimate: Tensor) -> Tensor | None:
-        """Add the estimate (n, c, chunk) of the chunk that comes next.
+        """Add the estimate (n, c, chunk) of the next chunk.
 
         Returns:
-            The samples to which nothing is added any more, float32 (n, c, some) on the device; None if there are none.
+            The samples that are final now, float32 (n, c, some) on the device; None if there are none.
         """
         if chunk.first:
             # Where many estimates of one sample add up, single precision is too coarse; Apple's devices have no other.
