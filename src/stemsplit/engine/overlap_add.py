@@ -49,7 +49,7 @@ def fade_length(window: Window, chunk: int, hop: int) -> int:
 
 
 def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
-    """Return the weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised to one later."""
+    """Return the weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised later."""
     fade = fade_length(window, chunk, hop)
     if window == "hann":
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
