@@ -18,8 +18,8 @@ import soundfile
 import torch
 
 from stemsplit import Separator
+from stemsplit.choices import WindowName
 from stemsplit.engine.completion import completed
-from stemsplit.engine.overlap_add import WINDOWS
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import multitracks
 from stemsplit.fast.device import native_bfloat16
@@ -73,7 +73,7 @@ def main() -> None:
     """Print the figures."""
     folder, model = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "starter"
     for chunk_seconds in (None, 2.0):
-        for window in WINDOWS:
+        for window in WindowName:
             separator = Separator(model, chunk_seconds=chunk_seconds, window=window)
             names = separator.stems
             songs = [read_song(song, separator.entry) for song in multitracks(folder)]

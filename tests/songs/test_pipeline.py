@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stemsplit import Separator, WeightsError
+from stemsplit.audio import Format
 from stemsplit.disk import heartbeat
 from stemsplit.disk.claim import Claim
 from stemsplit.disk.files import sha256
@@ -123,8 +124,8 @@ def test_stems_that_are_among_those_there_are_not_made_again(song: Song, tmp_pat
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": "flac"},
-        {"bit_depth": "16"},
+        {"format": Format("flac")},
+        {"format": Format("wav", "16")},
         {"start": 0.1},
         {"duration": 0.2},
         {"drop_silent": True},
@@ -321,7 +322,7 @@ def test_tags_are_copied_and_the_title_says_which_stem_it_is(tmp_path: Path, sep
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
         file.title, file.artist = "Song", "Somebody"
         file.write(noise(22_050))
-    (outcome,) = ran([path], options(tmp_path, format="flac"), separator)
+    (outcome,) = ran([path], options(tmp_path, format=Format("flac")), separator)
     with soundfile.SoundFile(outcome.paths[0]) as file:
         assert (file.title, file.artist) == ("Song (drums)", "Somebody")
 

@@ -1,24 +1,22 @@
 """Files to blocks of samples and back: reading, writing, resampling, channel layout. Never holds a whole song."""
 
 from stemsplit.audio.conversion import Block, layout, resampled
-from stemsplit.audio.formats import BIT_DEPTHS, FORMATS, bytes_per_sample, unsupported
+from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.reader import Reader, Song, examine
 from stemsplit.audio.tags import KEYS as TAGS
 from stemsplit.audio.tags import read_tags
 from stemsplit.audio.writer import Writer
 
 __all__ = [
-    "BIT_DEPTHS",
-    "FORMATS",
     "TAGS",
+    "WAV",
     "Block",
+    "Format",
     "Reader",
     "Song",
     "Writer",
-    "bytes_per_sample",
     "examine",
     "layout",
     "read_tags",
     "resampled",
-    "unsupported",
 ]

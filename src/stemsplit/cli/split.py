@@ -132,6 +132,7 @@ def split(
     all else to stderr.
     """
     from stemsplit import registry
+    from stemsplit.audio import formats
     from stemsplit.cli.obtain import obtain
     from stemsplit.fetch import digests
     from stemsplit.songs import find as search
@@ -164,8 +165,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=format_.value,
-        bit_depth=bit_depth and bit_depth.value,
+        format=formats.Format(format_, bit_depth),
         like_source=like_source,
         start=begin,
         duration=length,

@@ -4,13 +4,12 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit.choices import PrecisionName
+from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
 from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under
 from stemsplit.cli.signals import AskedError, Stop
@@ -21,18 +20,6 @@ if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
     from stemsplit.training.data import Collection
     from stemsplit.training.loop import Run
-
-
-class Bits(StrEnum):
-    """Of a number in a file of weights."""
-
-    b32 = "32"
-    b16 = "16"
-    b8 = "8"
-    b6 = "6"
-    b5 = "5"
-    b4 = "4"
-
 
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
 
@@ -291,7 +278,7 @@ def train(
         int, typer.Option(min=0, help="Processes that prepare examples; best some with a GPU.", rich_help_panel=MACHINE)
     ] = 0,
     compile_: Annotated[bool, under(MACHINE, Compile)] = False,
-    bits: Annotated[Bits, typer.Option(help="Of each weight in the file.")] = Bits.b32,
+    bits: Annotated[WeightBits, typer.Option(help="Of each weight in the file.")] = WeightBits.b32,
     about: Annotated[
         str, typer.Option(help="What it was trained on, for the model's entry.", rich_help_panel="The model's entry")
     ] = "",

@@ -12,8 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from stemsplit.choices import WindowName
 from stemsplit.engine.ahead import ahead
-from stemsplit.engine.overlap_add import Accumulator, Chunk, Model, Window, check, chunks, estimated
+from stemsplit.engine.overlap_add import Accumulator, Chunk, Model, check, chunks, estimated
 from stemsplit.fast.cuda.transfer import Copied, Transfer
 
 T = TypeVar("T")
@@ -111,15 +112,15 @@ class Batcher:
         *,
         chunk: int,
         hop: int,
-        window: Window = "hann",
+        window: str = "hann",
         batch_size: int = 1,
         transfer: Transfer | None = None,
         at_once: bool = False,
     ) -> None:
-        check(chunk, hop, window)
+        check(chunk, hop)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        self.model, self.chunk, self.hop, self.window = model, chunk, hop, window
+        self.model, self.chunk, self.hop, self.window = model, chunk, hop, WindowName(window)
         self.batch_size, self.at_once = batch_size, at_once
         self.transfer = transfer or Transfer(torch.device("cpu"))
 

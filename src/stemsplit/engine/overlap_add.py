@@ -3,31 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from stemsplit.choices import WindowName
+
 Model = Callable[[Tensor], Tensor]
 """(b, c, chunk) -> (b, n, c, chunk)."""
 
-Window = Literal["hann", "linear", "mean"]
-"""How overlapping estimates are joined.
 
-hann: a raised cosine over the whole overlap, the song continued by reflection at both ends.
-linear: ramps of a tenth of a chunk, reflection at the ends of songs longer than twice the overlap (the RoFormers' way).
-mean: the plain mean, nothing beyond the ends (as the papers say).
-"""
-
-WINDOWS: tuple[Window, ...] = get_args(Window)
-
-
-def check(chunk: int, hop: int, window: str) -> None:
-    """Raises ValueError for an impossible chunk, hop or window."""
+def check(chunk: int, hop: int) -> None:
+    """Raises ValueError for an impossible chunk or hop."""
     if not 1 <= hop <= chunk:
         raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
-    if window not in WINDOWS:
-        raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
 
 
 def estimated(model: Model, mixtures: Tensor) -> Tensor:
@@ -42,16 +31,16 @@ def estimated(model: Model, mixtures: Tensor) -> Tensor:
     return estimates
 
 
-def fade_length(window: Window, chunk: int, hop: int) -> int:
+def fade_length(window: WindowName, chunk: int, hop: int) -> int:
     """Return the samples over which an estimate fades at each end of a chunk: never more than the overlap."""
-    limit = {"hann": chunk // 2, "linear": chunk // 10, "mean": 0}[window]
+    limit = {WindowName.hann: chunk // 2, WindowName.linear: chunk // 10, WindowName.mean: 0}[window]
     return min(limit, chunk - hop)
 
 
-def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
+def chunk_weights(window: WindowName, chunk: int, hop: int) -> Tensor:
     """Return the weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised later."""
     fade = fade_length(window, chunk, hop)
-    if window == "hann":
+    if window == WindowName.hann:
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
     else:
         # A fade of one sample: both chunks have half of it, where the formula would give neither any.
@@ -117,7 +106,7 @@ class Chunk:
     end: int
 
 
-def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> Iterator[Chunk]:
+def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: WindowName) -> Iterator[Chunk]:
     """Cut a stream into chunks, padded at the song's ends as the window asks for.
 
     Args:
@@ -130,11 +119,11 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
     long = held.fill(source, 2 * overlap + 1)
     if not held.length:
         return
-    border = 0 if window == "mean" or (window == "linear" and not long) else overlap
+    border = 0 if window == WindowName.mean or (window == WindowName.linear and not long) else overlap
     held.blocks.appendleft(reflect(held.samples(0, border + 1), border, 0)[:, :border])
     held.length += border
     # A chunk that would only cover what earlier ones have covered, or what lies beyond the song, is not run.
-    unneeded = overlap if border or window != "linear" else 0
+    unneeded = overlap if border or window != WindowName.linear else 0
     place, ended = 0, False
     while True:
         # Read on far enough to know whether this chunk is the last one that is needed.
@@ -145,7 +134,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         samples = held.samples(0, chunk)
         length = samples.shape[-1]
         if missing := chunk - length:
-            by_reflection = window != "mean" and length > chunk // 2
+            by_reflection = window != WindowName.mean and length > chunk // 2
             samples = reflect(samples, 0, missing) if by_reflection else torch.nn.functional.pad(samples, (0, missing))
         yield Chunk(samples, place == 0, last, max(border - place, 0), length - border if last else hop)
         if last:
@@ -163,7 +152,7 @@ class Accumulator:
         window: how overlapping estimates are joined.
     """
 
-    def __init__(self, chunk: int, hop: int, window: Window) -> None:
+    def __init__(self, chunk: int, hop: int, window: WindowName) -> None:
         self.chunk, self.hop, self.window = chunk, hop, window
         self.total = self.weight = self.inner = torch.empty(0)
 
@@ -195,9 +184,7 @@ class Accumulator:
         return finished
 
 
-def stream(
-    blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, window: Window = "hann"
-) -> Iterator[Tensor]:
+def stream(blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, window: str = "hann") -> Iterator[Tensor]:
     """Estimate stems block by block; memory depends on the chunk, never on the song.
 
     A model that returns its input gives back the song, for every length, chunk, hop and window.
@@ -215,14 +202,15 @@ def stream(
     Raises:
         ValueError: an impossible chunk, hop or window, or a model that returns another shape.
     """
-    check(chunk, hop, window)
-    total = Accumulator(chunk, hop, window)
-    for c in chunks(blocks, chunk, hop, window):
+    check(chunk, hop)
+    joined = WindowName(window)
+    total = Accumulator(chunk, hop, joined)
+    for c in chunks(blocks, chunk, hop, joined):
         finished = total.add(c, estimated(model, c.samples[None])[0])
         if finished is not None:
             yield finished.cpu()
 
 
-def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: Window = "hann") -> Tensor:
+def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: str = "hann") -> Tensor:
     """`stream` over a mixture in memory: (c, t) -> (n, c, t)."""
     return torch.cat(list(stream([mixture], model, chunk=chunk, hop=hop, window=window)), -1)

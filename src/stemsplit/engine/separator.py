@@ -12,12 +12,12 @@ from torch import Tensor
 from stemsplit import registry
 from stemsplit.audio import Block
 from stemsplit.checkpoints.loading import load_network
+from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
 from stemsplit.engine.base import Mixture, Pair, Splitter
 from stemsplit.engine.batching import Batcher, Signal
 from stemsplit.engine.completion import completed
 from stemsplit.engine.estimator import Estimator
-from stemsplit.engine.overlap_add import WINDOWS
 from stemsplit.engine.streaming import Streaming
 from stemsplit.fast import Pool, chosen
 from stemsplit.fast.cuda.transfer import Transfer
@@ -35,7 +35,7 @@ class Separator(Splitter):
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         chunk_seconds: seconds given to the network at once; None for what it was trained on.
         overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for the entry's own.
-        window: how overlapping estimates are joined (see `stemsplit.engine.overlap_add`); None for the entry's own.
+        window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
         batch_size: chunks computed together; None for what suits the device. Changes memory and speed, not the result.
         precision: of the network's large products: "fp32", "bf16", "fp16", or "auto" for what suits the device: on a
             CPU float32, on a CUDA device half precision. A chunk that this fails on is computed again in float32.
@@ -72,9 +72,7 @@ class Separator(Splitter):
         self.entry = entry = known.with_chunks(chunk_seconds, overlap, window)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        if entry.window not in WINDOWS:
-            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {entry.window!r}")
-        self.window: Any = entry.window
+        self.window = WindowName(entry.window)
         self.device = pick_device(device)
         self.transfer = Transfer(self.device)
         # Before the weights are read: a precision that the device lacks is known at once.

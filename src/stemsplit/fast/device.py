@@ -6,9 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
+from stemsplit.choices import PrecisionName
 from stemsplit.errors import DeviceError
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: dict[str, torch.dtype] = {
+    PrecisionName.fp32: torch.float32,
+    PrecisionName.bf16: torch.bfloat16,
+    PrecisionName.fp16: torch.float16,
+}
 
 
 def native_bfloat16() -> bool:

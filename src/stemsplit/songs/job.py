@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stemsplit.audio import WAV, Format
 from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
@@ -25,9 +26,8 @@ class Options:
         outputs: the files of a song.
         model: what identifies the model, as records have it.
         adds_up: whether all stems of the model together are the song.
-        format: one of `stemsplit.audio.FORMATS`.
-        bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None for the format's best.
-        like_source: format and bit depth are those of each song instead.
+        format: format of the files.
+        like_source: the format is that of each song instead.
         start: seconds that are left out at a song's beginning.
         duration: seconds that are split; None for all that follow.
         drop_silent: write no file of what is silent.
@@ -38,8 +38,7 @@ class Options:
     outputs: tuple[Output, ...]
     model: Mapping[str, Any] = field(default_factory=dict)
     adds_up: bool = False
-    format: str = "wav"
-    bit_depth: str | None = None
+    format: Format = WAV
     like_source: bool = False
     start: float = 0.0
     duration: float | None = None
@@ -56,8 +55,7 @@ class Job:
         options: what to write.
         folder: the output folder, or one below it.
         names: what its files are called, from there.
-        format: of the outputs.
-        bit_depth: of the outputs.
+        format: format of the outputs.
         seconds: how much of the song is to be split; 0 if it does not tell its length.
         size: bytes that the outputs take at most; 0 if the song does not tell its length.
         done: whether it was split before, from the same song in the same way.
@@ -68,16 +66,15 @@ class Job:
     options: Options
     folder: Path
     names: Names
-    format: str = "wav"
-    bit_depth: str | None = None
+    format: Format = WAV
     seconds: float = 0.0
     size: int = 0
     done: bool = False
     problem: str = ""
 
-    def place(self, stem: str, format_: str) -> Path:
+    def place(self, stem: str, file_format: Format) -> Path:
         """The file that a stem has in a format, in this run or in another."""
-        return self.folder / f"{self.names.path(stem)}.{format_}"
+        return self.folder / f"{self.names.path(stem)}{file_format.suffix}"
 
     # Made anew each time: a plan may be of hundreds of thousands of songs.
     @property
@@ -103,8 +100,8 @@ class Job:
     def choices(self) -> dict[str, Any]:
         """What besides song and model decides what the outputs are, as records have it."""
         return {
-            "format": self.format,
-            "bit_depth": self.bit_depth,
+            "format": self.format.name,
+            "bit_depth": self.format.bits,
             "start": self.options.start,
             "duration": self.options.duration,
             "drop_silent": self.options.drop_silent,

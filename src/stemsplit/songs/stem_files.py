@@ -53,7 +53,7 @@ class StemFiles:
     def _writer(self, name: str) -> Writer:
         """What writes the file of a stem in the hidden folder."""
         job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
-        form = (job.format, job.bit_depth, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
         path = self.held.folder.path / hidden
         try:
             return Writer(path, *form, file=self.held.create(hidden))

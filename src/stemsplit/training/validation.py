@@ -1,7 +1,6 @@
 """How well a network in training separates songs that it never sees there."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +30,9 @@ def validate(
         with autocast(device, dtype):
             return network(mixture.to(device)).float()
 
-    window: Any = entry.window  # one of overlap-add's: the entry was checked
     scores = []
     for sources in songs:
         mixture = sources.sum(0)
-        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=window)
+        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=entry.window)
         scores.append(sdr(completed(estimates, mixture, entry), sources))
     return torch.stack(scores).nanmean(0)
