@@ -29,7 +29,7 @@ def record(job: Job, **changes: Any) -> Record:
     """What a run on a song would record, were its stems of four bytes."""
     stems = {name: {"file": job.name(target), **FACTS} for name, target in job.targets.items()}
     song = {"name": job.path.name, "size": 1, "sha256": "0" * 64}
-    return replace(Record(song, {"name": "m"}, job.choices, stems, FIGURES), **changes)
+    return replace(Record(song, {"name": "m"}, job.recorded_options, stems, FIGURES), **changes)
 
 
 def killed(job: Job, of: Record, digest: str = "", parts: bytes = b"stem") -> Path:
@@ -101,7 +101,7 @@ def to(stem: str, file: str) -> Callable[[Job], Record]:
 
 LIES: dict[str, Callable[[Job], Record]] = {
     "another song": lambda job: record(job, song={**record(job).song, "name": "b.wav"}),
-    "another format": lambda job: record(job, options={**job.choices, "format": "flac"}),
+    "another format": lambda job: record(job, options={**job.recorded_options, "format": "flac"}),
     "no format": lambda job: record(job, options={}),
     "a format that there is not": lambda job: record(job, options={"format": "../../victim/diary.txt"}),
     "another size": lambda job: record(

@@ -139,7 +139,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     if record.song["name"] != job.path.name or name not in list(FormatName):
         raise CommitError(f"it is not of {job.path.name}")
     file_format = Format(name)
-    moves = []
+    moves, found = [], job.recorded()
     for stem, facts in record.stems.items():
         if facts["file"] is None:
             continue
@@ -152,7 +152,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             continue  # it was moved before
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
-        if obstacle := job.obstacle(target):
+        if obstacle := job.obstacle(found, target):
             raise CommitError(obstacle)
         moves.append(Move(source, below.parent, below.name))
     return moves

@@ -74,7 +74,7 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         targets = job.targets
         if link := job.link((*targets.values(), job.record)):
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
-        if not options.force and job.written():
+        if not options.force and job.is_done(job.recorded()):
             return replace(job, done=True)
     except AudioError as error:
         return replace(job, problem=str(error))
