@@ -138,6 +138,9 @@ def test_what_the_weights_tell_stands_where_it_is_not_set_otherwise(tmp_path: Pa
     assert (entry.sample_rate, entry.window, entry.training_data) == (8_000, "linear", "three tones")
     assert not described.assumed
     assert Separator(entry, "cpu").separate(torch.randn(1, 5_000), 8_000).keys() == {"deep", "shrill"}
-    for setting, complaint in [("hop=5000", "hop must not be longer"), ("num_sources=3", "it gives 3 stems, but 2")]:
+    for setting, complaint in [
+        ("hop=5000", "hop must not be longer"),
+        ("num_sources=3", "3 stems, but the number of stem names is 2"),
+    ]:
         with pytest.raises(RegistryError, match=f"mine.safetensors: .*{complaint}"):
             describe(tmp_path / "mine.safetensors", settings=[setting])

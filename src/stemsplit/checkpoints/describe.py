@@ -211,7 +211,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         found = models.infer(checkpoint.read(path))
     except ValueError as error:
         raise WeightsError(f"cannot use {path}: {error}") from error
-    told = found.told
+    told = found.inferred
     overruled = {
         name: (written[name], told[name]) for name in told if not _same(written.get(name, told[name]), told[name])
     }
@@ -228,8 +228,8 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     if {"chunk", "sample_rate"} & facts.keys():
         of_kind = {name: value for name, value in of_kind.items() if name not in ("chunk", "hop")}
     usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
-    assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
-    entry = _entry(path, found.architecture, {**found.assumed, **known}, {**usual, **facts})
+    assumed = {name: value for name, value in {**found.defaults, **usual}.items() if name not in {**known, **facts}}
+    entry = _entry(path, found.architecture, {**found.defaults, **known}, {**usual, **facts})
     return Described(entry, assumed, overruled)
 
 
