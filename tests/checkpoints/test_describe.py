@@ -69,8 +69,8 @@ def test_the_weights_alone_make_an_entry(mel: Path) -> None:
     assert {**TINY, "mask_estimator_depth": 2, "num_bands": 60, "stft_n_fft": 2048}.items() <= entry.config.items()
     assert (entry.outputs, entry.sample_rate) == (("vocals", "instrumental"), 44_100)
     assert (entry.chunk, entry.hop) == (8 * 44_100, 4 * 44_100)
-    assert {"stft_hop_length", "skip_connection", "stems"} <= described.assumed.keys()
-    assert not {"dim", "depth", "num_bands", "sample_rate"} & described.assumed.keys()
+    assert {"stft_hop_length", "skip_connection", "stems"} <= described.defaults.keys()
+    assert not {"dim", "depth", "num_bands", "sample_rate"} & described.defaults.keys()
 
 
 def test_the_config_says_what_the_weights_cannot(mel: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_config_says_what_the_weights_cannot(mel: Path, tmp_path: Path) -> N
     assert (entry.config["stft_hop_length"], entry.config["skip_connection"]) == (512, True)
     assert (entry.chunk, entry.hop) == (131_584, 32_896)
     assert entry.outputs == ("vocals", "instrumental")
-    assert not {"stft_hop_length", "stems", "chunk", "hop"} & described.assumed.keys()
+    assert not {"stft_hop_length", "stems", "chunk", "hop"} & described.defaults.keys()
     assert described.overruled == {}
 
 
@@ -111,7 +111,7 @@ def test_stems_without_names_are_called_as_usual(
 ) -> None:
     described = describe(saved(tmp_path, "bs_roformer", num_stems=stems))
     assert (described.entry.outputs, described.entry.complete) == (names, complete)
-    assert "stems" in described.assumed
+    assert "stems" in described.defaults
 
 
 def test_several_stems_of_a_config_keep_their_order(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_network_for_voices_is_taken_for_one(tmp_path: Path) -> None:
     torch.save({"model": build("fullsubnet_plus", SMALL).state_dict(), "optimizer": {}}, path)
     entry = describe(path).entry
     assert (entry.architecture, entry.outputs, entry.sample_rate) == ("fullsubnet_plus", ("speech", "noise"), 16_000)
-    assert {"stems", "residual", "sample_rate"} <= describe(path).assumed.keys()
+    assert {"stems", "residual", "sample_rate"} <= describe(path).defaults.keys()
     dry = describe(path, settings=["stems=dry", "residual=reverb"]).entry
     assert dry.outputs == ("dry", "reverb")
 
