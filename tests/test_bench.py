@@ -1,4 +1,4 @@
-"""What is measured, and what the figures mean."""
+"""What a benchmark measures, and how its figures are derived."""
 
 import sys
 from dataclasses import replace
@@ -31,14 +31,14 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "teraflops"), [("mel-roformer-vocals", 3.11), ("bs-roformer-vocals-viperx", 8.70)])
 def test_a_chunk_s_work_is_that_of_the_published_network(name: str, teraflops: float) -> None:
-    """Counted by hand from its layers' shapes."""
+    """The expected numbers are counted by hand from the layers' shapes."""
     assert bench.count_flops(registry.find(name)) == pytest.approx(1e12 * teraflops, rel=0.01)
 
 
-def test_the_work_of_convolutions_grows_with_the_chunk() -> None:
+def test_the_work_of_convolutions_is_proportional_to_the_chunk() -> None:
     once = registry.find("sudormrf-speech")
     twice = replace(once, chunk=2 * once.chunk)
-    assert bench.count_flops(twice) == pytest.approx(2 * bench.count_flops(once), rel=0.02)  # but for padding
+    assert bench.count_flops(twice) == pytest.approx(2 * bench.count_flops(once), rel=0.02)  # except for padding
 
 
 def test_figures_are_those_of_a_chunk() -> None:
@@ -48,8 +48,8 @@ def test_figures_are_those_of_a_chunk() -> None:
 
 
 def test_each_precision_and_batch_size_is_measured() -> None:
-    precisions, told = bench.formats((), CPU), list[str]()
-    report = bench.measure(SMALL, CPU, precisions, (1, 2), threads=2, random_weights=True, tell=told.append)
+    precisions, messages = bench.formats((), CPU), list[str]()
+    report = bench.measure(SMALL, CPU, precisions, (1, 2), threads=2, random_weights=True, tell=messages.append)
     assert [(row.precision, row.batch_size) for row in report.rows] == [(p, n) for p in precisions for n in (1, 2)]
     for row in report.rows:
         assert row.figures
@@ -58,10 +58,10 @@ def test_each_precision_and_batch_size_is_measured() -> None:
         assert row.figures.real_time * row.figures.seconds == pytest.approx(SMALL.hop / SMALL.sample_rate)
         assert row.figures.share == pytest.approx(row.figures.rate / report.gemm[row.precision])
     assert (report.flops, report.threads, report.device) == (bench.count_flops(SMALL), 2, "cpu")
-    assert "fp32, batch size 2: the first call" in told
+    assert "fp32, batch size 2: the first call" in messages
 
 
-def test_a_batch_that_does_not_fit_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_does_not_fit_does_not_end_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(mixture: Tensor) -> Tensor:
         if len(mixture) == 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -72,35 +72,35 @@ def test_a_batch_that_does_not_fit_ends_nothing(monkeypatch: pytest.MonkeyPatch)
     assert [row.figures is None for row in report.rows] == [False, True, False]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak cannot be forgotten")
-def test_memory_is_what_a_call_needs_besides_all_that_was_there() -> None:
-    there = torch.ones(8_000_000)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can reset the peak")
+def test_memory_is_what_a_call_needs_besides_what_was_in_use() -> None:
+    in_use = torch.ones(8_000_000)
     grown = [bench.memory_growth(lambda: torch.ones(16_000_000).sum(), CPU) for _ in range(2)]
     assert grown == pytest.approx([64e6, 64e6], rel=0.1)
-    assert there.all()
+    assert in_use.all()
 
 
-def test_without_a_wish_all_precisions_of_the_device_are_taken() -> None:
+def test_without_names_all_precisions_of_the_device_are_measured() -> None:
     assert bench.formats((), CPU)["fp32"] == torch.float32
     assert "fp16" not in bench.formats((), CPU)
 
 
-def test_auto_is_one_of_the_others() -> None:
+def test_auto_stands_for_one_of_the_others() -> None:
     assert bench.formats(["auto", "fp32"], CPU) == {"fp32": torch.float32}
 
 
-@pytest.mark.parametrize(("name", "said"), [("fp8", "no precision 'fp8'"), ("fp16", "for CUDA devices")])
-def test_a_precision_that_is_not_there_is_said_so(name: str, said: str) -> None:
-    with pytest.raises(DeviceError, match=said):
+@pytest.mark.parametrize(("name", "complaint"), [("fp8", "no precision 'fp8'"), ("fp16", "for CUDA devices")])
+def test_an_unsupported_precision_is_refused(name: str, complaint: str) -> None:
+    with pytest.raises(DeviceError, match=complaint):
         bench.formats(["fp32", name], CPU)
 
 
-def test_a_config_that_makes_no_network_is_said_so() -> None:
+def test_a_config_that_does_not_make_a_network_is_refused() -> None:
     with pytest.raises(RegistryError, match="makes no network"):
         bench.measure(replace(SMALL, stems=("vocals",)), CPU, {"fp32": torch.float32}, random_weights=True)
 
 
-def test_random_weights_are_the_same_every_time_and_leave_other_random_numbers_alone() -> None:
+def test_random_weights_are_always_the_same_and_do_not_change_the_random_state() -> None:
     before = torch.random.get_rng_state()
     first, second = (fresh_network(SMALL).state_dict() for _ in range(2))
     assert all(first[key].equal(second[key]) for key in first)

@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, held against what the machine can do at all."""
+"""Measures how fast a model is on this machine, compared with how fast the machine multiplies matrices."""
 
 import ctypes
 import gc
@@ -24,31 +24,31 @@ from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
 
 BATCH_SIZES = {"cuda": (1, 4, 8)}
-"""Kind of device -> numbers of chunks to compute together; one where more gain nothing."""
+"""Kind of device -> batch sizes to try. On other devices, only 1 is tried, because larger ones gain nothing."""
 
 CALLS, ENOUGH_SECONDS, MOST_CALLS = 3, 1.0, 50
-"""A network is called at least so often, and until it took so long, but no oftener than that."""
+"""Limits of timing: at least `CALLS` calls, more until they took `ENOUGH_SECONDS`, but at most `MOST_CALLS` calls."""
 
 SIDES = {"cpu": 2_048}
-"""Kind of device -> side of the square matrices that show what it can do."""
+"""Kind of device -> side of the square matrices that are multiplied; 8,192 on other devices."""
 
 GEMM_SECONDS = 0.2
-"""How long each way to multiply them is tried, but at least three times."""
+"""How long each way of multiplying them is timed; it is called at least `CALLS` times."""
 
 STATUS = Path("/proc/self/status")
-"""Where Linux tells what memory a process has."""
+"""Where Linux says how much memory this process uses."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one precision and batch size came to.
+    """The measurements of one precision and batch size.
 
     Args:
-        seconds: a chunk, the median of several calls divided by their chunks.
-        real_time: seconds of song a second, where chunks overlap as the entry says.
-        memory: bytes that a call needs for a while, besides the weights; None where that cannot be known.
-        rate: floating-point operations of the network a second.
-        share: of the machine's own rate in this precision.
+        seconds: seconds per chunk: the median over several calls, divided by the batch size.
+        real_time: seconds of a song computed per second, when chunks overlap as in the entry.
+        memory: bytes that a call needs temporarily, besides the weights; None if unknown.
+        rate: the network's FLOP/s.
+        share: `rate` as a fraction of the FLOP/s of matrix products in this precision.
     """
 
     seconds: float
@@ -60,7 +60,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Row:
-    """One precision and batch size; its figures are None if the memory was too small."""
+    """One precision and batch size, and its figures: None if the memory was too small."""
 
     precision: str
     batch_size: int
@@ -69,18 +69,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """A model's figures, and the machine's.
+    """The figures of a model and of the machine.
 
     Args:
         entry: the model.
-        random_weights: whether it was computed with weights of no training.
-        flops: floating-point operations a chunk, as the network's definition has them.
-        device: that computed.
-        processor: its name.
-        threads: that computed; None where it was no CPU.
-        gemm: precision -> floating-point operations a second in products of large matrices.
-        rows: in the order in which they were measured.
-        torch: the version of PyTorch.
+        random_weights: whether the model was measured with untrained weights.
+        flops: floating-point operations per chunk, counted in the network's definition.
+        device: PyTorch's name of the device.
+        processor: the device's product name.
+        threads: number of CPU threads; None on other devices.
+        gemm: precision -> FLOP/s in products of large matrices.
+        rows: the measurements, in the order in which they were made.
+        torch: PyTorch's version.
     """
 
     entry: ModelEntry
@@ -95,39 +95,39 @@ class Report:
 
 
 def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype]:
-    """The types of these precisions by name; without any, all that the device has.
+    """Return the types of the named precisions by name; without names, all that the device supports.
 
     Raises:
-        DeviceError: it lacks one of them, or there is no such precision.
+        DeviceError: the device does not support one of them, or a name is unknown.
     """
-    known = {dtype: name for name, dtype in PRECISIONS.items()}
-    found = []
+    precision_of = {dtype: name for name, dtype in PRECISIONS.items()}
+    dtypes = []
     for name in names or PRECISIONS:
         try:
-            found.append(chosen(name, device))
+            dtypes.append(chosen(name, device))
         except DeviceError:
             if names:
                 raise
-    return {known[dtype]: dtype for dtype in found}
+    return {precision_of[dtype]: dtype for dtype in dtypes}
 
 
 def count_flops(entry: ModelEntry) -> int:
-    """Floating-point operations of a chunk: two for each multiply-add of products, convolutions and attention.
+    """Count a chunk's floating-point operations: two for each multiply-add of products, convolutions and attention.
 
-    Those of the plain network, whatever a faster way of computing it leaves out or adds.
+    They are counted in the plain network, even if a faster implementation saves or adds some.
 
     Raises:
-        RegistryError: the entry's config makes no network.
+        RegistryError: no network can be built from the entry's config.
     """
     with torch.device("meta"):
-        network = fresh_network(entry).to("meta")  # with all its buffers: nothing is computed
+        network = fresh_network(entry).to("meta")  # buffers too, so that nothing is computed
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.empty(1, entry.channels, entry.chunk, device="meta"))
     return counter.get_total_flops()
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a call takes."""
+    """Return how many seconds a call takes."""
     started = time.perf_counter()
     work()
     if device.type != "cpu":
@@ -136,9 +136,9 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
-    """Floating-point operations a second in products of large square matrices, by the best way there is.
+    """Measure the FLOP/s in products of large square matrices, by the fastest method.
 
-    On a CPU each of the pool's threads computes a product of its own.
+    On a CPU, each of the pool's threads computes a product of its own.
     """
     on_cpu = device.type == "cpu"
     side, copies = SIDES.get(device.type, 8_192), pool.threads if on_cpu else 1
@@ -146,21 +146,21 @@ def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
     outs = [torch.empty_like(left) for _ in range(copies)]
     packed = Linear(right, None, dtype) if on_cpu else None
 
-    def product(number: int) -> None:
-        torch.mm(left, right, out=outs[number])
+    def product(index: int) -> None:
+        torch.mm(left, right, out=outs[index])
 
     def packed_product(_: int) -> None:
         assert packed
         packed(left)
 
-    kinds: list[Callable[[], object]] = [lambda: product(0)]
+    methods: list[Callable[[], object]] = [lambda: product(0)]
     if on_cpu:
-        kinds = [lambda: pool.run(product, range(copies)), lambda: pool.run(packed_product, range(copies))]
-    return copies * 2 * side**3 / min(least_seconds(kind, device) for kind in kinds)
+        methods = [lambda: pool.run(product, range(copies)), lambda: pool.run(packed_product, range(copies))]
+    return copies * 2 * side**3 / min(least_seconds(method, device) for method in methods)
 
 
 def least_seconds(work: Callable[[], object], device: torch.device) -> float:
-    """That a short call takes once it was made before."""
+    """Return the least of several times that a short call takes, in seconds, after one call to warm up."""
     timed(work, device)
     times = [timed(work, device) for _ in range(CALLS)]
     while sum(times) < GEMM_SECONDS:
@@ -169,29 +169,30 @@ def least_seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes that this process has held at most; None where that cannot be known."""
+    """Return this process's peak memory in bytes; None if the system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if STATUS.is_file():
-        # Not from getrusage, which on Linux counts the program that started this one, too.
-        found = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8", errors="replace"), re.M)
-        return 1024 * int(found[1]) if found else None
+        # On Linux, getrusage would also count the program that started this one.
+        line = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8", errors="replace"), re.M)
+        return 1024 * int(line[1]) if line else None
     try:
-        import resource  # Windows has none
+        import resource  # not on Windows
     except ImportError:
         return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def forget_peak(device: torch.device) -> None:
-    """Take the memory that is held now for the most that was, where the system lets one."""
+def reset_peak(device: torch.device) -> None:
+    """Reset the peak memory to what is in use now, where the system allows it."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return
-    # What the allocator keeps of earlier calls would be used again uncounted. Only Linux's has, and needs, this.
+    # Memory that the allocator keeps from earlier calls would be reused without being counted. Only Linux has this
+    # call.
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
@@ -199,20 +200,20 @@ def forget_peak(device: torch.device) -> None:
 
 
 def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that a call needs for a while; None where that cannot be known."""
+    """Return how many bytes a call needs temporarily; None if unknown."""
     if device.type not in ("cpu", "cuda"):
         work()
         return None
-    forget_peak(device)
+    reset_peak(device)
     before = peak_memory(device)
     work()
     after = peak_memory(device)
-    # Where the peak cannot be forgotten, only a call that surpasses it shows.
+    # Where the peak cannot be reset, a call that does not exceed it shows no growth: its need is unknown.
     return after - before or None if before is not None and after is not None else None
 
 
 def figures(entry: ModelEntry, seconds: float, memory: int | None, flops: int, gemm: float) -> Figures:
-    """What it means that a chunk takes so many seconds."""
+    """Derive the figures of a chunk from its seconds and memory, and the machine's FLOP/s in matrix products."""
     rate = flops / seconds
     return Figures(seconds, entry.hop / entry.sample_rate / seconds, memory, rate, rate / gemm)
 
@@ -220,10 +221,10 @@ def figures(entry: ModelEntry, seconds: float, memory: int | None, flops: int, g
 def chunk_seconds(
     compute: Callable[[Tensor], Tensor], mixture: Tensor, tell: Callable[[str], object]
 ) -> tuple[float, int | None]:
-    """Seconds a chunk of a mixture (b, c, t), the median of several calls; and bytes that a first call needs."""
+    """Measure the median seconds per chunk of a mixture (b, c, t), and the bytes that a call needs temporarily."""
     device, times = mixture.device, list[float]()
     tell("the first call")
-    compute(mixture[:1, :, : -(-mixture.shape[-1] // 16)])  # lays the weights out, which is no memory of every call's
+    compute(mixture[:1, :, : -(-mixture.shape[-1] // 16)])  # lays out the weights: their memory does not count
     memory = memory_growth(lambda: times.append(timed(lambda: compute(mixture), device)), device)
     tell(f"{CALLS} calls of about {times.pop():.2g} s")
     while len(times) < CALLS or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_CALLS):
@@ -232,7 +233,7 @@ def chunk_seconds(
 
 
 def processor(device: torch.device) -> str:
-    """What the device is called."""
+    """Return the device's product name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with suppress(OSError):
@@ -256,18 +257,18 @@ def measure(
     """Measure a model in each precision and batch size.
 
     Args:
-        entry: the model, with the chunks it is to be given.
-        device: that computes.
-        precisions: from `formats`.
-        batch_sizes: chunks computed together; without any, what suits the device.
-        threads: that compute, on a CPU; None for as many as there are cores.
-        random_weights: make fresh weights instead of reading the model's, which need not be here.
-        tell: is told what is being done.
+        entry: the model, with the chunks to measure.
+        device: the device to measure.
+        precisions: precisions to measure, from `formats`.
+        batch_sizes: numbers of chunks to compute at once; without any, those of `BATCH_SIZES`.
+        threads: number of CPU threads; None for one per core.
+        random_weights: whether to use untrained weights, so that the model's need not be downloaded.
+        tell: callback for a line about each step.
 
     Raises:
-        RegistryError: the entry's config makes no network.
-        WeightsError: the weights cannot be had, or do not fit.
-        DeviceError: the network alone is too large for the memory.
+        RegistryError: no network can be built from the entry's config.
+        WeightsError: the weights cannot be obtained, or do not fit the network.
+        DeviceError: the network alone does not fit into the memory.
     """
     pool, rows, gemm = Pool(threads), list[Row](), dict[str, float]()
     tell(f"loading {entry.name}")
@@ -275,16 +276,16 @@ def measure(
     with memory_errors(f"loading {entry.name}", "try a smaller model"):
         network = fresh_network(entry) if random_weights else load_network(entry)
         for weights in network.parameters():
-            weights.sum()  # read, should they still lie in their file: that is no memory of the first call's
+            weights.sum()  # reads them from their file, so that their memory does not count as the first call's
     sizes = tuple(batch_sizes) or BATCH_SIZES.get(device.type, (1,))
 
-    def tried(precision: str, size: int) -> tuple[float, int | None] | None:
-        what = f"{precision}, batch size {size}: "
+    def measured(precision: str, size: int) -> tuple[float, int | None] | None:
+        prefix = f"{precision}, batch size {size}: "
         with suppress(DeviceError), memory_errors("on a batch", "try a smaller one"):
-            # One for each size, as it would be used: some are laid out for the batches that they get first.
+            # Set up anew for each size, because some implementations are laid out for the first batches that they get.
             compute = accelerated(network, precisions[precision], device, pool, chunk=entry.chunk)
             mixture = 0.1 * torch.randn(size, entry.channels, entry.chunk, device=device)
-            return chunk_seconds(compute, mixture, lambda text: tell(what + text))
+            return chunk_seconds(compute, mixture, lambda text: tell(prefix + text))
         return None
 
     def products(precision: str) -> float:
@@ -294,12 +295,12 @@ def measure(
 
     for precision in precisions:
         before = products(precision)
-        took = {size: tried(precision, size) for size in sizes}
-        # The better of both: other programs may have been busy meanwhile.
+        measurements = {size: measured(precision, size) for size in sizes}
+        # The better of two, because other programs may have been busy during one of them.
         gemm[precision] = max(before, products(precision))
         rows += [
-            Row(precision, size, found and figures(entry, *found, flops, gemm[precision]))
-            for size, found in took.items()
+            Row(precision, size, measurement and figures(entry, *measurement, flops, gemm[precision]))
+            for size, measurement in measurements.items()
         ]
-    counted = pool.threads if device.type == "cpu" else None
-    return Report(entry, random_weights, flops, str(device), processor(device), counted, gemm, rows)
+    cpu_threads = pool.threads if device.type == "cpu" else None
+    return Report(entry, random_weights, flops, str(device), processor(device), cpu_threads, gemm, rows)

@@ -210,9 +210,9 @@ def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"stems": ("speech",)}, "it gives 4 stems, but 1 are named"),
-        ({"stems": ("a", "b", "c", "d", "e")}, "it gives 4 stems, but 5 are named"),
-        ({"channels": 1}, "it takes 2 channels together, not 1"),
+        ({"stems": ("speech",)}, "estimates 4 stems, but the number of stem names is 1"),
+        ({"stems": ("a", "b", "c", "d", "e")}, "estimates 4 stems, but the number of stem names is 5"),
+        ({"channels": 1}, "the number of channels must be a multiple of 2, not 1"),
     ],
 )
 def test_an_entry_that_does_not_go_with_its_network_is_refused(changes: dict[str, object], complaint: str) -> None:

@@ -1,4 +1,4 @@
-"""SDR, SI-SDR and the SDR of a song's seconds: by their definitions, and as others compute them."""
+"""uSDR, SI-SDR and cSDR follow their definitions, and equal what other programs compute."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ FRAME = 1_000
 
 
 def measured(estimates: Tensor, sources: Tensor) -> Measurement:
-    """Sources and their estimates (n, c, t), frame by frame."""
+    """Measure estimates of sources (n, c, t), frame by frame."""
     measurement = Measurement(FRAME)
     for estimate, source in zip(estimates.split(FRAME, -1), sources.split(FRAME, -1), strict=True):
         measurement.add(estimate, source)
@@ -22,7 +22,7 @@ def measured(estimates: Tensor, sources: Tensor) -> Measurement:
 
 
 def song(length: int, stems: int = 2) -> tuple[Tensor, Tensor]:
-    """Estimates with something of every other stem in them, and their sources, (n, 2, t)."""
+    """Make sources (n, 2, t), and estimates that contain some of another source and some noise."""
     generator = torch.Generator().manual_seed(length)
     sources = torch.randn(stems, 2, length, generator=generator)
     noise = torch.randn(stems, 2, length, generator=generator)
@@ -31,7 +31,7 @@ def song(length: int, stems: int = 2) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def museval(ffmpeg: Path) -> Any:
-    # Its reader of files, of no use here, is not imported where these two programs are missing.
+    # Without these two programs, museval's reader of files cannot be imported, although it is not used here.
     (ffmpeg.parent / "ffprobe").symlink_to(ffmpeg)
     return pytest.importorskip("museval", reason="museval computes BSSEval v4")
 
@@ -42,17 +42,17 @@ def fast_bss_eval() -> Any:
 
 
 def by_museval(museval: Any, estimates: Tensor, sources: Tensor) -> Tensor:
-    """SDR of every stem in every frame, (n, m)."""
-    found, *_ = museval.evaluate(sources.mT.numpy(), estimates.mT.numpy(), win=FRAME, hop=FRAME)
-    return torch.from_numpy(found)
+    """Return every stem's SDR in every frame, (n, m)."""
+    sdrs, *_ = museval.evaluate(sources.mT.numpy(), estimates.mT.numpy(), win=FRAME, hop=FRAME)
+    return torch.from_numpy(sdrs)
 
 
 def medians_by_museval(museval: Any, frames: Tensor) -> list[float]:
-    """What museval makes of every stem's frames."""
+    """Return museval's median over each stem's frames."""
     none = [0.0] * frames.shape[1]
     store = museval.TrackStore("song")
-    for place, row in enumerate(frames.tolist()):
-        store.add_target(str(place), {"SDR": row, "SIR": none, "ISR": none, "SAR": none})
+    for index, row in enumerate(frames.tolist()):
+        store.add_target(str(index), {"SDR": row, "SIR": none, "ISR": none, "SAR": none})
     return store.df[store.df.metric == "SDR"].groupby("target").score.median().tolist()
 
 
@@ -69,26 +69,26 @@ def test_a_tenth_of_the_energy_as_error_scores_ten() -> None:
     assert float(si_sdr(source + other, source)) == pytest.approx(10, abs=1e-6)
 
 
-def test_si_sdr_does_not_mind_the_level() -> None:
+def test_si_sdr_does_not_depend_on_the_level() -> None:
     source = torch.randn(1, 1_000)
     estimate = source + 0.1 * torch.randn(1, 1_000)
     assert float(si_sdr(7 * estimate, source)) == pytest.approx(float(si_sdr(estimate, source)), abs=1e-4)
     assert float(sdr(7 * estimate, source)) < 0
 
 
-def test_si_sdr_does_not_mind_the_sign() -> None:
+def test_si_sdr_does_not_depend_on_the_sign() -> None:
     """The best scale may be negative."""
     estimate, source = (tensor[0] for tensor in song(1_000))
     assert float(si_sdr(-estimate, source)) == pytest.approx(float(si_sdr(estimate, source)))
 
 
-def test_a_perfect_estimate_has_no_limit() -> None:
+def test_a_perfect_estimate_scores_infinity() -> None:
     source = torch.randn(2, 1_000)
     assert float(sdr(source, source)) == float(si_sdr(source, source)) == math.inf
     assert float(si_sdr(source / 3, source)) > 120
 
 
-def test_nothing_is_measured_against_silence() -> None:
+def test_a_silent_source_has_no_score() -> None:
     assert sdr(torch.ones(2, 10), torch.zeros(2, 10)).isnan()
     assert si_sdr(torch.ones(2, 10), torch.zeros(2, 10)).isnan()
 
@@ -101,44 +101,44 @@ def test_leading_axes_are_kept() -> None:
 @pytest.mark.parametrize("length", [1, 999, 1_000, 1_001, 5_300])
 def test_a_song_measured_frame_by_frame_has_the_figures_of_the_whole(length: int) -> None:
     estimates, sources = song(length)
-    found = measured(estimates, sources).figures()
-    assert torch.allclose(found.sdr, sdr(estimates, sources), atol=1e-9)
-    assert torch.allclose(found.si_sdr, si_sdr(estimates, sources), atol=1e-9)
+    figures = measured(estimates, sources).figures()
+    assert torch.allclose(figures.sdr, sdr(estimates, sources), atol=1e-9)
+    assert torch.allclose(figures.si_sdr, si_sdr(estimates, sources), atol=1e-9)
 
 
-def test_frames_come_one_after_the_other() -> None:
+def test_only_the_last_frame_may_be_shorter() -> None:
     measurement = Measurement(FRAME)
-    with pytest.raises(ValueError, match="a frame of 1001 samples at 0 is none of 1000"):
+    with pytest.raises(ValueError, match="a frame must have at most 1000 samples, not 1001"):
         measurement.add(*song(1_001))
     measurement.add(*song(999))
-    with pytest.raises(ValueError, match="a frame of 1 samples at 999"):
+    with pytest.raises(ValueError, match="only the last frame may have fewer than 1000 samples"):
         measurement.add(*song(1))
 
 
-def test_the_median_lies_between_an_even_number_of_frames() -> None:
+def test_the_median_of_an_even_number_of_frames_is_between_two() -> None:
     _, sources = song(4 * FRAME, stems=1)
     errors = torch.tensor([0.1, 0.01, 0.001, 1.0]).repeat_interleave(FRAME)
-    found = measured(sources * (1 + errors.sqrt()), sources).figures()
-    assert float(found.frame_sdr) == pytest.approx(15, abs=1e-4)
+    figures = measured(sources * (1 + errors.sqrt()), sources).figures()
+    assert float(figures.frame_sdr) == pytest.approx(15, abs=1e-4)
 
 
 @pytest.mark.parametrize("length", [700, 1_000, 1_001, 1_999, 2_000, 3_100])
-def test_frames_are_as_museval_counts_them(museval: Any, length: int) -> None:
-    """Only whole ones, unless there is none."""
+def test_frames_count_as_in_museval(museval: Any, length: int) -> None:
+    """Only whole frames count, unless there is none."""
     estimates, sources = song(length)
-    found = measured(estimates, sources).frame_sdr()
+    frames = measured(estimates, sources).frame_sdr()
     expected = by_museval(museval, estimates, sources)
-    assert found.shape == expected.shape
-    assert torch.allclose(found, expected, atol=1e-6)
+    assert frames.shape == expected.shape
+    assert torch.allclose(frames, expected, atol=1e-6)
 
 
-def test_mono_is_as_museval_has_it(museval: Any) -> None:
+def test_mono_is_measured_as_in_museval(museval: Any) -> None:
     estimates, sources = (tensor[:, :1] for tensor in song(2_500, stems=3))
     expected = by_museval(museval, estimates, sources)
     assert torch.allclose(measured(estimates, sources).frame_sdr(), expected, atol=1e-6)
 
 
-def test_silence_in_any_stem_takes_a_frame_from_all_as_in_museval(museval: Any) -> None:
+def test_silence_in_any_stem_excludes_a_frame_for_all_as_in_museval(museval: Any) -> None:
     estimates, sources = song(7 * FRAME + 10, stems=3)
     sources[0, :, FRAME : 2 * FRAME] = 0
     estimates[2, :, 3 * FRAME : 4 * FRAME] = 0
@@ -152,7 +152,7 @@ def test_silence_in_any_stem_takes_a_frame_from_all_as_in_museval(museval: Any) 
     assert measurement.figures().frame_sdr.tolist() == pytest.approx(medians, abs=1e-4)
 
 
-def test_infinite_frames_are_passed_over_as_in_museval(museval: Any) -> None:
+def test_infinite_frames_are_ignored_as_in_museval(museval: Any) -> None:
     estimates, sources = song(3 * FRAME)
     estimates[0, :, FRAME : 2 * FRAME] = sources[0, :, FRAME : 2 * FRAME]
     measurement = measured(estimates, sources)
@@ -161,19 +161,19 @@ def test_infinite_frames_are_passed_over_as_in_museval(museval: Any) -> None:
     assert measurement.figures().frame_sdr.tolist() == pytest.approx(medians_by_museval(museval, frames), abs=1e-4)
 
 
-@pytest.mark.parametrize("of", ["source", "estimate"])
-def test_a_stem_that_is_silent_throughout_is_left_out(museval: Any, of: str) -> None:
-    """museval refuses all of the song."""
+@pytest.mark.parametrize("silent", ["source", "estimate"])
+def test_a_stem_that_is_silent_throughout_is_left_out(museval: Any, silent: str) -> None:
+    """museval would refuse the whole song."""
     estimates, sources = song(4 * FRAME, stems=3)
-    (sources if of == "source" else estimates)[1] = 0
+    (sources if silent == "source" else estimates)[1] = 0
     with pytest.raises(ValueError, match="all 0s"):
         by_museval(museval, estimates, sources)
-    found = measured(estimates, sources)
+    measurement = measured(estimates, sources)
     expected = by_museval(museval, estimates[[0, 2]], sources[[0, 2]])
-    assert torch.allclose(found.frame_sdr()[[0, 2]], expected, atol=1e-6)
-    figures = found.figures()
+    assert torch.allclose(measurement.frame_sdr()[[0, 2]], expected, atol=1e-6)
+    figures = measurement.figures()
     assert figures.frame_sdr.isnan().tolist() == [False, True, False]
-    assert figures.sdr.isnan().tolist() == [False, of == "source", False]
+    assert figures.sdr.isnan().tolist() == [False, silent == "source", False]
 
 
 def test_silence_throughout_has_no_figures() -> None:
@@ -188,7 +188,7 @@ def test_si_sdr_is_that_of_fast_bss_eval(fast_bss_eval: Any) -> None:
     assert torch.allclose(si_sdr(estimates, sources), expected, atol=1e-9)
 
 
-def test_so_is_that_of_a_silent_or_a_perfect_estimate(fast_bss_eval: Any) -> None:
+def test_si_sdr_of_a_silent_or_perfect_estimate_is_that_of_fast_bss_eval(fast_bss_eval: Any) -> None:
     source = torch.tensor([[[3.0, 4.0]]]).double()
     for estimate in (torch.zeros_like(source), 2 * source):
         assert si_sdr(estimate, source) == -fast_bss_eval.si_sdr_loss(estimate[0], source[0])

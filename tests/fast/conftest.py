@@ -1,4 +1,4 @@
-"""What the machine at hand can be asked to do."""
+"""Marks for tests that need instructions which not every CPU has."""
 
 import pytest
 

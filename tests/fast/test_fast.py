@@ -1,11 +1,11 @@
-"""Which way a network is computed, and that the plain way is the network's own."""
+"""Which implementation computes a network, and that its result is the network's own."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from stemsplit.fast import OrElse, Pool, accelerated, at_first_call
+from stemsplit.fast import Pool, WithFallback, accelerated, at_first_call
 from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.plain import Plain
 from stemsplit.models import build
@@ -24,45 +24,45 @@ def network(name: str) -> torch.nn.Module:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.inference_mode()
-def test_whichever_way_it_is_computed_the_answer_is_the_network_s(name: str) -> None:
-    made, mixture = network(name), torch.randn(2, 2, 777)
-    compute = accelerated(made, torch.float32, CPU, POOL, chunk=777)
-    assert golden.relative_error(compute(mixture), made(mixture)) <= 1e-5
+def test_every_implementation_gives_the_network_s_result(name: str) -> None:
+    model, mixture = network(name), torch.randn(2, 2, 777)
+    compute = accelerated(model, torch.float32, CPU, POOL, chunk=777)
+    assert golden.relative_error(compute(mixture), model(mixture)) <= 1e-5
 
 
 @in_bfloat16
 @pytest.mark.parametrize("name", CONFIGS)
 @torch.inference_mode()
 def test_every_network_can_be_computed_in_bfloat16(name: str) -> None:
-    """Untrained ones of a few features, in which rounding weighs most."""
-    made, mixture = network(name), torch.randn(2, 2, 777)
-    estimates = accelerated(made, torch.bfloat16, CPU, POOL)(mixture)
+    """The networks are untrained and have few features, so rounding errors are at their largest."""
+    model, mixture = network(name), torch.randn(2, 2, 777)
+    estimates = accelerated(model, torch.bfloat16, CPU, POOL)(mixture)
     assert estimates.dtype == torch.float32
-    assert 0 < golden.relative_error(estimates, made(mixture)) <= 0.05
+    assert 0 < golden.relative_error(estimates, model(mixture)) <= 0.05
 
 
-def test_roformers_have_a_faster_way_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_roformers_have_a_faster_implementation_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FastRoFormer, "__call__", lambda _, mixture: -mixture)
     mixture = torch.randn(1, 2, 99)
     assert torch.equal(accelerated(network("bs_roformer"), torch.float32, CPU, POOL)(mixture), -mixture)
 
 
 def test_weights_are_laid_out_once_and_not_before_they_are_needed() -> None:
-    """A song that fails at once has not cost that; nor has one of silence."""
-    made: list[int] = []
+    """A song that fails at once, or is silent, does not cost the time."""
+    calls: list[int] = []
 
     def make() -> Callable[[torch.Tensor], torch.Tensor]:
-        made.append(1)
+        calls.append(1)
         return torch.neg
 
     compute = at_first_call(make)
-    assert not made
+    assert not calls
     assert [float(compute(torch.ones(()))) for _ in range(3)] == [-1] * 3
-    assert made == [1]
+    assert calls == [1]
 
 
 def test_other_devices_compute_the_network_as_it_is() -> None:
-    """Apple's, for one; here the device without any numbers stands in for it."""
+    """An example is Apple's GPU; here the meta device stands in for it."""
     meta = torch.device("meta")
     compute = accelerated(network("mel_band_roformer"), torch.float32, meta, POOL)
     assert isinstance(compute, Plain)
@@ -72,19 +72,19 @@ def test_other_devices_compute_the_network_as_it_is() -> None:
 def test_pytorch_compiles_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[torch.nn.Module] = []
 
-    def compiler(made: torch.nn.Module, **_: object) -> torch.nn.Module:
-        compiled.append(made)
-        return made
+    def compiler(model: torch.nn.Module, **_: object) -> torch.nn.Module:
+        compiled.append(model)
+        return model
 
     monkeypatch.setattr(torch, "compile", compiler)
-    made = network("bs_roformer")
-    accelerated(made, torch.float32, CPU, POOL)
+    model = network("bs_roformer")
+    accelerated(model, torch.float32, CPU, POOL)
     assert not compiled
-    accelerated(made, torch.float32, CPU, POOL, compiled=True)
-    assert compiled == [made]
+    accelerated(model, torch.float32, CPU, POOL, compiled=True)
+    assert compiled == [model]
 
 
-def test_the_plain_way_uses_as_many_threads_as_asked_and_leaves_the_setting() -> None:
+def test_the_plain_implementation_uses_the_given_threads_and_restores_the_setting() -> None:
     before, seen = torch.get_num_threads(), []
 
     class Spy(torch.nn.Module):
@@ -97,34 +97,36 @@ def test_the_plain_way_uses_as_many_threads_as_asked_and_leaves_the_setting() ->
     assert torch.get_num_threads() == before
 
 
-def test_a_way_that_fails_gives_over_to_the_other_for_good() -> None:
-    tried, told = [], list[str]()
+def test_after_a_failure_the_fallback_computes_everything() -> None:
+    tried, messages = [], list[str]()
 
     def failing(mixture: torch.Tensor) -> torch.Tensor:
         tried.append(mixture)
         raise RuntimeError("no kernel image is available\nCUDA kernel errors might be ...")
 
-    compute = OrElse(failing, torch.neg, told.append)
+    compute = WithFallback(failing, torch.neg, messages.append)
     assert [float(compute(torch.ones(()))) for _ in range(3)] == [-1] * 3
     assert len(tried) == 1
-    assert told == ["the fast way does not work on this device (no kernel image is available); taking the plain one"]
+    assert messages == [
+        "the fast implementation does not work on this device (no kernel image is available); using the plain one"
+    ]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError(), ValueError("3 channels")])
-def test_what_the_other_way_would_not_get_around_is_raised(error: Exception) -> None:
+def test_an_error_that_the_fallback_would_not_avoid_is_raised(error: Exception) -> None:
     def failing(_: torch.Tensor) -> torch.Tensor:
         raise error
 
-    compute = OrElse(failing, torch.neg, pytest.fail)
+    compute = WithFallback(failing, torch.neg, pytest.fail)
     for _ in range(2):
         with pytest.raises(type(error)):
             compute(torch.ones(()))
 
 
-def test_an_error_of_both_ways_is_raised() -> None:
+def test_an_error_of_both_implementations_is_raised() -> None:
     def failing(_: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes")
 
-    compute = OrElse(failing, failing, pytest.fail)
+    compute = WithFallback(failing, failing, pytest.fail)
     with pytest.raises(RuntimeError, match="shapes"):
         compute(torch.ones(()))

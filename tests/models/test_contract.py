@@ -1,4 +1,4 @@
-"""What every architecture promises, whoever calls it. A new one adds a small config here."""
+"""What every architecture must do. A new architecture adds a small config here."""
 
 from typing import Any
 
@@ -70,22 +70,22 @@ def test_every_architecture_is_held_to_the_contract() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 9, 10, 79, 80, 81, 159, 160, 161, 1_000, 1_237])
 @torch.inference_mode()
-def test_any_length_comes_back_as_long(model: torch.nn.Module, length: int) -> None:
+def test_estimates_are_as_long_as_the_mixture(model: torch.nn.Module, length: int) -> None:
     estimates = model(torch.randn(1, 2, length))
     assert estimates.shape == (1, model.config.outputs, 2, length)
     assert estimates.isfinite().all()
 
 
 @torch.inference_mode()
-def test_a_network_that_keeps_silence_does(model: torch.nn.Module) -> None:
-    """To the last bit: such chunks are not computed at all."""
+def test_networks_with_keeps_silence_do_so(model: torch.nn.Module) -> None:
+    """Estimates must be zero to the last bit, because silent chunks are not computed at all."""
     if not model.keeps_silence:
-        pytest.skip("it makes something of silence")
+        pytest.skip("its estimates of silence are not silent")
     assert not model(torch.zeros(1, 2, 700)).any()
 
 
 @torch.inference_mode()
-def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
+def test_batch_items_are_independent(model: torch.nn.Module) -> None:
     mixtures = torch.randn(3, 2, 500) * torch.tensor([1.0, 100.0, 0.01])[:, None, None]
     together = model(mixtures)
     for mixture, estimate in zip(mixtures, together, strict=True):
@@ -97,12 +97,12 @@ def test_batch_items_do_not_touch_each_other(model: torch.nn.Module) -> None:
     [name for name, (_, config) in CONFIGS.items() if not {"in_audio_channels", "stereo", "members"} & set(config)],
 )
 @torch.inference_mode()
-def test_a_mono_network_treats_each_channel_on_its_own(name: str) -> None:
+def test_a_mono_network_processes_channels_separately(name: str) -> None:
     architecture, config = CONFIGS[name]
     model = build(architecture, config).eval()
     stereo = torch.randn(1, 2, 500)
-    apart = torch.cat([model(stereo[:, :1]), model(stereo[:, 1:])], 2)
-    assert torch.allclose(model(stereo), apart, atol=1e-5)
+    separate = torch.cat([model(stereo[:, :1]), model(stereo[:, 1:])], 2)
+    assert torch.allclose(model(stereo), separate, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -127,5 +127,5 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 def test_channels_that_do_not_divide_are_refused() -> None:
     stereo = build("sudormrf", {**TINY, "in_audio_channels": 2})
-    with pytest.raises(ValueError, match="2 channels at once, not 3"):
+    with pytest.raises(ValueError, match="multiple of 2, not 3"):
         stereo(torch.zeros(1, 3, 100))

@@ -1,4 +1,4 @@
-"""FullSubNet+ against recorded runs of the reference implementation, and speech and noise of a whole song."""
+"""FullSubNet+ compared with recorded runs of the reference implementation, and applied to a whole song."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ KEY_LISTS = {"keys_fsnplus_real": "plus", "keys_fullsubnet_real": "base"}
 
 
 def config(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a recording ran with; its spectrograms are of two frames' overlap."""
+    """Return the hyperparameters of a recording, in which frames overlap by half."""
     size = 2 * (facts["kwargs"]["num_freqs"] - 1)
     variant = "base" if facts["architecture"] == "fullsubnet" else "plus"
     return {"n_fft": size, "win_length": size, "hop_length": size // 2, "variant": variant, **facts["kwargs"]}
@@ -42,11 +42,11 @@ def network(path: Path, recording: golden.Recording) -> FullSubNet:
 
 
 def spectra(tensors: dict[str, Tensor], window: Tensor) -> Tensor:
-    """Magnitudes, real and imaginary parts that a recording's network was given."""
+    """Return the magnitudes, real and imaginary parts that a recording's network was given."""
     if "wave" in tensors:
         spectrum = torch.stft(tensors["wave"], 512, 256, 512, window, return_complex=True)
         return torch.stack([spectrum.abs(), spectrum.real, spectrum.imag], 1)
-    # FullSubNet was given magnitudes alone.
+    # FullSubNet was given only magnitudes.
     return torch.cat([tensors.get(f"input_{part}", tensors["input_mag"]) for part in ("mag", "real", "imag")], 1)
 
 
@@ -75,7 +75,7 @@ def check_attention(path: Path) -> None:
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_computes_what_the_reference_computes(path: Path) -> None:
-    """Among it the published configuration, from a wave to a wave."""
+    """One of the recordings is of the published configuration, from waveform to waveform."""
     check(path)
 
 
@@ -84,28 +84,28 @@ def test_computes_what_the_reference_computes_in_every_recording(shared: Path, n
     check(shared / "golden" / f"{name}.safetensors")
 
 
-def test_attends_as_the_reference_does() -> None:
+def test_channel_attention_computes_what_the_reference_computes() -> None:
     check_attention(DATA / "golden" / "mulca_33_k2_4_7.safetensors")
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
-def test_attends_as_the_reference_does_in_every_recording(shared: Path, name: str) -> None:
+def test_channel_attention_computes_what_the_reference_computes_in_every_recording(shared: Path, name: str) -> None:
     check_attention(shared / "golden" / f"{name}.safetensors")
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
-@pytest.mark.parametrize("together", [1, 2, 3])
+@pytest.mark.parametrize("channels_per_group", [1, 2, 3])
 @pytest.mark.parametrize("frames", [10, 11, 19, 628])
 @pytest.mark.parametrize("kernels", [(3, 5, 10), (10, 4, 1), (1, 1, 1)])
 @torch.inference_mode()
 def test_the_means_are_those_of_the_convolutions(
-    kernels: tuple[int, int, int], frames: int, together: int, precision: torch.dtype
+    kernels: tuple[int, int, int], frames: int, channels_per_group: int, precision: torch.dtype
 ) -> None:
-    """Exactly, from the fewest frames on and with any number of channels together."""
+    """Exactly so, from the fewest frames on and with any number of channels in a group."""
     torch.manual_seed(0)
-    attention = ChannelAttention(12, kernels, together).to(precision)
+    attention = ChannelAttention(12, kernels, channels_per_group).to(precision)
     x = torch.rand(2, 12, frames, dtype=precision) - 0.2
-    convolved = [F.conv1d(x, c.weight, c.bias, groups=12 // together).mean(-1) for c in attention.convs]
+    convolved = [F.conv1d(x, c.weight, c.bias, groups=12 // channels_per_group).mean(-1) for c in attention.convs]
     assert golden.relative_error(attention.means(x), torch.stack(convolved, -1)) <= 1e-6
 
 
@@ -115,30 +115,30 @@ def test_a_signal_shorter_than_a_kernel_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", KEY_LISTS)
-def test_published_checkpoints_fit_key_for_key_and_tell_their_hyperparameters(name: str) -> None:
+def test_published_checkpoints_fit_key_for_key_and_show_their_hyperparameters(name: str) -> None:
     facts = golden.listing(DATA / "golden" / f"{name}.json.gz")
     with torch.device("meta"):
         model = build("fullsubnet_plus", {**facts["kwargs"], "variant": KEY_LISTS[name]})
     assert {key: list(value.shape) for key, value in model.state_dict().items()} == {
         key: tensor["shape"] for key, tensor in facts["tensors"].items()
     }
-    found = infer(model.state_dict())
-    assert found.architecture == "fullsubnet_plus"
-    assert Config(**found.told, **found.assumed) == Config(variant=KEY_LISTS[name])  # type: ignore[arg-type]
-    assert {"variant", "num_freqs", "sb_model_hidden_size"} <= found.told.keys()
+    result = infer(model.state_dict())
+    assert result.architecture == "fullsubnet_plus"
+    assert Config(**result.inferred, **result.defaults) == Config(variant=KEY_LISTS[name])  # type: ignore[arg-type]
+    assert {"variant", "num_freqs", "sb_model_hidden_size"} <= result.inferred.keys()
 
 
-def test_any_size_of_network_is_told_by_its_weights() -> None:
+def test_the_size_of_a_network_is_inferred_from_its_weights() -> None:
     weights = build("fullsubnet_plus", {**SMALL, "look_ahead": 5}).state_dict()
-    found = infer(weights)
-    assert Config(**{**found.told, **found.assumed, "look_ahead": 5}) == Config(**{**SMALL, "look_ahead": 5})
+    result = infer(weights)
+    assert Config(**{**result.inferred, **result.defaults, "look_ahead": 5}) == Config(**{**SMALL, "look_ahead": 5})
 
 
 @pytest.mark.parametrize("left_out", ["channel_attention.", "fb_model.", "sb_model.fc", "channel_attention_imag.fc1"])
-def test_half_a_checkpoint_is_not_taken_for_a_whole_one(left_out: str, tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_refused(left_out: str, tmp_path: Path) -> None:
     weights = build("fullsubnet_plus", SMALL).state_dict()
     torch.save({key: value for key, value in weights.items() if not key.startswith(left_out)}, tmp_path / "half.pt")
-    with pytest.raises(WeightsError, match=r"not those of a whole|do not fit its network \(no "):
+    with pytest.raises(WeightsError, match=r"network is incomplete|do not fit its network \(no "):
         Separator(describe(tmp_path / "half.pt").entry, "cpu")
 
 
@@ -168,26 +168,26 @@ def test_impossible_hyperparameters_are_refused(changes: dict[str, Any], complai
         build("fullsubnet_plus", changes)
 
 
-def test_what_matters_only_in_training_is_ignored() -> None:
+def test_keywords_for_training_are_ignored() -> None:
     build("fullsubnet_plus", {**SMALL, "weight_init": False, "num_groups_in_drop_band": 2})
 
 
 @pytest.mark.parametrize("compressed", [-20.0, -9.9, -3.0, 1e-4, 0.5, 9.95])
 @torch.inference_mode()
 def test_a_constant_mask_scales_the_song(compressed: float) -> None:
-    """By what the compression made the number of, which it cannot do past 9.9."""
+    """The gain is what the compression maps to the constant, which is clamped at 9.9."""
     model = build("fullsubnet_plus", SMALL).eval()
     last = model.get_submodule("sb_model.fc_output_layer")
     last.load_state_dict({"weight": torch.zeros(2, 8), "bias": torch.tensor([compressed, 0])})
-    held = min(max(compressed, -9.9), 9.9)
-    gain = -10 * np.log((10 - held) / (10 + held))
+    clamped = min(max(compressed, -9.9), 9.9)
+    gain = -10 * np.log((10 - clamped) / (10 + clamped))
     mixture = torch.randn(1, 2, 1_000)
     assert golden.relative_error(model(mixture)[:, 0], gain * mixture) <= 1e-5
 
 
 @torch.inference_mode()
 def test_no_length_of_a_song_ends_in_a_click(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the last frame's window is next to nothing, what a mask makes of it must not be divided by that."""
+    """Where the last frame's window is nearly zero, masked samples must not be divided by it."""
 
     def random_mask(parts: Tensor) -> Tensor:
         return torch.rand(parts.shape[0], 2, *parts.shape[2:]) - 0.5
@@ -200,30 +200,28 @@ def test_no_length_of_a_song_ends_in_a_click(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @torch.inference_mode()
-def test_an_lstm_in_parts_is_the_lstm_at_once() -> None:
+def test_an_lstm_in_parts_gives_the_same_as_at_once() -> None:
     torch.manual_seed(0)
     model, x = Recurrent(5, 7, 3), torch.randn(2, 5, 53)
     at_once = model.fc_output_layer(model.sequence_model(x.mT)[0]).mT
     assert golden.relative_error(model(x), at_once) <= 1e-6
 
 
-@pytest.mark.parametrize(
-    ("kind", "hears_the_future"), [("cumulative_laplace_norm", False), ("offline_laplace_norm", True)]
-)
-def test_the_cumulative_norm_hears_no_future(kind: Norm, hears_the_future: bool) -> None:
+@pytest.mark.parametrize(("kind", "causal"), [("cumulative_laplace_norm", True), ("offline_laplace_norm", False)])
+def test_only_the_cumulative_norm_is_causal(kind: Norm, causal: bool) -> None:
     x = torch.rand(1, 2, 9, 20)
     changed = torch.cat([x[..., :12], torch.rand(1, 2, 9, 8)], -1)
     same = torch.equal(normalised(x, kind)[..., :12], normalised(changed, kind)[..., :12])
-    assert same is not hears_the_future
+    assert same is causal
 
 
 @torch.inference_mode()
-def test_a_song_comes_apart_into_speech_and_noise(tmp_path: Path) -> None:
-    """From a file as it was published; what lies above the band of a 16 kHz network is all in the noise."""
+def test_a_song_is_split_into_speech_and_noise(tmp_path: Path) -> None:
+    """The weights are in a file like the published one. All that is above a 16 kHz network's band is in the noise."""
     torch.manual_seed(0)
     sizes = {**SMALL, "n_fft": 64, "win_length": 64, "hop_length": 32, "num_freqs": 33}
     weights = build("fullsubnet_plus", sizes).state_dict()
-    # Of a new network, the masks are next to nothing.
+    # The masks of a new network are nearly zero.
     weights["sb_model.fc_output_layer.bias"] = torch.tensor([0.4, 0.0])
     optimizer = {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
     published = {"epoch": 7, "best_score": np.float64(0.9), "optimizer": optimizer, "scaler": {}, "model": weights}

@@ -1,4 +1,4 @@
-"""Long recordings through FullSubNet+, which hears a whole chunk at once: where chunks meet, nothing is heard of it."""
+"""Long recordings through FullSubNet+, whose estimates depend on whole chunks: no border of chunks is audible."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ RATE, CHUNK, HOP = PUBLISHED.sample_rate, PUBLISHED.chunk, PUBLISHED.hop
 TINY = {"n_fft": 2_048, "win_length": 2_048, "hop_length": 1_024, "num_freqs": 1_025}
 TINY |= {"sb_num_neighbors": 1, "sb_model_hidden_size": 2}
 NEAR = 16
-"""Samples on either side of a place that are looked at."""
+"""Samples that are measured on either side of a border."""
 
 
 def talk(rng: np.random.Generator) -> Samples:
-    """A second of somebody speaking, or of a pause, in the noise of a room, (t,)."""
+    """Make a second of speech or of a pause, in the noise of a room, (t,)."""
     time = np.arange(RATE) / RATE
     pitch, syllables = rng.uniform(90, 250), rng.uniform(2, 5)
     phase = 2 * np.pi * (pitch * time + 3 * np.sin(2 * np.pi * 1.5 * time))
@@ -35,7 +35,7 @@ def talk(rng: np.random.Generator) -> Samples:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten minutes."""
+    """A recording of ten minutes."""
     path, rng = tmp_path_factory.mktemp("recording") / "talk.wav", np.random.default_rng(0)
     with soundfile.SoundFile(path, "w", RATE, 1) as file:
         for _ in range(600):
@@ -45,9 +45,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.ModelEntry:
-    """The published model's, but for a network that is computed in no time. What it makes of a sound differs from chunk
-    to chunk, as the published one's does.
-    """
+    """The published entry with a tiny network, whose estimates differ from chunk to chunk like the published ones."""
     monkeypatch.setattr("stemsplit.models.fullsubnet_plus_layers.WIDTH", 8)
     torch.manual_seed(0)
     weights = build("fullsubnet_plus", TINY).state_dict()
@@ -58,16 +56,16 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.ModelEntr
 
 @torch.inference_mode()
 def excess(separator: Separator, mixture: Tensor, speech: Tensor, borders: range) -> float:
-    """How much rougher the estimate's error is where chunks meet than elsewhere, in dB.
+    """Return how much rougher the estimate's error is where chunks meet than elsewhere, in dB.
 
-    Its error is what it differs by from the estimate of a chunk that neither begins nor ends anywhere near. A click, a
-    step or a sudden change of level is a large second difference; a slow change from one estimate to the next is not.
+    The error is the difference from the estimate of a chunk that neither starts nor ends nearby. A click, a step or a
+    sudden change of level has a large second difference; a slow change from one estimate to the next does not.
 
     Args:
-        separator: with the network.
+        separator: the separator with the network.
         mixture: (t,).
-        speech: what the separator made of it.
-        borders: places where chunks meet.
+        speech: the separator's estimate, (t,).
+        borders: samples at which chunks meet.
     """
     rough = {"at": 0.0, "elsewhere": 0.0}
     for border in borders:
@@ -75,12 +73,12 @@ def excess(separator: Separator, mixture: Tensor, speech: Tensor, borders: range
         part = slice(begin, begin + CHUNK)
         error = speech[part] - separator.network(mixture[None, None, part])[0, 0, 0]
         bends = error.diff(n=2).square()
-        for where, place in (("at", border), ("elsewhere", border - HOP // 4), ("elsewhere", border + HOP // 4)):
-            rough[where] += float(bends[place - begin - NEAR : place - begin + NEAR].mean())
+        for where, centre in (("at", border), ("elsewhere", border - HOP // 4), ("elsewhere", border + HOP // 4)):
+            rough[where] += float(bends[centre - begin - NEAR : centre - begin + NEAR].mean())
     return float(10 * np.log10(2 * rough["at"] / rough["elsewhere"]))
 
 
-def test_in_ten_minutes_no_border_of_chunks_is_heard_and_memory_is_that_of_a_chunk(
+def test_in_ten_minutes_no_border_of_chunks_is_audible_and_memory_is_that_of_a_chunk(
     recording: Path, entry: registry.ModelEntry
 ) -> None:
     separator, sizes, counts = Separator(entry, "cpu", threads=1), set[torch.Size](), {"read": 0, "given": 0}
@@ -103,15 +101,13 @@ def test_in_ten_minutes_no_border_of_chunks_is_heard_and_memory_is_that_of_a_chu
             parts.append(np.stack([mixture[0], stems[0, 0]]))
     mixture, speech = torch.from_numpy(np.concatenate(parts, -1))
     assert len(mixture) == 600 * RATE
-    # Memory: never more than a chunk is computed, nor more than two are held, at the beginning as at the end.
+    # At most one chunk is computed at once, and at most two are in memory, from beginning to end.
     assert sizes == {torch.Size((1, 1, CHUNK))}
     assert most <= 2 * CHUNK
-    # Both estimates differ from chunk to chunk, and so from what they would be elsewhere; where they meet no more so.
+    # Estimates differ from chunk to chunk, but not more so where two chunks meet.
     borders = range(4 * HOP, len(mixture) - CHUNK, 5 * HOP)
     assert len(borders) > 20
-    found = excess(separator, mixture, speech, borders)
-    print("FOUND", found)
-    assert found <= 3
+    assert excess(separator, mixture, speech, borders) <= 3
 
 
 @pytest.mark.parametrize("overlap", [0, 0.5])

@@ -1,4 +1,4 @@
-"""FullSubNet block by block is FullSubNet at once."""
+"""FullSubNet gives the same result block by block as at once."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "no look-ahead": {"look_ahead": 0},
     "a long look-ahead": {"look_ahead": 5},
     "four frames at a time": {"hop_length": 8},
-    "a hop that divides nothing": {"hop_length": 5},
+    "a hop that does not divide the transform": {"hop_length": 5},
     "a window shorter than the transform": {"win_length": 20, "hop_length": 9, "fb_num_neighbors": 1},
 }
 
@@ -26,14 +26,14 @@ def network(**changes: Any) -> FullSubNet:
     torch.manual_seed(0)
     model = build("fullsubnet_plus", {**BASE, **changes}).eval()
     assert isinstance(model, FullSubNet)
-    # Of a new network, the masks are next to nothing.
+    # The masks of a new network are nearly zero.
     torch.nn.init.constant_(model.sb_model.fc_output_layer.bias, 0.4)
     return model
 
 
 @torch.inference_mode()
 def streamed(model: FullSubNet, blocks: list[Tensor]) -> Tensor:
-    """What comes out in all, (1, c, t)."""
+    """Return the whole streamed estimate, (1, c, t)."""
     stream = model.stream()
     return torch.cat([*map(stream.put, blocks), stream.end()], -1)
 
@@ -47,8 +47,8 @@ def check(model: FullSubNet, mixture: Tensor, block: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 16, 17, 24, 25, 80, 81, 500, 617])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_any_length_in_any_blocks_is_what_the_network_gives(shape: str, length: int) -> None:
-    """Also shorter than a frame, and where the last frame is not full; each channel of two on its own."""
+def test_any_length_in_any_blocks_gives_the_network_s_estimate(shape: str, length: int) -> None:
+    """Lengths include some below a frame, and some with a partial last frame. Both channels are separate."""
     model, mixture = network(**SHAPES[shape]), torch.randn(2, length)
     for block in (1, 33) if length < 80 else (7, 100, 1_000):
         check(model, mixture, block)
@@ -66,7 +66,7 @@ def test_blocks_may_be_empty_and_of_any_length() -> None:
     assert streamed(model, [mixture[:, :0]]).shape == (1, 2, 0)
 
 
-def test_it_goes_on_where_there_was_silence() -> None:
+def test_silence_does_not_disturb_a_stream() -> None:
     model, mixture = network(), torch.randn(1, 1_500)
     mixture[:, :400] = mixture[:, 700:1_200] = 0
     check(model, mixture, 64)
@@ -74,22 +74,23 @@ def test_it_goes_on_where_there_was_silence() -> None:
 
 
 @torch.inference_mode()
-def test_samples_come_as_soon_as_they_can() -> None:
-    """A sample is known when the last frame over it is, and `look_ahead` more; nothing more is kept back."""
+def test_samples_are_returned_as_soon_as_possible() -> None:
+    """A sample is final `look_ahead` frames after the last frame that covers it, and nothing more is kept back."""
     model = network()
-    config, stream, known, most = model.config, model.stream(), 0, 0
+    config, stream, returned, most = model.config, model.stream(), 0, 0
     late = config.n_fft + config.look_ahead * config.hop_length
     for number in range(1, 501):
-        known += stream.put(torch.randn(1, 1)).shape[-1]
-        most = max(most, number - known)
+        returned += stream.put(torch.randn(1, 1)).shape[-1]
+        most = max(most, number - returned)
     assert most <= late
     kept = [value for value in vars(stream).values() if isinstance(value, Tensor)]
     assert sum(value.numel() for value in kept) <= 10 * late
 
 
 @pytest.mark.parametrize(
-    ("changes", "can"), [({}, True), ({"variant": "plus"}, False), ({"norm_type": "offline_laplace_norm"}, False)]
+    ("changes", "streamable"),
+    [({}, True), ({"variant": "plus"}, False), ({"norm_type": "offline_laplace_norm"}, False)],
 )
-def test_only_what_hears_no_future_can_be_streamed(changes: dict[str, str], can: bool) -> None:
+def test_only_a_causal_network_is_streamable(changes: dict[str, str], streamable: bool) -> None:
     model = network(**changes)
-    assert model.streamable is can
+    assert model.streamable is streamable

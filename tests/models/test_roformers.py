@@ -1,4 +1,4 @@
-"""BS-RoFormer and Mel-Band RoFormer against recorded runs of the reference implementations."""
+"""BS-RoFormer and Mel-Band RoFormer compared with recorded runs of the reference implementations."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ SHARED_LISTS = [path for path in sorted((SHARED / "golden").glob("keys_*")) if r
 
 
 def config(recording: golden.Recording) -> dict[str, Any]:
-    """The network's hyperparameters; one recorded program never silences the DC bin."""
+    """Return the hyperparameters of a recording. One of the recorded programs never silences the DC bin."""
     audio_separator = "python-audio-separator" in recording.facts["reference"]
     return {**recording.facts["kwargs"], **({"zero_dc": False} if audio_separator else {})}
 
@@ -48,8 +48,8 @@ def test_computes_what_the_reference_computes(path: Path) -> None:
     check(golden.load(path))
 
 
-def test_the_package_s_own_recordings_have_every_option() -> None:
-    """The test above must not lose an option that a published checkpoint uses."""
+def test_the_tests_own_recordings_cover_every_option() -> None:
+    """Every option that a published checkpoint uses must be among the recordings of the test above."""
     configs = [config(golden.load(path)) for path in OWN]
     for option, values in {
         "stereo": {True, False},
@@ -72,13 +72,13 @@ def test_computes_what_the_reference_computes_in_every_recording(shared: Path, n
 
 
 BUILT = ("plain", "PoPE")
-"""Variants of the networks that this project builds; key lists of others are there for when it does."""
+"""Supported variants. Key lists of other variants are kept for when they are supported."""
 
 
 def listing(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     if (variant := facts.get("variant", "plain")) not in BUILT:
-        pytest.skip(f"the variant {variant!r} is not built yet")
+        pytest.skip(f"the variant {variant!r} is not supported yet")
     return facts
 
 
@@ -92,34 +92,34 @@ def test_published_checkpoints_fit_key_for_key(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OWN_LISTS + SHARED_LISTS, ids=lambda path: f"{path.parents[1].name}-{path.name}")
-def test_a_published_checkpoint_tells_its_hyperparameters(path: Path) -> None:
+def test_hyperparameters_are_inferred_from_a_published_checkpoint(path: Path) -> None:
     facts = listing(path)
     tensors = {key: torch.empty(value["shape"], device="meta") for key, value in facts["tensors"].items()}
-    found = infer(tensors)
-    assert found.architecture == facts["architecture"]
-    told = {key: list(value) if isinstance(value, tuple) else value for key, value in found.told.items()}
-    assert {key: told[key] for key in told if key in facts["kwargs"]} == {
-        key: facts["kwargs"][key] for key in told if key in facts["kwargs"]
+    result = infer(tensors)
+    assert result.architecture == facts["architecture"]
+    inferred = {key: list(value) if isinstance(value, tuple) else value for key, value in result.inferred.items()}
+    assert {key: inferred[key] for key in inferred if key in facts["kwargs"]} == {
+        key: facts["kwargs"][key] for key in inferred if key in facts["kwargs"]
     }
-    assert {"dim", "depth", "num_stems", "stereo", "heads", "dim_head", "mask_estimator_depth"} <= set(told)
+    assert {"dim", "depth", "num_stems", "stereo", "heads", "dim_head", "mask_estimator_depth"} <= set(inferred)
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
-def test_a_small_checkpoint_tells_its_hyperparameters(path: Path) -> None:
-    """Among them what published ones do not vary: mono, several layers, linear attention, other bands and STFTs."""
+def test_hyperparameters_are_inferred_from_a_small_checkpoint(path: Path) -> None:
+    """These vary what published ones do not: mono, several layers, linear attention, other bands and STFTs."""
     recording = golden.load(path)
-    found = infer(recording.weights)
+    result = infer(recording.weights)
     wanted = {key: tuple(value) if isinstance(value, list) else value for key, value in config(recording).items()}
-    assert found.architecture == recording.facts["architecture"]
-    assert {key: value for key, value in found.told.items() if key in wanted} == {
-        key: value for key, value in wanted.items() if key in found.told
+    assert result.architecture == recording.facts["architecture"]
+    assert {key: value for key, value in result.inferred.items() if key in wanted} == {
+        key: value for key, value in wanted.items() if key in result.inferred
     }
 
 
 @pytest.mark.parametrize("sample_rate", [16_000, 44_100, 48_000])
 @pytest.mark.parametrize(("n_fft", "num_bands"), [(1_024, 16), (2_048, 60), (2_048, 64), (4_096, 60)])
 def test_mel_bands_are_those_of_torchaudios_filter_bank(sample_rate: int, n_fft: int, num_bands: int) -> None:
-    """The formula must not drift from what other programs build the same checkpoints with."""
+    """The bands must equal those with which other programs build the same checkpoints."""
     filters = load_torchaudio().functional.melscale_fbanks
     bank = filters(n_fft // 2 + 1, 0.0, sample_rate / 2, num_bands, sample_rate, norm="slaney", mel_scale="slaney")
     inside = bank.T > 0
@@ -168,7 +168,7 @@ def test_a_config_without_its_size_is_refused() -> None:
         build("mel_band_roformer", {})
 
 
-def test_what_matters_only_in_training_is_ignored() -> None:
+def test_keywords_for_training_are_ignored() -> None:
     build("bs_roformer", {**BS, "freqs_per_bands": [33], "attn_dropout": 0.1, "flash_attn": True, "dim_freqs_in": 33})
 
 
@@ -192,11 +192,11 @@ def test_a_variant_with_other_modules_is_refused_by_name(key: str, variant: str)
         infer(tensors)
 
 
-def test_keys_that_count_an_empty_place_are_understood() -> None:
-    """One training program keeps a place for a linear transformer that is not there."""
+def test_keys_that_count_an_empty_slot_are_adapted() -> None:
+    """One training program keeps a slot for a linear transformer that does not exist."""
     tensors = build("bs_roformer", {**BS, "freqs_per_bands": (33,)}).state_dict()
     shifted = {
-        re.sub(r"^(layers\.\d+)\.(\d)", lambda found: f"{found[1]}.{int(found[2]) + 1}", key): value
+        re.sub(r"^(layers\.\d+)\.(\d)", lambda match: f"{match[1]}.{int(match[2]) + 1}", key): value
         for key, value in tensors.items()
     }
     assert shifted.keys() != tensors.keys()
@@ -204,33 +204,33 @@ def test_keys_that_count_an_empty_place_are_understood() -> None:
 
 
 @pytest.mark.parametrize("left_out", ["band_split.", "mask_estimators.", "layers.0.1."])
-def test_half_a_checkpoint_is_not_taken_for_a_whole_one(left_out: str) -> None:
+def test_an_incomplete_checkpoint_is_refused(left_out: str) -> None:
     tensors = build("bs_roformer", {**BS, "freqs_per_bands": (33,)}).state_dict()
     kept = {key: value for key, value in tensors.items() if not key.startswith(left_out)}
-    with pytest.raises(ValueError, match="its keys are"):
+    with pytest.raises(ValueError, match=r"its keys, such as|its bs_roformer network is incomplete"):
         infer(kept)
 
 
 @torch.inference_mode()
-def test_polar_positions_compare_as_their_paper_says() -> None:
-    """The sum over features of |q| |k| cos((their distance) * frequency + bias), which depends on no absolute place."""
+def test_polar_positions_have_the_similarity_of_their_paper() -> None:
+    """It is the sum over features of |q| |k| cos(distance * frequency + bias), whatever the absolute positions."""
     torch.manual_seed(0)
     polar = PolarEmbedding(dim_head=6, heads=2)
     polar.bias.uniform_(-math.pi, 0)
     queries, keys = torch.randn(2, 1, 2, 9, 6)
     q, k = polar(queries, keys)
-    found = q @ k.mT
-    places = torch.arange(9.0)
+    similarity = q @ k.mT
+    positions = torch.arange(9.0)
     frequency = 10_000 ** (-torch.arange(6) / 6)
-    angles = (places - places[:, None])[..., None] * frequency + polar.bias[:, None, None]
+    angles = (positions - positions[:, None])[..., None] * frequency + polar.bias[:, None, None]
     lengths = [torch.nn.functional.softplus(x) for x in (queries, keys)]
     wanted = (lengths[0][..., :, None, :] * lengths[1][..., None, :, :] * angles.cos()).sum(-1)
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(similarity, wanted, atol=1e-5)
 
 
 @torch.inference_mode()
 def test_bfloat16_positions_are_not_rounded() -> None:
-    """bfloat16 has no odd numbers above 256: positions beyond must still differ."""
+    """bfloat16 cannot represent odd numbers above 256, but such positions must differ from their neighbours."""
     from stemsplit.models.roformer_layers import RotaryEmbedding
 
     rotary = RotaryEmbedding(4)

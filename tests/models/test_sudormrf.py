@@ -1,4 +1,4 @@
-"""SuDoRM-RF against recorded runs of the reference implementation."""
+"""SuDoRM-RF compared with recorded runs of the reference implementation."""
 
 import gzip
 import json
@@ -38,13 +38,13 @@ def test_computes_what_the_reference_computes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
-def test_what_the_compiler_is_given_computes_the_same(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+def test_the_code_for_the_compiler_computes_the_same(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     check(golden.load(path))
 
 
 def test_every_variant_is_compared_with_its_reference() -> None:
-    """The test above must not lose a variant."""
+    """Every variant must be among the recordings of the test above."""
     seen = {golden.load(path).facts["architecture"] for path in PLAIN}
     assert seen == {f"sudormrf_{variant}" for variant in ("original", "improved", "groupcomm", "causal")}
 
@@ -98,8 +98,8 @@ def test_consistent_stems_add_up_to_the_mixture() -> None:
 
 
 @torch.inference_mode()
-def test_the_causal_network_hears_no_future() -> None:
-    """Changing the end of a song changes nothing that came more than a filter before it."""
+def test_the_causal_variant_is_causal() -> None:
+    """Changing the end of a song changes nothing that is more than a filter's length before it."""
     model = build("sudormrf", {"variant": "causal", "num_blocks": 2, "enc_num_basis": 16, "upsampling_depth": 2})
     for name, parameter in model.named_parameters():
         if name.endswith("skipinit_gain"):

@@ -67,7 +67,7 @@ def test_a_model_is_at_hand_at_once(tmp_path: Path, name: str, entry: ModelEntry
     result.save(made, entry, path)
     found, described = choose.model(str(path), None, None, None)
     assert described is not None
-    assert (described.assumed, described.overruled) == ({}, {})
+    assert (described.defaults, described.overruled) == ({}, {})
     named, _ = choose.model(name, tmp_path / f"{name}.toml", None, None)
     for chosen in (found, named):
         tensors = load_network(chosen).state_dict()
@@ -136,8 +136,11 @@ def test_what_the_weights_tell_stands_where_it_is_not_set_otherwise(tmp_path: Pa
     entry = described.entry
     assert (entry.hop, entry.stems) == (1_000, ("deep", "shrill"))
     assert (entry.sample_rate, entry.window, entry.training_data) == (8_000, "linear", "three tones")
-    assert not described.assumed
+    assert not described.defaults
     assert Separator(entry, "cpu").separate(torch.randn(1, 5_000), 8_000).keys() == {"deep", "shrill"}
-    for setting, complaint in [("hop=5000", "hop must not be longer"), ("num_sources=3", "it gives 3 stems, but 2")]:
+    for setting, complaint in [
+        ("hop=5000", "hop must not be longer"),
+        ("num_sources=3", "3 stems, but the number of stem names is 2"),
+    ]:
         with pytest.raises(RegistryError, match=f"mine.safetensors: .*{complaint}"):
             describe(tmp_path / "mine.safetensors", settings=[setting])

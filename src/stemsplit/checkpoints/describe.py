@@ -43,12 +43,12 @@ class Described:
 
     Args:
         entry: as the registry would have it.
-        assumed: what nothing and nobody told, at its usual value.
+        defaults: usual values of what neither the weights nor anybody says.
         overruled: where the config says something else than the weights: name -> (config, weights).
     """
 
     entry: ModelEntry
-    assumed: Mapping[str, Any]
+    defaults: Mapping[str, Any]
     overruled: Mapping[str, tuple[Any, Any]]
 
 
@@ -211,26 +211,28 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         found = models.infer(checkpoint.read(path))
     except ValueError as error:
         raise WeightsError(f"cannot use {path}: {error}") from error
-    told = found.told
+    inferred = found.inferred
     overruled = {
-        name: (written[name], told[name]) for name in told if not _same(written.get(name, told[name]), told[name])
+        name: (written[name], inferred[name])
+        for name in inferred
+        if not _same(written.get(name, inferred[name]), inferred[name])
     }
     # Only the mel bands depend on the rate.
     written.pop("sample_rate", None)
-    if "sample_rate" in told:
-        facts.setdefault("sample_rate", told["sample_rate"])
+    if "sample_rate" in inferred:
+        facts.setdefault("sample_rate", inferred["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
-    for name in told.keys() & chosen:
-        if not _same(chosen[name], told[name]):
-            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {told[name]}")
-    known = {**written, **told, **chosen}
+    for name in inferred.keys() & chosen:
+        if not _same(chosen[name], inferred[name]):
+            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {inferred[name]}")
+    known = {**written, **inferred, **chosen}
     of_kind = USUAL_FACTS.get(found.architecture, {})
     if {"chunk", "sample_rate"} & facts.keys():
         of_kind = {name: value for name, value in of_kind.items() if name not in ("chunk", "hop")}
     usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
-    assumed = {name: value for name, value in {**found.assumed, **usual}.items() if name not in {**known, **facts}}
-    entry = _entry(path, found.architecture, {**found.assumed, **known}, {**usual, **facts})
-    return Described(entry, assumed, overruled)
+    defaults = {name: value for name, value in {**found.defaults, **usual}.items() if name not in {**known, **facts}}
+    entry = _entry(path, found.architecture, {**found.defaults, **known}, {**usual, **facts})
+    return Described(entry, defaults, overruled)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -98,10 +98,10 @@ def tell(described: "Described", first: bool = True) -> None:
     """
     from stemsplit.terminal import console
 
-    for name, (written, told) in described.overruled.items():
-        console.warning(f"the config says {name} {written}, the weights are of {told}: taking {told}")
-    if described.assumed:
-        usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.assumed.items())
+    for name, (written, inferred) in described.overruled.items():
+        console.warning(f"the config says {name} {written}, the weights are of {inferred}: taking {inferred}")
+    if described.defaults:
+        usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.defaults.items())
         whose = "" if first else f" of {described.entry.name}"
         advice = ": --set NAME=VALUE or --config" if first else ", describe them in a models.toml: --registry"
         console.hint(f"what the weights{whose} do not tell is taken as usual: {usual}; to change it{advice}")

@@ -30,6 +30,6 @@ def info(
         from stemsplit.fetch import store
         from stemsplit.terminal.models import facts_of_file, print_facts
 
-        print_facts(facts_of_file(entry, store.local(entry), described.assumed))
+        print_facts(facts_of_file(entry, store.local(entry), described.defaults))
     else:
         quick.print_model(entry, as_json)

@@ -1,10 +1,11 @@
-"""How close an estimate is to its source, in dB: SDR, SI-SDR, and the SDR of a song's seconds as museval counts it.
+"""Metrics of how close an estimate is to its source, in dB: uSDR, SI-SDR, and cSDR as museval computes it.
 
-All three follow from three sums over a song's samples, y its source and y' the estimate, all channels together:
+uSDR (utterance-level) is the SDR of a whole song, cSDR (chunk-level) the median SDR of its seconds. All metrics follow
+from three sums over a song's samples, with y the source, y' the estimate, and all channels together:
 
     |y|^2    |y' - y|^2    <y' - y, y>
 
-These add up over parts of a song, so that no song has to be in memory whole.
+The sums of a song are those of its parts added up, so a song need not be in memory as a whole.
 """
 
 from dataclasses import dataclass
@@ -14,46 +15,48 @@ from torch import Tensor
 
 
 def sums(estimate: Tensor, source: Tensor) -> Tensor:
-    """What a part of a song adds to the sums that all figures are made of.
+    """Return the three sums over part of a song.
 
     Args:
         estimate: (..., c, t).
         source: (..., c, t).
 
     Returns:
-        float64 (..., 3).
+        float64 (..., 3): |y|^2, |y' - y|^2 and <y' - y, y>.
     """
-    true = source.double().flatten(-2)
-    error = estimate.double().flatten(-2) - true
-    return torch.stack([true.square().sum(-1), error.square().sum(-1), (error * true).sum(-1)], -1)
+    y = source.double().flatten(-2)
+    error = estimate.double().flatten(-2) - y
+    return torch.stack([y.square().sum(-1), error.square().sum(-1), (error * y).sum(-1)], -1)
 
 
 def decibels(signal: Tensor, error: Tensor, source: Tensor) -> Tensor:
-    """10 log10(signal / error), without a signal minus infinity; without a source NaN."""
+    """Return 10 log10(signal / error): minus infinity if the signal is zero, NaN if the source is."""
     ratio = (signal / error).where(signal > 0, 0.0)
     return (10 * ratio.log10()).where(source > 0, torch.nan)
 
 
 def sdr_of(sums: Tensor) -> Tensor:
-    """SDR from sums (..., 3)."""
+    """Return the SDR from sums (..., 3)."""
     source, error, _ = sums.unbind(-1)
     return decibels(source, error, source)
 
 
 def si_sdr_of(sums: Tensor) -> Tensor:
-    """SI-SDR from sums (..., 3)."""
+    """Return the SI-SDR from sums (..., 3)."""
     source, error, common = sums.unbind(-1)
-    # <y', y> = |y|^2 + <y' - y, y>. |a y - y'|^2 is least at a = <y', y> / |y|^2, where it is this; rounding must not
-    # make it negative.
+    # <y', y> = |y|^2 + <y' - y, y>. |a y - y'|^2 has its minimum, `rest`, at a = <y', y> / |y|^2. Rounding must not
+    # make
+    # it negative.
     rest = (error - common.square() / source).clamp(min=0)
     return decibels((source + common).square() / source, rest, source)
 
 
 def sdr(estimate: Tensor, source: Tensor) -> Tensor:
-    """Signal-to-distortion ratio: 10 log10(|y|^2 / |y - y'|^2), all channels together.
+    """Return the signal-to-distortion ratio 10 log10(|y|^2 / |y - y'|^2), all channels together.
 
-    That of the Music Demixing Challenge (Mitsufuji et al. 2022, arXiv:2108.13559), without its small constants: a
-    silent estimate scores 0, a perfect one infinity; what is measured against silence has no score, which is NaN.
+    Of a whole song it is uSDR (utterance-level SDR), the SDR of the Music Demixing Challenge (Mitsufuji et al. 2022,
+    arXiv:2108.13559), but without its small constants: a silent estimate scores 0, a perfect one infinity, and against
+    a silent source the score is NaN.
 
     Args:
         estimate: (..., c, t).
@@ -66,10 +69,10 @@ def sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
 
 def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
-    """Scale-invariant SDR: 10 log10(|a y|^2 / |a y - y'|^2) at the best a, which is <y', y> / |y|^2.
+    """Return the scale-invariant SDR 10 log10(|a y|^2 / |a y - y'|^2) at the best a, which is <y', y> / |y|^2.
 
-    That of Le Roux et al. 2019, arXiv:1811.02508, with one a for all channels together. A silent estimate scores minus
-    infinity, one that is its source at any level infinity; what is measured against silence has no score.
+    It is defined by Le Roux et al. 2019, arXiv:1811.02508; here one a holds for all channels. A silent estimate scores
+    minus infinity, a source scaled by any factor infinity, and against a silent source the score is NaN.
 
     Args:
         estimate: (..., c, t).
@@ -83,12 +86,12 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Figures:
-    """How close the estimates of a song are to its stems; NaN where there is no figure, in dB.
+    """How close the estimates of a song's stems are to their sources, in dB; NaN where a metric is undefined.
 
     Args:
-        sdr: of the whole song, (n,).
-        si_sdr: of the whole song, (n,).
-        frame_sdr: median of its seconds, (n,).
+        sdr: uSDR (utterance-level SDR), that of the whole song, (n,).
+        si_sdr: SI-SDR of the whole song, (n,).
+        frame_sdr: cSDR (chunk-level SDR), the median SDR of the song's seconds, (n,).
     """
 
     sdr: Tensor
@@ -97,60 +100,62 @@ class Figures:
 
 
 class Measurement:
-    """Figures of a song's stems, gathered second by second.
+    """Measures the figures of a song's stems, a frame of one second at a time.
 
-    The SDR of a frame is that of BSSEval v4 (Stöter, Liutkus, Ito 2018, arXiv:1804.06267) as museval computes it. That
-    takes an estimate apart into its source, spatial distortion, interference and artefacts, by filters of 512 taps:
+    The SDR of a frame is that of BSSEval v4 (Stöter, Liutkus, Ito 2018, arXiv:1804.06267) as museval computes it. It
+    decomposes an estimate into its source, spatial distortion, interference and artefacts, by filters of 512 taps:
 
         y' = y + e_spat + e_interf + e_artif,    SDR = 10 log10(|y|^2 / |e_spat + e_interf + e_artif|^2)
 
-    Whatever the filters, the three errors add up to y' - y: for its SDR, and for that alone, none has to be found.
+    Whatever the filters, the three errors add up to y' - y. So the SDR alone, unlike other metrics, does not need them.
 
-    Silence is dealt with as there. Only whole frames count, unless the song is shorter than one. A frame in which any
-    source or any estimate is silent counts for no stem; so which stems are measured together matters. The median passes
-    over frames without an error. A channel that is the inverse of another makes silence. museval refuses songs of which
-    a source or an estimate is silent throughout; here that stem has no median, and the others are measured without it.
+    Silence is treated as in museval. Only whole frames count, unless the song is shorter than one. If any source or
+    estimate is silent in a frame, the frame is ignored for every stem, so results depend on which stems are measured
+    together. The median ignores frames without an error. Channels that cancel each other count as silence. museval
+    refuses songs with a source or an estimate that is silent throughout; here that stem's median is NaN, and the others
+    are measured without it.
 
     Args:
-        frame: samples of a second.
+        frame: length of a frame in samples, one second.
     """
 
     def __init__(self, frame: int) -> None:
         self.frame = frame
         self.samples = 0
-        # As numbers of Python: tensors this small would lie between the large ones that come and go, and keep the
-        # memory in between from being used again.
+        # Python numbers, because tensors this small would lie between large, short-lived ones and fragment the memory.
         self.sums: list[list[list[float]]] = []
-        self.heard: list[list[list[bool]]] = []
+        self.audible: list[list[list[bool]]] = []
 
     def add(self, estimates: Tensor, sources: Tensor) -> None:
         """Measure the next frame.
 
         Args:
-            estimates: (n, c, frame); the last may be shorter.
-            sources: as the estimates.
+            estimates: (n, c, frame); the last frame may be shorter.
+            sources: same shape as the estimates.
 
         Raises:
-            ValueError: it is longer than a frame, or follows one that was shorter.
+            ValueError: the frame is longer than `frame`, or the one before was shorter.
         """
         length = sources.shape[-1]
-        if length > self.frame or self.samples % self.frame:
-            raise ValueError(f"a frame of {length} samples at {self.samples} is none of {self.frame}")
+        if length > self.frame:
+            raise ValueError(f"a frame must have at most {self.frame} samples, not {length}")
+        if self.samples % self.frame:
+            raise ValueError(f"only the last frame may have fewer than {self.frame} samples")
         self.samples += length
         self.sums.append(sums(estimates, sources).tolist())
-        self.heard.append([part.double().sum(-2).any(-1).tolist() for part in (estimates, sources)])
+        self.audible.append([part.double().sum(-2).any(-1).tolist() for part in (estimates, sources)])
 
     def frame_sdr(self) -> Tensor:
-        """SDR of every stem in every frame, (n, m); NaN in frames that do not count."""
+        """Return every stem's SDR in every frame, (n, m), whose median is cSDR; NaN in frames that do not count."""
         whole = max(self.samples // self.frame, 1)
-        heard = torch.tensor(self.heard)
-        compared = heard.any(0).all(0)
-        counting = heard[:, :, compared].flatten(1).all(1)
+        audible = torch.tensor(self.audible)  # (m, 2, n): estimates, sources
+        compared = audible.any(0).all(0)
+        counting = audible[:, :, compared].flatten(1).all(1)
         frames = sdr_of(torch.tensor(self.sums, dtype=torch.float64)).T
         return frames.where(compared[:, None] & counting, torch.nan)[:, :whole]
 
     def figures(self) -> Figures:
-        """The figures of what was measured, which is at least one sample."""
+        """Return the figures of the frames so far, which must have at least one sample."""
         total, frames = torch.tensor(self.sums, dtype=torch.float64).sum(0), self.frame_sdr()
         finite = frames.where(frames.isfinite(), torch.nan)
         return Figures(sdr_of(total), si_sdr_of(total), finite.nanquantile(0.5, -1))

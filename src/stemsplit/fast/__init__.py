@@ -1,4 +1,4 @@
-"""The networks of `models`, computed faster: the same answer from the same weights, in another order of work."""
+"""Faster implementations of the networks in `models`, which compute the same results in another order."""
 
 import warnings
 from collections.abc import Callable
@@ -23,45 +23,44 @@ __all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
 
 
 def at_first_call(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
-    """What `make` gives, made when it is first called: until then, weights need not be read from their file."""
-    made = cache(make)
+    """Return what `make` returns, but call `make` only at the first call: until then, the weights need not be read."""
+    made_once = cache(make)
 
     def compute(mixture: Tensor) -> Tensor:
-        # What lies between the tasks of a pool is too little to share, and would wait for their threads.
+        # The work between a pool's tasks is too little to share, and PyTorch's threads would compete with the pool's.
         with torch_threads(1):
-            return made()(mixture)
+            return made_once()(mixture)
 
     return compute
 
 
-class OrElse:
-    """What one way computes, until it fails; from then on, what the other does.
+class WithFallback:
+    """Calls `fast`, and after its first RuntimeError always calls `fallback`.
 
     Args:
-        way: may be one that no machine like this has ever tried.
-        other: to be trusted.
-        tell: is told of the change.
+        fast: an implementation that may not work on this device.
+        fallback: an implementation that works.
+        tell: callback for a line about the change.
     """
 
     def __init__(
-        self, way: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor], tell: Callable[[str], object]
+        self, fast: Callable[[Tensor], Tensor], fallback: Callable[[Tensor], Tensor], tell: Callable[[str], object]
     ) -> None:
-        self.way, self.other, self.tell = way, other, tell
+        self.compute, self.fallback, self.tell = fast, fallback, tell
 
     def __call__(self, mixture: Tensor) -> Tensor:
-        """(b, c, t) -> (b, n, c, t)."""
+        """Estimate the stems, (b, c, t) -> (b, n, c, t)."""
         try:
-            return self.way(mixture)
+            return self.compute(mixture)
         except torch.OutOfMemoryError:
-            raise  # which the other would not get around
+            raise  # the fallback would not help
         except RuntimeError as error:
-            if self.way is self.other:
+            if self.compute is self.fallback:
                 raise
-            self.way = self.other
-            self.tell(
-                f"the fast way does not work on this device ({str(error).partition(chr(10))[0]}); taking the plain one"
-            )
-        return self.way(mixture)
+            self.compute = self.fallback
+            reason = str(error).partition("\n")[0]
+            self.tell(f"the fast implementation does not work on this device ({reason}); using the plain one")
+        return self.compute(mixture)
 
 
 def accelerated(
@@ -74,29 +73,30 @@ def accelerated(
     compiled: bool = False,
     tell: Callable[[str], object] = warnings.warn,
 ) -> Callable[[Tensor], Tensor]:
-    """The fastest way there is to compute a network.
+    """Return the fastest implementation of a network for a device.
 
     Args:
-        network: with its weights, in float32 on the CPU.
-        dtype: of its large products, from `chosen`.
-        device: that computes.
-        pool: threads that compute, where the device is a CPU.
-        chunk: samples of nearly all mixtures to come, for which work can be laid out beforehand.
-        compiled: the network as it is, but compiled by PyTorch, which takes minutes.
-        tell: is told what a user should know of.
+        network: the network with its weights, in float32 on the CPU.
+        dtype: type of the large products, from `chosen`.
+        device: the device to compute on.
+        pool: the threads that compute on a CPU.
+        chunk: length in samples of nearly all mixtures, for which work can be prepared.
+        compiled: whether to compile the network with PyTorch instead, which takes minutes.
+        tell: callback for a line that a user should know.
 
     Returns:
-        (b, c, t) -> (b, n, c, t), both float32 on the device: what the network gives, to the precision of the type.
+        A callable (b, c, t) -> (b, n, c, t), both float32 on the device, with the network's result to the precision of
+        `dtype`.
     """
     if isinstance(network, Ensemble):
-        ways = [
+        members = [
             accelerated(member, dtype, device, pool, chunk=chunk, compiled=compiled, tell=tell)
             for member in network.members
         ]
 
         def mean(mixture: Tensor) -> Tensor:
             with torch_threads(pool.threads):
-                return network.averaged(mixture, ways)
+                return network.averaged(mixture, members)
 
         return mean
     if device.type == "cpu" and not compiled:
@@ -107,5 +107,5 @@ def accelerated(
     if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
         compute = GpuRoFormer(network, dtype, device)
         plain = at_first_call(lambda: Plain(deepcopy(network), dtype, device, pool.threads))
-        return OrElse(Captured(compute, chunk) if chunk else compute, plain, tell)
+        return WithFallback(Captured(compute, chunk) if chunk else compute, plain, tell)
     return Plain(network, dtype, device, pool.threads, compiled)

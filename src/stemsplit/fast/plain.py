@@ -1,4 +1,4 @@
-"""A network as its definition says: on devices, and of kinds, that have no faster way here."""
+"""Computes a network by its definition, on devices and for architectures without a faster implementation."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,14 @@ from stemsplit.fast.cpu.pool import torch_threads
 
 
 class Plain:
-    """Calls a network.
+    """Computes a network by its definition.
 
     Args:
-        network: with its weights; moved to the device.
-        dtype: of large products; PyTorch's autocast decides which.
-        device: that computes.
-        threads: of PyTorch's own, on a CPU.
-        compiled: have PyTorch compile the network at its first call, which takes minutes.
+        network: the network with its weights; it is moved to the device.
+        dtype: type of the large products; PyTorch's autocast decides which these are.
+        device: the device to compute on.
+        threads: number of PyTorch's own threads, on a CPU.
+        compiled: whether PyTorch compiles the network at its first call, which takes minutes.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Plain:
         self.dtype, self.device, self.threads = dtype, device, threads
 
     def __call__(self, mixture: Tensor) -> Tensor:
-        """(b, c, t) -> float32 (b, n, c, t)."""
+        """Estimate the stems, (b, c, t) -> float32 (b, n, c, t)."""
         half = self.dtype != torch.float32
         with torch_threads(self.threads), torch.autocast(self.device.type, self.dtype, enabled=half):
             return self.network(mixture).float()

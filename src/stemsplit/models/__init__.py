@@ -1,15 +1,17 @@
-"""The networks: waveform in, waveforms out; nothing here knows of files, the registry or a terminal.
+"""The networks: waveform in, waveforms out. Nothing here depends on files, the registry or a terminal.
 
 Shape letters, the same in every file: b batch, n stems, c channels, t samples, f bins, m frames, k bands, d features.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from stemsplit.models.network import Network
+from stemsplit.words import did_you_mean
 
 ARCHITECTURES = {
     "bs_roformer": "bs_roformer",
@@ -18,23 +20,23 @@ ARCHITECTURES = {
     "fullsubnet_plus": "fullsubnet_plus",
     "ensemble": "ensemble",
 }
-"""Architecture name in the registry -> module of this package, with `Config`, `IGNORED`, `build` and `infer`, and
-`adapt_keys` where published checkpoints have other keys than the network.
+"""Architecture name in the registry -> module of this package. Each module has `Config`, `IGNORED`, `build` and
+`infer`, and also `adapt_keys` if the keys of published checkpoints differ from the network's.
 """
 
 
 def _module(architecture: str) -> Any:
     if architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+        raise ValueError(f"unknown architecture {architecture!r}; choose from {', '.join(ARCHITECTURES)}")
     return import_module(f".{ARCHITECTURES[architecture]}", __name__)
 
 
-MOST = 1_000_000
-"""No hyperparameter of any network is larger; PyTorch's own errors over such values are of no use to anybody."""
+MAX_HYPERPARAMETER = 1_000_000
+"""Upper limit of every integer hyperparameter. PyTorch's own errors about larger values would not help anybody."""
 
 
 def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
-    """The architecture's `Config` of these values.
+    """Make the architecture's `Config` from these values.
 
     Raises:
         ValueError: as `build`.
@@ -45,25 +47,24 @@ def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in config.items() if name not in module.IGNORED}
     for name, value in kept.items():
         if name not in names:
-            close = get_close_matches(name, names, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{architecture} has no hyperparameter {name!r}{hint}")
+            raise ValueError(f"{architecture} has no hyperparameter {name!r}{did_you_mean(name, names)}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
-        if type(value) is int and abs(value) > MOST:
-            raise ValueError(f"{architecture}: {name} is far too large")
+        if type(value) is int and abs(value) > MAX_HYPERPARAMETER:
+            raise ValueError(f"{architecture}: {name} is too large; the limit is {MAX_HYPERPARAMETER}")
     try:
         return module.Config(**kept)
-    except TypeError as error:  # one without a default is missing
+    except TypeError as error:  # a hyperparameter without a default is missing
         raise ValueError(f"{architecture}: {error}") from error
 
 
-def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+def build(architecture: str, config: Mapping[str, Any]) -> Network:
     """Make a network with fresh weights; its forward is (b, c, t) -> (b, n, c, t).
 
     Args:
         architecture: a key of `ARCHITECTURES`.
-        config: hyperparameters, named as in the published configs. Keywords that matter only in training are ignored.
+        config: hyperparameters, named as in the published configs. Keywords that matter only for training are
+            ignored.
 
     Raises:
         ValueError: an unknown architecture or keyword, or a value that no network can be built from.
@@ -72,58 +73,67 @@ def build(architecture: str, config: Mapping[str, Any]) -> nn.Module:
 
 
 def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: int) -> None:
-    """See whether a config makes a network with so many outputs that can be given so many channels at once.
+    """Check that a config describes a network for the given numbers of stems and channels.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        config: hyperparameters, as for `build`.
+        outputs: number of stems that are named.
+        channels: number of channels of a mixture.
 
     Raises:
-        ValueError: it does not.
+        ValueError: no network can be built from the config, or it has another number of outputs, or it takes channels
+            in groups into which these do not divide.
     """
-    made = hyperparameters(architecture, config)
-    if made.outputs != outputs:
-        raise ValueError(f"it gives {made.outputs} stems, but {outputs} are named")
-    if channels % made.channels:
-        raise ValueError(f"it takes {made.channels} channels together, not {channels}")
+    checked = hyperparameters(architecture, config)
+    if checked.outputs != outputs:
+        stems = f"{checked.outputs} stem{'s' * (checked.outputs != 1)}"
+        raise ValueError(f"the network estimates {stems}, but the number of stem names is {outputs}")
+    if channels % checked.channels:
+        raise ValueError(f"the number of channels must be a multiple of {checked.channels}, not {channels}")
 
 
 def adapt_keys(architecture: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A published checkpoint's tensors under the keys of the network here.
+    """Return a published checkpoint's tensors under the keys of the network here.
 
     Raises:
-        ValueError: an unknown architecture, or a variant of it that cannot be computed here.
+        ValueError: the architecture is unknown, or the checkpoint is of a variant that is not supported.
     """
     return getattr(_module(architecture), "adapt_keys", dict)(tensors)
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a checkpoint's tensors tell of its network.
+    """A checkpoint's architecture and hyperparameters, as far as its tensors show them.
 
     Args:
         architecture: a key of `ARCHITECTURES`.
-        told: hyperparameters that keys and shapes determine.
-        assumed: the usual values of those that they cannot tell.
+        inferred: the hyperparameters that keys and shapes determine.
+        defaults: the usual values of the others.
     """
 
     architecture: str
-    told: dict[str, Any]
-    assumed: dict[str, Any]
+    inferred: dict[str, Any]
+    defaults: dict[str, Any]
 
 
 def infer(tensors: Mapping[str, Tensor]) -> Inferred:
-    """Find out the architecture and hyperparameters of a checkpoint.
+    """Infer the architecture and hyperparameters of a checkpoint.
 
     Raises:
-        ValueError: it is of no architecture here, or of a variant that cannot be computed here.
+        ValueError: the checkpoint is of an unknown architecture, or of a variant that is not supported.
     """
     for architecture in ARCHITECTURES:
         adapted = adapt_keys(architecture, tensors)
         shapes = {key: tuple(value.shape) for key, value in adapted.items()}
         try:
-            found = _module(architecture).infer(shapes)
+            inferred = _module(architecture).infer(shapes)
         except KeyError as error:
-            raise ValueError(f"its keys are not those of a whole {architecture} network: {error} is missing") from error
+            raise ValueError(f"its {architecture} network is incomplete: {error} is missing") from error
         except (IndexError, ZeroDivisionError) as error:
-            raise ValueError(f"its shapes are not those of a {architecture} network") from error
-        if found:
-            return Inferred(architecture, *found)
-    some = ", ".join(list(tensors)[:3])
-    raise ValueError(f"its keys are those of none of the networks here ({', '.join(ARCHITECTURES)}), such as {some}")
+            raise ValueError(f"its tensors do not have the shapes of a {architecture} network") from error
+        if inferred:
+            return Inferred(architecture, *inferred)
+    examples = ", ".join(list(tensors)[:3])
+    known = ", ".join(ARCHITECTURES)
+    raise ValueError(f"its keys, such as {examples}, are not those of any supported architecture ({known})")

@@ -1,6 +1,6 @@
-"""FullSubNet+: speech out of noise, by networks over all frequencies at once and one over the neighbours of each.
+"""FullSubNet+: extracts speech from noise, by networks over all frequencies and one over the neighbours of each bin.
 
-Chen et al. 2022, arXiv:2203.12188; the network that it extends, here its variant "base": Hao et al. 2021,
+Chen et al. 2022, arXiv:2203.12188. The variant "base" is FullSubNet, which it extends: Hao et al. 2021,
 arXiv:2010.15508. Attribute names are the keys of the published checkpoints.
 """
 
@@ -15,6 +15,7 @@ from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
 from stemsplit.models.fullsubnet_plus_keys import infer
 from stemsplit.models.fullsubnet_plus_layers import FullBand, Norm, Recurrent, masked, neighbours, normalised
 from stemsplit.models.fullsubnet_plus_stream import Stream
+from stemsplit.models.network import Network
 
 __all__ = ["IGNORED", "Config", "build", "infer"]
 
@@ -23,16 +24,16 @@ Variant = Literal["plus", "base"]
 IGNORED = frozenset({"num_groups_in_drop_band", "weight_init"})
 """Published keywords without effect on inference."""
 
-ONLY = {
+SUPPORTED = {
     "variant": get_args(Variant),
     "norm_type": get_args(Norm),
     "sequence_model": ("LSTM",),
     "channel_attention_model": ("TSSE",),
     "fb_output_activate_function": ("ReLU",),
     "sb_output_activate_function": (False, None),
-    "subband_num": (1,),  # with others, the published network cannot be run
+    "subband_num": (1,),  # the published network does not run with other values
 }
-"""What there is of it: the published code has more, but nobody published weights of that."""
+"""Hyperparameter -> supported values. The published code has others, but nobody has published weights for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +41,22 @@ class Config:
     """Hyperparameters, under the names of the published configs.
 
     Args:
-        variant: FullSubNet+, or the FullSubNet that it comes from.
-        num_freqs: bins of the spectrogram.
-        look_ahead: frames of the future that a frame's mask depends on.
+        variant: "plus" for FullSubNet+, "base" for FullSubNet.
+        num_freqs: number of STFT bins.
+        look_ahead: number of future frames that a frame's mask depends on.
         sequence_model: kind of the sub-band network.
         fb_num_neighbors: bins on either side that the sub-band network sees of each full-band network's output.
         sb_num_neighbors: bins on either side that it sees of the magnitudes.
-        fb_output_activate_function: of the full-band networks.
-        sb_output_activate_function: of the sub-band network; none.
-        fb_model_hidden_size: features of the base variant's full-band LSTM. The other has no such.
+        fb_output_activate_function: activation after the full-band networks.
+        sb_output_activate_function: activation after the sub-band network; always none.
+        fb_model_hidden_size: features of the base variant's full-band LSTM; the plus variant does not have one.
         sb_model_hidden_size: features of the sub-band LSTM.
         channel_attention_model: kind of the channel attention.
-        norm_type: scale by the mean of the whole signal, or by that of what came so far.
-        kersize: spans of time that the channel attention looks at, in frames.
-        subband_num: bins that the channel attention takes together.
-        n_fft: size of the Fourier transform, in samples.
-        win_length: of the periodic Hann window, in samples.
+        norm_type: whether to scale by the mean of the whole signal (offline) or of the frames so far (cumulative).
+        kersize: time spans of the channel attention, in frames.
+        subband_num: bins in each group of the channel attention's convolutions.
+        n_fft: STFT size, in samples.
+        win_length: length of the periodic Hann window, in samples.
         hop_length: samples between frames.
 
     Raises:
@@ -81,7 +82,7 @@ class Config:
     hop_length: int = 256
 
     def __post_init__(self) -> None:
-        for name, values in ONLY.items():
+        for name, values in SUPPORTED.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be {' or '.join(map(str, values))}, not {getattr(self, name)!r}")
         for name, value in vars(self).items():
@@ -103,22 +104,22 @@ class Config:
 
     @property
     def outputs(self) -> int:
-        """Estimates."""
+        """Number of estimates."""
         return 1
 
     @property
     def channels(self) -> int:
-        """Taken together."""
+        """Number of channels taken at once."""
         return 1
 
     @property
     def paths(self) -> int:
-        """Full-band networks."""
+        """Number of full-band networks."""
         return 1 if self.variant == "base" else 3
 
     @property
     def features(self) -> int:
-        """Numbers a frame that the sub-band network sees around a bin."""
+        """Number of features around a bin that the sub-band network gets per frame."""
         return 2 * self.sb_num_neighbors + 1 + self.paths * (2 * self.fb_num_neighbors + 1)
 
 
@@ -126,7 +127,7 @@ def _positive(value: object) -> bool:
     return type(value) is int and value > 0
 
 
-class FullSubNet(nn.Module):
+class FullSubNet(Network):
     """Estimates the speech in mixtures.
 
     Args:
@@ -134,12 +135,13 @@ class FullSubNet(nn.Module):
     """
 
     window: Tensor
-    keeps_silence = True
-    """Silent mixtures have silent estimates: the mask multiplies nothing."""
+    keeps_silence = True  # the mask multiplies the mixture, and there is no bias after that
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = c = config
+        # Only the cumulative norm is causal, and only the base variant does without attention over the whole song.
+        self.streamable = c.variant == "base" and c.norm_type == "cumulative_laplace_norm"
         if c.variant == "base":
             self.fb_model: nn.Module = Recurrent(c.num_freqs, c.fb_model_hidden_size, c.num_freqs)
         else:
@@ -150,26 +152,22 @@ class FullSubNet(nn.Module):
             self.fb_model_real = FullBand(c.num_freqs)
             self.fb_model_imag = FullBand(c.num_freqs)
         self.sb_model = Recurrent(c.features, c.sb_model_hidden_size, 2)
-        # Made on the CPU, and no part of checkpoints: a network built on the meta device has it at once.
+        # Made on the CPU, and not part of checkpoints, so that a network built on the meta device has it.
         self.register_buffer("window", torch.hann_window(c.win_length, device="cpu"), persistent=False)
 
-    @property
-    def streamable(self) -> bool:
-        """Whether nothing in it hears the whole recording, so that `stream` can be had."""
-        return self.config.variant == "base" and self.config.norm_type == "cumulative_laplace_norm"
-
     def stream(self) -> Stream:
-        """What takes one recording apart block by block, with the same answer as `forward` for all of it."""
+        """Start a stream, which separates one recording block by block with the result of `forward` for the whole."""
         return Stream(self)
 
-    def seen(self, parts: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What the sub-band network is shown.
+    def full_band(self, parts: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Compute the full-band networks, whose outputs the sub-band network gets besides the magnitudes.
 
         Args:
-            parts: (b, 3, f, m): magnitudes, real and imaginary parts.
+            parts: magnitudes, real and imaginary parts of the spectrogram, (b, 3, f, m).
 
         Returns:
-            Magnitudes (b, f, m), and each full-band network's output (b, f, m).
+            The magnitudes (b, f, m), weighted by the channel attention in the plus variant, and each full-band
+            network's output (b, f, m).
         """
         magnitude, real, imag = (normalised(part, self.config.norm_type)[:, 0] for part in parts.split(1, 1))
         if self.config.variant == "base":
@@ -180,19 +178,19 @@ class FullSubNet(nn.Module):
         return attended, [self.fb_model(attended), from_real, from_imag]
 
     def compressed_mask(self, parts: Tensor) -> Tensor:
-        """Real and imaginary part of the mask, compressed: (b, 3, f, m), as for `seen` -> (b, 2, f, m)."""
+        """Compute the compressed mask, (b, 3, f, m) as for `full_band` -> real and imaginary parts (b, 2, f, m)."""
         c = self.config
         parts = F.pad(parts, (0, c.look_ahead))
-        # Gains of the norms may be higher than half precision can hold; nearly all of the work comes below.
+        # The norms' gains may exceed the range of half precision. Nearly all of the work comes below.
         with torch.autocast(parts.device.type, enabled=False):
-            magnitude, full = self.seen(parts)
+            magnitude, full = self.full_band(parts)
             around = [neighbours(magnitude, c.sb_num_neighbors), *(neighbours(x, c.fb_num_neighbors) for x in full)]
             features = normalised(torch.cat(around, 2), c.norm_type)
         mask = self.sb_model(features.flatten(0, 1)).unflatten(0, features.shape[:2])
         return mask.transpose(1, 2)[..., c.look_ahead :]
 
     def separated(self, x: Tensor) -> Tensor:
-        """(b, t) -> (b, t), t as `padded_length` gives it."""
+        """Separate padded mixtures: (b, t) -> (b, t), t as from `padded_length`."""
         c = self.config
         shape = (c.n_fft, c.hop_length, c.win_length, self.window)
         mixture = torch.stft(x, *shape, return_complex=True)
@@ -200,19 +198,19 @@ class FullSubNet(nn.Module):
         return torch.istft(masked(mixture, compressed), *shape, length=x.shape[-1])
 
     def padded_length(self, length: int) -> int:
-        """Samples that `length` is filled up to with zeros.
+        """Return the length in samples that a mixture of `length` samples is padded to with zeros.
 
-        There have to be enough for the reflection at the ends and for the channel attention. And only a last half hop
-        may go beyond the last frame: what the frame's window is next to nothing for would become a click.
+        It must suffice for the reflection at the ends and for the channel attention. At most half a hop may lie beyond
+        the last frame: samples for which the frame's window is nearly zero would become a click.
         """
         c = self.config
-        spans = max(c.kersize) if c.variant == "plus" else 1
-        enough = max(length, c.n_fft // 2 + 1, (spans - 1 - c.look_ahead) * c.hop_length)
+        kernel = max(c.kersize) if c.variant == "plus" else 1
+        enough = max(length, c.n_fft // 2 + 1, (kernel - 1 - c.look_ahead) * c.hop_length)
         beyond = enough % c.hop_length
         return enough - beyond + c.hop_length if beyond > c.hop_length // 2 else enough
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """Estimate the speech, in each channel on its own.
+        """Estimate the speech in each channel separately.
 
         Args:
             mixture: (b, c, t).
@@ -225,6 +223,6 @@ class FullSubNet(nn.Module):
         return self.separated(x)[:, :length].unflatten(0, (batch, 1, -1))
 
 
-def build(config: Config) -> nn.Module:
-    """The network, with fresh weights."""
+def build(config: Config) -> Network:
+    """Build the network with fresh weights."""
     return FullSubNet(config)

@@ -1,4 +1,4 @@
-"""What the keys and shapes of a FullSubNet+ checkpoint tell: its variant, and most of its hyperparameters."""
+"""Infers the variant and most hyperparameters of a FullSubNet+ from its checkpoint's keys and shapes."""
 
 from typing import Any
 
@@ -6,36 +6,37 @@ from stemsplit.models.keys import Shapes
 
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Hyperparameters of a checkpoint: those that its shapes tell, and the usual values of the others.
+    """Infer the hyperparameters of a checkpoint.
 
     Args:
-        shapes: of its tensors, by key.
+        shapes: shapes of its tensors, by key.
 
     Returns:
-        Both, or None if it is of another architecture.
+        The hyperparameters that the shapes determine, and the usual values of the others; None if the checkpoint is
+        of another architecture.
 
     Raises:
-        KeyError: keys are missing.
+        KeyError: a key is missing.
     """
     if "sb_model.sequence_model.weight_ih_l0" not in shapes:
         return None
     base = "fb_model.sequence_model.weight_hh_l0" in shapes
     bins = shapes["fb_model.fc_output_layer.weight"][0]
     n_fft = 2 * (bins - 1)
-    told: dict[str, Any] = {
+    inferred: dict[str, Any] = {
         "variant": "base" if base else "plus",
         "num_freqs": bins,
         "n_fft": n_fft,
         "sb_model_hidden_size": shapes["sb_model.sequence_model.weight_hh_l0"][1],
     }
     if base:
-        told["fb_model_hidden_size"] = shapes["fb_model.sequence_model.weight_hh_l0"][1]
+        inferred["fb_model_hidden_size"] = shapes["fb_model.sequence_model.weight_hh_l0"][1]
     else:
         kernels = [shapes[f"channel_attention.{size}Conv1d.0.weight"] for size in ("small", "middle", "large")]
-        told |= {"kersize": tuple(kernel[2] for kernel in kernels), "subband_num": kernels[0][1]}
-    # Neighbours of the input, and those of each full-band network's output: only the sum of both is told.
+        inferred |= {"kersize": tuple(kernel[2] for kernel in kernels), "subband_num": kernels[0][1]}
+    # Shapes determine only the sum of the input's neighbours and those of each full-band network's output.
     features = shapes["sb_model.sequence_model.weight_ih_l0"][1]
-    assumed = {
+    defaults = {
         "fb_num_neighbors": 0,
         "sb_num_neighbors": (features - (1 if base else 3) - 1) // 2,
         "look_ahead": 2,
@@ -43,4 +44,4 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         "win_length": n_fft,
         "hop_length": n_fft // 2,
     }
-    return told, assumed
+    return inferred, defaults

@@ -1,49 +1,46 @@
-"""Layers of FullSubNet and FullSubNet+, and what becomes of the spectrum before and after them."""
+"""The layers of FullSubNet and FullSubNet+, and the steps before and after them."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    pass
-
-
 Norm = Literal["offline_laplace_norm", "cumulative_laplace_norm"]
 
 DILATIONS = (1, 2, 5, 9, 1, 2, 5, 9)
+"""Dilation of each block of a full-band network, in frames."""
 
 WIDTH = 512
-"""Of the full-band networks' convolutions, whatever a config says."""
+"""Features of the full-band networks' convolutions. No hyperparameter sets it."""
 
 FRAMES = 16
-"""That an LSTM takes at once: of all, its gates would fill 100 MB a second of audio, and not come sooner."""
+"""Frames per LSTM call. For all frames at once, its gates would take 100 MB per second of audio, and be no faster."""
 
 Past = tuple[Tensor, int]
-"""What a running mean has come to: float64 sums (b, c, 1, 1), and over how many frames."""
+"""State of a running mean: float64 sums (b, c, 1, 1), and the number of frames that they cover."""
 
 State = tuple[Tensor, Tensor]
-"""What an LSTM remembers, (layers, b, d) twice."""
+"""State of an LSTM: hidden and cell state, (layers, b, d) each."""
 
 
-def _fine(device: torch.device) -> torch.dtype:
-    """What sums are taken in: in single precision they would depend on their order, and so on the number of threads."""
-    return torch.float32 if device.type == "mps" else torch.float64  # Apple's devices have no other
+def _sum_dtype(device: torch.device) -> torch.dtype:
+    """Return the type of sums. In float32 they would depend on their order, and so on the number of threads."""
+    return torch.float32 if device.type == "mps" else torch.float64  # Apple's devices do not have float64
 
 
 def running(x: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-    """Scale a signal by the mean of what came so far, of each c over all f.
+    """Scale each frame of a signal by the mean of all frames so far, over f, separately for each c.
 
     Args:
         x: (b, c, f, m).
-        past: what this returned of the frames before; None at the beginning.
+        past: the state that this function returned for the frames before; None at the beginning.
 
     Returns:
-        (b, c, f, m), and the past of the frames that follow.
+        The scaled signal (b, c, f, m), and the state for the frames that follow.
     """
     before, frames = past or (0, 0)
-    sums = before + x.sum(2, keepdim=True, dtype=_fine(x.device)).cumsum(-1)
+    sums = before + x.sum(2, keepdim=True, dtype=_sum_dtype(x.device)).cumsum(-1)
     counts = x.shape[2] * torch.arange(frames + 1, frames + x.shape[3] + 1, device=x.device)
     scaled = x / (sums / counts + torch.finfo(torch.float32).eps).to(x.dtype)
     return scaled, (sums[..., -1:], frames + x.shape[3])
@@ -52,44 +49,44 @@ def running(x: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
 def normalised(x: Tensor, kind: Norm) -> Tensor:
     """Scale a signal by its mean.
 
-    Of real and imaginary parts, which are signed, the mean is next to nothing: the gain is high, of either sign, and
-    would be another one with each way of rounding.
+    The mean of real and imaginary parts, which are signed, is nearly zero. So the gain is high, may have either sign,
+    and depends on rounding.
 
     Args:
         x: (b, c, f, m).
-        kind: offline, the mean of everything; cumulative, see `running`.
+        kind: offline for the mean of the whole signal; cumulative for `running`.
 
     Returns:
         (b, c, f, m).
     """
     if kind == "cumulative_laplace_norm":
         return running(x)[0]
-    return x / (x.mean((1, 2, 3), keepdim=True, dtype=_fine(x.device)) + 1e-5).to(x.dtype)
+    return x / (x.mean((1, 2, 3), keepdim=True, dtype=_sum_dtype(x.device)) + 1e-5).to(x.dtype)
 
 
 def masked(mixture: Tensor, compressed: Tensor) -> Tensor:
     """Multiply a spectrogram by its mask.
 
     Args:
-        mixture: (b, f, m), complex.
-        compressed: real and imaginary part of the mask, (b, 2, f, m).
+        mixture: complex (b, f, m).
+        compressed: real and imaginary parts of the compressed mask, (b, 2, f, m).
 
     Returns:
-        (b, f, m), complex.
+        Complex (b, f, m).
     """
-    # As published, -10 log((10 - y) / (10 + y)), which is this and loses nothing near zero.
+    # Equals the published -10 log((10 - y) / (10 + y)), but keeps its precision near zero.
     real, imag = (20 * torch.atanh(compressed.float().clamp(-9.9, 9.9) / 10)).unbind(1)
     return mixture * torch.complex(real, imag)
 
 
 def neighbours(x: Tensor, reach: int) -> Tensor:
-    """Each bin with those on either side of it, the outermost continued by reflection: (b, f, m) -> (b, f, d, m)."""
+    """Return each bin with its neighbours, padded by reflection at the ends: (b, f, m) -> (b, f, 2 * reach + 1, m)."""
     padded = F.pad(x[:, None], (0, 0, reach, reach), mode="reflect")[:, 0] if reach else x
     return padded.unfold(1, 2 * reach + 1, 1).mT
 
 
 class DilatedBlock(nn.Module):
-    """Widen, look at three frames some way apart, narrow, add."""
+    """Widens, convolves over three frames `dilation` apart, narrows, and adds the result to its input."""
 
     def __init__(self, bins: int, dilation: int) -> None:
         super().__init__()
@@ -108,7 +105,7 @@ class DilatedBlock(nn.Module):
 
 
 class FullBand(nn.Module):
-    """What a frame is about, from all of its bins and from the frames around it."""
+    """Summarises each frame from all of its bins and from the frames around it."""
 
     def __init__(self, bins: int) -> None:
         super().__init__()
@@ -121,7 +118,7 @@ class FullBand(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """An LSTM of two layers over time, and a linear layer."""
+    """Applies an LSTM of two layers over time, then a linear layer."""
 
     def __init__(self, d_in: int, hidden: int, d_out: int) -> None:
         super().__init__()
@@ -129,7 +126,11 @@ class Recurrent(nn.Module):
         self.fc_output_layer = nn.Linear(hidden, d_out)
 
     def following(self, x: Tensor, state: State | None) -> tuple[Tensor, State | None]:
-        """(b, d, m), and the state that the frames before left, if any -> (b, d', m), and the state after it."""
+        """Continue from the state after the frames before, None at the beginning.
+
+        Returns:
+            (b, d', m) for x (b, d, m), and the state after these frames.
+        """
         outputs = []
         for frames in x.mT.split(FRAMES, 1):
             hidden, state = self.sequence_model(frames, state)

@@ -1,8 +1,8 @@
-"""FullSubNet, where nothing in it hears the whole recording, block by block: the same answer in bounded memory.
+"""Streams a recording through a causal FullSubNet block by block: the result of `forward`, in bounded memory.
 
-With the cumulative norm, a frame of its estimate depends on all frames before it and on `look_ahead` after it. What was
-heard before lies in the states of two LSTMs and in two running means; of the signal itself only what frames to come
-reach back to is kept.
+With the cumulative norm, a frame of the estimate depends on all frames before it and on `look_ahead` frames after it.
+The past is kept in the states of two LSTMs and two running means; of the signal itself, only the samples that later
+frames reach back to are kept.
 """
 
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 from stemsplit.models.fullsubnet_plus_layers import Past, Recurrent, State, masked, neighbours, running
 
 
-class Network(Protocol):
+class CausalFullSubNet(Protocol):
     """A `FullSubNet` with variant "base" and the cumulative norm."""
 
     config: Any
@@ -27,13 +27,13 @@ class Network(Protocol):
 
 
 class Masks:
-    """The masks of frames, one after the other, and what has to be remembered for that.
+    """Computes the masks of successive frames, and keeps the state between them.
 
     Args:
-        network: whose they are.
+        network: the network that computes the masks.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: CausalFullSubNet) -> None:
         self.config = network.config
         self.full_band: Recurrent = network.fb_model
         self.sub_band: Recurrent = network.sb_model
@@ -43,9 +43,9 @@ class Masks:
         self.mean_around: Past | None = None
 
     def __call__(self, magnitude: Tensor) -> Tensor:
-        """`FullSubNet.compressed_mask` of the frames that come next: (b, f, m) -> (b, 2, f, m), look_ahead frames late.
+        """Compute `FullSubNet.compressed_mask` for the next frames, look_ahead frames late: (b, f, m) -> (b, 2, f, m).
 
-        In single precision whatever autocast says, as rounding would add up.
+        It is computed in float32 even under autocast, because rounding errors would add up.
         """
         c = self.config
         with torch.autocast(magnitude.device.type, enabled=False):
@@ -58,51 +58,51 @@ class Masks:
 
 
 class Stream:
-    """Takes one recording apart as it comes, as the network's forward does at once.
+    """Separates one recording block by block, with the result of the network's forward for the whole.
 
     Args:
-        network: as for `Masks`.
+        network: the network to stream through.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: CausalFullSubNet) -> None:
         self.network, self.config = network, network.config
         self.masks = Masks(network)
-        self.reach = self.before = self.config.n_fft // 2  # samples on either side of a frame's place
-        self.length = self.given = 0
+        self.reach = self.before = self.config.n_fft // 2  # samples on either side of a frame's centre
+        self.length = self.emitted = 0
         self.begun = False
-        self.early = self.config.look_ahead  # masks to come that are of no frame
+        self.surplus = self.config.look_ahead  # masks to discard: the first look_ahead ones belong to no frame
         self.held = self.waiting = self.sums = self.weights = torch.empty(0)
 
     def put(self, block: Tensor) -> Tensor:
-        """Take what comes next.
+        """Take the next block of the recording.
 
         Args:
-            block: (c, t), at most as much as is to be computed at once.
+            block: (c, t), of any length; it is computed at once.
 
         Returns:
-            What is known by now of the estimate: (1, c, some samples).
+            The samples of the estimate that are final now, (1, c, t), t from 0 up.
         """
         self.held = torch.cat([self.held, block], -1) if self.length else block
         self.length += block.shape[-1]
         if not self._begin():
             return block.new_zeros(1, block.shape[0], 0)
-        # One sample more than the frames need is always kept back: with the end reached, it may have to be reflected.
+        # One sample more than the frames need is always kept back, as the padding at the end reflects it.
         frames = (self.held.shape[-1] - 1 - self.config.n_fft) // self.config.hop_length + 1
-        return self._given(self._advance(self._spectra(max(frames, 0))))
+        return self._emit(self._advance(self._spectra(max(frames, 0))))
 
     def end(self) -> Tensor:
-        """The rest of the estimate, (1, c, some samples), of a recording that has had some samples."""
+        """Return the rest of the estimate, (1, c, t), t from 0 up. At least one block must have been put."""
         padded = self.network.padded_length(self.length)
         self.held = F.pad(self.held, (0, padded - self.length))
         self._begin()
         self.held = torch.cat([self.held, self.held[:, -self.reach - 1 : -1].flip(-1)], -1)
         frames = self._spectra((self.held.shape[-1] - self.config.n_fft) // self.config.hop_length + 1)
-        known = self._advance(F.pad(frames, (0, self.config.look_ahead)))
-        rest = torch.cat([known, self.sums / self.weights], -1)
-        return self._given(rest[:, : self.length - self.given])
+        final = self._advance(F.pad(frames, (0, self.config.look_ahead)))
+        rest = torch.cat([final, self.sums / self.weights], -1)
+        return self._emit(rest[:, : self.length - self.emitted])
 
     def _begin(self) -> bool:
-        """Continue the recording by reflection before its start, as soon as enough of it is there."""
+        """Pad the recording's start by reflection once there are enough samples, and return whether that is done."""
         if not self.begun and self.held.shape[-1] > self.reach:
             c, samples = self.config, self.held
             self.begun = True
@@ -113,7 +113,7 @@ class Stream:
         return self.begun
 
     def _spectra(self, count: int) -> Tensor:
-        """The next frames of the recording, (c, f, count), for which nothing but they still needs the samples."""
+        """Compute the next frames of the recording, (c, f, count), and drop the samples that no later frame needs."""
         c = self.config
         if not count:
             return self.waiting[..., :0]
@@ -124,18 +124,18 @@ class Stream:
         )
 
     def _advance(self, frames: Tensor) -> Tensor:
-        """Of frames (c, f, m), the samples (c, t) of the estimate that nothing is added to any more."""
+        """Mask frames (c, f, m), and return the samples (c, t) of the estimate that are final."""
         if not frames.shape[-1]:
             return self.sums[:, :0]
-        mask = self.masks(frames.abs())[..., self.early :]
-        self.early = max(self.early - frames.shape[-1], 0)
+        mask = self.masks(frames.abs())[..., self.surplus :]
+        self.surplus = max(self.surplus - frames.shape[-1], 0)
         self.waiting = torch.cat([self.waiting, frames], -1)
         count = mask.shape[-1]
         speech, self.waiting = masked(self.waiting[..., :count], mask), self.waiting[..., count:]
         return self._added(speech) if count else self.sums[:, :0]
 
     def _added(self, speech: Tensor) -> Tensor:
-        """Add frames (c, f, m) up, as the inverse STFT does; gives what is finished, (c, t)."""
+        """Overlap-add frames (c, f, m) as the inverse STFT does, and return the final samples (c, t)."""
         c, count = self.config, speech.shape[-1]
         begin = (c.n_fft - c.win_length) // 2
         window = F.pad(self.network.window, (begin, c.n_fft - c.win_length - begin))[:, None]
@@ -149,11 +149,11 @@ class Stream:
         weights[:carried] += self.weights
         done = count * c.hop_length
         self.sums, self.weights = sums[:, done:], weights[done:]
-        # What lies before the recording's start, where there may be no weight, is left out.
+        # Samples before the recording's start are left out; their weights may be zero.
         before = min(self.before, done)
         self.before -= before
         return sums[:, before:done] / weights[before:done]
 
-    def _given(self, estimate: Tensor) -> Tensor:
-        self.given += estimate.shape[-1]
+    def _emit(self, estimate: Tensor) -> Tensor:
+        self.emitted += estimate.shape[-1]
         return estimate[None]

@@ -1,12 +1,13 @@
-"""What a checkpoint's keys and shapes tell of a network, for all architectures alike."""
+"""What inferring hyperparameters from a checkpoint's keys and shapes needs in every architecture."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 Shapes = Mapping[str, tuple[int, ...]]
+"""Key -> shape of a checkpoint's tensor."""
 
 
 def count(keys: Iterable[str], prefix: str) -> int:
-    """How many different numbers follow the prefix: not the highest, which a hostile file may choose."""
+    """Count the different numbers that follow the prefix. The highest would not do: a hostile file may choose it."""
     numbers = (re.match(r"(\d+)(\.|$)", key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
     return len({number[1] for number in numbers if number})

@@ -1,6 +1,4 @@
-"""Mel-Band RoFormer: bands as wide as hearing makes them, each reaching into its neighbours (Wang et al. 2023,
-arXiv:2310.01809).
-"""
+"""Mel-Band RoFormer: a RoFormer with overlapping bands, evenly spaced in mels (Wang et al. 2023, arXiv:2310.01809)."""
 
 import math
 import re
@@ -8,10 +6,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from torch import nn
-
 from stemsplit.models import roformer, roformer_keys
 from stemsplit.models.keys import Shapes
+from stemsplit.models.network import Network
 from stemsplit.models.roformer import IGNORED, RoFormer
 from stemsplit.models.roformer_keys import adapt_keys
 
@@ -23,7 +20,7 @@ class Config(roformer.Config):
     """Hyperparameters, under the names of the published configs; see also `roformer.Config`.
 
     Args:
-        num_bands: bands, spaced evenly in mels.
+        num_bands: number of bands.
         sample_rate: Hz.
 
     Raises:
@@ -78,7 +75,7 @@ def mel_bands(sample_rate: int, n_fft: int, num_bands: int) -> list[range]:
     edges = [hertz(step * k) * n_fft / sample_rate for k in range(num_bands + 2)]  # in bins
     starts = [math.floor(edge) + 1 for edge in edges[:-2]]
     stops = [math.ceil(edge) for edge in edges[2:]]
-    # The first and last bins are edges themselves, and yet must be in a band.
+    # The first and last bins are on edges, but every bin must be in a band.
     starts[0], stops[-1] = 0, n_fft // 2 + 1
     bands = [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
     if empty := [k for k, band in enumerate(bands) if not band]:
@@ -86,34 +83,38 @@ def mel_bands(sample_rate: int, n_fft: int, num_bands: int) -> list[range]:
     return bands
 
 
-def build(config: Config) -> nn.Module:
-    """The network, with fresh weights."""
+def build(config: Config) -> Network:
+    """Build the network with fresh weights."""
     bands = mel_bands(config.sample_rate, config.stft_n_fft, config.num_bands)
     return RoFormer(config, bands, hidden_layers=config.mask_estimator_depth, norm_output=True)
 
 
 USUAL_STFTS = (2048, 4096, 1024, 512, 8192, 256)
+"""STFT sizes to try when bands are matched, the most common first."""
+
 USUAL_RATES = (44_100, 48_000, 32_000, 24_000, 22_050, 16_000, 8_000)
+"""Sample rates to try when bands are matched, in Hz, the most common first."""
 
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Hyperparameters of a checkpoint: those that its shapes tell, and the usual values of the others.
+    """Infer the hyperparameters of a checkpoint.
 
     Args:
-        shapes: of its tensors, by key (after `adapt_keys`).
+        shapes: shapes of its tensors, by key (after `adapt_keys`).
 
     Returns:
-        Both, or None if it is of another architecture.
+        The hyperparameters that the shapes determine, and the usual values of the others; None if the checkpoint is
+        of another architecture.
 
     Raises:
-        KeyError: keys are missing.
-        ValueError: the bands are those of no usual sample rate and STFT.
+        KeyError: a key is missing.
+        ValueError: the bands do not match any usual sample rate and STFT.
     """
     if "band_split.to_features.0.0.gamma" not in shapes:
         return None
     if not any(re.fullmatch(r"layers\.0\.\d+\.norm\.gamma", key) for key in shapes):
         return None
-    told = roformer_keys.told(shapes)
+    inferred = roformer_keys.inferred(shapes)
     sizes = roformer_keys.band_sizes(shapes)
     for stereo, n_fft, rate in product((True, False), USUAL_STFTS, USUAL_RATES):
         if sizes[-1] > 2 * n_fft or len(sizes) > n_fft // 4:
@@ -123,6 +124,7 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         except ValueError:
             continue
         if widths == sizes:
-            told |= {"stereo": stereo, "stft_n_fft": n_fft, "sample_rate": rate, "num_bands": len(sizes)}
-            return told | {"mask_estimator_depth": told.pop("mask_layers") - 1}, roformer_keys.assumed(n_fft)
-    raise ValueError(f"its {len(sizes)} bands are those of no usual sample rate and STFT")
+            inferred |= {"stereo": stereo, "stft_n_fft": n_fft, "sample_rate": rate, "num_bands": len(sizes)}
+            depth = inferred.pop("mask_layers") - 1
+            return inferred | {"mask_estimator_depth": depth}, roformer_keys.defaults(n_fft)
+    raise ValueError(f"its {len(sizes)} bands do not match any usual sample rate and STFT")

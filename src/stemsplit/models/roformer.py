@@ -1,8 +1,8 @@
-"""What BS-RoFormer and Mel-Band RoFormer share: all but the choice of bands.
+"""The network that BS-RoFormer and Mel-Band RoFormer share; they differ only in their bands.
 
-A spectrogram is cut into bands, each becomes one token a frame; transformers look along time and across bands in turn,
-with rotary positions; from the tokens, every stem's complex mask is made (Lu et al. 2023, arXiv:2309.02612; Wang et al.
-2023, arXiv:2310.01809). Attribute names are the keys of the published checkpoints.
+Each band of a spectrogram becomes one token per frame. Transformers with rotary positions alternate along time and
+across bands. Each stem's complex mask is computed from the tokens (Lu et al. 2023, arXiv:2309.02612; Wang et al. 2023,
+arXiv:2310.01809). Attribute names are the keys of the published checkpoints.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.models.network import Network
 from stemsplit.models.roformer_layers import (
     Attention,
     LinearAttention,
@@ -28,7 +29,7 @@ IGNORED = frozenset(
         "dim_freqs_in",
         "ff_dropout",
         "flash_attn",
-        "match_input_audio_length",  # the stems always are as long as the mixture
+        "match_input_audio_length",  # the stems are always as long as the mixture
         "multi_stft_hop_size",
         "multi_stft_normalized",
         "multi_stft_resolution_loss_weight",
@@ -40,8 +41,8 @@ IGNORED = frozenset(
 """Published keywords without effect on inference."""
 
 
-MOST_LAYERS = 1_000
-"""Of anything that a network has several of: a network with more would never be built."""
+MAX_LAYERS = 1_000
+"""Largest allowed depth or number of stems; building a network with more would take too long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +51,23 @@ class Config:
 
     Args:
         dim: features of a token.
-        depth: blocks, each with a time and a frequency transformer.
-        stereo: whether two channels are taken together; other channels are processed each on their own.
-        num_stems: estimates.
-        time_transformer_depth: layers along time in a block.
-        freq_transformer_depth: layers across bands in a block.
-        linear_transformer_depth: layers of linear attention over all tokens at the start of a block.
+        depth: number of blocks, each with a time and a frequency transformer.
+        stereo: whether channels are processed in pairs; otherwise each is processed separately.
+        num_stems: number of estimates.
+        time_transformer_depth: number of layers along time in a block.
+        freq_transformer_depth: number of layers across bands in a block.
+        linear_transformer_depth: number of layers of linear attention over all tokens at the start of a block.
         dim_head: features of an attention head.
-        heads: attention heads.
-        stft_n_fft: size of the Fourier transform, in samples.
+        heads: number of attention heads.
+        stft_n_fft: STFT size, in samples.
         stft_hop_length: samples between frames.
-        stft_win_length: of the periodic Hann window, in samples.
-        stft_normalized: scale the spectrogram by 1 / sqrt(stft_n_fft).
-        mask_estimator_depth: layers of a mask's network, counted as the published code of each architecture does.
+        stft_win_length: length of the periodic Hann window, in samples.
+        stft_normalized: whether to scale the spectrogram by 1 / sqrt(stft_n_fft).
+        mask_estimator_depth: number of layers of a mask's network, as each architecture's published code counts them.
         mlp_expansion_factor: width of a mask's hidden layers, in multiples of dim.
-        skip_connection: add the outputs of all earlier blocks to a block's input.
-        use_pope: polar instead of rotary positions.
-        zero_dc: silence the estimates' DC bin.
+        skip_connection: whether to add the outputs of all earlier blocks to a block's input.
+        use_pope: whether to use polar instead of rotary positions.
+        zero_dc: whether to silence the estimates' DC bin.
 
     Raises:
         ValueError: a value that no network can be built from.
@@ -97,8 +98,8 @@ class Config:
             if isinstance(value, int) and value < least and not isinstance(value, bool):
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         for name, value in vars(self).items():
-            if (name.endswith("depth") or name == "num_stems") and value > MOST_LAYERS:
-                raise ValueError(f"{name} must be at most {MOST_LAYERS}, not {value}")
+            if (name.endswith("depth") or name == "num_stems") and value > MAX_LAYERS:
+                raise ValueError(f"{name} must be at most {MAX_LAYERS}, not {value}")
         if self.dim_head % 2:
             raise ValueError(f"dim_head must be even, not {self.dim_head}")
         if not 2 * self.stft_hop_length <= self.stft_win_length <= self.stft_n_fft:
@@ -109,22 +110,22 @@ class Config:
 
     @property
     def outputs(self) -> int:
-        """Estimates."""
+        """Number of estimates."""
         return self.num_stems
 
     @property
     def channels(self) -> int:
-        """Taken together."""
+        """Number of channels taken at once."""
         return 2 if self.stereo else 1
 
     @property
     def bins(self) -> int:
-        """Of the spectrogram."""
+        """Number of STFT bins."""
         return self.stft_n_fft // 2 + 1
 
 
 class BandSplit(nn.Module):
-    """Makes a token of every band of every frame."""
+    """Turns each band of each frame into a token."""
 
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
         super().__init__()
@@ -136,12 +137,12 @@ class BandSplit(nn.Module):
 
 
 class MaskEstimator(nn.Module):
-    """Makes one stem's mask of each band's tokens."""
+    """Computes one stem's mask from each band's tokens."""
 
     def __init__(self, sizes: Sequence[int], dim: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.to_freqs = nn.ModuleList(
-            nn.Sequential(mlp([dim, *hidden, 2 * size]), nn.GLU(dim=-1))  # GLU halves it again
+            nn.Sequential(mlp([dim, *hidden, 2 * size]), nn.GLU(dim=-1))  # GLU halves the size again
             for size in sizes
         )
 
@@ -151,27 +152,26 @@ class MaskEstimator(nn.Module):
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers between consecutive sizes, with tanh between the layers."""
+    """Build linear layers between consecutive sizes, with tanh between the layers."""
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
         layers += [nn.Linear(size_in, size_out), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
 
-class RoFormer(nn.Module):
-    """Takes mixtures apart into `num_stems` stems.
+class RoFormer(Network):
+    """Separates mixtures into `num_stems` stems.
 
     Args:
         config: hyperparameters.
-        bands: the bins of each band, consecutive in each; together all bins, some of them more than once.
-        hidden_layers: of each mask's network.
-        norm_output: whether each transformer ends in a norm; if not, there is one at the end of all.
+        bands: consecutive bins of each band. Together they hold all bins, and may overlap.
+        hidden_layers: number of hidden layers of each mask's network.
+        norm_output: whether each transformer ends in a norm; otherwise there is one norm after the last block.
     """
 
     window: Tensor
     bands_per_bin: Tensor
-    keeps_silence = True
-    """Silent mixtures have silent estimates: the mask multiplies nothing."""
+    keeps_silence = True  # the masks multiply the mixture, and there is no bias after that
 
     def __init__(self, config: Config, bands: Sequence[range], hidden_layers: int, norm_output: bool) -> None:
         super().__init__()
@@ -195,22 +195,22 @@ class RoFormer(nn.Module):
         self.band_split = BandSplit(sizes, c.dim)
         hidden = [c.dim * c.mlp_expansion_factor] * hidden_layers
         self.mask_estimators = nn.ModuleList(MaskEstimator(sizes, c.dim, hidden) for _ in range(c.num_stems))
-        # Made on the CPU, and no part of checkpoints: a network built on the meta device has them at once.
+        # Made on the CPU, and not part of checkpoints, so that a network built on the meta device has them.
         window = torch.hann_window(c.stft_win_length, device="cpu")
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands_per_bin", self._bands_per_bin(), persistent=False)
 
     def _bands_per_bin(self) -> Tensor:
-        """(f, 1, 1): how many bands hold a bin."""
+        """Count the bands that hold each bin, (f, 1, 1)."""
         counts = torch.zeros(self.config.bins, 1, 1, device="cpu")
         for band in self.bands:
             counts[band.start : band.stop] += 1
         if not counts.all():
-            raise ValueError("every bin must be in some band")
+            raise ValueError("every bin must be in at least one band")
         return counts
 
     def transformed(self, tokens: Tensor) -> Tensor:
-        """(b, m, k, d) -> (b, m, k, d)."""
+        """Apply all blocks and the final norm, (b, m, k, d) -> (b, m, k, d)."""
         batch, frames, bands, _ = tokens.shape
         outputs: list[Tensor] = []
         for block in self.layers:
@@ -225,7 +225,7 @@ class RoFormer(nn.Module):
         return self.final_norm(tokens)
 
     def mask(self, stem: nn.Module, tokens: Tensor) -> Tensor:
-        """A stem's complex mask (b, c, f, m); a bin in several bands gets the mean of theirs."""
+        """Compute a stem's complex mask (b, c, f, m). A bin in several bands gets the mean of their masks."""
         bands = stem(tokens)
         whole = bands[0].new_zeros(*tokens.shape[:2], self.config.bins, self.config.channels, 2)
         for band, part in zip(self.bands, bands, strict=True):
@@ -234,7 +234,7 @@ class RoFormer(nn.Module):
         return torch.view_as_complex(mean).permute(0, 3, 2, 1)
 
     def spectrogram(self, x: Tensor) -> Tensor:
-        """(b, c, t) -> complex (b, c, f, m), t more than half of `stft_n_fft`."""
+        """Compute the STFT, (b, c, t) -> complex (b, c, f, m), t more than half of `stft_n_fft`."""
         c = self.config
         size, hop, window = c.stft_n_fft, c.stft_hop_length, c.stft_win_length
         flat = torch.stft(
@@ -243,7 +243,7 @@ class RoFormer(nn.Module):
         return flat.unflatten(0, x.shape[:2])
 
     def waveform(self, spectrogram: Tensor, length: int) -> Tensor:
-        """Complex (b, c, f, m) -> (b, c, length)."""
+        """Invert the STFT, complex (b, c, f, m) -> (b, c, length)."""
         c = self.config
         size, hop, window = c.stft_n_fft, c.stft_hop_length, c.stft_win_length
         flat = torch.istft(
@@ -252,9 +252,9 @@ class RoFormer(nn.Module):
         return flat.unflatten(0, spectrogram.shape[:2])
 
     def separated(self, x: Tensor) -> Tensor:
-        """(b, channels, t) -> (b, n, channels, t), t more than half of `stft_n_fft`."""
+        """Separate groups of channels: (b, channels, t) -> (b, n, channels, t), t more than half of `stft_n_fft`."""
         mixture = self.spectrogram(x)
-        # A band's numbers: bins, in each the channels, in each real and imaginary part.
+        # The numbers of a band are ordered by bin, then channel, then real and imaginary part.
         numbers = torch.view_as_real(mixture).permute(0, 3, 2, 1, 4)
         bands = [numbers[:, :, band.start : band.stop].flatten(2) for band in self.bands]
         tokens = self.transformed(self.band_split(bands))
@@ -267,12 +267,12 @@ class RoFormer(nn.Module):
         return torch.stack(estimates, 1)
 
     def grouped(self, mixture: Tensor, separated: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `forward` gives, if `separated` computes what the method of that name does."""
+        """Compute `forward` with another implementation of the method `separated`."""
         batch, channels, length = mixture.shape
         if channels % self.config.channels:
-            raise ValueError(f"this model takes {self.config.channels} channels at once, not {channels}")
+            raise ValueError(f"the number of channels must be a multiple of {self.config.channels}, not {channels}")
         x = mixture.reshape(-1, self.config.channels, length)
-        # The STFT continues a signal by its reflection, for which it has to be long enough.
+        # The STFT pads a signal by reflection, for which it must be long enough.
         x = F.pad(x, (0, max(self.config.stft_n_fft // 2 + 1 - length, 0)))
         stems = separated(x)[..., :length]
         return stems.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)
@@ -281,12 +281,12 @@ class RoFormer(nn.Module):
         """Estimate the stems.
 
         Args:
-            mixture: (b, c, t), c a multiple of the channels taken together; further ones are processed on their own.
+            mixture: (b, c, t), c a multiple of the channels taken at once; each such group is processed separately.
 
         Returns:
             (b, n, c, t), as long as the mixture.
 
         Raises:
-            ValueError: the channels do not divide into groups of those taken together.
+            ValueError: the channels do not divide into groups of those taken at once.
         """
         return self.grouped(mixture, self.separated)

@@ -1,4 +1,4 @@
-"""What the keys and shapes of a RoFormer's checkpoint tell: its variant, and most of its hyperparameters."""
+"""Infers the variant and most hyperparameters of a RoFormer from its checkpoint's keys and shapes."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -19,51 +19,51 @@ REFUSED = {
     "an axial refiner": r"refiner",
     "attention sinks": r"sink",
 }
-"""Published variants with modules that this package has no code for, and what gives their keys away."""
+"""Published variants with modules that are not supported -> a pattern that only their keys match."""
 
 
 def refuse_variants(keys: Collection[str]) -> None:
-    """Tell a known variant that cannot be computed here.
+    """Refuse checkpoints of known variants that are not supported.
 
     Args:
-        keys: of a RoFormer's checkpoint, or of another's, which are let pass.
+        keys: a checkpoint's keys; those of other architectures than a RoFormer pass.
 
     Raises:
-        ValueError: the keys are of one, which the message names.
+        ValueError: the keys are of such a variant, which the message names.
     """
     if not any(key.startswith("band_split.") for key in keys):
         return
     for key in keys:
         for variant, pattern in REFUSED.items():
             if re.search(pattern, key):
-                raise ValueError(f"this is a RoFormer with {variant} ({key}), which stemsplit does not have")
+                raise ValueError(f"this is a RoFormer with {variant} ({key}), which stemsplit does not support")
 
 
 def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the keys that the networks here have.
+    """Return the tensors under the keys that the networks here have.
 
-    One line of training code keeps an empty place before the time transformers, so that its keys count from one.
+    One training program keeps an empty slot before the time transformers, so its keys count from one.
 
     Raises:
-        ValueError: they are of a variant that cannot be computed here.
+        ValueError: the checkpoint is of a variant that is not supported.
     """
     refuse_variants(tensors.keys())
     if "layers.0.2.layers.0.0.to_qkv.weight" not in tensors or any(key.startswith("layers.0.0.") for key in tensors):
         return dict(tensors)
     return {
-        re.sub(r"^(layers\.\d+)\.([12])\.", lambda found: f"{found[1]}.{int(found[2]) - 1}.", key): value
+        re.sub(r"^(layers\.\d+)\.([12])\.", lambda match: f"{match[1]}.{int(match[2]) - 1}.", key): value
         for key, value in tensors.items()
     }
 
 
 def band_sizes(shapes: Shapes) -> list[int]:
-    """Numbers in each band's vector."""
+    """Return how many numbers each band has per frame."""
     bands = count(shapes, "band_split.to_features.")
     return [shapes[f"band_split.to_features.{k}.0.gamma"][0] for k in range(bands)]
 
 
-def told(shapes: Shapes) -> dict[str, Any]:
-    """The hyperparameters that both RoFormers have and that shapes tell; `mask_layers` counts linear layers.
+def inferred(shapes: Shapes) -> dict[str, Any]:
+    """Return the hyperparameters common to both RoFormers that shapes determine; `mask_layers` counts linear layers.
 
     Raises:
         KeyError: a key that every RoFormer has is missing.
@@ -92,8 +92,11 @@ def told(shapes: Shapes) -> dict[str, Any]:
     return hyperparameters
 
 
-def assumed(n_fft: int) -> dict[str, Any]:
-    """What no shape tells, as most published checkpoints have it: at 44.1 kHz and an STFT of 2048, a hop of 10 ms."""
+def defaults(n_fft: int) -> dict[str, Any]:
+    """Return the usual values of hyperparameters that shapes do not determine.
+
+    They are those of most published checkpoints: the hop is 10 ms at 44.1 kHz and an STFT of 2048.
+    """
     return {
         "stft_hop_length": max(n_fft * 441 // 2048, 1),
         "stft_win_length": n_fft,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """Scales the features to a root mean square of `gamma`, however quiet they are."""
+    """Scales the features to a root mean square of 1, then by `gamma`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -21,24 +21,24 @@ class RMSNorm(nn.Module):
 
 
 def inverse_powers(exponents: Tensor) -> Tensor:
-    """Angles from position to position, from 1 downwards.
+    """Return the angles per position, which fall from 1: 10,000 to the power of minus the exponents.
 
-    On the CPU: of a network that is built on the meta device, to be given its weights, these would be the only numbers
-    to compute there, for which PyTorch imports its compiler.
+    The exponents must be on the CPU. In a network that is built on the meta device, these would be the only numbers to
+    compute there, and PyTorch would import its compiler for them.
     """
     return 10_000**-exponents
 
 
 class RotaryEmbedding(nn.Module):
-    """Turns neighbouring pairs of a head's features by an angle that grows with the position (arXiv:2104.09864)."""
+    """Rotates neighbouring pairs of a head's features by an angle that grows with the position (arXiv:2104.09864)."""
 
     def __init__(self, dim_head: int) -> None:
         super().__init__()
         self.freqs = nn.Parameter(inverse_powers(torch.arange(0, dim_head, 2, device="cpu") / dim_head), False)
 
     def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, heads, tokens, d) each -> the same."""
-        # In float32 whatever the features are in: bfloat16 has no whole numbers above 256.
+        """Rotate queries and keys, (b, heads, tokens, d) each -> the same shapes."""
+        # Always in float32: bfloat16 cannot represent all whole numbers above 256.
         positions = torch.arange(queries.shape[-2], device=queries.device, dtype=torch.float32)
         angles = positions[:, None] * self.freqs.float()
         cos, sin = angles.cos().to(queries.dtype), angles.sin().to(queries.dtype)
@@ -46,16 +46,16 @@ class RotaryEmbedding(nn.Module):
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """(..., tokens, d) with each pair of features turned by its angle, (tokens, d / 2)."""
+    """Rotate each pair of features (..., tokens, d) by its angle, given as cos and sin (tokens, d / 2)."""
     even, odd = x[..., ::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
 
 
 class PolarEmbedding(nn.Module):
-    """Takes a head's features as lengths of arrows, whose angles alone tell the position (arXiv:2509.10534).
+    """Makes a head's features magnitudes of vectors whose angles depend only on the position (arXiv:2509.10534).
 
     The similarity of a query and a key is the sum over features of |q| |k| cos(angle between their positions + bias).
-    Written from the paper: no recorded output of a reference was at hand.
+    Written from the paper; there was no recorded output of a reference to compare with.
     """
 
     inv_freqs: Tensor
@@ -66,20 +66,22 @@ class PolarEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads, dim_head))
 
     def forward(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, heads, tokens, d) each -> (b, heads, tokens, 2 * d)."""
+        """Place queries and keys, (b, heads, tokens, d) each -> (b, heads, tokens, 2 * d) each."""
         positions = torch.arange(queries.shape[-2], device=queries.device, dtype=torch.float32)
         angles = positions[:, None] * self.inv_freqs.float()
-        turned = angles + self.bias.float().clamp(-2 * math.pi, 0)[:, None]
-        return _arrows(F.softplus(queries), angles), _arrows(F.softplus(keys), turned)
+        biased = angles + self.bias.float().clamp(-2 * math.pi, 0)[:, None]
+        return _cartesian(F.softplus(queries), angles), _cartesian(F.softplus(keys), biased)
 
 
-def _arrows(lengths: Tensor, angles: Tensor) -> Tensor:
-    """Both coordinates of arrows, one after the other on the last axis."""
-    return torch.cat([lengths * angles.cos().to(lengths.dtype), lengths * angles.sin().to(lengths.dtype)], -1)
+def _cartesian(magnitudes: Tensor, angles: Tensor) -> Tensor:
+    """Convert polar to Cartesian coordinates, all x before all y on the last axis."""
+    return torch.cat(
+        [magnitudes * angles.cos().to(magnitudes.dtype), magnitudes * angles.sin().to(magnitudes.dtype)], -1
+    )
 
 
 class Attention(nn.Module):
-    """Every token looks at all others; what a head saw passes through its gate."""
+    """Attends from every token to all tokens, and multiplies each head's result by a gate."""
 
     def __init__(self, dim: int, dim_head: int, heads: int, positions: RotaryEmbedding | PolarEmbedding) -> None:
         super().__init__()
@@ -96,13 +98,13 @@ class Attention(nn.Module):
         x = self.norm(x)
         queries, keys, values = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys = self.get_submodule(self.positions)(queries, keys)
-        seen = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
-        gated = seen.transpose(1, 2) * self.to_gates(x).sigmoid()[..., None]
+        attended = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
+        gated = attended.transpose(1, 2) * self.to_gates(x).sigmoid()[..., None]
         return self.to_out(gated.flatten(-2))
 
 
 class LinearAttention(nn.Module):
-    """Features look at each other over all tokens: cost grows with the tokens, not their square (arXiv:2106.09681)."""
+    """Attends among features over all tokens, at a cost linear in the number of tokens (arXiv:2106.09681)."""
 
     def __init__(self, dim: int, dim_head: int, heads: int) -> None:
         super().__init__()
@@ -116,16 +118,16 @@ class LinearAttention(nn.Module):
         """(b, tokens, d) -> (b, tokens, d)."""
         queries, keys, values = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 4, 1)
         queries = F.normalize(queries, dim=-1) * self.temperature.exp()
-        seen = F.scaled_dot_product_attention(queries, F.normalize(keys, dim=-1), values, scale=8.0)
-        return self.to_out(seen.flatten(1, 2).mT)
+        attended = F.scaled_dot_product_attention(queries, F.normalize(keys, dim=-1), values, scale=8.0)
+        return self.to_out(attended.flatten(1, 2).mT)
 
 
 class FeedForward(nn.Module):
-    """Thinks about each token on its own."""
+    """Applies two linear layers with GELU between them to each token separately."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        # The empty places hold dropout in training code; the keys count them.
+        # The identity stands for the dropout of training code, which the keys count.
         self.net = nn.Sequential(
             RMSNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Identity(), nn.Linear(4 * dim, dim)
         )
@@ -136,7 +138,7 @@ class FeedForward(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Attention and feed-forward layers in turn, each added to its input; a norm at the end if asked for."""
+    """Alternates attention and feed-forward layers, each added to its input, with a norm at the end if `norm`."""
 
     def __init__(self, attentions: Sequence[nn.Module], dim: int, norm: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SuDoRM-RF: learned filter bank, U-shaped convolution blocks, a mask per stem, learned synthesis.
+"""SuDoRM-RF: a learned filter bank, U-shaped convolution blocks, a mask for each stem, and learned synthesis.
 
 Tzinis, Wang & Smaragdis 2020, arXiv:2007.06833 (original); Tzinis et al. 2022, arXiv:2103.02644 (improved "++",
 group-communication and causal variants). Attribute names are the keys of the published checkpoints.
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.models.network import Network
 from stemsplit.models.sudormrf_keys import infer
 
 __all__ = ["IGNORED", "Config", "build", "infer"]
@@ -28,18 +29,19 @@ class Config:
     """Hyperparameters, under the names of the published code.
 
     Args:
-        variant: which of the four networks.
+        variant: one of the four published networks.
         out_channels: features between blocks; 0 is the variant's default (128, group-communication 256).
         in_channels: features inside a block.
-        num_blocks: U-ConvBlocks.
-        upsampling_depth: time scales inside a block; 0 is the variant's default (4, group-communication 5).
-        enc_kernel_size: encoder and decoder filters, in samples; odd. The hop is half of it.
-        enc_num_basis: encoder filters.
-        num_sources: stems.
-        in_audio_channels: channels taken together; other channels are processed each on their own.
+        num_blocks: number of U-ConvBlocks.
+        upsampling_depth: number of time scales inside a block; 0 is the variant's default (4, group-communication 5).
+        enc_kernel_size: length of the encoder's and decoder's filters, in samples; odd. The hop is half of it.
+        enc_num_basis: number of encoder filters.
+        num_sources: number of stems.
+        in_audio_channels: number of channels taken at once; each such group is processed separately.
         group_size: number of feature groups (group-communication only).
-        normalize: scale each mixture to zero mean and unit deviation, and the estimates back.
-        mixture_consistency: spread what the estimates leave of the mixture evenly over them, so that they add up to it.
+        normalize: whether to scale each mixture to zero mean and unit deviation, and the estimates back.
+        mixture_consistency: whether to divide the residual evenly among the estimates, so that they add up to the
+            mixture.
 
     Raises:
         ValueError: a value that no network can be built from.
@@ -60,11 +62,11 @@ class Config:
 
     def __post_init__(self) -> None:
         grouped = self.variant == "groupcomm"
-        # Frozen: the two defaults that depend on the variant can only be filled in this way.
+        # The class is frozen, so the two defaults that depend on the variant can only be set in this way.
         object.__setattr__(self, "out_channels", self.out_channels or (256 if grouped else 128))
         object.__setattr__(self, "upsampling_depth", self.upsampling_depth or (5 if grouped else 4))
         if self.variant not in get_args(Variant):
-            raise ValueError(f"unknown SuDoRM-RF variant {self.variant!r}; there are {', '.join(get_args(Variant))}")
+            raise ValueError(f"unknown SuDoRM-RF variant {self.variant!r}; choose from {', '.join(get_args(Variant))}")
         for name, value in vars(self).items():
             if isinstance(value, int) and value < 1 and not isinstance(value, bool):
                 raise ValueError(f"{name} must be positive, not {value}")
@@ -79,22 +81,22 @@ class Config:
 
     @property
     def outputs(self) -> int:
-        """Estimates."""
+        """Number of estimates."""
         return self.num_sources
 
     @property
     def channels(self) -> int:
-        """Taken together."""
+        """Number of channels taken at once."""
         return self.in_audio_channels
 
     @property
     def hop(self) -> int:
-        """Samples between two frames."""
+        """Number of samples between two frames."""
         return self.enc_kernel_size // 2
 
 
 class GlobalNorm(nn.Module):
-    """Global layer norm over features and time, population variance, epsilon 1e-8 under the root."""
+    """Normalises over features and time, with the population variance and an epsilon of 1e-8 under the root."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class GlobalNorm(nn.Module):
 
 
 class CausalConv1d(nn.Conv1d):
-    """A convolution that sees no future: the taps after the centre are held at zero."""
+    """A causal convolution: the taps after the centre are held at zero."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, d, m) -> (b, d', m')."""
@@ -118,9 +120,9 @@ class CausalConv1d(nn.Conv1d):
 
 
 class DepthwiseConv1d(nn.Conv1d):
-    """A convolution of each feature by itself, which PyTorch's compiler can join with what comes before and after it.
+    """A depthwise convolution that PyTorch's compiler can fuse with the operations before and after it.
 
-    PyTorch's own kernel for its gradient took ten times as long as the convolution on a CPU.
+    The gradient of PyTorch's own kernel took ten times as long as the convolution on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,26 +137,26 @@ class DepthwiseConv1d(nn.Conv1d):
 
 
 class Layers:
-    """The four variants' choice of convolution, norm and activation, under the published key names."""
+    """Makes convolutions, norms and activations as the variant has them, under the published key names."""
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
 
     def conv(self, d_in: int, d_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv1d:
-        """A convolution over time that keeps the frames at stride 1."""
+        """Make a convolution over time that keeps the number of frames at stride 1."""
         kind = CausalConv1d if self.variant == "causal" else DepthwiseConv1d if groups > 1 else nn.Conv1d
         return kind(d_in, d_out, kernel, stride, padding=kernel // 2, groups=groups)
 
     def norm(self, d: int) -> nn.Module:
-        """A norm over features and time."""
+        """Make a norm over features and time."""
         return nn.GroupNorm(1, d, eps=1e-8) if self.variant == "original" else GlobalNorm(d)
 
     def act(self, d: int) -> nn.Module:
-        """A PReLU, with one slope in all or one a feature."""
+        """Make a PReLU, with one slope for each feature in the original variant and a single one in others."""
         return nn.PReLU(d if self.variant == "original" else 1)
 
     def stage(self, d: int, conv: nn.Module | None = None, norm: bool = True, act: bool = True) -> nn.Sequential:
-        """conv, norm and activation in a row; the causal variant has no norms."""
+        """Put a convolution, norm and activation in sequence; the causal variant does not have norms."""
         named: list[tuple[str, nn.Module]] = [] if conv is None else [("conv", conv)]
         if norm and self.variant != "causal":
             named.append(("norm", self.norm(d)))
@@ -164,7 +166,7 @@ class Layers:
 
 
 class UConvBlock(nn.Module):
-    """Widen, look at several time scales through strided depthwise convolutions, merge them, narrow, add."""
+    """Widens, convolves depthwise at several time scales, merges them, narrows, and adds the result to the input."""
 
     def __init__(self, variant: Variant, d_outer: int, d_inner: int, depth: int) -> None:
         super().__init__()
@@ -189,7 +191,7 @@ class UConvBlock(nn.Module):
             self.res_conv = make.conv(d_inner, d_outer)
 
     def merged_scales(self, x: Tensor) -> Tensor:
-        """(b, d_outer, m) -> (b, d_inner, m), m a multiple of 2 ** (depth - 1)."""
+        """Compute and merge all time scales: (b, d_outer, m) -> (b, d_inner, m), m a multiple of 2 ** (depth - 1)."""
         scales = [self.spp_dw[0](self.proj_1x1(x))]
         for coarser in list(self.spp_dw)[1:]:
             scales.append(coarser(scales[-1]))
@@ -209,7 +211,7 @@ class UConvBlock(nn.Module):
 
 
 class TransformAverageConcatenate(nn.Module):
-    """Lets the feature groups exchange what they know, frame by frame (Luo et al. 2020, arXiv:1910.14104)."""
+    """Exchanges information between the feature groups, frame by frame (Luo et al. 2020, arXiv:1910.14104)."""
 
     def __init__(self, d: int, hidden: int) -> None:
         super().__init__()
@@ -227,7 +229,7 @@ class TransformAverageConcatenate(nn.Module):
 
 
 class GroupCommBlock(nn.Module):
-    """One narrow U-ConvBlock shared by all groups of features, after the groups have talked."""
+    """Exchanges information between the feature groups, then applies one narrow U-ConvBlock to each of them."""
 
     def __init__(self, groups: int, d_outer: int, d_inner: int, depth: int) -> None:
         super().__init__()
@@ -242,14 +244,14 @@ class GroupCommBlock(nn.Module):
 
 
 def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> Tensor:
-    """A decoder's transposed convolution, as one matrix product and an overlap-add.
+    """Compute a decoder's transposed convolution as one matrix product and an overlap-add.
 
-    PyTorch's own took twice as long on a CPU, and with groups 25 times.
+    PyTorch's own transposed convolution took twice as long on a CPU, and 25 times as long with groups.
 
     Args:
         coefficients: (b, groups * d, m).
         filters: (groups * d, c, kernel), kernel 2 * hop + 1.
-        groups: how many blocks of features are decoded separately.
+        groups: number of blocks of features that are decoded separately.
         hop: samples between frames.
 
     Returns:
@@ -257,13 +259,13 @@ def synthesise(coefficients: Tensor, filters: Tensor, groups: int, hop: int) -> 
     """
     channels, kernel = filters.shape[1:]
     length = hop * coefficients.shape[-1]
-    each = filters.reshape(groups, -1, channels * kernel).mT @ coefficients.unflatten(1, (groups, -1))
-    waves = F.fold(each.flatten(1, 2), (1, length - hop + kernel), (1, kernel), stride=(1, hop))
+    frames = filters.reshape(groups, -1, channels * kernel).mT @ coefficients.unflatten(1, (groups, -1))
+    waves = F.fold(frames.flatten(1, 2), (1, length - hop + kernel), (1, kernel), stride=(1, hop))
     return waves[:, :, 0, hop : hop + length]
 
 
-class SuDoRMRF(nn.Module):
-    """Takes mixtures apart into `num_sources` stems.
+class SuDoRMRF(Network):
+    """Separates mixtures into `num_sources` stems.
 
     Args:
         config: hyperparameters.
@@ -272,6 +274,8 @@ class SuDoRMRF(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = c = config
+        # Here masks multiply the output of an encoder without bias, and the decoder does not have one either.
+        self.keeps_silence = c.variant in ("improved", "groupcomm")
         make = Layers(c.variant)
         audio, stems, basis, kernel = c.in_audio_channels, c.num_sources, c.enc_num_basis, c.enc_kernel_size
         if c.variant == "original":
@@ -291,7 +295,7 @@ class SuDoRMRF(nn.Module):
                 self.reshape_before_masks = make.conv(c.out_channels, basis)
             self.m = nn.Conv2d(1, stems, (basis + 1, 1), padding=(basis - basis // 2, 0))
             self.decoder = nn.ConvTranspose1d(basis * stems, stems, kernel, c.hop, c.hop, c.hop - 1, groups=stems)
-            self.ln_mask_in = make.norm(basis)  # stored in checkpoints, used by none
+            self.ln_mask_in = make.norm(basis)  # stored in checkpoints but not used
         else:
             outputs = stems * audio
             self.mask_net = nn.Sequential(nn.PReLU(), make.conv(c.out_channels, outputs * basis))
@@ -299,29 +303,25 @@ class SuDoRMRF(nn.Module):
         if c.variant == "causal":
             self.mask_nl_class = nn.PReLU()
 
-    @property
-    def keeps_silence(self) -> bool:
-        """Whether silent mixtures have silent estimates: if masks multiply what an encoder without bias gives."""
-        return self.config.variant in ("improved", "groupcomm")
-
     def block(self) -> nn.Module:
-        """One of the separator's blocks."""
+        """Make one of the separator's blocks."""
         c = self.config
         if c.variant == "groupcomm":
             return GroupCommBlock(c.group_size, c.out_channels, c.in_channels, c.upsampling_depth)
         return UConvBlock(c.variant, c.out_channels, c.in_channels, c.upsampling_depth)
 
     def padded_length(self, length: int) -> int:
-        """Samples that `length` is filled up to with zeros, so that every time scale has whole frames."""
+        """Return the length that a mixture is padded to with zeros, so that every time scale has whole frames."""
         hop, depth = self.config.hop, self.config.upsampling_depth
         unit = hop * 2**depth
         if self.config.variant == "original":
-            # The published rule is the first lcm; where the blocks cannot take its frames, the next length they can.
+            # The published rule is lcm(hop, 2**depth); the third factor is added for hops at which the blocks do not
+            # take its frames.
             unit = math.lcm(hop, 2**depth, hop * 2 ** (depth - 1))
         return max(-(-length // unit), 1) * unit
 
     def masked(self, coded: Tensor) -> Tensor:
-        """Coefficients of every stem, (b, n * c * basis, m), from those of the mixture, (b, basis, m)."""
+        """Mask the mixture's coefficients, (b, basis, m) -> those of every stem, (b, n * c * basis, m)."""
         c = self.config
         if c.variant == "causal":
             return self.mask_nl_class(self.mask_net(self.sm(self.bottleneck(coded))))
@@ -336,7 +336,7 @@ class SuDoRMRF(nn.Module):
         return (masks * coded[:, None]).flatten(1, 2)
 
     def separated(self, x: Tensor) -> Tensor:
-        """(b, in_audio_channels, t) -> (b, n * in_audio_channels, t)."""
+        """Separate groups of channels: (b, in_audio_channels, t) -> (b, n * in_audio_channels, t)."""
         length = x.shape[-1]
         coefficients = self.masked(self.encoder(F.pad(x, (0, self.padded_length(length) - length))))
         waves = synthesise(coefficients, self.decoder.weight, self.decoder.groups, self.config.hop)
@@ -348,7 +348,7 @@ class SuDoRMRF(nn.Module):
         """Estimate the stems.
 
         Args:
-            mixture: (b, c, t), c a multiple of `in_audio_channels`; further channels are processed on their own.
+            mixture: (b, c, t), c a multiple of `in_audio_channels`; each such group is processed separately.
 
         Returns:
             (b, n, c, t), as long as the mixture.
@@ -359,12 +359,12 @@ class SuDoRMRF(nn.Module):
         c = self.config
         batch, channels, length = mixture.shape
         if channels % c.in_audio_channels:
-            raise ValueError(f"this model takes {c.in_audio_channels} channels at once, not {channels}")
+            raise ValueError(f"the number of channels must be a multiple of {c.in_audio_channels}, not {channels}")
         x = mixture.reshape(-1, c.in_audio_channels, length)
         mean, deviation = x.new_zeros(1), x.new_ones(1)
         if c.normalize:
             mean = x.mean((1, 2), keepdim=True)
-            # Unbiased; a single sample deviates by nothing, not by NaN.
+            # The estimator is unbiased, and would be NaN for a single sample.
             deviation = x.std((1, 2), keepdim=True) if x[0].numel() > 1 else torch.zeros_like(mean)
             x = (x - mean) / (deviation + 1e-9)
         y = self.separated(x).unflatten(1, (c.num_sources, c.in_audio_channels))
@@ -376,6 +376,6 @@ class SuDoRMRF(nn.Module):
         return y
 
 
-def build(config: Config) -> nn.Module:
-    """The network of a config, with fresh weights."""
+def build(config: Config) -> Network:
+    """Build the network with fresh weights."""
     return SuDoRMRF(config)

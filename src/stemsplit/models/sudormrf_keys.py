@@ -1,4 +1,4 @@
-"""What the keys and shapes of a SuDoRM-RF checkpoint tell: its variant and most of its hyperparameters."""
+"""Infers the variant and most hyperparameters of a SuDoRM-RF from its checkpoint's keys and shapes."""
 
 from typing import Any
 
@@ -6,16 +6,17 @@ from stemsplit.models.keys import Shapes, count
 
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Hyperparameters of a checkpoint: those that its shapes tell, and the usual values of the others.
+    """Infer the hyperparameters of a checkpoint.
 
     Args:
-        shapes: of its tensors, by key.
+        shapes: shapes of its tensors, by key.
 
     Returns:
-        Both, or None if it is of another architecture.
+        The hyperparameters that the shapes determine, and the usual values of the others; None if the checkpoint is
+        of another architecture.
 
     Raises:
-        KeyError: keys are missing.
+        KeyError: a key is missing.
     """
     if "sm.0.TAC.TAC_norm.gamma" in shapes:
         variant, block = "groupcomm", "sm.0.UBlock."
@@ -32,18 +33,18 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
     basis, audio, kernel = encoder
     d_in, d_out = shapes[f"{block}proj_1x1.conv.weight"][:2]
     groups = outer // d_out
-    told = {
+    inferred = {
         "variant": variant,
         "out_channels": outer,
         "in_channels": d_in * groups,
         "num_blocks": count(shapes, "sm."),
         "upsampling_depth": count(shapes, f"{block}spp_dw."),
-        # The causal encoder sees as far again, all of it in the past.
+        # The causal encoder's filters have 2 k - 1 taps, of which those in the future are held at zero.
         "enc_kernel_size": (kernel + 1) // 2 if variant == "causal" else kernel,
         "enc_num_basis": basis,
         "in_audio_channels": audio,
         "num_sources": stems // audio,
     }
     if variant == "groupcomm":
-        told["group_size"] = groups
-    return told, {"normalize": True, "mixture_consistency": False}
+        inferred["group_size"] = groups
+    return inferred, {"normalize": True, "mixture_consistency": False}

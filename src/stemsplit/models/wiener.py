@@ -1,4 +1,4 @@
-"""The multichannel Wiener filter: what a mixture's channels, taken together, tell of the sources that are estimated.
+"""The multichannel Wiener filter, which refines estimates by how the mixture's channels relate to each other.
 
 Nugraha, Liutkus and Vincent 2016, "Multichannel music separation with deep neural networks" (EUSIPCO), one iteration.
 """
@@ -8,31 +8,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DIFFUSE = 1e-3
-"""Share of a source's power that is taken to come from everywhere, so that the mixture's covariance can be inverted."""
+"""Share of a source's power that is assumed to be diffuse, so that the mixture's covariance can be inverted."""
 
 BINS = 256
-"""That are looked at together."""
+"""Frequency bins processed at once."""
 
 SILENCE = 1e-8
 """Share of the mean power below which a bin counts as silent."""
 
 
 def spectrogram(x: Tensor, size: int) -> Tensor:
-    """(..., t) -> complex (..., f, m)."""
+    """Compute the STFT, (..., t) -> complex (..., f, m)."""
     window = torch.hann_window(size, device=x.device)
     flat = torch.stft(x.flatten(0, -2), size, size // 4, window=window, return_complex=True)
     return flat.unflatten(0, x.shape[:-1])
 
 
 def waveform(x: Tensor, size: int, length: int) -> Tensor:
-    """Complex (..., f, m) -> (..., length)."""
+    """Invert the STFT, complex (..., f, m) -> (..., length)."""
     window = torch.hann_window(size, device=x.device)
     flat = torch.istft(x.flatten(0, -3), size, size // 4, window=window, length=length)
     return flat.unflatten(0, x.shape[:-2])
 
 
 def solved(covariance: Tensor, x: Tensor) -> Tensor:
-    """The y with covariance y = x: covariance (b, c, c, f, m), x (b, c, f, m)."""
+    """Return the y with covariance y = x: covariance (b, c, c, f, m), x (b, c, f, m)."""
     if x.shape[1] == 2:
         # LAPACK would take a hundred times as long over a million such small matrices.
         (a, b), (c, d) = (row.unbind(1) for row in covariance.unbind(1))
@@ -43,18 +43,18 @@ def solved(covariance: Tensor, x: Tensor) -> Tensor:
 
 
 def power_of(sources: Tensor) -> Tensor:
-    """Complex (b, n, c, f, m) -> (b, n, f, m)."""
+    """Return the mean power over channels, complex (b, n, c, f, m) -> (b, n, f, m)."""
     return torch.view_as_real(sources).square().sum(-1).mean(2)
 
 
 def explained(mixed: Tensor, sources: Tensor, power: Tensor, level: Tensor) -> Tensor:
-    """What of a mixture's bins comes from each source.
+    """Divide a mixture's bins among its sources.
 
     Args:
-        mixed: complex (b, c, f, m).
-        sources: as they are estimated, complex (b, n, c, f, m).
-        power: of these (b, n, f, m).
-        level: what is called a power of one, (b, 1, 1, 1): squares of it are not to become too small or too large.
+        mixed: the mixture, complex (b, c, f, m).
+        sources: the estimates, complex (b, n, c, f, m).
+        power: their power, (b, n, f, m).
+        level: the power that is scaled to one, (b, 1, 1, 1), so that squares get neither too small nor too large.
 
     Returns:
         Complex (b, n, c, f, m).
@@ -68,7 +68,7 @@ def explained(mixed: Tensor, sources: Tensor, power: Tensor, level: Tensor) -> T
 
 
 def filtered(mixture: Tensor, estimates: Tensor, size: int) -> Tensor:
-    """Estimates made anew out of the mixture, each by the power and by the place that the given ones have.
+    """Estimate the sources anew from the mixture, by the power and the spatial position of the given estimates.
 
     A source's power, in every bin and frame, is that of its estimate; its spatial covariance, in every bin, that of its
     estimate over all frames.
@@ -76,19 +76,19 @@ def filtered(mixture: Tensor, estimates: Tensor, size: int) -> Tensor:
     Args:
         mixture: (b, c, t).
         estimates: (b, n, c, t).
-        size: of the Fourier transform, in samples.
+        size: STFT size, in samples.
 
     Returns:
-        (b, n, c, t); together, they are the mixture.
+        (b, n, c, t); the new estimates add up to the mixture.
     """
     length = mixture.shape[-1]
-    missing = max(size // 2 + 1 - length, 0)  # the STFT continues a signal by its reflection
+    missing = max(size // 2 + 1 - length, 0)  # the STFT pads a signal by reflection, which takes this length
     mixed = spectrogram(F.pad(mixture, (0, missing)), size)
     sources = spectrogram(F.pad(estimates, (0, missing)), size)
-    # Some bins at a time: what is made on the way takes many times the room of what comes out.
+    # Some bins at a time: the covariances take many times the memory of the result.
     parts = list(zip(mixed.split(BINS, -2), sources.split(BINS, -2), strict=True))
     powers = [power_of(part) for _, part in parts]
     total = torch.stack([power.sum((1, 2, 3), keepdim=True) for power in powers]).sum(0)
     level = (total / (sources.numel() / len(sources) / sources.shape[2])).clamp(min=torch.finfo(mixture.dtype).tiny)
-    again = [explained(*part, power, level) for part, power in zip(parts, powers, strict=True)]
-    return waveform(torch.cat(again, -2), size, length + missing)[..., :length]
+    refined = [explained(*part, power, level) for part, power in zip(parts, powers, strict=True)]
+    return waveform(torch.cat(refined, -2), size, length + missing)[..., :length]

@@ -1,4 +1,4 @@
-"""A pool's threads: all tasks done, errors raised, the caller's own settings left alone."""
+"""A pool runs all tasks, raises their errors, and does not change the caller's settings."""
 
 import threading
 import time
@@ -16,13 +16,13 @@ def test_every_item_is_done_once() -> None:
     assert sorted(done) == list(range(100))
 
 
-def test_as_many_work_at_once_as_asked() -> None:
-    """Each waits for all others."""
+def test_as_many_tasks_run_at_once_as_there_are_threads() -> None:
+    """Each task waits for all others."""
     barrier = threading.Barrier(3, timeout=10)
     Pool(3).run(lambda _: barrier.wait(), range(3))
 
 
-def test_each_thread_works_alone_and_infers() -> None:
+def test_each_task_is_single_threaded_and_in_inference_mode() -> None:
     seen = []
     before = torch.get_num_threads()
     Pool(2).run(lambda _: seen.append((torch.get_num_threads(), torch.is_inference_mode_enabled())), range(8))
@@ -30,8 +30,8 @@ def test_each_thread_works_alone_and_infers() -> None:
     assert torch.get_num_threads() == before
 
 
-def test_threads_begun_later_have_as_many_as_before() -> None:
-    """PyTorch takes what one thread sets for itself for all that come."""
+def test_threads_that_start_later_keep_the_usual_setting() -> None:
+    """PyTorch applies what one thread sets for itself to all that start later."""
     Pool(2).run(lambda _: None, range(2))
     seen = []
     other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -40,7 +40,7 @@ def test_threads_begun_later_have_as_many_as_before() -> None:
     assert seen == [torch.get_num_threads()]
 
 
-def test_an_error_is_raised_and_nothing_goes_on_behind_it() -> None:
+def test_an_error_is_raised_and_no_task_goes_on_after_it() -> None:
     started: list[int] = []
 
     def task(item: int) -> None:
@@ -64,19 +64,19 @@ def test_a_pool_needs_a_thread() -> None:
     assert Pool().threads == cores() >= 1
 
 
-def test_threads_that_cannot_be_started_are_an_error_and_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not those that were started, either: the program's end waits for them."""
-    start, begun = threading.Thread.start, list[threading.Thread]()
+def test_too_many_threads_are_an_error_and_leave_none_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that did start must end too, because the program waits for them at its end."""
+    start, started = threading.Thread.start, list[threading.Thread]()
 
     def few(thread: threading.Thread) -> None:
-        if len(begun) == 2:
+        if len(started) == 2:
             raise RuntimeError("can't start new thread")
-        begun.append(thread)
+        started.append(thread)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", few)
     with pytest.raises(DeviceError, match="cannot start 4 threads here; try fewer"):
         Pool(4)
-    for thread in begun:
+    for thread in started:
         thread.join(10)
         assert not thread.is_alive()

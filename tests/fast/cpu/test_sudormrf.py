@@ -1,4 +1,4 @@
-"""SuDoRM-RF on a CPU, tile by tile: what the plain network gives, in every precision and with any number of threads."""
+"""SuDoRM-RF on a CPU gives what the plain network gives, in every precision and with any number of threads."""
 
 import re
 from pathlib import Path
@@ -37,27 +37,27 @@ OWN, SHARED_RUNS = (
 
 
 def network(settings: dict[str, Any]) -> SuDoRMRF:
-    """Norms that shift and turn signs, slopes of all kinds: fresh ones would hide errors."""
+    """Build a network whose norms shift and change signs, with all kinds of slopes; fresh weights would hide errors."""
     torch.manual_seed(0)
-    made = build("sudormrf", settings).eval().requires_grad_(False)
-    assert isinstance(made, SuDoRMRF)
-    for name, value in made.named_parameters():
+    model = build("sudormrf", settings).eval().requires_grad_(False)
+    assert isinstance(model, SuDoRMRF)
+    for name, value in model.named_parameters():
         if name.endswith("gamma"):
             value.copy_(torch.randn_like(value))
         elif name.endswith("beta"):
             value.copy_(0.5 * torch.randn_like(value))
         elif value.numel() == 1:
             value.fill_(float(torch.empty(1).uniform_(-0.3, 1.2)))
-    return made
+    return model
 
 
-def error(made: SuDoRMRF, mixture: Tensor, dtype: torch.dtype = torch.float32, pool: Pool = POOL) -> float:
+def error(model: SuDoRMRF, mixture: Tensor, dtype: torch.dtype = torch.float32, pool: Pool = POOL) -> float:
     with torch.inference_mode():
-        return golden.relative_error(FastSuDoRMRF(made, dtype, pool)(mixture), made(mixture))
+        return golden.relative_error(FastSuDoRMRF(model, dtype, pool)(mixture), model(mixture))
 
 
 def decibels(signal_to_noise: float) -> float:
-    """As a relative error."""
+    """Convert a signal-to-noise ratio to a relative error."""
     return 10 ** (-signal_to_noise / 20)
 
 
@@ -66,92 +66,92 @@ def recorded(path: Path) -> tuple[SuDoRMRF, Tensor]:
     if SHARED in path.parents:
         recording.weights = golden.parity_tools(SHARED).load_fixture(str(path))[2]
     variant = recording.facts["architecture"].removeprefix("sudormrf_")
-    made = build("sudormrf", {"variant": variant, **recording.facts["kwargs"]}).eval()
-    made.load_state_dict(recording.weights, strict=True)
-    assert isinstance(made, SuDoRMRF)
+    model = build("sudormrf", {"variant": variant, **recording.facts["kwargs"]}).eval()
+    model.load_state_dict(recording.weights, strict=True)
+    assert isinstance(model, SuDoRMRF)
     tensors = recording.tensors
-    return made, tensors["input"] if "input" in tensors else tensors["mixture"][:, None]
+    return model, tensors["input"] if "input" in tensors else tensors["mixture"][:, None]
 
 
 @pytest.mark.parametrize("path", OWN + SHARED_RUNS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
-def test_recordings_come_out_as_from_the_plain_network(path: Path) -> None:
+def test_recordings_give_the_plain_network_s_result(path: Path) -> None:
     assert error(*recorded(path)) <= 1e-5
 
 
 def test_recordings_of_every_supported_variant_are_compared() -> None:
-    """The test above must not lose one."""
+    """Every supported variant must be among the recordings of the test above."""
     assert {recorded(path)[0].config.variant for path in OWN} == {"improved", "groupcomm"}
 
 
 @in_bfloat16
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
-def test_recorded_networks_stay_near_in_bfloat16(path: Path) -> None:
-    """They are tiny, and average little out: 36 dB is what rounding to eight bits leaves of them."""
-    made, mixture = recorded(path)
-    assert error(made, mixture, torch.bfloat16) <= decibels(36)
+def test_recorded_networks_are_close_in_bfloat16(path: Path) -> None:
+    """They are tiny, so rounding errors hardly average out, and rounding to eight bits leaves 36 dB."""
+    model, mixture = recorded(path)
+    assert error(model, mixture, torch.bfloat16) <= decibels(36)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("length", [1, 2, 7, 160, 161, 1_237, 25_001])
 @pytest.mark.parametrize(("batch", "channels"), [(1, 2), (3, 2), (1, 4)])
-def test_any_shape_comes_out_as_from_the_plain_network(name: str, length: int, batch: int, channels: int) -> None:
-    """One frame, fewer samples than a hop, the seams of many tiles."""
+def test_any_shape_gives_the_plain_network_s_result(name: str, length: int, batch: int, channels: int) -> None:
+    """The lengths include a single frame, less than a hop, and many tiles."""
     assert error(network(CONFIGS[name]), torch.randn(batch, channels, length)) <= 1e-5
 
 
 @pytest.mark.parametrize("variant", ["improved", "groupcomm"])
-def test_a_mono_song_comes_out_as_from_the_plain_network(variant: str) -> None:
+def test_a_mono_song_gives_the_plain_network_s_result(variant: str) -> None:
     assert error(network({**SMALL, "variant": variant, "group_size": 4}), torch.randn(2, 1, 5_003)) <= 1e-5
 
 
 @pytest.mark.parametrize("frames", [ROWS - 16, ROWS, ROWS + 16, 2 * ROWS + 16, 5 * ROWS])
 def test_tiles_leave_no_seam(frames: int) -> None:
-    """Also where the last one is short."""
-    made = network({**SMALL, "upsampling_depth": 4})
-    mixture = torch.randn(1, 1, frames * made.config.hop)
-    assert made.padded_length(mixture.shape[-1]) == mixture.shape[-1]
+    """There is none either where the last tile is short."""
+    model = network({**SMALL, "upsampling_depth": 4})
+    mixture = torch.randn(1, 1, frames * model.config.hop)
+    assert model.padded_length(mixture.shape[-1]) == mixture.shape[-1]
     with torch.inference_mode():
-        difference = FastSuDoRMRF(made, torch.float32, POOL)(mixture) - (plain := made(mixture))
+        difference = FastSuDoRMRF(model, torch.float32, POOL)(mixture) - (plain := model(mixture))
     assert difference.abs().max() <= 2e-5 * plain.abs().max()
 
 
 @in_bfloat16
 @pytest.mark.parametrize("variant", ["improved", "groupcomm"])
-def test_small_networks_stay_near_in_bfloat16(variant: str) -> None:
-    made = network({**SMALL, "variant": variant, "group_size": 4})
-    assert error(made, torch.randn(1, 2, 8_000), torch.bfloat16) <= decibels(30)
+def test_small_networks_are_close_in_bfloat16(variant: str) -> None:
+    model = network({**SMALL, "variant": variant, "group_size": 4})
+    assert error(model, torch.randn(1, 2, 8_000), torch.bfloat16) <= decibels(30)
 
 
 @in_bfloat16
 def test_a_network_as_large_as_the_published_ones_is_accurate_in_bfloat16() -> None:
-    """The size and depth of the published four-stem network, with gains and biases like those of a trained one."""
+    """It has the size and depth of the published four-stem network, and gains and biases like a trained one."""
     torch.manual_seed(0)
     size = {"out_channels": 256, "num_blocks": 16, "upsampling_depth": 5, "num_sources": 4}
-    made = build("sudormrf", size).eval().requires_grad_(False)
-    assert isinstance(made, SuDoRMRF)
-    for name, value in made.named_parameters():
+    model = build("sudormrf", size).eval().requires_grad_(False)
+    assert isinstance(model, SuDoRMRF)
+    for name, value in model.named_parameters():
         if name.endswith("gamma"):
             value.copy_(1 + 0.2 * torch.randn_like(value))
         elif name.endswith("beta"):
             value.copy_(0.1 * torch.randn_like(value))
-    assert error(made, torch.randn(1, 1, 8_000), torch.bfloat16) <= decibels(44)
+    assert error(model, torch.randn(1, 1, 8_000), torch.bfloat16) <= decibels(44)
 
 
 @pytest.mark.parametrize("groups", [1, 4])
 def test_norms_keep_their_precision_far_from_zero(groups: int) -> None:
-    """The means are a thousand deviations; a difference of squares in float32 would have no correct digit."""
+    """The means are a thousand deviations, so a difference of squares in float32 would have no correct digit."""
     x = torch.randn(2, 3 * ROWS + 5, 32) + 1_000
     tiles = [Tile(i, at, min(at + ROWS, x.shape[1])) for i in (0, 1) for at in range(0, x.shape[1], ROWS)]
     norm = GlobalNorm(32 // groups)
-    scale, shift = normalising(POOL, lambda tile: tile.of(x), tiles, Norm(norm, groups))
+    scale, shift = normalising(POOL, lambda tile: tile.frames_of(x), tiles, Norm(norm, groups))
     exact = x.double().unflatten(2, (groups, -1))
     deviation, mean = torch.std_mean(exact, (1, 3), correction=0)
     assert torch.allclose(scale.double().view(2, groups, -1) * deviation[..., None], torch.ones(()).double(), atol=2e-6)
     assert torch.allclose((-shift / scale).double().view(2, groups, -1), mean[..., None], rtol=2e-7)
 
 
-def test_one_call_leaves_nothing_to_the_next() -> None:
-    """Whatever lengths, batches and loudness came before."""
+def test_a_call_does_not_depend_on_the_calls_before() -> None:
+    """Lengths, batches and loudness may differ from call to call."""
     fast = FastSuDoRMRF(network(SMALL), torch.float32, POOL)
     mixtures = [torch.randn(shape) for shape in ((1, 2, 9_000), (1, 2, 300), (3, 1, 9_000), (1, 1, 40))]
     alone = [FastSuDoRMRF(network(SMALL), torch.float32, POOL)(mixture) for mixture in mixtures]
@@ -172,21 +172,21 @@ def test_a_result_is_not_changed_by_later_calls() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=in_bfloat16)])
 @pytest.mark.parametrize("name", ["improved", "improved, adding up", "groupcomm"])
 def test_the_number_of_threads_changes_no_bit(name: str, dtype: torch.dtype) -> None:
-    made, mixture = network(CONFIGS[name]), torch.randn(2, 2, 12_345)
-    alone, together = (FastSuDoRMRF(made, dtype, Pool(threads))(mixture) for threads in (1, 3))
+    model, mixture = network(CONFIGS[name]), torch.randn(2, 2, 12_345)
+    alone, together = (FastSuDoRMRF(model, dtype, Pool(threads))(mixture) for threads in (1, 3))
     assert torch.equal(alone, together)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=in_bfloat16)])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_silence_stays_silent(name: str, dtype: torch.dtype) -> None:
-    """Exactly, as with the plain network; also in one channel while there is music in the other."""
-    made = network(CONFIGS[name])
-    mixture = torch.randn(1, 2 * made.config.in_audio_channels, 7_000)
-    mixture[:, : made.config.in_audio_channels] = 0
+    """Silence is exact, as with the plain network, also in one channel while there is music in the other."""
+    model = network(CONFIGS[name])
+    mixture = torch.randn(1, 2 * model.config.in_audio_channels, 7_000)
+    mixture[:, : model.config.in_audio_channels] = 0
     with torch.inference_mode():
-        plain, fast = made(mixture), FastSuDoRMRF(made, dtype, POOL)(mixture)
-    silent = slice(0, made.config.in_audio_channels)
+        plain, fast = model(mixture), FastSuDoRMRF(model, dtype, POOL)(mixture)
+    silent = slice(0, model.config.in_audio_channels)
     assert not plain[:, :, silent].any()
     assert not fast[:, :, silent].any()
     assert fast[:, :, silent.stop :].any(-1).all()
@@ -200,13 +200,13 @@ def test_consistent_stems_add_up_to_the_mixture() -> None:
 
 @pytest.mark.parametrize("variant", ["original", "causal"])
 def test_other_variants_are_left_to_the_plain_network(variant: str) -> None:
-    made = network({**SMALL, "variant": variant})
-    assert not supports(made)
+    model = network({**SMALL, "variant": variant})
+    assert not supports(model)
     with pytest.raises(ValueError, match=variant):
-        FastSuDoRMRF(made, torch.float32, POOL)
+        FastSuDoRMRF(model, torch.float32, POOL)
 
 
 def test_a_wrong_number_of_channels_is_refused() -> None:
     fast = FastSuDoRMRF(network(CONFIGS["improved, stereo"]), torch.float32, POOL)
-    with pytest.raises(ValueError, match="2 channels at once, not 3"):
+    with pytest.raises(ValueError, match="multiple of 2, not 3"):
         fast(torch.randn(1, 3, 100))

@@ -1,4 +1,4 @@
-"""A computation as one launch, and when it stays what it was."""
+"""When a computation is recorded as a CUDA graph, and when it is computed as usual."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ def double(mixture: Tensor) -> Tensor:
 
 
 class Recorder:
-    """Stands in for the recording of CUDA graphs; fails from the given shape on."""
+    """Stands in for the recording of CUDA graphs. It fails from the given recording on."""
 
     def __init__(self, fails_at: int = 1_000) -> None:
         self.shapes: list[torch.Size] = []
@@ -45,8 +45,8 @@ def test_full_chunks_are_recorded_once_and_smaller_batches_filled_up() -> None:
 
 
 @torch.inference_mode()
-def test_a_full_memory_is_the_caller_s_to_deal_with() -> None:
-    """A smaller batch may fit, and is recorded."""
+def test_running_out_of_memory_is_raised() -> None:
+    """The caller may try a smaller batch, which is recorded."""
 
     def greedy(compute: Callable[[Tensor], Tensor], example: Tensor) -> Callable[[Tensor], Tensor]:
         if len(example) > 1:
@@ -64,7 +64,7 @@ def test_a_full_memory_is_the_caller_s_to_deal_with() -> None:
 @torch.inference_mode()
 def test_no_more_shapes_are_recorded_than_allowed() -> None:
     record = Recorder()
-    compute = Captured(double, 100, most=2, record=record)
+    compute = Captured(double, 100, max_shapes=2, record=record)
     for batch in [1, 2, 3, 4, 3, 1]:
         mixture = torch.randn(batch, 2, 100)
         assert torch.equal(compute(mixture), 2 * mixture)
@@ -73,9 +73,9 @@ def test_no_more_shapes_are_recorded_than_allowed() -> None:
 
 
 @torch.inference_mode()
-def test_after_an_error_all_is_computed_as_usual_but_what_was_recorded() -> None:
+def test_after_an_error_only_earlier_recordings_are_replayed() -> None:
     record = Recorder(fails_at=2)
-    compute = Captured(double, 100, most=5, record=record)
+    compute = Captured(double, 100, max_shapes=5, record=record)
     for batch in [1, 2, 2, 3, 1]:
         mixture = torch.randn(batch, 2, 100)
         assert torch.equal(compute(mixture), 2 * mixture)

@@ -1,4 +1,4 @@
-"""The RoFormers for GPUs: what the plain networks compute, in few operations that can be recorded."""
+"""The RoFormers for GPUs compute what the plain networks do, in few operations that can be recorded."""
 
 import math
 from collections import Counter
@@ -27,9 +27,9 @@ from tests.models.test_roformers import OWN, config
 CPU = torch.device("cpu")
 HALVES = [torch.bfloat16, torch.float16]
 
-ROFORMERS = {name: made for name, made in CONFIGS.items() if "roformer" in made[0]} | {
+ROFORMERS = {name: config for name, config in CONFIGS.items() if "roformer" in config[0]} | {
     "one band": ("bs_roformer", {**FORMER, **SHORT, "freqs_per_bands": (33,)}),
-    "bands in no order": ("bs_roformer", {**FORMER, **SHORT, "freqs_per_bands": (9, 1, 17, 2, 1, 3), "stereo": True}),
+    "unsorted bands": ("bs_roformer", {**FORMER, **SHORT, "freqs_per_bands": (9, 1, 17, 2, 1, 3), "stereo": True}),
     "mask of one layer": ("bs_roformer", {**FORMER, **BANDS, "mask_estimator_depth": 1}),
     "masks of three layers": ("bs_roformer", {**FORMER, **BANDS, "mask_estimator_depth": 3, "num_stems": 1}),
     "several layers": ("bs_roformer", {**FORMER, **BANDS, "time_transformer_depth": 2, "freq_transformer_depth": 3}),
@@ -49,33 +49,33 @@ ROFORMERS = {name: made for name, made in CONFIGS.items() if "roformer" in made[
 
 
 def network(architecture: str, hyperparameters: dict[str, Any], peaked: float = 1.0) -> RoFormer:
-    """Made up, with gains, biases and temperatures that matter, as in a trained one."""
+    """Build a network with varied gains, biases and temperatures, like a trained one."""
     torch.manual_seed(0)
-    made = build(architecture, hyperparameters).eval()
-    assert isinstance(made, RoFormer)
+    model = build(architecture, hyperparameters).eval()
+    assert isinstance(model, RoFormer)
     with torch.no_grad():
-        for name, weight in made.named_parameters():
+        for name, weight in model.named_parameters():
             if name.endswith(("gamma", "freqs")):
                 weight *= torch.exp(0.3 * torch.randn_like(weight))
             elif name.endswith(("bias", "temperature")):
                 weight += 0.1 * torch.randn_like(weight)
             elif name.endswith("to_qkv.weight"):
                 weight[: 2 * len(weight) // 3] *= peaked
-    return made
+    return model
 
 
 def recording_network(path: Path) -> tuple[RoFormer, golden.Recording]:
     recording = golden.load(path)
     with torch.device("meta"):
-        made = build(recording.facts["architecture"], config(recording)).eval()
-    made.load_state_dict(recording.weights, strict=True, assign=True)
-    assert isinstance(made, RoFormer)
-    return made, recording
+        model = build(recording.facts["architecture"], config(recording)).eval()
+    model.load_state_dict(recording.weights, strict=True, assign=True)
+    assert isinstance(model, RoFormer)
+    return model, recording
 
 
 @torch.inference_mode()
 def decibels(plain: RoFormer, mixture: Tensor, dtype: torch.dtype) -> float:
-    """How far the difference to the plain network is below its output."""
+    """Return how far the difference from the plain network is below its output, in dB."""
     error = golden.relative_error(GpuRoFormer(plain, dtype, CPU)(mixture), plain(mixture))
     return -20 * math.log10(error)
 
@@ -85,9 +85,9 @@ def decibels(plain: RoFormer, mixture: Tensor, dtype: torch.dtype) -> float:
 def test_float32_is_the_plain_network_on_every_recording(path: Path) -> None:
     plain, recording = recording_network(path)
     mixture = recording.tensors["input"]
-    found = GpuRoFormer(plain, torch.float32, CPU)(mixture)
-    # Where the network magnifies any rounding, the recording says so.
-    assert golden.relative_error(found, plain(mixture)) <= max(1e-5, recording.tolerance)
+    estimates = GpuRoFormer(plain, torch.float32, CPU)(mixture)
+    # If the network magnifies any rounding, the recording's tolerance says so.
+    assert golden.relative_error(estimates, plain(mixture)) <= max(1e-5, recording.tolerance)
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
@@ -105,9 +105,9 @@ def test_half_precision_is_close_on_every_recording(path: Path) -> None:
 def test_every_option_and_length_gives_what_the_plain_network_gives(name: str, length: int) -> None:
     plain = network(*ROFORMERS[name])
     mixture = torch.randn(2, 2, length)
-    found = GpuRoFormer(plain, torch.float32, CPU)(mixture)
-    assert found.dtype == torch.float32
-    assert golden.relative_error(found, plain(mixture)) <= 1e-5
+    estimates = GpuRoFormer(plain, torch.float32, CPU)(mixture)
+    assert estimates.dtype == torch.float32
+    assert golden.relative_error(estimates, plain(mixture)) <= 1e-5
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -120,18 +120,18 @@ def test_every_option_works_in_half_precision(name: str, dtype: torch.dtype) -> 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 @pytest.mark.parametrize("batch", [1, 3])
 @torch.inference_mode()
-def test_channels_and_batch_items_keep_their_places(batch: int, channels: int) -> None:
+def test_channels_and_batch_items_keep_their_order(batch: int, channels: int) -> None:
     for name in ["bs_roformer", "mel_band_roformer stereo, linear"]:
         plain = network(*ROFORMERS[name])
         if channels % plain.config.channels == 0:
             mixture = torch.randn(batch, channels, 700)
-            found = GpuRoFormer(plain, torch.float32, CPU)(mixture)
-            assert golden.relative_error(found, plain(mixture)) <= 1e-5
+            estimates = GpuRoFormer(plain, torch.float32, CPU)(mixture)
+            assert golden.relative_error(estimates, plain(mixture)) <= 1e-5
 
 
 def test_channels_that_do_not_divide_are_refused() -> None:
     plain = network(*ROFORMERS["bs_roformer stereo, skips"])
-    with pytest.raises(ValueError, match="2 channels at once, not 3"):
+    with pytest.raises(ValueError, match="multiple of 2, not 3"):
         GpuRoFormer(plain, torch.float32, CPU)(torch.zeros(1, 3, 100))
 
 
@@ -147,7 +147,7 @@ SMALL_STFT = {"stft_n_fft": 512, "stft_hop_length": 128, "stft_win_length": 512}
     ],
 )
 def test_half_precision_is_close_in_a_network_of_usual_width(architecture: str, bands: dict[str, Any]) -> None:
-    """With attention that is as peaked as that of a trained one."""
+    """Its attention is as peaked as that of a trained network."""
     plain = network(architecture, {**WIDE, **SMALL_STFT, **bands}, peaked=2.5)
     mixture = 0.1 * torch.randn(1, 2, 60 * 128)
     assert decibels(plain, mixture, torch.bfloat16) >= 44
@@ -157,7 +157,7 @@ def test_half_precision_is_close_in_a_network_of_usual_width(architecture: str, 
 @pytest.mark.parametrize("level", [1e-9, 1e-13])
 @torch.inference_mode()
 def test_silence_and_whispers_are_exact(level: float) -> None:
-    """A band's norm divides by its length, and at the lower level by the least length there is."""
+    """A band's norm divides by its length, and at the lower level by the minimum length."""
     plain = network(*ROFORMERS["mel_band_roformer stereo, linear"])
     fast = GpuRoFormer(plain, torch.float32, CPU)
     assert not fast(torch.zeros(1, 2, 300)).any()
@@ -187,7 +187,7 @@ def test_rows_are_aligned_for_tensor_cores() -> None:
 
 
 @torch.inference_mode()
-def test_the_network_is_left_as_it_was() -> None:
+def test_the_network_itself_is_unchanged() -> None:
     for name in ["linear, skips, polar", "bs_roformer"]:
         plain = network(*ROFORMERS[name])
         before = {key: value.clone() for key, value in plain.state_dict().items()}
@@ -198,28 +198,28 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 @torch.inference_mode()
-def test_the_same_input_gives_the_same_bits_whatever_came_before() -> None:
-    """Tables of positions are kept between lengths."""
+def test_a_call_does_not_depend_on_the_calls_before() -> None:
+    """Tables of positions are kept, and serve several lengths."""
     plain = network(*ROFORMERS["mel_band_roformer"])
     fast = GpuRoFormer(plain, torch.bfloat16, CPU)
     mixtures = [torch.randn(1, 2, length) for length in (900, 3_000, 100)]
     again = [fast(mixture) for mixture in mixtures + mixtures][3:]
-    for mixture, found in zip(mixtures, again, strict=True):
-        assert torch.equal(found, GpuRoFormer(plain, torch.bfloat16, CPU)(mixture))
+    for mixture, estimates in zip(mixtures, again, strict=True):
+        assert torch.equal(estimates, GpuRoFormer(plain, torch.bfloat16, CPU)(mixture))
 
 
 @pytest.mark.parametrize("per_bin", [2, 4])
-def test_groups_of_bands_hold_every_number_and_little_else(per_bin: int) -> None:
+def test_groups_of_bands_hold_every_number_and_little_padding(per_bin: int) -> None:
     usual = mel_bands(44_100, 2_048, 60)
     bands = Bands(usual, per_bin)
     assert bands.ordered
     assert len(bands.groups) == 5
     assert bands.padded <= 1.5 * sum(bands.sizes)
-    frame = torch.arange(bands.numbers + 1)  # the last is the one for padding
+    frame = torch.arange(bands.numbers + 1)  # the last stands for padding
     padded = frame[bands.sources()]
-    for band, column in bands.places():
-        found = padded[column : column + bands.sizes[band]].tolist()
-        assert found == list(range(usual[band].start * per_bin, usual[band].stop * per_bin))
+    for band, column in bands.first_columns():
+        numbers = padded[column : column + bands.sizes[band]].tolist()
+        assert numbers == list(range(usual[band].start * per_bin, usual[band].stop * per_bin))
     assert (padded < bands.numbers).sum() == sum(bands.sizes)
     back = torch.cat([padded, torch.tensor([-1])])[bands.targets()]
     assert ((back == frame[:-1]) | (back == -1)).all()
@@ -227,7 +227,7 @@ def test_groups_of_bands_hold_every_number_and_little_else(per_bin: int) -> None
 
 
 class Launches(TorchDispatchMode):
-    """Counts the operations that compute something: on a GPU about one launch each."""
+    """Counts the operations that compute something; each is about one launch on a GPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class Launches(TorchDispatchMode):
 @torch.inference_mode()
 def launches(compute: Callable[[Tensor], Tensor]) -> int:
     mixture = torch.randn(1, 2, 4_096)
-    compute(mixture)  # makes its tables
+    compute(mixture)  # makes the tables
     with Launches() as counted:
         compute(mixture)
     return counted.counts.total()
@@ -258,9 +258,9 @@ LEAN = {"dim": 8, "dim_head": 4, "heads": 2, "time_transformer_depth": 1, "freq_
 
 @pytest.mark.parametrize("architecture", ["bs_roformer", "mel_band_roformer"])
 def test_bands_cost_no_launches(architecture: str) -> None:
-    """Of 60 bands; around its blocks, the plain network takes about 750."""
+    """With 60 bands, the plain network needs about 750 launches around its blocks."""
     plain = [network(architecture, {**LEAN, "depth": depth}) for depth in (1, 2)]
-    one, two = (launches(GpuRoFormer(made, torch.bfloat16, CPU)) for made in plain)
+    one, two = (launches(GpuRoFormer(model, torch.bfloat16, CPU)) for model in plain)
     assert two - one <= 45
     assert one - (two - one) <= 60
 
@@ -268,19 +268,19 @@ def test_bands_cost_no_launches(architecture: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 @pytest.mark.parametrize("name", ROFORMERS)
 def test_a_run_can_be_recorded(name: str, dtype: torch.dtype) -> None:
-    """Nothing is read back from the device, and all lies there: a device without any memory is enough."""
+    """Nothing is read back from the device, and all tensors are on it, so a device without any numbers suffices."""
     meta = torch.device("meta")
     fast = GpuRoFormer(network(*ROFORMERS[name]), dtype, meta)
     with Launches() as seen:
-        found = fast(torch.empty(2, 2, 1_237, device=meta))
+        estimates = fast(torch.empty(2, 2, 1_237, device=meta))
     assert seen.devices == {"meta"}
-    assert found.shape == (2, fast.config.num_stems, 2, 1_237)
-    assert found.dtype == torch.float32
+    assert estimates.shape == (2, fast.config.num_stems, 2, 1_237)
+    assert estimates.dtype == torch.float32
 
 
-def test_an_error_of_the_computation_itself_is_the_caller_s() -> None:
+def test_an_error_of_the_computation_itself_is_raised() -> None:
     plain = network(*ROFORMERS["bs_roformer stereo, skips"])
-    with pytest.raises(ValueError, match="2 channels at once, not 3"):
+    with pytest.raises(ValueError, match="multiple of 2, not 3"):
         Captured(GpuRoFormer(plain, torch.float32, CPU), 100)(torch.zeros(1, 3, 100))
 
 
@@ -295,7 +295,7 @@ def test_a_gpu_computes_and_records_the_same(name: str, dtype: torch.dtype) -> N
     first, second = torch.randn(2, 2, 2, 1_237)
     replay = recorded(fast, first.to(device))
     kept = replay(first.to(device))
-    for mixture, found in [(second, replay(second.to(device))), (first, kept)]:
-        assert golden.relative_error(found.cpu(), fast(mixture.to(device)).cpu()) <= 1e-6
+    for mixture, estimates in [(second, replay(second.to(device))), (first, kept)]:
+        assert golden.relative_error(estimates.cpu(), fast(mixture.to(device)).cpu()) <= 1e-6
         limit = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}[dtype]
-        assert golden.relative_error(found.cpu(), plain(mixture)) <= limit
+        assert golden.relative_error(estimates.cpu(), plain(mixture)) <= limit

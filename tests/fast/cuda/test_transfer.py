@@ -1,4 +1,4 @@
-"""Copies to a device and back: none is read before it is there, and no memory is used again before it was read."""
+"""Copies to a device and back are not read before they are complete, and memory is not reused before it is read."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from stemsplit.fast.cuda.transfer import Transfer
 
 
-def test_elsewhere_than_on_cuda_a_copy_is_there_at_once() -> None:
+def test_on_other_devices_copies_are_made_at_once() -> None:
     transfer, x = Transfer(torch.device("cpu")), torch.rand(3)
     assert transfer.to_device(x)() is x
     assert transfer.to_host(x)() is x
@@ -20,7 +20,7 @@ def test_elsewhere_than_on_cuda_a_copy_is_there_at_once() -> None:
 
 
 class Stream:
-    """A queue of a device that does nothing before somebody waits for it: as late as it ever may."""
+    """A device's queue that does everything as late as possible: when somebody waits for it."""
 
     def __init__(self, _device: Any = None) -> None:
         self.queue: list[Callable[[], object]] = []
@@ -56,8 +56,8 @@ class Event:
 class Device(TorchFunctionMode):
     """Stands in for PyTorch's CUDA device, with memory of the host.
 
-    Copies that nobody waits for are done when the stream is made to, from what is then in the memory; until then there
-    is NaN where they go.
+    A copy that does not block is made only when its stream runs, from what is then in the memory. Until then its target
+    is NaN.
     """
 
     def __init__(self) -> None:
@@ -83,59 +83,59 @@ class Device(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is Tensor.pin_memory or kwargs.pop("pin_memory", False):
-            made = func(*args, **kwargs) if func is torch.empty else args[0].clone()
-            self.locked.append(made.data_ptr())
-            return made
+            locked = func(*args, **kwargs) if func is torch.empty else args[0].clone()
+            self.locked.append(locked.data_ptr())
+            return locked
         if func is Tensor.to and kwargs.get("non_blocking"):
-            assert args[0].data_ptr() in self.locked, "else the host waits"
+            assert args[0].data_ptr() in self.locked, "otherwise the host would wait"
             return self.later(torch.empty_like(args[0]), args[0])
         if func is Tensor.copy_ and kwargs.get("non_blocking"):
-            assert args[0].data_ptr() in self.locked, "else the host waits"
+            assert args[0].data_ptr() in self.locked, "otherwise the host would wait"
             return self.later(args[0], args[1])
         return func(*args, **kwargs)
 
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    made = Device()
+    stand_in = Device()
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", made.stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: made.current)
-    monkeypatch.setattr(Tensor, "record_stream", lambda x, stream: made.used.append((x.data_ptr(), stream)))
-    with made:
-        yield made
+    monkeypatch.setattr(torch.cuda, "stream", stand_in.stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stand_in.current)
+    monkeypatch.setattr(Tensor, "record_stream", lambda x, stream: stand_in.used.append((x.data_ptr(), stream)))
+    with stand_in:
+        yield stand_in
 
 
-def test_what_is_computed_waits_for_what_it_is_computed_from(device: Device) -> None:
+def test_computation_waits_for_its_input(device: Device) -> None:
     transfer, mixtures = Transfer(torch.device("cuda")), [torch.rand(5) for _ in range(3)]
     coming = [transfer.to_device(mixture) for mixture in mixtures]
     for mixture, arrived in zip(mixtures, coming, strict=True):
-        there = arrived()
-        assert there.isnan().all()  # the host has not waited
+        copy = arrived()
+        assert copy.isnan().all()  # the host has not waited
         device.computing.run()
-        assert torch.equal(there, mixture)
-        assert (there.data_ptr(), device.computing) in device.used
+        assert torch.equal(copy, mixture)
+        assert (copy.data_ptr(), device.computing) in device.used
 
 
-def test_what_is_computed_is_not_read_before_it_is_there(device: Device) -> None:
+def test_results_are_not_read_before_they_are_computed(device: Device) -> None:
     transfer, coming, expected = Transfer(torch.device("cuda")), [], []
     for _ in range(3):
-        found, values = torch.full((5,), torch.nan), torch.rand(5)
-        device.computing.queue.append(lambda found=found, values=values: found.copy_(values))
-        coming.append(transfer.to_host(found))
+        result, values = torch.full((5,), torch.nan), torch.rand(5)
+        device.computing.queue.append(lambda result=result, values=values: result.copy_(values))
+        coming.append(transfer.to_host(result))
         expected.append(values)
-        assert (found.data_ptr(), transfer.down) in device.used
-    assert len(device.computing.queue) > 3  # all of that was asked for, and nothing waited for
+        assert (result.data_ptr(), transfer.down) in device.used
+    assert len(device.computing.queue) > 3  # all copies are queued, and the host has not waited
     for arrived, values in zip(coming, expected, strict=True):
         assert torch.equal(arrived(), values)
 
 
-def test_an_upload_waits_for_no_download(device: Device) -> None:
-    """Which would wait for what is computed."""
+def test_an_upload_does_not_wait_for_a_download(device: Device) -> None:
+    """A download waits for its result to be computed."""
     transfer, mixture = Transfer(torch.device("cuda")), torch.rand(5)
     transfer.to_host(torch.rand(5))
     arrived = transfer.to_device(mixture)
     transfer.up.run()
-    there = arrived()
-    assert torch.equal(there, mixture)
+    copy = arrived()
+    assert torch.equal(copy, mixture)
     assert device.computing.queue

@@ -1,1 +1,1 @@
-"""The fast paths of the networks on CPUs."""
+"""Faster implementations of the networks for CPUs."""

@@ -1,4 +1,4 @@
-"""A linear layer with its weights laid out for this CPU."""
+"""A linear layer whose weights are laid out for this CPU."""
 
 from collections.abc import Callable
 from typing import Literal, Self
@@ -9,26 +9,27 @@ from torch import Tensor, nn
 
 Activation = Literal["none", "gelu", "tanh", "relu"]
 
-# oneDNN, as PyTorch's compiler calls it: no public function keeps packed weights. PyTorch is pinned to one version.
+# oneDNN is called as PyTorch's compiler does, because no public function keeps packed weights. PyTorch is pinned to one
+# version.
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether this build of PyTorch has it. Where not, as on Apple's machines, PyTorch's own product is used."""
+"""Whether this build of PyTorch has oneDNN. Without it, as on Apple's machines, PyTorch's own product is used."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "tanh": torch.tanh, "relu": torch.relu}
 
 ROWS = 800
-"""What the packed order is chosen for: about the frames of an 8-second chunk."""
+"""Number of rows that packed weights are optimised for: about the frames of an 8-second chunk."""
 
 
 class Linear:
-    """x @ weight.mT + bias, then an activation.
+    """Computes x @ weight.mT + bias, then an activation.
 
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        dtype: of the product: float32 or bfloat16.
-        activation: after it.
-        packed: whether to keep a copy of the weights in the order in which the product reads them: a tenth faster.
-            Weights that are not in `dtype` are copied in any case.
+        dtype: type of the product, float32 or bfloat16.
+        activation: activation after the product.
+        packed: whether to keep a copy of the weights in the order in which the product reads them, which is a tenth
+            faster. Weights that are not in `dtype` are copied in any case.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Linear:
         self.bias = None if bias is None else bias.to(dtype)
 
     @classmethod
-    def of(
+    def from_layer(
         cls,
         layer: nn.Module,
         dtype: torch.dtype = torch.float32,
@@ -57,23 +58,28 @@ class Linear:
         gain: Tensor | None = None,
         packed: bool = True,
     ) -> Self:
-        """The layer of an `nn.Linear`, whose inputs are first multiplied by `gain`, (inputs,)."""
+        """Make the layer from an `nn.Linear`, with its inputs multiplied by `gain`, (inputs,)."""
         assert isinstance(layer, nn.Linear)
         weight = layer.weight if gain is None else layer.weight * gain
         return cls(weight, layer.bias, dtype, activation, packed=packed)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(rows, inputs) -> (rows, outputs) in `dtype`."""
+        """Apply the layer, (rows, inputs) -> (rows, outputs) in `dtype`."""
         x = x.to(self.dtype)
         if ONEDNN:
-            exact = "none" if self.activation == "gelu" else ""  # not GELU's approximation by tanh
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], exact)
+            approximation = "none" if self.activation == "gelu" else ""  # GELU could be approximated by tanh
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], approximation)
         y = F.linear(x, self.weight, self.bias)
         return ACTIVATIONS[self.activation](y) if self.activation != "none" else y
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """The product of (rows, inner) and (columns, inner).mT, b contiguous or the transpose of a contiguous matrix."""
+    """Return a @ b.mT.
+
+    Args:
+        a: (rows, inner).
+        b: (columns, inner), contiguous or the transpose of a contiguous matrix.
+    """
     if ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return a @ b.mT

@@ -1,8 +1,8 @@
-"""Tasks on worker threads, in each of which PyTorch works alone: no operation waits for another thread."""
+"""Runs tasks on worker threads. PyTorch is single-threaded in each, so that no operation waits for another thread."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from threading import Barrier, BrokenBarrierError
 from typing import TypeVar
@@ -16,14 +16,14 @@ R = TypeVar("R")
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    """Return how many CPU cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let PyTorch share an operation of the calling thread among so many of its own."""
+    """Set how many of its own threads PyTorch uses for operations of the calling thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -33,26 +33,30 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def _work_alone(started: Barrier) -> None:
-    torch.get_num_threads()  # a thread's first call of it would undo what follows
+    torch.get_num_threads()  # a thread's first call of this would undo the next line
     torch.set_num_threads(1)
-    with suppress(BrokenBarrierError):  # not all could be started: there will be nothing to do
+    with suppress(BrokenBarrierError):  # not all threads could be started, so there will be no tasks
         started.wait()
-    # Numbers too small for full precision, as in a softmax or a fade-out, would take a hundred times as long.
+    # Denormal numbers, as in a softmax or a fade-out, would take a hundred times as long.
     torch.set_flush_denormal(True)
 
 
-class Pool:
-    """Worker threads for pieces of one computation.
+def _do_nothing() -> None:
+    pass
 
-    PyTorch's own threads meet at the end of every operation, and where another program has one of the cores, all others
-    wait for that. These meet only at the end of `run`.
+
+class Pool:
+    """Worker threads that share one computation.
+
+    PyTorch's own threads synchronise after every operation, so if another program occupies one core, all of them wait
+    for it. The threads of a pool synchronise only at the end of `run`.
 
     Args:
-        threads: how many; None for as many as there are cores.
+        threads: number of threads; None for one per core.
 
     Raises:
-        ValueError: fewer than one.
-        DeviceError: more than the system lets one start.
+        ValueError: the number is less than 1.
+        DeviceError: the system does not allow so many threads.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -61,11 +65,12 @@ class Pool:
             raise ValueError(f"threads must be at least 1, not {threads}")
         before, started = torch.get_num_threads(), Barrier(self.threads)
         self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone, initargs=(started,))
-        # All threads are begun here: what they set for themselves, PyTorch takes for all that are begun later, too.
+        # All threads start here, because PyTorch applies what they set for themselves to every thread that starts
+        # later. The executor starts a thread for each of these tasks, as all threads wait for the last one.
         try:
-            wait([self._executor.submit(int) for _ in range(self.threads)])
+            wait([self._executor.submit(_do_nothing) for _ in range(self.threads)])
         except BaseException as error:
-            # Those that were begun wait for the others, and the program would wait for them.
+            # The threads that started wait for the others, and the program would wait for them at its end.
             started.abort()
             self._executor.shutdown(wait=False)
             if isinstance(error, RuntimeError):
@@ -75,34 +80,34 @@ class Pool:
             torch.set_num_threads(before)
 
     def run(self, task: Callable[[T], object], items: Iterable[T]) -> None:
-        """Do a task for every item, in any order and several at once; an error of one is raised here."""
+        """Run a task for every item, in any order and several at once. An error in a task is raised here."""
         self.map(task, items)
 
     def map(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """The same, with what the tasks give, in the order of the items."""
+        """Run a task for every item as `run` does, and return the results in the order of the items."""
 
         def inferring(item: T) -> R:
-            with torch.inference_mode():  # known to its own thread only
+            with torch.inference_mode():  # applies to the current thread only
                 return task(item)
 
         futures = [self._executor.submit(inferring, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            # After an error, and when interrupted: nothing works on the caller's tensors any longer.
+            # After an error or an interruption, no task may go on to work on the caller's tensors.
             for future in futures:
                 future.cancel()
             wait(futures)
-        # What was cancelled comes after the error because of which it was.
-        return [future.result() for future in sorted(futures, key=Future.cancelled)]
+        # If a task was cancelled, another has failed: its result() raises its error.
+        return [future.result() for future in futures if not future.cancelled()]
 
 
-class Alone(Pool):
-    """A thread by itself, as a pool: for what is a task of a pool and has tasks of its own."""
+class SerialPool(Pool):
+    """Runs tasks in the calling thread: a pool for use inside a task of another pool."""
 
     def __init__(self) -> None:
         self.threads = 1
 
     def map(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Do a task for every item, one after the other."""
+        """Run a task for every item, one after another."""
         return [task(item) for item in items]

@@ -1,4 +1,4 @@
-"""Tiles of signals, and norms over whole signals that are measured tile by tile."""
+"""Tiles of signals, and norms over whole signals whose statistics are measured tile by tile."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,7 +11,7 @@ from stemsplit.fast.cpu.pool import Pool
 
 
 class Tile(NamedTuple):
-    """Some frames of one of the signals that are computed together."""
+    """Consecutive frames of one signal of a batch."""
 
     signal: int
     start: int
@@ -19,22 +19,22 @@ class Tile(NamedTuple):
 
     @property
     def frames(self) -> slice:
-        """Where they lie."""
+        """The tile's frames as a slice."""
         return slice(self.start, self.stop)
 
-    def of(self, x: Tensor) -> Tensor:
-        """The tile's part of (signals, m, d): (frames, d)."""
+    def frames_of(self, x: Tensor) -> Tensor:
+        """Return the tile's frames of (signals, m, d) as a view, (frames, d)."""
         return x[self.signal, self.frames]
 
 
 class Affine(NamedTuple):
-    """x * scale + shift: one map a signal, both (signals, d)."""
+    """The maps x * scale + shift, one for each signal; both tensors are (signals, d)."""
 
     scale: Tensor
     shift: Tensor
 
     def __call__(self, x: Tensor, signal: int, out: Tensor | None = None) -> Tensor:
-        """(frames, d) of one of the signals -> (frames, d)."""
+        """Apply one signal's map, (frames, d) -> (frames, d)."""
         return torch.addcmul(self.shift[signal], x, self.scale[signal], out=out)
 
 
@@ -42,8 +42,8 @@ class Norm:
     """A norm over features and time.
 
     Args:
-        norm: a `GlobalNorm`.
-        groups: of features, each normalised on its own with the same gain and bias.
+        norm: the network's `GlobalNorm`.
+        groups: number of feature groups; each is normalised separately, with the same gain and bias.
     """
 
     def __init__(self, norm: Any, groups: int = 1) -> None:
@@ -52,8 +52,13 @@ class Norm:
         self.beta = norm.beta.detach().double()
 
     def affine(self, moments: Tensor, lengths: tuple[int, ...]) -> Affine:
-        """What the norm does to signals of which all tiles' means and variances (signals, tiles, 2, d) are known."""
-        # float64: long sums, and a difference of squares.
+        """Return the norm as affine maps.
+
+        Args:
+            moments: means and variances of all tiles, (signals, tiles, 2, d).
+            lengths: number of frames of each tile of a signal.
+        """
+        # In float64, because the sums are long and squares are subtracted.
         moments = moments.double()
         means, squares = moments.unbind(2)
         squares.addcmul_(means, means)
@@ -66,22 +71,22 @@ class Norm:
 
 @lru_cache(64)
 def _shares(lengths: tuple[int, ...]) -> Tensor:
-    """Each tile's share of its signal."""
+    """Return each tile's share of its signal's frames."""
     return torch.tensor(lengths, dtype=torch.float64) / sum(lengths)
 
 
 def normalising(pool: Pool, task: Callable[[Tile], Tensor], tiles: list[Tile], norm: Norm) -> Affine:
-    """Compute tiles (frames, d), and what a norm over all tiles of a signal does to them."""
-    found: dict[Tile, tuple[Tensor, Tensor]] = {}
+    """Compute tiles (frames, d), and return the norm over all tiles of a signal as affine maps."""
+    measured: dict[Tile, tuple[Tensor, Tensor]] = {}
 
-    def measured(tile: Tile) -> None:
-        # Each feature's mean and variance in two passes: no difference of large numbers.
-        found[tile] = torch.batch_norm_update_stats(task(tile), None, None, 0.0)
+    def measure(tile: Tile) -> None:
+        # Each feature's mean and variance in two passes, which avoids a difference of large numbers.
+        measured[tile] = torch.batch_norm_update_stats(task(tile), None, None, 0.0)
 
-    pool.run(measured, tiles)
-    # In the order of the tiles, whichever was done first: the same sums every time.
+    pool.run(measure, tiles)
+    # In the order of the tiles, whichever finished first, so that the sums are always the same.
     signals = 1 + max(tile.signal for tile in tiles)
-    ordered = sorted(found)
-    moments = torch.stack([moment for tile in ordered for moment in found[tile]])
+    ordered = sorted(measured)
+    moments = torch.stack([moment for tile in ordered for moment in measured[tile]])
     lengths = tuple(tile.stop - tile.start for tile in ordered[: len(ordered) // signals])
     return norm.affine(moments.view(signals, len(lengths), 2, -1), lengths)

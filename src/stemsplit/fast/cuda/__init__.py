@@ -1,1 +1,1 @@
-"""The fast paths of the networks on CUDA devices."""
+"""Faster implementations of the networks for CUDA devices."""

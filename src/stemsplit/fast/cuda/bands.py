@@ -1,4 +1,4 @@
-"""How bands of different widths are computed together: in groups, each padded to its widest."""
+"""Lays out bands of different widths so that they are computed in groups, each band padded to its group's widest."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,86 +7,103 @@ import torch
 from torch import Tensor
 
 ALIGNED = 8
-"""Numbers of half precision in 16 bytes, what tensor cores read at once: rows of all products are multiples of it."""
+"""Half-precision numbers in the 16 bytes that tensor cores read at once. Rows of all products are multiples of it."""
 
 
 def aligned(size: int) -> int:
-    """The next multiple of `ALIGNED`."""
+    """Round up to a multiple of `ALIGNED`."""
     return -(-size // ALIGNED) * ALIGNED
 
 
 class Group(NamedTuple):
-    """Bands of similar width, each padded to the widest."""
+    """Bands of similar width, each padded to the widest.
 
-    members: slice  # in the order of `Bands`
-    widest: int  # numbers
-    columns: slice  # of the padded numbers of all bands
+    Attributes:
+        members: the bands, as a slice of `Bands.order`.
+        widest: padded width of each band, in numbers.
+        columns: the group's columns in a padded frame.
+    """
+
+    members: slice
+    widest: int
+    columns: slice
 
 
 class Bands:
-    """How the numbers of a frame (of each bin, its channels; of each channel, real and imaginary part) form bands.
+    """Maps between a frame's numbers and a padded frame's columns.
 
-    A padded frame holds all bands by groups of similar width, and a zero in the end.
+    The numbers of a frame are ordered by bin, then channel, then real and imaginary part. A padded frame holds the
+    bands in groups of similar width, and a zero at the end.
 
     Args:
-        bands: the bins of each.
-        per_bin: numbers of a bin.
+        bands: the bins of each band.
+        per_bin: numbers per bin.
+
+    Attributes:
+        order: indices of the bands, sorted by group. In published networks the bands are already sorted.
+        groups: the groups, from the narrowest bands on.
+        padded: columns of a padded frame without the zero.
+        numbers: numbers of a frame.
     """
 
     def __init__(self, bands: Sequence[range], per_bin: int) -> None:
         self.spans = [slice(band.start * per_bin, band.stop * per_bin) for band in bands]
         self.sizes = [len(band) * per_bin for band in bands]
-        # Within a factor of two: all bands of a Mel-Band RoFormer in one group would be three quarters padding.
+        # Widths in a group differ by at most a factor of two. With all bands of a Mel-Band RoFormer in one group, three
+        # quarters would be padding.
         floors: list[int] = []
         for size in sorted(self.sizes):
             if not floors or size > 2 * floors[-1]:
                 floors.append(size)
-        kinds = [sum(size >= floor for floor in floors) for size in self.sizes]
-        self.order = sorted(range(len(bands)), key=kinds.__getitem__)
-        """Of the bands in groups. Published networks have theirs in this order."""
+        group_numbers = [sum(size >= floor for floor in floors) for size in self.sizes]
+        self.order = sorted(range(len(bands)), key=group_numbers.__getitem__)
         self.groups: list[Group] = []
-        for kind in range(1, len(floors) + 1):
-            before = sum(k < kind for k in kinds)
+        for number in range(1, len(floors) + 1):
+            before, count = sum(other < number for other in group_numbers), group_numbers.count(number)
             column = self.groups[-1].columns.stop if self.groups else 0
-            widest = aligned(max(size for size, k in zip(self.sizes, kinds, strict=True) if k == kind))
-            members = slice(before, before + kinds.count(kind))
-            self.groups.append(Group(members, widest, slice(column, column + kinds.count(kind) * widest)))
+            sizes = [size for size, other in zip(self.sizes, group_numbers, strict=True) if other == number]
+            widest = aligned(max(sizes))
+            self.groups.append(Group(slice(before, before + count), widest, slice(column, column + count * widest)))
         self.padded = self.groups[-1].columns.stop
         self.numbers = max(span.stop for span in self.spans)
 
     @property
     def ordered(self) -> bool:
-        """Whether the groups are in the order of the bands."""
+        """Whether the bands are already sorted by group."""
         return self.order == list(range(len(self.order)))
 
-    def of(self, group: Group) -> list[int]:
-        """A group's bands."""
+    def members(self, group: Group) -> list[int]:
+        """Return the indices of a group's bands."""
         return self.order[group.members]
 
-    def places(self) -> list[tuple[int, int]]:
-        """Each band in groups, and the first of its columns."""
+    def first_columns(self) -> list[tuple[int, int]]:
+        """Return the index of each band and its first column in a padded frame, in the order of `order`."""
         return [
-            (band, group.columns.start + place * group.widest)
+            (band, group.columns.start + position * group.widest)
             for group in self.groups
-            for place, band in enumerate(self.of(group))
+            for position, band in enumerate(self.members(group))
         ]
 
     def sources(self) -> Tensor:
-        """(padded,): which number of a frame each column holds; one more than there are where it holds none."""
+        """Return the index of each column's number in a frame, (padded,); `numbers` for columns that are padding."""
         index = torch.full((self.padded,), self.numbers)
-        for band, column in self.places():
+        for band, column in self.first_columns():
             span = self.spans[band]
             index[column : column + self.sizes[band]] = torch.arange(span.start, span.stop)
         return index
 
     def targets(self) -> Tensor:
-        """(most bands of a bin, numbers): the columns that each number of a frame is in, or that of the zero."""
+        """Return the columns that hold each number of a frame.
+
+        Returns:
+            (most bands of a bin, numbers); a number in fewer bands has the column of the zero for the rest.
+        """
         counts = torch.zeros(self.numbers, dtype=torch.long)
         for span in self.spans:
             counts[span] += 1
         index = torch.full((int(counts.max()), self.numbers), self.padded)
         filled = torch.zeros(self.numbers, dtype=torch.long)
-        for band, column in self.places():
+        for band, column in self.first_columns():
             span = self.spans[band]
             index[filled[span], torch.arange(span.start, span.stop)] = column + torch.arange(self.sizes[band])
             filled[span] += 1

@@ -1,4 +1,4 @@
-"""A computation as one launch: what a GPU did for one input, done again for others."""
+"""Records what a GPU does for one input as a CUDA graph, and replays it for others with a single launch."""
 
 from collections.abc import Callable
 
@@ -10,56 +10,58 @@ Compute = Callable[[Tensor], Tensor]
 
 
 def recorded(compute: Compute, example: Tensor) -> Compute:
-    """Record what a GPU does for an input, and do it again for others of its shape with a single launch.
+    """Return a computation as a CUDA graph, which a single launch replays for inputs of the example's shape.
 
-    Not tried on a GPU yet. The result is a copy: it stays as it is.
+    It has not been tried on a GPU yet. Results are copies, so later calls do not change them.
 
     Args:
-        compute: reads nothing back from the device, and keeps whatever it makes there for later calls. Its weights have
-            to stay where they are as long as the result is used.
-        example: on a CUDA device.
+        compute: a computation that does not read anything back from the device, and keeps the tables that it makes
+            there. Its weights must stay in place as long as the graph is used.
+        example: an input on a CUDA device.
 
     Raises:
-        ValueError: it is on another device.
-        RuntimeError: something in it cannot be recorded, or the device's memory is full.
+        ValueError: the example is on another device.
+        RuntimeError: an operation cannot be recorded, or the device's memory is full.
     """
     if example.device.type != "cuda":
         raise ValueError(f"only CUDA devices record graphs, not {example.device}")
-    given = example.clone()
-    before, side = torch.cuda.current_stream(given.device), torch.cuda.Stream(given.device)
-    side.wait_stream(before)
+    graph_input = example.clone()
+    outer, side = torch.cuda.current_stream(graph_input.device), torch.cuda.Stream(graph_input.device)
+    side.wait_stream(outer)
     try:
-        # This context brings the stream of before back even if the inner one fails at its end.
+        # This context restores the outer stream even if leaving the inner one fails.
         with torch.cuda.stream(side):
             for _ in range(2):  # libraries make their plans and buffers, networks their tables
-                compute(given)
+                compute(graph_input)
             graph = torch.cuda.CUDAGraph()
             # Other threads may use the device meanwhile.
             with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-                made = compute(given)
+                graph_output = compute(graph_input)
     finally:
-        before.wait_stream(side)  # for the tables, which are used there even if nothing was recorded
+        outer.wait_stream(side)  # for the tables, which the outer stream uses even if nothing was recorded
 
     def replay(x: Tensor) -> Tensor:
-        given.copy_(x)
+        graph_input.copy_(x)
         graph.replay()
-        return made.clone()
+        return graph_output.clone()
 
     return replay
 
 
 class Captured:
-    """A computation that is recorded once for every size of a batch of full chunks; else it is computed as usual.
+    """Records a computation for each batch size of full chunks, and replays it. Other inputs are computed as usual.
 
-    A batch smaller than one that was recorded is filled up with silence. For CUDA alone: elsewhere the first full chunk
-    ends all recording. After an error while recording, nothing more is recorded; what was recorded before it is still
-    used.
+    A batch that is smaller than a recorded one is filled up with silence. After an error in recording, nothing more is
+    recorded, but earlier recordings are still used. So on other devices than CUDA, the first full chunk ends recording.
 
     Args:
-        compute: (b, c, t) -> a tensor; see `recorded`.
+        compute: the computation, (b, c, t) -> a tensor; see `recorded`.
         length: t of a full chunk.
-        most: shapes to record; each keeps the memory of a whole run.
-        record: how.
+        max_shapes: number of shapes to record; each keeps the memory of a whole run.
+        record: the function that records.
+
+    Attributes:
+        failure: the error that ended recording, or None.
     """
 
     def __init__(
@@ -67,30 +69,29 @@ class Captured:
         compute: Compute,
         length: int,
         *,
-        most: int = 2,
+        max_shapes: int = 2,
         record: Callable[[Compute, Tensor], Compute] = recorded,
     ) -> None:
-        self.compute, self.length, self.most, self.record = compute, length, most, record
+        self.compute, self.length, self.max_shapes, self.record = compute, length, max_shapes, record
         self.replays: dict[torch.Size, Compute] = {}
         self.failure: Exception | None = None
-        """Why nothing is recorded any longer."""
 
     @torch.inference_mode()
     def __call__(self, mixture: Tensor) -> Tensor:
-        """What `compute` gives."""
+        """Return the result of `compute`."""
         if mixture.shape[-1] != self.length:
             return self.compute(mixture)
         batch = len(mixture)
         shape = min(
             (shape for shape in self.replays if shape[0] >= batch and shape[1:] == mixture.shape[1:]), default=None
         )
-        if shape is None and not self.failure and len(self.replays) < self.most:
+        if shape is None and not self.failure and len(self.replays) < self.max_shapes:
             try:
                 self.replays[mixture.shape] = self.record(self.compute, mixture)
                 shape = mixture.shape
             except torch.OutOfMemoryError:
                 raise  # a smaller batch may fit
-            except Exception as error:  # a GPU's refusals have many types, and the usual way is always there
+            except Exception as error:  # CUDA raises many types, and `compute` always works
                 self.failure = error
         if shape is None:
             return self.compute(mixture)

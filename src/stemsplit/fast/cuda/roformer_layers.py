@@ -1,4 +1,4 @@
-"""The layers of the RoFormers' transformers, as a GPU should compute them: see `roformer_gpu`."""
+"""The layers of the RoFormers' transformers for GPUs; see `stemsplit.fast.cuda.roformer`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,44 +15,44 @@ from stemsplit.models import roformer_layers
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and in which precision weights are kept."""
+class Storage:
+    """The device and type in which weights are stored."""
 
     dtype: torch.dtype
     device: torch.device
 
     def put(self, weight: Tensor) -> Tensor:
-        """A weight there."""
+        """Return a weight in this storage."""
         return weight.to(self.device, self.dtype)
 
     def stacked(self, parts: Sequence[Tensor], *shape: int) -> Tensor:
-        """Tensors as one, (parts, *shape), each in the first corner of its own zeros."""
-        whole = torch.zeros(len(parts), *shape, dtype=self.dtype, device=self.device)
-        for room, part in zip(whole, parts, strict=True):
-            room[tuple(slice(size) for size in part.shape)] = part
-        return whole
+        """Stack tensors as (parts, *shape), each padded with zeros at the end of every axis."""
+        stack = torch.zeros(len(parts), *shape, dtype=self.dtype, device=self.device)
+        for padded, part in zip(stack, parts, strict=True):
+            padded[tuple(slice(size) for size in part.shape)] = part
+        return stack
 
 
 def direction(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Float32 (..., d) -> the same in `dtype`, of length one: `RMSNorm` without its gain, see `gain`."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)  # that of `F.normalize`
+    """Scale float32 (..., d) to length 1, in `dtype`: `RMSNorm` without its gain, see `gain`."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)  # the minimum of `F.normalize`
     return torch.div(x, length, out=torch.empty_like(x, dtype=dtype))
 
 
 def gain(gamma: Tensor) -> Tensor:
-    """What `direction` leaves out of an `RMSNorm`, (d,); it goes into the weights of the next layer."""
+    """Return the part of an `RMSNorm` that `direction` leaves out, (d,), to be folded into the next layer's weights."""
     return gamma * math.sqrt(gamma.numel())
 
 
 def rms_norm(x: Tensor, gamma: Tensor) -> Tensor:
-    """Float32 (..., d) -> the same: `RMSNorm` in one launch; its least length is far below any token's."""
+    """Apply an `RMSNorm` to float32 (..., d) in one launch. Its minimum length is far below any token's."""
     return F.rms_norm(x, gamma.shape, gamma, eps=1e-24 / gamma.numel())
 
 
 class Rotary:
-    """Turns queries and keys as `RotaryEmbedding` does, their pairs not side by side but in two halves.
+    """Rotates queries and keys as `RotaryEmbedding` does, with the features of each pair in two halves.
 
-    Weights are put in that order when they are loaded: similarities do not depend on the order of features.
+    Weights are put in that order when they are loaded. Similarities do not depend on the order of features.
     """
 
     def __init__(self, freqs: Tensor, device: torch.device) -> None:
@@ -60,8 +60,10 @@ class Rotary:
         self.tables: dict[int, Tensor] = {}
 
     def table(self, tokens: int) -> Tensor:
-        """Cosines and sines of all angles, float32 (2, tokens, d / 2)."""
-        # Of a few lengths, which serve all shorter ones. None is ever freed: a recorded graph would go on reading it.
+        """Return the cosines and sines of all angles, float32 (2, tokens, d / 2)."""
+        # There are tables of a few lengths, each for all shorter ones too. They are never freed, because a recorded
+        # graph
+        # goes on reading them.
         size = 1 << (tokens - 1).bit_length()
         if size not in self.tables:
             angles = torch.arange(size, device=self.freqs.device, dtype=torch.float32)[:, None] * self.freqs
@@ -69,7 +71,7 @@ class Rotary:
         return self.tables[size][:, :tokens]
 
     def __call__(self, x: Tensor, axis: int) -> Tensor:
-        """(tokens, others, 2, heads, d) -> the same, for axis 0; (others, tokens, 2, heads, d) for axis 1."""
+        """Rotate (tokens, others, 2, heads, d) for axis 0, or (others, tokens, 2, heads, d) for axis 1."""
         table = self.table(x.shape[axis])[:, :, None, None]
         cos, sin = (table if axis else table.unsqueeze(2)).unbind()
         result = torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -81,102 +83,103 @@ class Rotary:
 
 
 class Attention:
-    """Attention along one axis of the tokens, added to them."""
+    """Attends along one axis of the tokens, and adds the result to them."""
 
-    def __init__(self, plain: roformer_layers.Attention, along_time: bool, place: Place) -> None:
+    def __init__(self, plain: roformer_layers.Attention, along_time: bool, storage: Storage) -> None:
         weights, positions = plain.state_dict(), plain.get_submodule(plain.positions)
-        self.heads, self.scale, self.dtype = plain.heads, plain.scale, place.dtype
+        self.heads, self.scale, self.dtype = plain.heads, plain.scale, storage.dtype
         self.axis = 1 if along_time else 0
         qkv = weights["to_qkv.weight"].unflatten(0, (3, self.heads, -1))
         self.positions: Rotary | nn.Module
         if isinstance(positions, roformer_layers.RotaryEmbedding):
-            self.positions = Rotary(weights["rotary_embed.freqs"], place.device)
+            self.positions = Rotary(weights["rotary_embed.freqs"], storage.device)
             halves = qkv[:2].unflatten(2, (-1, 2)).transpose(2, 3).flatten(2, 3)
             qkv = torch.cat([halves, qkv[2:]])
         else:
-            self.positions = deepcopy(positions).to(place.device)
-        # Queries, keys, values and gates in one product.
+            self.positions = deepcopy(positions).to(storage.device)
+        # Queries, keys, values and gates are computed in one product.
         qkv = qkv.flatten(0, 2)
         weight = torch.cat([qkv, weights["to_gates.weight"]]) * gain(weights["norm.gamma"])
         bias = torch.cat([qkv.new_zeros(len(qkv)), weights["to_gates.bias"]])
-        filling = aligned(len(bias)) - len(bias)
-        self.weight, self.bias = place.put(F.pad(weight, (0, 0, 0, filling))), place.put(F.pad(bias, (0, filling)))
-        self.out = place.put(weights["to_out.0.weight"])
+        padding = aligned(len(bias)) - len(bias)
+        self.weight = storage.put(F.pad(weight, (0, 0, 0, padding)))
+        self.bias = storage.put(F.pad(bias, (0, padding)))
+        self.out = storage.put(weights["to_out.0.weight"])
 
     def __call__(self, tokens: Tensor) -> None:
-        """(k, b, m, d), changed in place."""
+        """Apply the layer to tokens (k, b, m, d) in place."""
         bands, _, frames, dim = tokens.shape
         x = tokens.view(-1, frames, dim) if self.axis else tokens.view(bands, -1, dim)
-        made = F.linear(direction(x, self.dtype), self.weight, self.bias)
+        projected = F.linear(direction(x, self.dtype), self.weight, self.bias)
         inner = self.out.shape[1]
-        queries_keys, values, gates, _ = made.tensor_split((2 * inner, 3 * inner, 3 * inner + self.heads), -1)
-        queries, keys = self.placed(queries_keys.unflatten(-1, (2, self.heads, -1)))
+        queries_keys, values, gates, _ = projected.tensor_split((2 * inner, 3 * inner, 3 * inner + self.heads), -1)
+        queries, keys = self.positioned(queries_keys.unflatten(-1, (2, self.heads, -1)))
         values = self.heads_first(values.unflatten(-1, (self.heads, -1)))
-        seen = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
-        seen = seen.permute((0, 2, 1, 3) if self.axis else (2, 0, 1, 3))
-        gated = torch.empty(seen.shape, dtype=self.dtype, device=seen.device)
-        torch.mul(seen, gates.sigmoid()[..., None], out=gated)
+        attended = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
+        attended = attended.permute((0, 2, 1, 3) if self.axis else (2, 0, 1, 3))
+        gated = torch.empty(attended.shape, dtype=self.dtype, device=attended.device)
+        torch.mul(attended, gates.sigmoid()[..., None], out=gated)
         x += F.linear(gated.flatten(2), self.out)
 
     def heads_first(self, x: Tensor) -> Tensor:
-        """A view of tokens and others, as `axis` says, and (heads, d) as (others, heads, tokens, d)."""
+        """View (tokens, others, heads, d), or (others, tokens, heads, d) for axis 1, as (others, heads, tokens, d)."""
         return x.permute((0, 2, 1, 3) if self.axis else (1, 2, 0, 3))
 
-    def placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys, next to each other on axis 2, each heads first and with its positions."""
+    def positioned(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Split queries and keys, next to each other on axis 2, encode their positions, and put heads first."""
         if isinstance(self.positions, Rotary):
             queries, keys = self.positions(x, self.axis).unbind(2)
             return self.heads_first(queries), self.heads_first(keys)
-        queries, keys = self.positions(*(self.heads_first(part).float() for part in x.unbind(2)))
+        queries, keys = self.positions(*(self.heads_first(half).float() for half in x.unbind(2)))
         return queries.to(self.dtype), keys.to(self.dtype)
 
 
 class LinearAttention:
-    """Linear attention over all tokens, added to them; rare enough to stay plain, in float32."""
+    """Applies the plain linear attention in float32, and adds the result to the tokens; it is too rare to need more."""
 
     def __init__(self, plain: roformer_layers.LinearAttention, device: torch.device) -> None:
         self.plain = deepcopy(plain).to(device)
 
     def __call__(self, tokens: Tensor) -> None:
-        """(k, b, m, d), changed in place."""
+        """Apply the layer to tokens (k, b, m, d) in place."""
         by_item = tokens.transpose(0, 1)
         by_item += self.plain(by_item.flatten(1, 2)).unflatten(1, by_item.shape[1:3])
 
 
 class FeedForward:
-    """A feed-forward layer, added to its input."""
+    """Applies a feed-forward layer, and adds the result to the tokens."""
 
-    def __init__(self, plain: nn.Module, place: Place) -> None:
+    def __init__(self, plain: nn.Module, storage: Storage) -> None:
         weights = plain.state_dict()
-        self.dtype = place.dtype
-        self.weight_in = place.put(weights["net.1.weight"] * gain(weights["net.0.gamma"]))
-        self.bias_in = place.put(weights["net.1.bias"])
-        self.weight_out, self.bias_out = place.put(weights["net.4.weight"]), place.put(weights["net.4.bias"])
+        self.dtype = storage.dtype
+        self.weight_in = storage.put(weights["net.1.weight"] * gain(weights["net.0.gamma"]))
+        self.bias_in = storage.put(weights["net.1.bias"])
+        self.weight_out, self.bias_out = storage.put(weights["net.4.weight"]), storage.put(weights["net.4.bias"])
 
     def __call__(self, tokens: Tensor) -> None:
-        """(k, b, m, d), changed in place."""
+        """Apply the layer to tokens (k, b, m, d) in place."""
         hidden = F.linear(direction(tokens, self.dtype), self.weight_in, self.bias_in)
         tokens += F.linear(torch.ops.aten.gelu_(hidden), self.weight_out, self.bias_out)
 
 
 class Transformer:
-    """A transformer along time, across bands or over all tokens."""
+    """Computes a transformer along time, across bands or over all tokens."""
 
-    def __init__(self, plain: roformer_layers.Transformer, along_time: bool, place: Place) -> None:
+    def __init__(self, plain: roformer_layers.Transformer, along_time: bool, storage: Storage) -> None:
         self.layers: list[Callable[[Tensor], None]] = []
         for layer in plain.layers:
             children: list[Any] = list(layer.children())
             attention, feed_forward = children
             linear = isinstance(attention, roformer_layers.LinearAttention)
             self.layers += [
-                LinearAttention(attention, place.device) if linear else Attention(attention, along_time, place),
-                FeedForward(feed_forward, place),
+                LinearAttention(attention, storage.device) if linear else Attention(attention, along_time, storage),
+                FeedForward(feed_forward, storage),
             ]
         gamma = plain.state_dict().get("norm.gamma")
-        self.gamma = None if gamma is None else gamma.to(place.device)
+        self.gamma = None if gamma is None else gamma.to(storage.device)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """(k, b, m, d) -> the same; the input is lost."""
+        """Apply all layers, (k, b, m, d) -> the same shape; the input is overwritten."""
         for layer in self.layers:
             layer(tokens)
         return tokens if self.gamma is None else rms_norm(tokens, self.gamma)

@@ -1,4 +1,4 @@
-"""Copies between the host and a device that go on while both work."""
+"""Copies tensors between the host and a device while both go on working."""
 
 from collections.abc import Callable
 
@@ -6,59 +6,60 @@ import torch
 from torch import Tensor
 
 Copied = Callable[[], Tensor]
-"""Waits until a copy is there, and gives it."""
+"""A function that waits until a copy is complete, and returns it."""
 
 
 class Transfer:
-    """Copies to a device and from it.
+    """Copies tensors to a device and from it.
 
-    On a CUDA device through page-locked memory and each way on a stream of its own, so that what the device computes
-    goes on meanwhile. That has only ever run on a stand-in for such a device. Elsewhere a copy is made at once.
+    On a CUDA device, copies use page-locked memory and a stream for each direction, so that the device goes on
+    computing. This has only run on a stand-in for such a device so far. On other devices, copies are made at once.
 
     Args:
-        device: that computes.
+        device: the device that computes.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.on_cuda = device, device.type == "cuda"
         if self.on_cuda:
-            # Two: an upload is not to wait for a download, which waits for what is computed.
+            # Two streams, so that an upload does not wait for a download, which waits for its result to be computed.
             self.up, self.down = torch.cuda.Stream(device), torch.cuda.Stream(device)
 
     def to_device(self, x: Tensor) -> Copied:
-        """Begin to copy a tensor of the host, which nobody changes any more, for whichever thread computes with it."""
+        """Start to copy a tensor, which must no longer change, to the device. Any thread may take the copy."""
         if not self.on_cuda:
-            there = x.to(self.device)
-            return lambda: there
+            copy = x.to(self.device)
+            return lambda: copy
         with torch.cuda.stream(self.up):
-            # The page-locked memory is not used again until the copy from it is done: PyTorch's allocator sees to it.
-            there = x.pin_memory().to(self.device, non_blocking=True)
+            # PyTorch's allocator does not reuse the page-locked memory until the copy from it is complete.
+            copy = x.pin_memory().to(self.device, non_blocking=True)
             arrived = self.up.record_event()
 
         def wait() -> Tensor:
-            """For the computing stream to wait; the host goes on."""
+            """Make the computing stream wait, but not the host."""
             computing = torch.cuda.current_stream(self.device)
             computing.wait_event(arrived)
-            # It is of the other stream's memory, and would be used again there when only that one is done with it.
-            there.record_stream(computing)
-            return there
+            # The copy's memory belongs to the other stream, which would otherwise reuse it before this one is done with
+            # it.
+            copy.record_stream(computing)
+            return copy
 
         return wait
 
     def to_host(self, x: Tensor) -> Copied:
-        """Begin to copy a tensor of the device, which nobody changes any more, for whichever thread wants it."""
+        """Start to copy a tensor, which must no longer change, to the host. Any thread may take the copy."""
         if not self.on_cuda:
-            here = x.cpu()
-            return lambda: here
+            copy = x.cpu()
+            return lambda: copy
         self.down.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.down):
-            here = torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
+            copy = torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
             arrived = self.down.record_event()
-        # As above, the other way round.
+        # Keeps the memory of `x` from being reused before it is copied.
         x.record_stream(self.down)
 
         def wait() -> Tensor:
             arrived.synchronize()
-            return here
+            return copy
 
         return wait
