@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import alone, download, hub_cache, store, transfer, watched
+from stemsplit.fetch import download, download_lock, hub_cache, store, timeouts, transfer
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import Fault, Hub, Served
@@ -35,8 +35,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from huggingface_hub import constants
 
     with monkeypatch.context() as patch:
-        patch.setattr(watched, "PATIENCE", 0.3)
-        patch.setattr(watched, "SLOWEST", 20_000)
+        patch.setattr(timeouts, "PATIENCE", 0.3)
+        patch.setattr(timeouts, "SLOWEST", 20_000)
         for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"):
             patch.setattr(constants, name, 0.3)
         patch.setattr(transfer, "PAUSES", (0.0,))  # as many tries as there are pauses, and one
@@ -55,7 +55,7 @@ def test_a_server_that_dribbles_is_given_up(
     file, source = published
     file.fault = Fault(dribbles=what)
     # On a machine that is busy, the first byte may be late.
-    told = r"(nothing|only \d+ bytes) came (for|in) 0\.3 s; try again later|does not answer"
+    told = r"(nothing|only \d+ bytes) arrived in 0\.3 s; try again later|does not answer"
     with impatient(monkeypatch), pytest.raises(WeightsError, match=told):
         download.fetch(entry(source, sha256=SHA256))
     assert len(hub.requests) <= 6
@@ -71,9 +71,9 @@ def test_who_dribbles_does_not_keep_the_program_from_ending(hub: Hub) -> None:
     code = f"""
 from huggingface_hub import constants
 from stemsplit.registry import ModelEntry
-from stemsplit.weights import download, network, watched
-watched.PATIENCE = constants.HF_HUB_ETAG_TIMEOUT = 0.2
-network.PAUSES = (0.0,) * 5
+from stemsplit.fetch import download, failures, timeouts
+timeouts.PATIENCE = constants.HF_HUB_ETAG_TIMEOUT = 0.2
+failures.PAUSES = (0.0,) * 5
 entry = ModelEntry("tiny", "", "", {{}}, ("a",), 1, 1, 1, 1, ("{hub.url}/w.ckpt",), "", "{SHA256}")
 try:
     download.fetch(entry)
@@ -91,7 +91,7 @@ def test_a_server_that_breaks_off_after_a_byte_is_given_up(
     """Though the file grows with every try."""
     file, source = published
     file.fault = Fault(drop_after=bytes_, drops=-1)
-    with pytest.raises(WeightsError, match="breaks off"):
+    with pytest.raises(WeightsError, match="was lost"):
         download.fetch(entry(source, sha256=SHA256))
     assert len(hub.asked("GET")) <= 12, "six tries, and each of the hub's is sent on"
 
@@ -117,7 +117,7 @@ def test_a_file_without_end_is_not_got_for_ever(
     file.fault = fault
     monkeypatch.setattr(transfer, "LARGEST", 2_000_000)
     seen: list[int] = []
-    with pytest.raises(WeightsError, match=r"larger than 0\.002 GB, and nobody says how large"):
+    with pytest.raises(WeightsError, match=r"larger than 0\.002 GB, and its size is not known"):
         download.fetch(entry(source, **known), lambda done, _: seen.append(done))
     assert max(seen) <= 2_000_000
     assert left_over(home) == []
@@ -135,7 +135,7 @@ def test_a_file_without_end_leaves_room_on_the_disk(
         return usage._replace(free=transfer.RESERVE + 500_000 - used)
 
     monkeypatch.setattr(shutil, "disk_usage", usage_of_a_small_disk)
-    with pytest.raises(WeightsError, match="its size is not known, and fewer than 100 MB are left free"):
+    with pytest.raises(WeightsError, match="its size is not known, and fewer than 100 MB are free"):
         download.fetch(entry(source, sha256=SHA256))
     assert left_over(home) == []
 
@@ -148,11 +148,11 @@ def test_a_file_of_a_size_that_no_checkpoint_has_is_not_begun(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**18))
     length = {"Content-Length": str(told)}
     file = hub.put("/w.ckpt", CONTENT, fault=Fault(to_head=length))
-    with pytest.raises(WeightsError, match="larger than 16 GB, and the registry does not say"):
+    with pytest.raises(WeightsError, match="larger than 16 GB, and the registry gives no size"):
         download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     assert hub.asked("GET") == []
     file.fault = Fault(no_head=True, headers=length)
-    with pytest.raises(WeightsError, match="larger than 16 GB, and the registry does not say"):
+    with pytest.raises(WeightsError, match="larger than 16 GB, and the registry gives no size"):
         download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     assert left_over(home) == []
 
@@ -168,11 +168,11 @@ def test_a_size_that_is_not_one_is_not_believed(hub: Hub, entry: Make, told: str
 def test_who_is_sent_in_a_circle_says_so(hub: Hub, entry: Make) -> None:
     for no_head in (False, True):
         hub.put("/w.ckpt", CONTENT, fault=Fault(location=f"{hub.url}/w.ckpt", no_head=no_head))
-        with pytest.raises(WeightsError, match=r"127\.0\.0\.1 sends on from one address to the next without end"):
+        with pytest.raises(WeightsError, match=r"127\.0\.0\.1 redirects without end"):
             download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     address = f"{hub.url}/some/repo/resolve/main/w.ckpt"
     hub.put("some/repo/w.ckpt", CONTENT, lfs=False, fault=Fault(location=address))
-    with pytest.raises(WeightsError, match="sends on from one address to the next without end"):
+    with pytest.raises(WeightsError, match="redirects without end"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
     assert len(hub.requests) < 100
 
@@ -183,7 +183,7 @@ def test_who_is_sent_in_a_circle_says_so(hub: Hub, entry: Make) -> None:
 def test_who_is_sent_where_nothing_is_says_so(hub: Hub, entry: Make, home: Path, location: str) -> None:
     for no_head in (False, True):
         hub.put("/w.ckpt", CONTENT, fault=Fault(location=location, no_head=no_head))
-        with pytest.raises(WeightsError, match="no weights for 'tiny'"):
+        with pytest.raises(WeightsError, match="cannot download 'tiny'"):
             download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     assert left_over(home) == []
 
@@ -194,7 +194,7 @@ def test_what_an_answer_holds_beside_the_file_is_not_read(hub: Hub, entry: Make)
     hub.put("/w.ckpt", b"", fault=Fault(location=f"{hub.url}/good.ckpt", endless=True, no_head=True))
     assert download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256)).read_bytes() == CONTENT
     hub.put("/no.ckpt", b"", fault=Fault(refusal=(404, ""), endless=True))
-    with pytest.raises(WeightsError, match=r"has no such file \(404\)"):
+    with pytest.raises(WeightsError, match=r"does not have the file \(404\)"):
         download.fetch(entry(f"{hub.url}/no.ckpt", sha256="0" * 64))
     hub.put("some/repo/no.ckpt", b"", fault=Fault(refusal=(404, ""), endless=True))
     with pytest.raises(WeightsError, match="answers 404"):
@@ -296,7 +296,7 @@ def test_a_tag_of_the_hub_that_is_not_a_name_is_refused(
 ) -> None:
     hub.put("some/repo/w.ckpt", CONTENT, lfs=lfs, etag=tag)
     before = everything(home) | everything(tmp_path)
-    with pytest.raises(WeightsError, match="does not answer as the Hugging Face Hub does"):
+    with pytest.raises(WeightsError, match="does not answer like the Hugging Face Hub"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
     assert everything(home) | everything(tmp_path) == before
 
@@ -327,14 +327,14 @@ def waiting(
 ) -> tuple[FileLock, ModelEntry, Path]:
     """A lock that another process has, an entry that needs it, and the part that it is about."""
     _, source = published
-    monkeypatch.setattr(alone, "POLL", 0.05)
-    monkeypatch.setattr(alone, "STANDSTILL", 0.5)
+    monkeypatch.setattr(download_lock, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(download_lock, "STALLED_SECONDS", 0.5)
     if kind == "web":
         way = store.web_part(source, f'"{SHA256}"')
         lock, part = cache_folder() / "locks" / f"{way.stem}.lock", cache_folder() / way
     else:
         file = hub_cache.HubFile.parse(source)
-        lock, part = hub_cache.folder() / ".locks" / file.way / f"{SHA256}.lock", file.part(SHA256)
+        lock, part = hub_cache.folder() / ".locks" / file.repo_folder / f"{SHA256}.lock", file.part(SHA256)
     lock.parent.mkdir(parents=True)
     part.parent.mkdir(parents=True)
     return FileLock(lock), entry(source, sha256=SHA256), part
@@ -342,7 +342,7 @@ def waiting(
 
 def test_another_process_that_does_not_get_on_is_not_waited_for(waiting: tuple[FileLock, ModelEntry, Path]) -> None:
     lock, wanted, _ = waiting
-    with lock, pytest.raises(WeightsError, match="another process gets it, but has not got on for"):
+    with lock, pytest.raises(WeightsError, match="another process is downloading it, without progress for"):
         download.fetch(wanted)
 
 
@@ -373,7 +373,7 @@ def test_a_cache_that_vanishes_is_an_error_of_that_model(
                 for folder in (cache_folder(), hub_cache.folder()):
                     shutil.rmtree(folder, ignore_errors=True)
 
-        with pytest.raises(WeightsError, match="no weights for 'tiny'"):
+        with pytest.raises(WeightsError, match="cannot download 'tiny'"):
             download.fetch(entry(source, sha256=SHA256), vanish)
         assert left_over(home) == []
     assert download.fetch(entry(source, sha256=SHA256)).read_bytes() == CONTENT

@@ -16,7 +16,7 @@ import pytest
 from stemsplit import registry
 from stemsplit.disk.files import sha256
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch import download, hub_cache, store, verified
 from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT, read_only
@@ -39,16 +39,19 @@ def test_the_starter_ships_as_the_registry_says() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"sha256": "0" * 64}, "not the file that was published: its sha256 differs; reinstall"),
-        ({"size": 7}, f"not the file that was published: {STARTER.size} bytes, not 7; reinstall"),
+        ({"sha256": "0" * 64}, "not the published file: its sha256 differs; reinstall"),
+        ({"size": 7}, f"not the published file: it has {STARTER.size} bytes, not 7; reinstall"),
         ({"sources": ("package:gone.safetensors",)}, "is missing; reinstall"),
         ({"sources": ("file:/nowhere/x.ckpt",)}, "/nowhere/x.ckpt is missing"),
-        ({"sources": ("carrier-pigeon://x",)}, "of an unknown kind"),
-        ({"sources": ("hf://x.ckpt",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("hf://a/b@main/../../../c",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("https://",)}, r"https:// \(it is not an address"),
-        ({"sources": ("hf://a..b/c/d",)}, r"hf://a..b/c/d \(it is not an address"),
+        (
+            {"sources": ("carrier-pigeon://x",)},
+            "from carrier-pigeon://x: a source must start with one of package:, file:, hf://, https://, http://",
+        ),
+        ({"sources": ("hf://x.ckpt",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("hf://a/b@main/../../../c",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("https://",)}, r"from https://: the address is invalid"),
+        ({"sources": ("hf://a..b/c/d",)}, r"from hf://a..b/c/d: the address is invalid"),
         ({"sources": ()}, "names no source"),
     ],
 )
@@ -186,7 +189,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks_within_reason(
     file, source = published
     for asked in ("7", "86400", "tomorrow"):
         file.fault = Fault(busy=1, retry_after=asked)
-        digests.forget(SHA256)
+        verified.forget(SHA256)
         store.remove(entry(source, sha256=SHA256))
         download.fetch(entry(source, sha256=SHA256))
     assert slept == [7, 60, 0]
@@ -202,7 +205,7 @@ def test_a_web_server_need_not_answer_head(hub: Hub, entry: Make) -> None:
     ("fault", "complaint"),
     [
         (Fault(busy=1_000), "127.0.0.1 answers 503; try again later"),
-        (Fault(drop_after=0, drops=-1), "breaks off"),
+        (Fault(drop_after=0, drops=-1), "was lost.*; try again, the download will resume"),
     ],
 )
 def test_trouble_that_does_not_pass_is_told(
@@ -274,7 +277,7 @@ def test_a_file_that_is_not_the_published_one_leaves_nothing(
     file.content = wrong
     file.etag = SHA256 if file.lfs else GIT_SHA1
     for known in ({"sha256": SHA256}, {"sha256": SHA256, "size": SIZE}, {"git_sha1": GIT_SHA1}):
-        with pytest.raises(WeightsError, match=r"no weights for 'tiny': .* \(it is not the file that was published"):
+        with pytest.raises(WeightsError, match=r"cannot download 'tiny' .*from .*: it is not the published file"):
             download.fetch(entry(source, **known))
         assert left_over(home) == []
         assert not list(hub_cache.folder().glob("*/snapshots/*/*"))
@@ -283,7 +286,7 @@ def test_a_file_that_is_not_the_published_one_leaves_nothing(
 def test_a_wrong_file_that_comes_in_pieces_is_given_up_too(published: tuple[Served, str], entry: Make) -> None:
     file, source = published
     file.content, file.fault = b"\0" * SIZE, Fault(drop_after=100_000, drops=-1)
-    with pytest.raises(WeightsError, match="not the file that was published"):
+    with pytest.raises(WeightsError, match="not the published file"):
         download.fetch(entry(source, sha256=SHA256))
 
 
@@ -295,8 +298,8 @@ def test_the_next_source_is_tried_and_all_failures_are_told(hub: Hub, entry: Mak
     with pytest.raises(WeightsError) as caught:
         download.fetch(dataclasses.replace(entry(*sources[:2]), sha256="1" * 64))
     message = str(caught.value)
-    assert message.startswith("no weights for 'tiny': hf://some/repo/w.ckpt (it is not the file that was published")
-    assert message.endswith(f" and {hub.url}/gone.ckpt (127.0.0.1 has no such file (404))")
+    assert message.startswith("cannot download 'tiny': hf://some/repo/w.ckpt (it is not the published file")
+    assert message.endswith(f" and {hub.url}/gone.ckpt (127.0.0.1 does not have the file (404))")
 
 
 REFUSALS = {
@@ -306,9 +309,9 @@ REFUSALS = {
         "accept its conditions at https://huggingface.co/some/repo, then log in",
     ),
     "asked for in vain": ("some/repo", (403, "GatedRepo"), "`hf auth login`, or set HF_TOKEN"),
-    "forbidden": ("some/repo", (403, ""), "not open to you (403); see https://huggingface.co/some/repo"),
-    "bad token": ("some/repo", (401, ""), "not open to you (401)"),
-    "no repository": ("other/repo", None, "there is no repository other/repo, or it is not open to all (401)"),
+    "forbidden": ("some/repo", (403, ""), "some/repo refuses access (403); see https://huggingface.co/some/repo"),
+    "bad token": ("some/repo", (401, ""), "some/repo refuses access (401)"),
+    "no repository": ("other/repo", None, "other/repo does not exist or is private (401); if it is private, log in"),
     "no revision": ("some/repo@v9", None, "some/repo has no revision v9"),
     "no file": ("some/repo", (404, "EntryNotFound"), "some/repo has no file w.ckpt at main"),
     "teapot": ("some/repo", (418, ""), "127.0.0.1 answers 418"),
@@ -327,7 +330,12 @@ def test_a_refusal_of_the_hub_says_what_to_do(hub: Hub, entry: Make, refusal: st
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "wants a password for it"), (403, "does not give it out"), (404, "has no such file"), (418, "answers")],
+    [
+        (401, "asks for a password"),
+        (403, "refuses access to the file"),
+        (404, "does not have the file"),
+        (418, "answers"),
+    ],
 )
 def test_a_refusal_on_the_web_is_told(hub: Hub, entry: Make, status: int, words: str) -> None:
     hub.put("/w.ckpt", CONTENT, fault=Fault(refusal=(status, "")))
@@ -337,7 +345,7 @@ def test_a_refusal_on_the_web_is_told(hub: Hub, entry: Make, status: int, words:
 
 PAGE = b"<!DOCTYPE html><title>Virus scan warning</title>" + 3_000 * b"."
 BY_HAND = (
-    r"; open that address in a browser \(see https://example.org/m\), save the file, then: stemsplit SONG --model FILE"
+    r"; open the address in a browser \(see https://example.org/m\), save the file, then: stemsplit SONG --model FILE"
 )
 
 
@@ -349,7 +357,7 @@ def test_a_page_in_the_place_of_the_file_is_not_taken_for_it(
     """A confirmation to be clicked, a login, a quota: what a host shows people who are not meant to be programs."""
     file = hub.put("/get", PAGE, fault=Fault(kind="text/html; charset=utf-8", no_head=no_head))
     wanted = entry(f"{hub.url}/get?id=1", page="https://example.org/m", **known)
-    told = "127.0.0.1 sends a web page, not the file: it cannot be downloaded automatically"
+    told = "127.0.0.1 sends a web page instead of the file"
     with pytest.raises(WeightsError, match=told + BY_HAND):
         download.fetch(wanted)
     assert left_over(home) == []
@@ -382,7 +390,7 @@ def test_a_server_that_is_no_hub_is_told(hub: Hub, entry: Make, monkeypatch: pyt
     template = hub.url + "/files/{repo_id}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     hub.put("/files/some/repo/w.ckpt", CONTENT)
-    with pytest.raises(WeightsError, match="does not answer as the Hugging Face Hub does; is HF_ENDPOINT right"):
+    with pytest.raises(WeightsError, match="does not answer like the Hugging Face Hub; check HF_ENDPOINT"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
 
 
@@ -390,7 +398,7 @@ def test_no_network_is_one_line(
     hub: Hub, published: tuple[Served, str], entry: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.stop()
-    with pytest.raises(WeightsError, match=r"127.0.0.1 cannot be reached: .*; is there a network connection") as caught:
+    with pytest.raises(WeightsError, match=r"127.0.0.1 cannot be reached \(.*\); check the connection") as caught:
         download.fetch(entry(published[1], sha256=SHA256))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == "", "the hub's library keeps its warnings to itself"
@@ -416,7 +424,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(hub: Hub, entry: Make, mon
     assert for_hub == {"hub"}
     assert {request.server for request in hub.requests} == {"hub", "cdn"}
     hub.requests.clear()
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     assert hub.requests
     assert not any("hf_secret" in str(request.headers) for request in hub.requests)
@@ -427,7 +435,7 @@ def test_room_is_looked_for_first(
 ) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=SIZE - 1))
-    with pytest.raises(WeightsError, match=r"0\.3 MB more are needed in .*, where 0\.3 MB are free"):
+    with pytest.raises(WeightsError, match=r"it needs 0\.3 MB more in .*, where 0\.3 MB are free"):
         download.fetch(entry(published[1], sha256=SHA256))
     assert sent(hub) == 0
     assert left_over(home) == []
@@ -449,7 +457,7 @@ def test_a_disk_that_fills_up_keeps_what_came(hub: Hub, published: tuple[Served,
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(WeightsError, match="takes no more: file too large; make room there"):
+        with pytest.raises(WeightsError, match=r"cannot hold the file \(file too large\); make room"):
             download.fetch(entry(published[1], sha256=SHA256))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -465,7 +473,7 @@ def test_a_cache_that_cannot_be_written_is_told(kind: str, hub: Hub, entry: Make
     variable = "STEMSPLIT_CACHE" if kind == "web" else "HF_HOME"
     with (
         read_only(here),
-        pytest.raises(WeightsError, match=f"permission denied; set {variable} to a folder that can be written"),
+        pytest.raises(WeightsError, match=rf"\(permission denied\); set {variable} to a folder that can be written"),
     ):
         download.fetch(entry(source, sha256=SHA256))
 
@@ -475,7 +483,7 @@ def test_what_is_there_is_used_from_a_cache_that_cannot_be_written(
 ) -> None:
     wanted = entry(published[1], sha256=SHA256)
     download.fetch(wanted)
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     with read_only(here):
         assert download.fetch(wanted).read_bytes() == CONTENT
 
@@ -512,7 +520,7 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
     path = download.fetch(wanted)
     path.resolve().unlink()
     file.content = CONTENT[::-1]
-    with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new one, delete 'tiny' there"):
+    with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new file, delete 'tiny' there"):
         download.fetch(wanted)
     lock_file().write_text("{}")
     assert download.fetch(wanted).read_bytes() == file.content
@@ -521,7 +529,7 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
 def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home: Path) -> None:
     for lfs, etag in ((True, SHA256), (False, GIT_SHA1)):
         hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs, etag=etag)
-        with pytest.raises(WeightsError, match="not the file that was published"):
+        with pytest.raises(WeightsError, match="not the published file"):
             download.fetch(entry("hf://some/repo/w.ckpt"))
     assert left_over(home) == []
     assert not lock_file().exists()
@@ -530,9 +538,9 @@ def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (b"<html>log in</html>", "it is not a checkpoint: it begins like a web page"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is not a checkpoint: it begins like a web page"),
-        (b'{"error": "no"}', "it is neither a safetensors file nor one of torch.save"),
+        (b"<html>log in</html>", "it is not a checkpoint but looks like a web page"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is not a checkpoint but looks like a web page"),
+        (b'{"error": "no"}', "it is neither a safetensors nor a torch.save file"),
     ],
 )
 def test_without_a_digest_only_a_checkpoint_is_taken(
@@ -567,7 +575,7 @@ def test_a_file_that_is_far_too_long_is_not_got_to_its_end(
     file.content, file.fault = CONTENT * 3, Fault(no_size=True)
     file.etag = SHA256 if file.lfs else GIT_SHA1
     seen: list[int] = []
-    with pytest.raises(WeightsError, match=f"not the file that was published: more than {SIZE} bytes"):
+    with pytest.raises(WeightsError, match=f"not the published file: it has more than {SIZE} bytes"):
         download.fetch(entry(source, size=SIZE, **known), lambda done, _: seen.append(done))
     assert max(seen) <= SIZE
     assert len({request.server for request in hub.asked("GET")}) == len(hub.asked("GET")), "asked once, and sent on"
@@ -579,7 +587,7 @@ def test_a_file_that_is_sent_packed_is_refused(published: tuple[Served, str], en
     file, source = published
     file.content, file.fault = gzip.compress(CONTENT), Fault(encoding="gzip", no_size=True)
     file.etag = SHA256 if file.lfs else GIT_SHA1
-    with pytest.raises(WeightsError, match=r"127.0.0.1 sends it packed \(gzip\), which it was asked not to do"):
+    with pytest.raises(WeightsError, match=r"127.0.0.1 sends the file compressed \(gzip\), against the request"):
         download.fetch(entry(source, sha256=SHA256, size=SIZE))
     assert left_over(home) == []
 
@@ -587,7 +595,7 @@ def test_a_file_that_is_sent_packed_is_refused(published: tuple[Served, str], en
 @pytest.mark.parametrize("lfs", [True, False])
 def test_a_file_to_which_the_hub_gives_another_digest_is_not_got(hub: Hub, entry: Make, lfs: bool) -> None:
     hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs)
-    with pytest.raises(WeightsError, match="not the file that was published: the hub gives another digest for it"):
+    with pytest.raises(WeightsError, match="not the published file: the hub gives another digest for it"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256, git_sha1=GIT_SHA1))
     assert hub.asked("GET") == []
 
@@ -664,7 +672,7 @@ def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: st
     lock_file().parent.mkdir()
     lock_file().write_text(garbage, encoding="latin-1")
     unpublished, published = entry("hf://some/repo/w.ckpt"), entry("hf://some/repo/w.ckpt", sha256=SHA256)
-    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; mend it, or delete it") as caught:
+    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; repair it, or delete it") as caught:
         download.fetch(unpublished)
     assert "\n" not in str(caught.value)
     assert hub.requests == []
@@ -677,7 +685,7 @@ def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: st
 def test_what_another_process_remembered_is_not_written_over() -> None:
     pin("tiny", SHA256, SIZE)
     pin("tiny", SHA256, SIZE)
-    with pytest.raises(LockFileError, match="another file was got for 'tiny' meanwhile"):
+    with pytest.raises(LockFileError, match="another process has just pinned a different file for 'tiny'"):
         pin("tiny", "0" * 64, SIZE)
     assert pinned("tiny") == SHA256
 
@@ -715,6 +723,6 @@ def test_xet_is_left_to_the_hubs_library(
         assert seen[-1] == (SIZE, SIZE)
         assert (sent(hub) == 0) == (brings == CONTENT)
     else:
-        with pytest.raises(WeightsError, match="not the file that was published"):
+        with pytest.raises(WeightsError, match="not the published file"):
             download.fetch(wanted)
         assert left_over(home) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store, watched, xet
+from stemsplit.fetch import digests, download, hub_cache, store, timeouts, verified, xet
 from stemsplit.fetch.pins import LockFileError, lock_file
 from stemsplit.registry import ModelEntry
 from tests.conftest import unix
@@ -25,7 +25,7 @@ from tests.fetch.test_download import published as published
 
 Make = Callable[..., ModelEntry]
 PRECIOUS = b"what took a year to write"
-NOT_OURS = "what lies there was not made by stemsplit; move it away"
+NOT_OURS = "it was not made by stemsplit; move it away"
 NO_LINKS = "a link, which is not followed"
 
 pytestmark = unix
@@ -90,7 +90,7 @@ def lock_and_part(kind: str, source: str) -> tuple[Path, Path]:
         way = store.web_part(source, f'"{SHA256}"')
         return cache_folder() / "locks" / f"{way.stem}.lock", cache_folder() / way
     file = hub_cache.HubFile.parse(source)
-    return hub_cache.folder() / ".locks" / file.way / f"{SHA256}.lock", file.part(SHA256)
+    return hub_cache.folder() / ".locks" / file.repo_folder / f"{SHA256}.lock", file.part(SHA256)
 
 
 @pytest.mark.parametrize("trap", TRAPS)
@@ -173,7 +173,7 @@ def test_a_place_in_the_cache_is_replaced_and_not_followed(
         repo / "blobs" / SHA256,
         repo / "snapshots" / COMMIT / "w.ckpt",
         repo / "refs" / "main",
-        cache_folder() / store.web_way(other, web),
+        cache_folder() / store.web_file(other, web),
         cache_folder() / "verified" / f"{SHA256}.json",
     ):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -205,9 +205,7 @@ def test_removing_removes_nothing_that_a_file_of_a_commit_leads_to(
     pointer.unlink()
     pointer.symlink_to(precious)
     before = snapshot(repo)
-    with pytest.raises(
-        WeightsError, match=rf"cannot remove .*w\.ckpt: it leads to {precious}, which is not of the hub"
-    ):
+    with pytest.raises(WeightsError, match=rf"cannot remove .*w\.ckpt: it leads to {precious}, outside of the hub"):
         store.remove(wanted)
     assert snapshot(repo) == before
 
@@ -245,7 +243,7 @@ def test_removing_does_not_go_through_a_folder_that_is_a_link(
     (repo / name).rename(away)
     (repo / name).symlink_to(away)
     before = snapshot(tmp_path)
-    with pytest.raises(WeightsError, match=f"cannot remove .*({NO_LINKS}|does not take its cache for sound|leads to)"):
+    with pytest.raises(WeightsError, match=f"cannot remove .*({NO_LINKS}|considers its cache damaged|leads to)"):
         store.remove(wanted)
     assert snapshot(tmp_path) == before
 
@@ -286,17 +284,17 @@ def test_a_cache_that_the_hub_s_library_does_not_get_through_is_told_of(
 ) -> None:
     """It reads whatever is called a branch, in every repository: a pipe never ends."""
     wanted, repo = downloaded
-    monkeypatch.setattr(watched, "PATIENCE", 0.5)
+    monkeypatch.setattr(timeouts, "PATIENCE", 0.5)
     trap = repo.with_name("models--a--b") / "refs" / "main"
     trap.parent.mkdir(parents=True)
     (trap.parents[1] / "snapshots").mkdir()
     os.mkfifo(trap)
-    with pytest.raises(WeightsError, match="nothing came"):
+    with pytest.raises(WeightsError, match="nothing arrived"):
         store.remove(wanted)
     trap.unlink()
     trap.write_bytes(b"\xff")
-    monkeypatch.setattr(watched, "PATIENCE", 60.0)
-    with pytest.raises(WeightsError, match="the hub's library does not take its cache for sound"):
+    monkeypatch.setattr(timeouts, "PATIENCE", 60.0)
+    with pytest.raises(WeightsError, match="the hub's library considers its cache damaged"):
         store.remove(wanted)
 
 
@@ -317,7 +315,7 @@ def test_a_wrong_file_of_xet_is_removed_without_following_it(
     monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
     monkeypatch.setattr(xet, "wanted", lambda: True)
     monkeypatch.setattr(xet, "hf_hub_download", get)
-    with pytest.raises(WeightsError, match="not the file that was published"):
+    with pytest.raises(WeightsError, match="not the published file"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
 
 
@@ -329,7 +327,7 @@ def test_a_branch_of_nonsense_is_as_good_as_none(
     downloaded: tuple[ModelEntry, Path], content: bytes | None, tmp_path: Path
 ) -> None:
     wanted, repo = downloaded
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     branch = repo / "refs" / "main"
     branch.unlink()
     if content is None:
@@ -364,7 +362,7 @@ def test_a_record_of_nonsense_is_as_good_as_none(content: Any) -> None:
     record = cache_folder() / "verified" / f"{SHA256}.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(content))
-    assert digests.recorded(SHA256) is None
+    assert verified.recall(SHA256) is None
 
 
 @given(PINS)
@@ -416,8 +414,8 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_record_is_not_read(
 
 def test_what_is_recorded_of_a_pipe_is_not_believed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    digests.record(SHA256, tmp_path / "pipe")
-    assert digests.recorded(SHA256) is None
+    verified.remember(SHA256, tmp_path / "pipe")
+    assert verified.recall(SHA256) is None
 
 
 @pytest.mark.parametrize("trap", [pipe, folder, device])

@@ -14,7 +14,7 @@ from stemsplit import registry
 from stemsplit.disk.files import sha256
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch import digests, download, hub_cache, store, verified
 from stemsplit.fetch.pins import lock_file
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT
@@ -31,7 +31,7 @@ def test_the_hubs_cache_is_where_its_library_has_it() -> None:
 import json, os, sys
 from importlib import reload
 from huggingface_hub import constants
-from stemsplit.weights import hub_cache
+from stemsplit.fetch import hub_cache
 for variables in json.load(sys.stdin):
     for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
         os.environ.pop(name, None)
@@ -61,7 +61,7 @@ def test_what_is_here_is_told_without_torch_and_without_the_hubs_library(hub: Hu
     ask = f"""
 import sys
 from stemsplit import registry
-from stemsplit.weights import download, store
+from stemsplit.fetch import download, store
 entry = registry.ModelEntry("tiny", "", "", {{}}, ("vocals",), 1, 1, 1, 1, ("hf://some/repo/w.ckpt",), "", "{SHA256}")
 assert store.local(entry) == download.fetch(entry)
 sys.exit(bool({{"torch", "huggingface_hub", "httpx2", "filelock"}} & set(sys.modules)))
@@ -113,7 +113,7 @@ def test_a_file_of_ones_own_needs_no_digest_and_may_change(tmp_path: Path, entry
 
 @pytest.mark.parametrize("name", ["w.ckpt", "..", "%2e%2e%2fw", "a b.ckpt", "", "?x=1"])
 def test_no_address_leads_out_of_the_cache(hub: Hub, name: str) -> None:
-    assert store.web_way("d" * 64, f"{hub.url}/{name}").parent == Path("weights") / ("d" * 64)
+    assert store.web_file("d" * 64, f"{hub.url}/{name}").parent == Path("weights") / ("d" * 64)
 
 
 def test_removing_frees_a_file_and_only_that(hub: Hub, entry: Make) -> None:
@@ -170,12 +170,12 @@ def test_removing_takes_files_from_the_web_and_what_is_unfinished(hub: Hub, entr
 
 
 def test_what_was_not_downloaded_is_not_removed(entry: Make) -> None:
-    with pytest.raises(WeightsError, match="'starter' was not downloaded, and is not removed: it is part of stemspli"):
+    with pytest.raises(WeightsError, match="cannot remove 'starter': it is part of stemsplit, not a download"):
         store.remove(registry.find("starter"))
-    with pytest.raises(WeightsError, match="it is a file of your own, /own/w"):
+    with pytest.raises(WeightsError, match="it is your own file /own/w.ckpt, not a download"):
         store.remove(entry("file:/own/w.ckpt"))
     with pytest.raises(
-        WeightsError, match=r"cannot remove 'tiny': of its source hf://w.ckpt, it is not of the form hf"
+        WeightsError, match=r"cannot remove 'tiny': the source is hf://w.ckpt, but it does not have the form hf"
     ):
         store.remove(entry("hf://w.ckpt"))
 
@@ -185,5 +185,5 @@ def test_what_was_written_down_of_a_file_elsewhere_is_not_believed(tmp_path: Pat
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
     (tmp_path / "other.ckpt").write_bytes(CONTENT[::-1])
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
-    digests.record(SHA256, tmp_path / "other.ckpt")
+    verified.remember(SHA256, tmp_path / "other.ckpt")
     assert store.local(wanted) == tmp_path / "w.ckpt"
