@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit.disk import Folder, heartbeat
-from stemsplit.disk.claim import PLACES, BusyError, Claim, ForeignError, claim, leftovers
+from stemsplit.disk.claim import MOST_NAMES, BusyError, Claim, ForeignError, claim, leftovers
 from tests.conftest import snapshot, unix
 
 KEY = "0123456789abcdef"
@@ -340,7 +340,7 @@ def test_a_half_written_list_is_one_of_ours(out: Folder, tmp_path: Path) -> None
 
 
 def test_what_lies_at_every_place_stops_the_work_with_an_error(out: Folder, tmp_path: Path) -> None:
-    for place in range(PLACES):
+    for place in range(MOST_NAMES):
         (tmp_path / (NAME + (f"-{place}" if place else ""))).touch()
     with pytest.raises(OSError, match="not a folder of stemsplit"):
         claim(out, KEY)

@@ -7,7 +7,7 @@ from pathlib import Path
 from stemsplit.audio import Block, Song, bytes_per_sample, examine, unsupported
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import part, references
-from stemsplit.disk.files import check_space
+from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError, DeviceError
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of
