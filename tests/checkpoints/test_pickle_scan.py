@@ -232,9 +232,9 @@ def test_a_hostile_file_is_refused_at_once(
     for what, complaint, content in attacks():
         (tmp_path / "files" / what).write_bytes(content)
         complaints[what] = complaint
-    outcome_of = outcomes(tmp_path / "files")
+    results = outcomes(tmp_path / "files")
     assert {
-        what: outcome_of[what] for what, complaint in complaints.items() if not re.search(complaint, outcome_of[what])
+        what: results[what] for what, complaint in complaints.items() if not re.search(complaint, results[what])
     } == {}
 
 
@@ -243,8 +243,8 @@ def test_deeply_nested_objects_are_freed_without_a_crash(tmp_path: Path) -> None
     (tmp_path / "files").mkdir()
     for what, opcodes in in_each_other(20_000):
         (tmp_path / "files" / what).write_bytes(zipped(pickled_as(opcodes)))
-    outcome_of = outcomes(tmp_path / "files")
-    assert {what: outcome for what, outcome in outcome_of.items() if "it holds no tensors" not in outcome} == {}
+    results = outcomes(tmp_path / "files")
+    assert {what: outcome for what, outcome in results.items() if "it holds no tensors" not in outcome} == {}
 
 
 @pytest.mark.parametrize("transient", [b"](N" + text("b") + b"e", many(text("b")), text("b"), tensor(), b"N"])

@@ -406,6 +406,25 @@ def test_an_unreachable_network_is_an_error_of_one_line(
     assert capfd.readouterr().err == "", "the hub's library keeps its warnings to itself"
 
 
+def test_an_unreachable_host_is_named_once_with_one_remedy(hub: Hub, entry: Make) -> None:
+    hub.stop()
+    sources = ["hf://some/repo/w.ckpt", f"{hub.url}/w.ckpt", f"{hub.url}/w.ckpt?mirror"]
+    remedy = "check the connection, or see the downloaded models: stemsplit list --downloaded"
+    with pytest.raises(
+        WeightsError,
+        match=rf"^cannot download 'tiny' \(0\.3 MB\): 127\.0\.0\.1 cannot be reached \([^()]*\); {remedy}$",
+    ):
+        download.fetch(entry(*sources, sha256=SHA256, size=SIZE))
+
+
+def test_a_reason_that_sources_share_is_given_once(hub: Hub, entry: Make) -> None:
+    sources = [f"{hub.url}/a.ckpt", f"{hub.url}/b.ckpt"]
+    with pytest.raises(WeightsError) as caught:
+        download.fetch(entry(*sources, sha256=SHA256))
+    reason = "127.0.0.1 does not have the file (404)"
+    assert str(caught.value) == f"cannot download 'tiny' from {sources[0]} and {sources[1]}: {reason}"
+
+
 def test_offline_no_server_is_asked(
     hub: Hub, published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def _unreachable(errors: list[WeightsError | OSError]) -> str:
         hosts.append(error.host)
         reasons += [error.reason] if error.reason else []
     because = f" ({', '.join(dict.fromkeys(reasons))})" if reasons else ""
-    remedy = "check the connection, or see what is here: stemsplit list --downloaded"
+    remedy = "check the connection, or see the downloaded models: stemsplit list --downloaded"
     return f"{' and '.join(dict.fromkeys(hosts))} cannot be reached{because}; {remedy}"
 
 

@@ -36,7 +36,7 @@ TRANSIENT = (408, 429, 500, 502, 503, 504)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 NAME_TAKEN = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-"""Errors where something that is not ours has the name of a file of ours."""
+"""Errors for a file name that is taken by something stemsplit did not make."""
 
 
 class UnreachableError(WeightsError):
@@ -145,7 +145,7 @@ def _disk_error(error: OSError, folder: Path, variable: str) -> WeightsError:
 def _check_environment() -> None:
     """Raise WeightsError if downloads are switched off, or the environment's network settings are wrong."""
     if constants.is_offline_mode():
-        raise WeightsError("HF_HUB_OFFLINE is set; unset it, or see what is here: stemsplit list --downloaded")
+        raise WeightsError("HF_HUB_OFFLINE is set; unset it, or see the downloaded models: stemsplit list --downloaded")
     try:
         get_session()
     except ImportError:

@@ -168,7 +168,7 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         except (OSError, WeightsError):
             # From the commit, so that every try gets the same version.
             at_commit = hf_hub_url(file.repo, file.name, revision=commit)
-            remote = Remote(at_commit, headers, part, size, known=bool(digests.expected(expected)))
+            remote = Remote(at_commit, headers, part, size, has_digest=bool(digests.expected(expected)))
             digest = download_part(remote, verify, progress)
             move(part, blob)
             downloaded = True

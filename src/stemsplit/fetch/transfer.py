@@ -44,7 +44,7 @@ class Remote:
         part: file that the download is written to.
         size: bytes of the whole file; 0 if unknown.
         version: the server's name for the file's present version; empty if it has none.
-        known: whether a digest is known. It shows afterwards whether the file is complete and of one version.
+        has_digest: whether its digest is known. It shows afterwards whether the file is complete and of one version.
     """
 
     url: str
@@ -52,7 +52,7 @@ class Remote:
     part: Path
     size: int = 0
     version: str = ""
-    known: bool = True
+    has_digest: bool = True
 
 
 def check_size(size: int | None, published: int) -> None:
@@ -98,7 +98,7 @@ def _total(response: httpx.Response, remote: Remote) -> int:
         remove(remote.part)
         raise
     total = remote.size if size is None else size
-    if not (total or remote.known or "chunked" in response.headers.get("Transfer-Encoding", "")):
+    if not (total or remote.has_digest or "chunked" in response.headers.get("Transfer-Encoding", "")):
         raise WeightsError("neither its size nor its digest is known, so a broken download could not be recognised")
     return total
 
@@ -159,7 +159,7 @@ def _resumable_bytes(remote: Remote) -> int:
         OSError: a file with the part's name was not made by stemsplit.
     """
     done = size_of_own(remote.part)
-    resumable = remote.known or remote.version
+    resumable = remote.has_digest or remote.version
     if done and (not resumable or (remote.size and done > remote.size)):
         remove(remote.part)
         return 0

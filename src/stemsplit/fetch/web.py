@@ -66,7 +66,7 @@ def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
     with download_lock(cache, PurePath("locks", relative.with_suffix(".lock").name), part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
-        remote = Remote(url, headers, part, size, version, known=bool(digests.expected(entry)))
+        remote = Remote(url, headers, part, size, version, has_digest=bool(digests.expected(entry)))
         digest = download_part(remote, lambda path: digests.verify(path, entry), progress)
         target = store.web_file(digests.expected(entry) or digest, url)
         path = make_below(cache, target.parent) / target.name
