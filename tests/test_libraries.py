@@ -211,7 +211,7 @@ def test_a_damaged_binary_of_torchaudio_stops_only_what_needs_it(
     check_message(compared.stderr)
 
 
-# Whatever library it is
+# Any library
 
 
 def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -259,7 +259,7 @@ def test_a_library_that_cannot_be_loaded_is_reported_in_one_line(
     done = started(tmp_path, "-m", "stemsplit", *command)
     assert "\x1b" not in done.stderr
     assert (done.returncode, done.stdout) == (1, "")
-    # Before PyTorch is needed, a hint tells of other models.
+    # A hint about other models comes before PyTorch is needed.
     *before, line = done.stderr.splitlines()
     assert all(each.startswith("hint: ") for each in before)
     name = "pyyaml" if library == "yaml" else library
@@ -345,7 +345,7 @@ def test_errors_that_no_import_raised_are_left_alone() -> None:
     assert libraries.failure(raised.value) is None
 
 
-# The command that mends
+# The command that repairs
 
 
 @pytest.fixture
@@ -374,7 +374,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             "2.11.1",
             "--force-reinstall --no-deps --index-url https://download.pytorch.org/whl/cu126 torchaudio==2.11.1",
         ),
-        ("2.14.1+gitabc", "2.11.1", "--force-reinstall --no-deps torchaudio==2.11.1"),  # a build of one's own
+        ("2.14.1+gitabc", "2.11.1", "--force-reinstall --no-deps torchaudio==2.11.1"),  # a build of the user's own
     ],
 )
 def test_only_the_wrong_one_of_a_pair_is_installed_again(

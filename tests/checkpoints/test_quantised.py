@@ -28,7 +28,7 @@ def net() -> Net:
     torch.manual_seed(0)
     made = Net()
     with torch.no_grad():
-        # Rows of very different size, one of them nothing but zeros.
+        # Rows of very different size, one of them all zeros.
         made.wide.weight.mul_(10 ** torch.linspace(-6, 3, 64)[:, None])
         made.wide.weight[5] = 0
     return made
@@ -119,7 +119,7 @@ def test_a_file_that_lies_about_a_shape_is_refused(shape: list[int], tmp_path: P
     except WeightsError as error:
         assert "cannot read the weights" in str(error)  # noqa: PT017  # either is right, so long as it is told
     else:
-        assert "a" + SHAPE in read  # somebody else's, which no network has
+        assert "a" + SHAPE in read  # a key that no network has
 
 
 def test_whole_numbers_without_scales_are_not_changed() -> None:
