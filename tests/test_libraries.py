@@ -216,7 +216,8 @@ def test_a_damaged_binary_of_torchaudio_stops_only_what_needs_it(
 
 def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the modules of a folder in front of the installed ones."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "400"}
+    paths = filter(None, (str(folder), os.environ.get("PYTHONPATH")))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "400"}
     command = [sys.executable, *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=120
