@@ -1,4 +1,4 @@
-"""The registry: what ships is sound, and what is wrong is said."""
+"""The shipped registry is valid, and mistakes in a registry are named."""
 
 import json
 import os
@@ -14,7 +14,6 @@ from stemsplit import registry
 from stemsplit.choices import WindowName
 from stemsplit.errors import RegistryError
 from stemsplit.models import build
-from tests.conftest import unix
 
 GOOD = """
 [tiny]
@@ -42,7 +41,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", registry.entries())
-def test_every_entry_makes_sense(name: str) -> None:
+def test_every_entry_builds_a_network(name: str) -> None:
     entry = registry.find(name)
     with torch.device("meta"):
         build(entry.architecture, entry.config)
@@ -75,7 +74,7 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("sample_rate = 8000", "sample_rate = 100000000000000000000", "sample_rate must be between 1 and 1000000"),
         ("channels = 1", "channels = 1000000000000", "channels must be between 1 and 64"),
         ('["speech", "noise"]', '["Speech", "speech"]', "different names"),
-        ("package:tiny", "file:\\u0000", "a source holds a character that no address has"),
+        ("package:tiny", "file:\\u0000", "a source contains a character that cannot be printed"),
         ("[tiny]", "other = 1\n[tiny]", "'other' is not a table"),
         (
             "package:tiny",
@@ -86,7 +85,7 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("package:tiny", "package:in/tiny", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:..", "is not the name of a file in stemsplit's own folder"),
-        ("package:tiny", "https://a\\u001b.org/", "a source holds a character that no address has"),
+        ("package:tiny", "https://a\\u001b.org/", "a source contains a character that cannot be printed"),
         ("size = 1", "size = -1", "size must be between 0 and 1000000000000000"),
         ("size = 1", f"size = {'9' * 4_000}", "size must be between 0 and 1000000000000000"),
         ("num_blocks = 1", f"x = {'[' * 50}{']' * 50}", r"\[tiny\] config is nested too deeply"),
@@ -123,7 +122,7 @@ def test_a_mistake_is_named_without_a_password(tmp_path: Path, old: str, new: st
 
 @unix
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_a_registry_that_is_not_a_file_is_not_waited_for(tmp_path: Path, home: Path, kind: str) -> None:
+def test_a_registry_that_is_not_a_file_is_refused_at_once(tmp_path: Path, home: Path, kind: str) -> None:
     own = home / "config" / "models.toml"
     own.parent.mkdir()
     for path in (own, tmp_path / "models.toml"):
@@ -135,10 +134,10 @@ def test_a_registry_that_is_not_a_file_is_not_waited_for(tmp_path: Path, home: P
             path.mkdir()
     with pytest.raises(RegistryError, match=r"cannot read the registry .*models.toml: not a regular file"):
         registry.read(tmp_path / "models.toml")
-    assert "starter" in registry.entries(), "the user's own has to be a file to be taken for one"
+    assert "starter" in registry.entries(), "the user's own registry is only read if it is a file"
 
 
-def test_a_registry_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_registry_is_named(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="cannot read the registry"):
         registry.read(tmp_path / "none.toml")
 
@@ -147,12 +146,12 @@ def names(**wanted: str) -> set[str]:
     return {entry.name for entry in registry.select(registry.entries().values(), **wanted)}
 
 
-def test_models_are_selected_by_what_they_give() -> None:
+def test_models_are_selected_by_their_stems() -> None:
     assert {"starter", "mel-roformer", "bs-roformer"} <= names(stems="vocals, drums") < names(stems="vocals")
     assert names(stems="theremin") == set()
 
 
-def test_models_are_selected_by_network_in_any_spelling() -> None:
+def test_models_are_selected_by_architecture_in_any_spelling() -> None:
     assert names(architecture="mel-roformer") == names(architecture="MEL_band_RoFormer")
     assert names(architecture="mel") | names(architecture="bs-roformer") == names(architecture="roformer")
     assert names(architecture="sudormrf") & names(architecture="roformer") == set()
@@ -176,7 +175,7 @@ def test_a_user_s_own_registry_adds_and_overrides(tmp_path: Path, home: Path) ->
     assert {"tiny", "starter", "mel-roformer"} <= registry.entries(given).keys()
 
 
-def test_a_file_counts_from_its_registry_s_folder(tmp_path: Path) -> None:
+def test_a_file_is_relative_to_its_registry_s_folder(tmp_path: Path) -> None:
     text = GOOD.replace("package:tiny", "file:tiny")
     assert registry.read(written(tmp_path, text))["tiny"].sources == (f"file:{tmp_path / 'tiny.safetensors'}",)
 
@@ -185,7 +184,7 @@ def test_a_file_counts_from_its_registry_s_folder(tmp_path: Path) -> None:
     ("license", "notice"),
     [("MIT", ""), ("GPL-3.0", ""), ("CC-BY-NC-SA-4.0", "not for commercial use"), ("", "states no licence")],
 )
-def test_what_may_not_be_done_with_the_weights_is_said(tmp_path: Path, license: str, notice: str) -> None:  # noqa: A002
+def test_limits_on_the_use_of_the_weights_are_stated(tmp_path: Path, license: str, notice: str) -> None:  # noqa: A002
     entry = registry.read(written(tmp_path, GOOD.replace("MIT", license)))["tiny"]
     assert notice in entry.license_notice
     assert bool(notice) == bool(entry.license_notice)
@@ -197,7 +196,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats()
 @given(st.dictionaries(st.sampled_from(list(registry.ModelEntry.__dataclass_fields__)), SCALARS | st.lists(SCALARS)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_table_breaks_the_reader(tmp_path: Path, table: dict[str, object]) -> None:
-    """JSON's values are TOML's, but for null and the odd float."""
+    """JSON's values are also TOML's, except for null and some floats."""
     good = GOOD.replace("[tiny.config]\nnum_blocks = 1\n", "")
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     kept = [line for line in good.splitlines() if line.partition(" ")[0] not in table]
@@ -217,8 +216,8 @@ def check_read(folder: Path, text: str) -> None:
         registry.read(path)
 
 
-def test_a_precision_that_was_asked_for_tells_results_apart() -> None:
+def test_the_chosen_precision_changes_the_identity() -> None:
     entry = registry.find("starter")
-    made = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]
-    assert made[0] == entry.identity("0")
-    assert all(one != other for one in made for other in made if one is not other)
+    identities = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]
+    assert identities[0] == entry.identity("0")
+    assert all(one != other for one in identities for other in identities if one is not other)

@@ -1,8 +1,8 @@
-"""The error family: what the command line catches and tells a person in one line."""
+"""The errors that the command line catches and shows in one line."""
 
 
 class StemsplitError(Exception):
-    """Anything that stemsplit gives up on, with a message for people."""
+    """The base of all errors, with a message for users."""
 
 
 class RegistryError(StemsplitError):

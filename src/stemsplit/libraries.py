@@ -1,4 +1,4 @@
-"""Versions of the installed libraries, and one-line errors for those that do not load."""
+"""Returns the versions of installed libraries, and one-line errors for libraries that cannot be loaded."""
 
 import errno
 import linecache
@@ -14,37 +14,37 @@ from types import ModuleType
 from stemsplit.errors import LibraryError
 
 PAIR = ("torch", "torchaudio")
-"""Two libraries whose binaries fit only some versions of each other."""
+"""Two libraries whose binaries fit only certain versions of each other."""
 
 DISTRIBUTIONS = {"yaml": "pyyaml"}
-"""Names under which libraries are installed, where they are imported under others."""
+"""Library -> the name under which it is installed, if that differs from the name under which it is imported."""
 
 SYSTEM_LIBRARIES = r"lib(?:ffi|gcc_s|gomp|sndfile|stdc\+\+)\.so\S*"
-"""Shared libraries that the system has to have where a wheel does not bring them. All others come with some wheel."""
+"""Shared libraries that the system must provide if no wheel does. All others come with some wheel."""
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Errors of a system that has no more files or memory to give."""
+"""Errors of a system that has run out of files or memory."""
 
 LONGEST = 300
-"""Characters of a library's own words that are shown."""
+"""Characters of a library's own message that are shown."""
 
 
 def load_torchaudio() -> ModuleType:
     """Import torchaudio, whose binary may not fit the installed torch.
 
     Raises:
-        LibraryError: it is missing or does not load.
+        LibraryError: it is missing or cannot be loaded.
     """
     try:
         import torchaudio
         import torchaudio.functional
-    except Exception as error:  # A binary that does not fit raises OSError, ImportError, RuntimeError and others.
+    except Exception as error:  # An incompatible binary raises OSError, ImportError, RuntimeError and others.
         raise _unloadable("torchaudio", error) from error
     return torchaudio
 
 
 def failure(error: Exception) -> LibraryError | None:
-    """Return the error to show if importing a library raised this exception, else None."""
+    """Return the error to show if an exception was raised while a library was imported; None if it was not."""
     library = _imported(error)
     return _unloadable(library, error) if library else None
 
@@ -52,9 +52,9 @@ def failure(error: Exception) -> LibraryError | None:
 def version(library: str) -> str:
     """Return the version of an installed library, or "(not installed)"."""
     with suppress(metadata.PackageNotFoundError, FileNotFoundError):
-        facts = metadata.distribution(_distribution(library)).metadata
-        if "Version" in facts:  # an interrupted installation leaves none
-            return facts["Version"]
+        installed = metadata.distribution(_distribution(library)).metadata
+        if "Version" in installed:  # not after an interrupted installation
+            return installed["Version"]
     return "(not installed)"
 
 
@@ -64,20 +64,20 @@ def _imported(error: Exception) -> str | None:
     packages = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in frames]
     if "stemsplit" not in packages:
         return None
-    last = max(place for place, package in enumerate(packages) if package == "stemsplit")
-    # Importing a module runs its body. Code that a library compiles by itself has a body too, but no import's spec.
-    ran = [
+    last = max(index for index, package in enumerate(packages) if package == "stemsplit")
+    # Importing a module runs its body. Code that a library compiles itself has a body too, but no import spec.
+    imported = [
         package
         for package, (frame, _) in zip(packages[last + 1 :], frames[last + 1 :], strict=True)
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__spec__")
     ]
-    if not ran:
-        # If no body ran, the import statement in our code names the library.
+    if not imported:
+        # Without a body, the import statement in stemsplit's own code names the library.
         frame, number = frames[last]
         statement = re.match(r"\s*(?:from|import) (\w+)", linecache.getline(frame.f_code.co_filename, number))
-        ran = [statement[1]] if statement else []
-    libraries = [name for name in ran if name != "stemsplit" and name not in sys.stdlib_module_names]
-    # Where one library imports another, as torch does numpy, the last that stemsplit asks for is at fault.
+        imported = [statement[1]] if statement else []
+    libraries = [name for name in imported if name != "stemsplit" and name not in sys.stdlib_module_names]
+    # If libraries import each other, as torch imports numpy, the last one that stemsplit requires is at fault.
     return next((name for name in reversed(libraries) if _requirement(name)), libraries[0] if libraries else None)
 
 
@@ -89,24 +89,24 @@ def _unloadable(library: str, error: BaseException) -> LibraryError:
         error = cause
     reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:LONGEST]
     beside = f" with torch {version('torch')}" if library == "torchaudio" else ""
-    told = f"cannot load {library} {version(library)}{beside} ({reason})"
+    message = f"cannot load {library} {version(library)}{beside} ({reason})"
     if isinstance(error, MemoryError) or getattr(error, "errno", None) in EXHAUSTED:
-        return LibraryError(told)
+        return LibraryError(message)
     missing = re.search(rf"({SYSTEM_LIBRARIES}): cannot open shared object file", reason)
     system = f", or install {missing[1]} with the system's package manager" if missing else ""
-    return LibraryError(f"{told}; to mend it: {_command(library)}{system}")
+    return LibraryError(f"{message}; to repair it: {_command(library)}{system}")
 
 
 def _command(library: str) -> str:
-    """Return a pip command that installs the version of a library that stemsplit needs."""
+    """Return a pip command that installs the version of a library that stemsplit requires."""
     options, wanted = ["--force-reinstall"], [library]
     if library in PAIR:
-        # A build from PyTorch's own index names itself, as in 2.14.1+cpu, and so does the folder it comes from.
+        # A build from PyTorch's own index names its folder there, as in 2.14.1+cpu.
         number, _, build = version("torch").partition("+")
         if _requirement("torch") != f"torch=={number}":
             options, wanted = [], [*PAIR]
         elif library == "torchaudio":
-            options.append("--no-deps")  # without it, pip would reinstall torch, which is large and works
+            options.append("--no-deps")  # otherwise pip would reinstall torch, which is large and works
         if re.fullmatch(r"cpu|xpu|cu\d+|rocm[\d.]+", build):
             options.append(f"--index-url https://download.pytorch.org/whl/{build}")
     requirements = [_quoted(_requirement(name) or _distribution(name)) for name in wanted]
@@ -114,9 +114,9 @@ def _command(library: str) -> str:
 
 
 def _python() -> str:
-    """Return the running Python as a shell takes it."""
+    """Return the path of the running Python, quoted for the shell."""
     quoted = _quoted(sys.executable or "python")
-    return f"& {quoted}" if os.name == "nt" and quoted.startswith('"') else quoted  # as PowerShell wants it
+    return f"& {quoted}" if os.name == "nt" and quoted.startswith('"') else quoted  # PowerShell needs the &
 
 
 def _quoted(word: str) -> str:
@@ -130,11 +130,11 @@ def _distribution(library: str) -> str:
 
 
 def _requirement(library: str) -> str:
-    """Return what stemsplit asks of a library, such as torch==2.14.1; empty if nothing, or if nothing tells."""
+    """Return stemsplit's requirement for a library, such as torch==2.14.1; empty if there is none or it is unknown."""
     name = _distribution(library)
     try:
         requirements = metadata.requires("stemsplit") or []
-    except metadata.PackageNotFoundError:  # run from a source tree
+    except metadata.PackageNotFoundError:  # stemsplit runs from a source tree
         requirements = []
     wanted = (requirement.partition(";")[0].strip() for requirement in requirements)
-    return next((each for each in wanted if re.split(r"[^\w-]", each)[0].lower() == name), "")
+    return next((text for text in wanted if re.split(r"[^\w-]", text)[0].lower() == name), "")

@@ -21,16 +21,16 @@ from tests.benchmarks.measuring import SONG
 SONGS = [
     ("a.wav", 44_100, 2, "PCM_16"),
     ("b.flac", 48_000, 2, "PCM_24"),
-    ("c.ogg", 22_050, 2, "VORBIS"),
+    ("c.flac", 22_050, 2, "PCM_16"),
     ("d.mp3", 44_100, 1, "MPEG_LAYER_III"),
-    ("e.wav", 96_000, 1, "FLOAT"),
+    ("e.wav", 96_000, 1, "PCM_32"),
     ("f.aiff", 11_025, 2, "PCM_16"),
     ("g.wav", 44_100, 6, "PCM_24"),
     ("h.flac", 8_000, 1, "PCM_16"),
     ("i.w64", 32_000, 3, "DOUBLE"),
     ("silent.wav", 44_100, 2, "PCM_16"),
 ]
-"""Name, sample rate, channels, encoding."""
+"""Name, sample rate, channels, encoding: of those that libsndfile writes the same every time."""
 
 REGISTRY = """
 [tiny]

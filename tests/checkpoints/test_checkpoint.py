@@ -1,4 +1,4 @@
-"""Checkpoints: wholly read, put where they belong."""
+"""Checkpoints are read completely, and their tensors are loaded into networks."""
 
 import io
 import subprocess
@@ -19,7 +19,7 @@ from stemsplit.checkpoints import checkpoint
 from stemsplit.errors import WeightsError
 
 
-def test_what_is_saved_is_read_again_in_full_precision(tmp_path: Path) -> None:
+def test_saved_weights_are_read_in_full_precision(tmp_path: Path) -> None:
     network = torch.nn.Linear(3, 2)
     checkpoint.save(network, tmp_path / "a.safetensors")
     tensors = checkpoint.read(tmp_path / "a.safetensors")
@@ -29,14 +29,14 @@ def test_what_is_saved_is_read_again_in_full_precision(tmp_path: Path) -> None:
 
 
 def saved(content: Any, **options: Any) -> bytes:
-    """What torch.save writes."""
+    """Return the file that torch.save writes."""
     file = io.BytesIO()
     torch.save(content, file, **options)
     return file.getvalue()
 
 
 def saved_before_1_6(content: Any) -> bytes:
-    """What torch.save wrote of old."""
+    """Return the file that torch.save wrote before PyTorch 1.6."""
     return saved(content, _use_new_zipfile_serialization=False)
 
 
@@ -50,17 +50,17 @@ FORMATS: dict[str, Callable[[dict[str, Tensor]], bytes]] = {
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors", "[live] \N{SNOWMAN}.pt"])
-def test_the_content_tells_the_format_whatever_the_name(tmp_path: Path, form: str, name: str) -> None:
+def test_the_format_is_recognised_by_the_content_not_by_the_name(tmp_path: Path, form: str, name: str) -> None:
     tensors = {"weight": torch.randn(3, 2), "steps": torch.tensor(7)}
     (tmp_path / name).write_bytes(FORMATS[form](tensors))
-    found = checkpoint.read(tmp_path / name)
-    assert found.keys() == tensors.keys()
-    assert all(torch.equal(found[key], value) and found[key].dtype == value.dtype for key, value in tensors.items())
+    read = checkpoint.read(tmp_path / name)
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[key], value) and read[key].dtype == value.dtype for key, value in tensors.items())
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float64])
-def test_numbers_of_any_precision_are_read_in_single(tmp_path: Path, form: str, stored: torch.dtype) -> None:
+def test_numbers_of_any_precision_are_read_as_float32(tmp_path: Path, form: str, stored: torch.dtype) -> None:
     (tmp_path / "a.ckpt").write_bytes(FORMATS[form]({"weight": torch.tensor([0.5, -2]).to(stored)}))
     weight = checkpoint.read(tmp_path / "a.ckpt")["weight"]
     assert weight.dtype == torch.float32
@@ -94,13 +94,13 @@ def test_weights_are_found_among_other_things(
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module.module."])
-def test_what_wrappers_put_before_every_key_is_dropped(tmp_path: Path, form: str, prefix: str) -> None:
+def test_prefixes_of_wrappers_are_removed(tmp_path: Path, form: str, prefix: str) -> None:
     (tmp_path / "a.ckpt").write_bytes(FORMATS[form]({prefix + key: value for key, value in WEIGHTS.items()}))
     assert checkpoint.read(tmp_path / "a.ckpt").keys() == WEIGHTS.keys()
 
 
 @pytest.mark.parametrize("keys", [{"encoder.weight", "encoder.bias"}, {"model.weight", "loss.weight"}])
-def test_what_belongs_to_the_keys_is_kept(tmp_path: Path, keys: set[str]) -> None:
+def test_beginnings_that_not_all_keys_share_are_kept(tmp_path: Path, keys: set[str]) -> None:
     (tmp_path / "a.ckpt").write_bytes(saved({key: torch.ones(1) for key in keys}))
     assert checkpoint.read(tmp_path / "a.ckpt").keys() == keys
 
@@ -115,7 +115,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> No
         checkpoint.read(tmp_path / "a.safetensors")
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone\.pt: No such file or directory$"):
         checkpoint.read(tmp_path / "gone.pt")
     with pytest.raises(WeightsError, match="not a regular file"):
@@ -130,7 +130,7 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, content: object) -> N
 
 
 def quantised() -> Tensor:
-    """A tensor of a kind that old checkpoints may hold, and that newer versions of PyTorch warn of making."""
+    """Return a tensor of a kind that old checkpoints may contain. Newer versions of PyTorch warn when one is made."""
     with warnings.catch_warnings(action="ignore"):
         return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
 
@@ -140,7 +140,7 @@ def quantised() -> Tensor:
     [torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse(), quantised(), torch.ones(2, device="meta")],
     ids=["complex", "sparse", "quantised", "meta"],
 )
-def test_a_tensor_that_no_network_takes_is_refused(tmp_path: Path, tensor: Tensor) -> None:
+def test_a_tensor_that_no_network_can_use_is_refused(tmp_path: Path, tensor: Tensor) -> None:
     (tmp_path / "a.ckpt").write_bytes(saved({"weight": tensor}))
     with pytest.raises(WeightsError, match="weight is not a dense tensor of real numbers"):
         checkpoint.read(tmp_path / "a.ckpt")
@@ -151,13 +151,13 @@ def test_a_tensor_that_no_network_takes_is_refused(tmp_path: Path, tensor: Tenso
 def test_a_tensor_far_larger_than_its_file_is_refused(
     tmp_path: Path, times: int, save_: Callable[[Any], bytes]
 ) -> None:
-    """One number, said to be repeated: in full it would fill the memory."""
+    """One number that is declared to repeat: in full, it would fill the memory."""
     (tmp_path / "a.ckpt").write_bytes(save_({"weight": torch.ones(1).half().expand(times)}))
     with pytest.raises(WeightsError, match="far larger than the file"):
         checkpoint.read(tmp_path / "a.ckpt")
 
 
-def test_tensors_that_share_what_is_stored_are_read(tmp_path: Path) -> None:
+def test_tensors_that_share_storage_are_read(tmp_path: Path) -> None:
     one = torch.randn(1000).half()
     (tmp_path / "a.ckpt").write_bytes(saved({"a": one, "b": one, "c": one.view(10, 100).T}))
     tensors = checkpoint.read(tmp_path / "a.ckpt")
@@ -197,7 +197,7 @@ print(private() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory in use")
 @pytest.mark.parametrize("form", ["safetensors", "zip"])
 def test_weights_stay_in_the_file(tmp_path: Path, form: str) -> None:
-    """100 MB are read, loaded and used, and the process has hardly more memory of its own."""
+    """100 MB are read, loaded and used, and the process takes hardly more memory of its own."""
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(FORMATS[form]({"weight": torch.ones(1, 1)}))
     large.write_bytes(FORMATS[form]({"weight": torch.ones(5000, 5000)}))
@@ -208,7 +208,7 @@ def test_weights_stay_in_the_file(tmp_path: Path, form: str) -> None:
 
 
 def test_loading_copies_nothing() -> None:
-    """A network on the meta device takes the very tensors that were read."""
+    """A network on the meta device gets the same tensors that were read."""
     with torch.device("meta"):
         network = torch.nn.Linear(3, 2)
     tensors = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
@@ -231,15 +231,15 @@ FITTING = {"weight": torch.ones(2, 3), "bias": torch.ones(2)}
     ("tensors", "complaint"),
     [
         ({"weight": torch.ones(2, 3)}, r"\(no bias\); its config .* a larger network$"),
-        ({**FITTING, "gain": torch.ones(1)}, r"\(unexpected gain\); .* a smaller network, or of another"),
+        ({**FITTING, "gain": torch.ones(1)}, r"\(unexpected gain\); .* a smaller network or another"),
         (FITTING | {"weight": torch.ones(3, 2)}, r"\(weight is \(3, 2\), not \(2, 3\)\); .* another size$"),
         (FITTING | {"bias": torch.ones(2).long()}, r"\(bias is torch\.int64, not torch\.float32\)"),
-        ({"weight": torch.ones(2, 3), "gain": torch.ones(1)}, r"\(no bias, unexpected gain\); is its config right\?$"),
-        ({f"w{i}": torch.ones(1) for i in range(9)}, r"unexpected w0 and 8 more\); .* of another network$"),
+        ({"weight": torch.ones(2, 3), "gain": torch.ones(1)}, r"\(no bias, unexpected gain\); check its config$"),
+        ({f"w{i}": torch.ones(1) for i in range(9)}, r"unexpected w0 and 8 more\); .* for another network$"),
         ({**FITTING, "\x1b[2J\n" + "x" * 999: torch.ones(1)}, r"\(unexpected '\\x1b\[2J\\nx{1,200}\)"),
     ],
 )
-def test_what_does_not_fit_is_named(tensors: dict[str, Tensor], complaint: str) -> None:
+def test_weights_that_do_not_fit_are_named(tensors: dict[str, Tensor], complaint: str) -> None:
     with pytest.raises(WeightsError, match=complaint):
         checkpoint.load(torch.nn.Linear(3, 2), tensors, "line")
 
@@ -280,7 +280,7 @@ def test_any_bytes_give_a_refusal(tmp_path_factory: pytest.TempPathFactory, head
 
 
 def refuses_or_reads(path: Path, content: bytes) -> None:
-    """Nothing but a WeightsError on one line may come out, or tensors with all their numbers."""
+    """Check that reading gives a WeightsError of one line, or tensors with all their numbers."""
     path.write_bytes(content)
     try:
         tensors, message = checkpoint.read(path), ""
@@ -290,7 +290,7 @@ def refuses_or_reads(path: Path, content: bytes) -> None:
     assert all(tensor.sum().ndim == 0 for tensor in tensors.values())
 
 
-def test_a_key_of_endless_prefixes_is_a_key(tmp_path: Path) -> None:
+def test_only_some_of_a_key_s_many_prefixes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(save({"module." * 3_000 + "x": torch.zeros(1_000)}))
     (key,) = checkpoint.read(tmp_path / "a.safetensors")
     assert key.endswith("module.x")

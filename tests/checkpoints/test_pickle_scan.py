@@ -1,4 +1,4 @@
-"""Hostile pickles end soon, in little memory and without a crash; what checkpoints are made of is let through."""
+"""Hostile pickles are refused soon, in little memory and without a crash; pickles of checkpoints are accepted."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stemsplit.checkpoints import checkpoint, pickle_scan, pickled
+from stemsplit.checkpoints import checkpoint, pickle_calls, pickle_scan, pickled
 from stemsplit.errors import WeightsError
 from tests.checkpoints.test_pickled import legacy, many, name, table, tensor, text, whole, zipped
 
@@ -32,7 +32,7 @@ FLOATS = "torch.FloatStorage"
 REBUILD = "torch._utils._rebuild_"
 
 DOUBLED = b")q\0" + b"h\0\x86q\0" * 60
-"""Opcodes: a tuple of a tuple twice of a tuple twice ..., 2**60 tuples to whoever looks into each."""
+"""Opcodes: a tuple that holds a tuple twice, and so on: 2**60 tuples for a reader that looks into each."""
 
 
 def pickled_as(body: bytes) -> bytes:
@@ -61,7 +61,7 @@ def numbered(count: int, value: bytes = b"N") -> bytes:
 
 
 def tar_and_pickle() -> bytes:
-    """A file that begins with the pickles of old, and with the header of a tar at once."""
+    """Return a file that is an old checkpoint and a tar archive at once."""
     start = legacy(b"")[:21] + b"\x80\2X" + struct.pack("<I", 491)
     field = bytearray(start.ljust(512, b"\0"))
     field[100:156] = b"0000644\0" * 3 + b"00000007000\0" * 2 + b" " * 8
@@ -71,7 +71,7 @@ def tar_and_pickle() -> bytes:
 
 
 def in_each_other(levels: int) -> Iterator[tuple[str, bytes]]:
-    """Opcodes: objects of which each holds the one before."""
+    """Opcodes: objects that each hold the one before."""
     new = {
         "hooks of tensors": (name(REBUILD + "tensor_v2"), b"(h\2K\0h\3h\3\x89}h\4h\0stR"),
         "attributes of parameters": (name(REBUILD + "parameter_with_state"), b"(h\0\x89}}h\4h\0stR"),
@@ -86,7 +86,7 @@ def in_each_other(levels: int) -> Iterator[tuple[str, bytes]]:
 
 
 def nested() -> Iterator[tuple[str, str, bytes]]:
-    """What would be hashed or printed, of tuples that nest without end: of what, what is said of it, the file."""
+    """Yield files in which endlessly nested tuples would be hashed or printed: (description, message, content)."""
     no_key, no_call = "neither text nor a number", "as torch.save never does|is not a function"
     layer = built(b"}" + DOUBLED + b"Ns")
     for what, opcodes in {
@@ -115,9 +115,9 @@ def nested() -> Iterator[tuple[str, str, bytes]]:
 
 
 def sized() -> Iterator[tuple[str, str, bytes]]:
-    """What would take memory or time by a number: what it is, what is said of it, the file."""
+    """Yield files in which a number would take memory or time: (description, message, content)."""
     huge = tensor((1 << 40,), (0,))
-    no_call = "as torch.save never does|is not a function|gives a state to what has none"
+    no_call = "as torch.save never does|is not a function|gives a state to an object that has none"
     for path in ("torch.FloatTensor", "torch.storage.UntypedStorage", "torch.Tensor"):
         yield path, f"asks for {path}", zipped(pickled_as(call(path, whole(5_000_000_000))))
         yield f"new {path}", f"asks for {path}", zipped(pickled_as(name(path) + many(whole(5_000_000_000)) + b"\x81"))
@@ -151,7 +151,7 @@ def sized() -> Iterator[tuple[str, str, bytes]]:
 
 
 def repeated() -> Iterator[tuple[str, str, bytes]]:
-    """What would take time, or memory, by repetition: what it is, what is said of it, the file."""
+    """Yield files in which repetition would take memory or time: (description, message, content)."""
     too_long = "its pickle would take far too long to read"
     letters = text("a" * 2_000_000) + b"q\2" + text("latin1") + b"\x86q\0"
     yield "bytes", too_long, zipped(pickled_as(letters + name("_codecs.encode") + b"q\1" + b"h\1h\0R" * 2_000))
@@ -168,7 +168,7 @@ def repeated() -> Iterator[tuple[str, str, bytes]]:
     yield "layers", too_long, zipped(pickled_as(names + b"q\1" + b"h\1)\x81" * 100_000))
     yield "states", too_long, zipped(pickled_as(names + b")\x81" + b"Nb" * 100_000))
     yield "names", "far too many names", zipped(pickled_as(name(LAYER) * 20_000))
-    # All have one hash, and each is compared with all before it.
+    # All have the same hash, so that each is compared with all before it.
     alike = b"".join(
         b"\x8a\x0b" + (number * (2**61 - 1)).to_bytes(11, "little") + b"N" for number in range(20, 100_000)
     )
@@ -208,54 +208,56 @@ for path in map(Path, sys.argv[1:]):
 
 
 def outcomes(folder: Path) -> dict[str, str]:
-    """What becomes of the files in a folder, each by its name, read in another process: it may hang, or crash."""
-    known: dict[str, str] = {}
-    while waiting := sorted(path for path in folder.iterdir() if path.name not in known):
+    """Read the files in a folder in another process, which may hang or crash; return each one's outcome by its name."""
+    finished: dict[str, str] = {}
+    while waiting := sorted(path for path in folder.iterdir() if path.name not in finished):
         with (folder.parent / "log").open("w+") as log:
             end = "hangs"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 run = subprocess.run([sys.executable, "-c", READER, *waiting], stdout=log, timeout=60, check=False)
                 end = f"crashes ({run.returncode})"
             log.seek(0)
-            known |= dict(json.loads(line) for line in log)
-        known |= {path.name: end for path in [path for path in waiting if path.name not in known][:1]}
-    return known
+            finished |= dict(json.loads(line) for line in log)
+        finished |= {path.name: end for path in [path for path in waiting if path.name not in finished][:1]}
+    return finished
 
 
 @pytest.mark.parametrize("attacks", [nested, sized, repeated])
 def test_a_hostile_file_is_refused_at_once(
     tmp_path: Path, attacks: Callable[[], Iterator[tuple[str, str, bytes]]]
 ) -> None:
-    """PyTorch alone goes on for hours on about half of these, and takes much memory, or crashes, on others."""
+    """PyTorch alone takes hours for about half of these, and takes much memory or crashes on others."""
     (tmp_path / "files").mkdir()
     complaints = {}
     for what, complaint, content in attacks():
         (tmp_path / "files" / what).write_bytes(content)
         complaints[what] = complaint
-    found = outcomes(tmp_path / "files")
-    assert {what: found[what] for what, complaint in complaints.items() if not re.search(complaint, found[what])} == {}
+    results = outcomes(tmp_path / "files")
+    assert {
+        what: results[what] for what, complaint in complaints.items() if not re.search(complaint, results[what])
+    } == {}
 
 
-def test_objects_in_each_other_are_dropped_without_a_crash(tmp_path: Path) -> None:
-    """Whatever is let through may nest: Python and PyTorch have to free it, and each object frees the next."""
+def test_deeply_nested_objects_are_freed_without_a_crash(tmp_path: Path) -> None:
+    """Accepted objects may nest: when Python and PyTorch free one, it frees the next."""
     (tmp_path / "files").mkdir()
     for what, opcodes in in_each_other(20_000):
         (tmp_path / "files" / what).write_bytes(zipped(pickled_as(opcodes)))
-    found = outcomes(tmp_path / "files")
-    assert {what: outcome for what, outcome in found.items() if "it holds no tensors" not in outcome} == {}
+    results = outcomes(tmp_path / "files")
+    assert {what: outcome for what, outcome in results.items() if "it holds no tensors" not in outcome} == {}
 
 
 @pytest.mark.parametrize("transient", [b"](N" + text("b") + b"e", many(text("b")), text("b"), tensor(), b"N"])
-def test_only_a_set_says_which_buffers_are_not_kept(tmp_path: Path, transient: bytes) -> None:
-    """Anything else would be gone through for each buffer."""
+def test_only_a_set_can_name_the_buffers_that_are_not_saved(tmp_path: Path, transient: bytes) -> None:
+    """Anything else would be searched for each buffer."""
     buffers = table(a=tensor(), b=tensor())
     state = table(_buffers=buffers, _non_persistent_buffers_set=transient)
     (tmp_path / "a.pt").write_bytes(zipped(pickled_as(built(state))))
     assert checkpoint.read(tmp_path / "a.pt").keys() == {"a", "b"}
 
 
-def test_what_is_in_several_containers_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Containers of containers may lead to one network, or to themselves, in ever so many ways."""
+def test_an_object_in_several_containers_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nested containers may lead to one network, or to themselves, by very many paths."""
     looked_into: list[pickled.Inert] = []
     monkeypatch.setattr(pickled, "state_dict", lambda network: looked_into.append(network) or {})
     content: dict[str, object] = {container: nn.ReLU() for container in pickled.CONTAINERS[:1]}
@@ -267,7 +269,7 @@ def test_what_is_in_several_containers_is_looked_into_once(tmp_path: Path, monke
 
 
 def directories(content: bytes) -> Iterator[bytes]:
-    """A zip with two directories, of which PyTorch takes one and Python the other, or might."""
+    """Yield zips with two directories, of which PyTorch might read one and Python the other."""
     directory_size, start = struct.unpack("<LL", content[-10:-2])
     directory, end = content[start : start + directory_size], content[-22:]
     yield content[:-22] + directory + end
@@ -282,11 +284,11 @@ def directories(content: bytes) -> Iterator[bytes]:
     yield content[:-2] + struct.pack("<H", 9)
 
 
-def test_a_zip_of_which_readers_may_see_different_directories_is_refused(tmp_path: Path) -> None:
-    """What was checked would not be what PyTorch reads: its pickle could be another, or compressed a thousandfold."""
+def test_a_zip_in_which_readers_may_see_different_directories_is_refused(tmp_path: Path) -> None:
+    """PyTorch would not read what was checked: its pickle could be another one, or compressed a thousandfold."""
     for number, content in enumerate(directories(zipped(pickled_as(table(weight=tensor()))))):
         (tmp_path / f"{number}.pt").write_bytes(content)
-        with pytest.raises(WeightsError, match=r"it is not a zip as torch\.save writes it; load and save it again$"):
+        with pytest.raises(WeightsError, match=r"but not one as torch\.save writes it; load and save it again$"):
             checkpoint.read(tmp_path / f"{number}.pt")
 
 
@@ -296,12 +298,12 @@ def test_a_large_directory_is_refused_unread(tmp_path: Path) -> None:
     entries, count = content[start:-22], 100
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 3 * count, 3 * count, len(entries) * count, start, 0)
     (tmp_path / "a.pt").write_bytes(content[:start] + entries * count + end)
-    with pytest.raises(WeightsError, match=r"not a zip as torch\.save writes it"):
+    with pytest.raises(WeightsError, match=r"not one as torch\.save writes it"):
         checkpoint.read(tmp_path / "a.pt")
 
 
 def trained(layers: int) -> dict[str, object]:
-    """What training leaves of a network."""
+    """A checkpoint of a training, with its optimizer."""
     network = nn.ModuleDict({str(number): nn.Linear(2, 2) for number in range(layers)})
     optimizer = torch.optim.AdamW(network.parameters())
     for layer in network.values():
@@ -324,9 +326,9 @@ def test_ten_thousand_tensors_with_their_optimizer_are_within_the_limits(tmp_pat
     scan.next()
     times = 10_000 / (2 * layers)
     assert scan.opcodes * times < pickle_scan.MOST_OPCODES
-    assert scan.place * times < pickle_scan.MOST_BYTES
-    assert scan.work * times < pickle_scan.MOST_WORK
-    assert scan.numbers * times < pickle_scan.MOST_NUMBERS
+    assert scan.position * times < pickle_scan.MOST_BYTES
+    assert scan.work * times < pickle_calls.MOST_WORK
+    assert scan.numbers * times < pickle_calls.MOST_NUMBERS
 
 
 def test_a_pickle_may_be_nearly_all_one_array(tmp_path: Path) -> None:
@@ -339,7 +341,7 @@ class Marked(nn.Parameter):
 
 
 @pytest.mark.parametrize("zip_", [True, False])
-def test_all_that_goes_with_weights_is_let_through(tmp_path: Path, zip_: bool) -> None:
+def test_everything_that_checkpoints_contain_is_accepted(tmp_path: Path, zip_: bool) -> None:
     weight = nn.Parameter(torch.ones(2, 2))
     weight.no_weight_decay = True
     shared = torch.arange(6.0)
@@ -363,7 +365,7 @@ def test_all_that_goes_with_weights_is_let_through(tmp_path: Path, zip_: bool) -
 
 
 def test_weights_that_python_2_pickled_are_read(tmp_path: Path) -> None:
-    """Its strings were bytes, and its ordered dicts lists of pairs."""
+    """Python 2 stored strings as bytes, and ordered dicts as lists of pairs."""
 
     def short(value: str) -> bytes:
         return b"U" + bytes([len(value)]) + value.encode()
@@ -384,8 +386,8 @@ def test_weights_that_python_2_pickled_are_read(tmp_path: Path) -> None:
 
 @functools.cache
 def honest() -> list[tuple[dict[str, bytes], list[bytes]]]:
-    """Zips of torch.save: their other parts, and the opcodes of their pickles."""
-    found = []
+    """Zips of torch.save, split into their other parts and the opcodes of their pickles."""
+    zips = []
     for content in (trained(1), nn.Sequential(nn.BatchNorm1d(2), nn.PReLU()), {"weight": nn.Parameter(torch.ones(2))}):
         file = io.BytesIO()
         torch.save(content, file)
@@ -393,17 +395,17 @@ def honest() -> list[tuple[dict[str, bytes], list[bytes]]]:
             parts = {entry.partition("/")[2]: archive.read(entry) for entry in archive.namelist()}
         pickled_ = parts.pop("data.pkl")
         places = [place for _, _, place in pickletools.genops(pickled_)]
-        found.append((parts, [pickled_[a:b] for a, b in itertools.pairwise([*places, len(pickled_)])]))
-    return found
+        zips.append((parts, [pickled_[a:b] for a, b in itertools.pairwise([*places, len(pickled_)])]))
+    return zips
 
 
 SNIPPETS = [
     *(bytes([opcode]) for opcode in pickle_scan.STEPS),
     *(opcode + bytes([index]) for opcode in (b"h", b"q", b"K") for index in range(4)),
-    *(name(path) for path in (*pickle_scan.CALLS, LAYER, FLOATS)),
+    *(name(path) for path in (*pickle_calls.CALLS, LAYER, FLOATS)),
     *(DOUBLED, tensor(), tensor((1 << 40,), (0,)), storage(), whole(1 << 40), many(whole(1)), text("state_dict")),
 ]
-"""Opcodes that may end up anywhere in a pickle."""
+"""Opcodes that may be inserted anywhere in a pickle."""
 
 changes = st.tuples(
     st.integers(0), st.integers(0, 3), st.lists(st.sampled_from(SNIPPETS), max_size=3), st.sampled_from([1, 1, 1, 50])
@@ -418,7 +420,7 @@ def test_any_change_of_opcodes_gives_tensors_or_a_refusal(
     edits: list[tuple[int, int, list[bytes], int]],
     old: bool,
 ) -> None:
-    """Some opcodes of an honest pickle give way to others, once or many times over."""
+    """Some opcodes of an honest pickle are replaced by others, once or many times."""
     parts, opcodes = honest()[which]
     changed = opcodes[:]
     for place, gone, snippets, times in edits:

@@ -1,4 +1,4 @@
-"""Files of `torch.save`: of whole networks the tensors are found, of hostile pickles nothing happens."""
+"""Tensors are found in files of `torch.save`, also in whole networks; hostile pickles do nothing."""
 
 import builtins
 import contextlib
@@ -52,10 +52,10 @@ def publish(network: nn.Module, package: str, name: str, monkeypatch: pytest.Mon
             part.__class__ = nn.Conv1d
         if isinstance(part, UConvBlock):
             part.upsampler = nn.Upsample(scale_factor=2)
-        if found := names.get(type(part)) or rows.get(tuple(part._modules)):
-            if not hasattr(module, found):
-                setattr(module, found, type(found, (nn.Module,), {"__module__": package}))
-            part.__class__ = getattr(module, found)
+        if class_name := names.get(type(part)) or rows.get(tuple(part._modules)):
+            if not hasattr(module, class_name):
+                setattr(module, class_name, type(class_name, (nn.Module,), {"__module__": package}))
+            part.__class__ = getattr(module, class_name)
     network.mask_nl_class = nn.ReLU()
     del network.config
     vars(network).update(SIZES)
@@ -73,7 +73,7 @@ def publish(network: nn.Module, package: str, name: str, monkeypatch: pytest.Mon
 def test_the_weights_of_a_whole_network_are_found(
     tmp_path: Path, variant: str, package: str, name: str, parallel: bool
 ) -> None:
-    """SuDoRM-RF's author published networks pickled whole, of classes that are not here."""
+    """SuDoRM-RF's author published networks that were pickled whole, with classes that do not exist here."""
     config = {"variant": variant, "group_size": 2, **SIZES}
     network, again = build("sudormrf", config), build("sudormrf", config)
     mixture = torch.randn(1, 1, 500)
@@ -88,7 +88,7 @@ def test_the_weights_of_a_whole_network_are_found(
     assert torch.equal(again(mixture), estimates)
 
 
-def test_of_a_whole_network_all_is_found_that_its_state_dict_has(tmp_path: Path) -> None:
+def test_a_whole_network_gives_the_same_tensors_as_its_state_dict(tmp_path: Path) -> None:
     network = nn.Sequential(nn.BatchNorm1d(2), nn.Conv1d(1, 2, 3, bias=False), nn.Identity())
     network.register_buffer("table", torch.ones(1), persistent=False)
     network.register_module("nothing", None)
@@ -98,7 +98,7 @@ def test_of_a_whole_network_all_is_found_that_its_state_dict_has(tmp_path: Path)
     assert all(torch.equal(tensors[key], value) for key, value in network.state_dict().items())
 
 
-def test_parameters_that_are_views_of_one_storage_come_out_right(tmp_path: Path) -> None:
+def test_parameters_that_are_views_of_one_storage_are_read(tmp_path: Path) -> None:
     numbers, network = torch.arange(12.0), nn.Module()
     network.a, network.b = nn.Parameter(numbers[2:8].view(2, 3).T), nn.Parameter(numbers[6:])
     torch.save(network, tmp_path / "a.pt")
@@ -143,7 +143,7 @@ def test_a_whole_network_in_the_old_format_is_refused_with_advice(tmp_path: Path
         checkpoint.read(tmp_path / "a.pt")
 
 
-def test_what_training_leaves_beside_the_weights_is_passed_over(tmp_path: Path) -> None:
+def test_other_objects_of_a_training_are_skipped(tmp_path: Path) -> None:
     network = nn.Linear(2, 2)
     optimizer = torch.optim.Adam(network.parameters())
     network(torch.ones(1, 2)).sum().backward()
@@ -159,7 +159,7 @@ def zipped(
     folder: str = "archive",
     others: Mapping[str, bytes] = types.MappingProxyType({"data/0": bytes(16)}),
 ) -> bytes:
-    """A file as torch.save writes it, with any pickle in it and, where not given, one storage of sixteen bytes."""
+    """Return a file as torch.save writes it, with any pickle in it; by default with one storage of sixteen bytes."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, part in {"data.pkl": content, "version": b"3\n", **others}.items():
@@ -168,7 +168,7 @@ def zipped(
 
 
 def legacy(content: bytes) -> bytes:
-    """A file as torch.save wrote it before PyTorch 1.6, with any pickle in it."""
+    """Return a file as torch.save wrote it before PyTorch 1.6, with any pickle in it."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     return b"".join(pickle.dumps(part, 2) for part in head) + content + pickle.dumps([], 2)
 
@@ -197,7 +197,7 @@ DEEDS: dict[str, object] = {
     "an argument of a tensor": Call(torch._utils._rebuild_parameter, SHELL, False, OrderedDict()),
     "among weights": {"state_dict": {"weight": 1.0, "bias": SHELL}},
 }
-"""What creates a file when unpickled."""
+"""Objects that create a file when they are unpickled."""
 
 
 @pytest.mark.parametrize("wrap", [zipped, legacy, bytes], ids=["zip", "legacy", "bare"])
@@ -218,7 +218,7 @@ def test_a_hostile_pickle_creates_nothing(
 
 
 def name(path: str) -> bytes:
-    """Opcode: look a name up. This and what follows make pickles that Python would not write."""
+    """Opcode: look up a name. With this and the next functions, tests make pickles that Python would not write."""
     module, _, item = path.rpartition(".")
     return f"c{module}\n{item}\n".encode()
 
@@ -244,14 +244,14 @@ def table(**items: bytes) -> bytes:
 
 
 def tensor(shape: tuple[int, ...] = (4,), strides: tuple[int, ...] = (1,), offset: int = 0, numbers: int = 4) -> bytes:
-    """Opcodes: a tensor in the storage that `zipped` adds, which holds four numbers in truth."""
+    """Opcodes: a tensor in the storage that `zipped` adds, which really holds four numbers."""
     storage = many(text("storage"), name("torch.FloatStorage"), text("0"), text("cpu"), whole(numbers)) + b"Q"
     place = whole(offset), many(*map(whole, shape)), many(*map(whole, strides))
     return name("torch._utils._rebuild_tensor_v2") + many(storage, *place, b"\x89", b"}") + b"R"
 
 
 def read(path: Path, content: bytes) -> dict[str, torch.Tensor]:
-    """What is read of a zip with that pickle."""
+    """Read a zip with that pickle."""
     path.write_bytes(zipped(b"\x80\x02" + content + b"."))
     return checkpoint.read(path)
 
@@ -274,7 +274,7 @@ REACHES = {
     "state for a class": name(LAYER) + table(__setstate__=name(LAYER)) + b"b",
     "attribute by slot state": tensor() + many(b"N", table(__class__=name(LAYER))) + b"b",
 }
-"""Pickles that reach for what they should not have."""
+"""Pickles that try to get objects that they must not have."""
 
 
 @pytest.mark.parametrize("reach", REACHES)
@@ -285,7 +285,7 @@ def test_a_pickle_that_reaches_too_far_is_refused(tmp_path: Path, reach: str) ->
 
 @pytest.mark.parametrize("method", ["__setstate__", "__class__", "__dict__", "named", "state", "items", "get", "keys"])
 def test_state_can_put_nothing_in_place_of_a_method(tmp_path: Path, method: str) -> None:
-    """Of layers and dicts whose state has names of methods, as dict and as slots and again, only tensors count."""
+    """Layers and dicts get a state with names of methods, as dict and as slots: only their tensors are used."""
     trick = table(**{method: name("torch.Tensor")})
 
     def hung(key: str, value: bytes) -> bytes:
@@ -300,7 +300,7 @@ def test_state_can_put_nothing_in_place_of_a_method(tmp_path: Path, method: str)
     assert not hasattr(pickled.Inert(), "__dict__")
 
 
-def test_of_a_tensor_only_its_numbers_are_kept(tmp_path: Path) -> None:
+def test_a_tensor_loses_everything_but_its_numbers(tmp_path: Path) -> None:
     kind = name("torch.nn.parameter.Parameter")
     hung = table(**dict.fromkeys(["detach", "float", "numel", "is_floating_point"], name("torch.Tensor")))
     content = name("torch._tensor._rebuild_from_type_v2") + many(kind, kind, many(tensor()), hung) + b"R"
@@ -310,7 +310,7 @@ def test_of_a_tensor_only_its_numbers_are_kept(tmp_path: Path) -> None:
     assert vars(weight) == {}
 
 
-def test_nothing_of_torch_nn_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_class_of_torch_nn_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(nn.Sequential(nn.Linear(2, 2)), tmp_path / "a.pt")
     for kind in (nn.Module, nn.Sequential, nn.Linear):
         for method in ("__init__", "__setstate__"):
@@ -318,23 +318,23 @@ def test_nothing_of_torch_nn_is_built(tmp_path: Path, monkeypatch: pytest.Monkey
     assert checkpoint.read(tmp_path / "a.pt").keys() == {"0.weight", "0.bias"}
 
 
-def test_the_table_of_names_is_left_as_it_was(tmp_path: Path) -> None:
-    """It is the whole process's: other loads must go on refusing what they refused."""
+def test_pytorch_s_table_of_names_is_restored(tmp_path: Path) -> None:
+    """The whole process shares it: other loads must still refuse the same names."""
     torch.save(nn.Linear(2, 2), tmp_path / "a.pt")
     before = set(torch.serialization.get_safe_globals())
     checkpoint.read(tmp_path / "a.pt")
     assert set(torch.serialization.get_safe_globals()) == before
 
 
-def test_many_threads_may_read_at_once(tmp_path: Path) -> None:
+def test_several_threads_can_read_at_once(tmp_path: Path) -> None:
     """They share the table of names."""
     torch.save(nn.Sequential(*(nn.PReLU() for _ in range(200))), tmp_path / "a.pt")
     with ThreadPoolExecutor(6) as threads:
-        found = list(threads.map(checkpoint.read, [tmp_path / "a.pt"] * 40))
-    assert [len(tensors) for tensors in found] == [200] * 40
+        results = list(threads.map(checkpoint.read, [tmp_path / "a.pt"] * 40))
+    assert [len(tensors) for tensors in results] == [200] * 40
 
 
-def test_the_opcodes_above_make_a_tensor_on_the_cpu_wherever_it_was(tmp_path: Path) -> None:
+def test_the_opcodes_above_make_a_tensor_on_the_cpu_from_any_device(tmp_path: Path) -> None:
     content = table(weight=tensor((2, 2), (1, 2)))
     for device in ("cpu", "cuda:7", "mps", "meta"):
         weight = read(tmp_path / "a.pt", content.replace(text("cpu"), text(device)))["weight"]
@@ -366,7 +366,7 @@ def test_a_tensor_that_lies_about_its_size_is_refused(tmp_path: Path, lie: dict[
 
 
 def test_a_compressed_file_is_refused_unread(tmp_path: Path) -> None:
-    """A megabyte of it could be a gigabyte in memory."""
+    """One megabyte could become a gigabyte in memory."""
     (tmp_path / "a.pt").write_bytes(zipped(b"\x80\x02" + b"N" * 10_000_000, zipfile.ZIP_DEFLATED))
     with pytest.raises(WeightsError, match="it is compressed"):
         checkpoint.read(tmp_path / "a.pt")
@@ -387,7 +387,7 @@ def test_a_zip_is_not_unpacked(tmp_path: Path, folder: str) -> None:
 def test_any_other_pickle_gives_tensors_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, which: int, changes: list[tuple[int, bytes]]
 ) -> None:
-    """In a zip whose check sums are right, so that the unpickler gets to see it."""
+    """The checksums of the zip are right, so that the unpickler sees the pickle."""
     layer = name(LAYER) + b")\x81" + table(_parameters=table(weight=tensor()), _modules=table()) + b"b"
     content = bytearray(
         b"\x80\x02" + [table(a=tensor(), b=tensor((2, 2), (2, 1))), table(model=layer), layer][which] + b"."

@@ -1,4 +1,4 @@
-"""Weights in few bits: small in the file, near to what they were when read."""
+"""Quantised weights are small in the file, and close to the original ones when read."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from stemsplit.errors import WeightsError
 
 
 class Net(nn.Module):
-    """A little of everything."""
+    """A network with some of every kind of tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ def net() -> Net:
     torch.manual_seed(0)
     made = Net()
     with torch.no_grad():
-        # Rows of very different size, one of them nothing but zeros.
+        # Rows of very different size, one of them all zeros.
         made.wide.weight.mul_(10 ** torch.linspace(-6, 3, 64)[:, None])
         made.wide.weight[5] = 0
     return made
 
 
-def test_every_row_is_near_to_what_it_was(net: Net, tmp_path: Path) -> None:
+def test_every_row_is_close_to_the_original(net: Net, tmp_path: Path) -> None:
     checkpoint.save(net, tmp_path / "small.safetensors", bits=8)
     read = checkpoint.read(tmp_path / "small.safetensors")
     assert read.keys() == net.state_dict().keys()
@@ -46,7 +46,7 @@ def test_every_row_is_near_to_what_it_was(net: Net, tmp_path: Path) -> None:
     checkpoint.load(Net(), read, "small")
 
 
-def test_it_takes_a_byte_a_number(net: Net, tmp_path: Path) -> None:
+def test_eight_bits_take_one_byte_per_number(net: Net, tmp_path: Path) -> None:
     sizes = {}
     for bits in map(int, WeightBits):
         checkpoint.save(net, tmp_path / f"{bits}.safetensors", bits=bits)
@@ -56,8 +56,8 @@ def test_it_takes_a_byte_a_number(net: Net, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [6, 5, 4])
-def test_fewer_bits_cost_what_they_must(bits: int, tmp_path: Path) -> None:
-    """Of normally distributed numbers: 1.53 dB less than the 6.02 dB a bit that could be had at best."""
+def test_fewer_bits_cost_the_expected_accuracy(bits: int, tmp_path: Path) -> None:
+    """For normally distributed numbers: 1.53 dB less than the optimum of 6.02 dB per bit."""
     torch.manual_seed(0)
     net = nn.Linear(2_000, 500, bias=False)
     net.weight.data = torch.randn(500, 2_000) * 10 ** torch.linspace(-3, 3, 500)[:, None]
@@ -95,7 +95,7 @@ def test_a_network_comes_back_whole(net: Net, bits: int, tmp_path: Path) -> None
     checkpoint.load(Net(), read, "small")
 
 
-def test_damaged_codes_are_an_error() -> None:
+def test_damaged_huffman_codes_are_an_error() -> None:
     numbers = torch.randint(-20, 20, (64, 256), dtype=torch.int8)
     stream = coded(numbers)
     assert torch.equal(decoded(stream, (64, 256)), numbers)
@@ -120,11 +120,11 @@ def test_a_file_that_lies_about_a_shape_is_refused(shape: list[int], tmp_path: P
     except WeightsError as error:
         assert "cannot read the weights" in str(error)  # noqa: PT017  # either is right, so long as it is told
     else:
-        assert "a" + SHAPE in read  # somebody else's, which no network has
+        assert "a" + SHAPE in read  # a key that no network has
 
 
-def test_what_is_not_packed_is_left_alone() -> None:
-    """Whole numbers without scales are somebody else's."""
+def test_whole_numbers_without_scales_are_not_changed() -> None:
+    """They are not from this program."""
     tensors = {
         "a": torch.ones(2, 40, dtype=torch.int8),
         "b.scale": torch.ones(2),

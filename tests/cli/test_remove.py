@@ -49,7 +49,7 @@ def test_a_slip_is_told_before_anything_is_removed(stemsplit: Command) -> None:
 def test_what_cannot_be_removed_does_not_keep_the_others(stemsplit: Command) -> None:
     result = stemsplit("remove", "starter", "one")
     assert result.status == 3
-    assert "error: 'starter' was not downloaded, and is not removed: it is part of stemsplit" in result.err
+    assert "error: cannot remove 'starter': it is part of stemsplit, not a download" in result.err
     assert "one is removed" in result.err
 
 
@@ -64,7 +64,7 @@ def test_what_a_cache_was_made_to_lead_to_stays(stemsplit: Command, tmp_path: Pa
     pointer.symlink_to(precious)
     result = stemsplit("remove", "one", "two")
     assert result.status == 3
-    assert f"error: cannot remove {pointer}: it leads to {precious}, which is not of the hub's cache" in result.err
+    assert f"error: cannot remove {pointer}: it leads to {precious}, outside of the hub's cache" in result.err
     assert "two is removed" in result.err
     assert precious.read_text() == "what took a year to write"
     assert pointer.is_symlink()

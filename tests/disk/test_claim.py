@@ -1,4 +1,4 @@
-"""Hidden folders that one process at a time works in: made by us, of our shape, and nothing else is touched."""
+"""Hidden folders that one process at a time works in: anything that stemsplit did not make is not touched."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit.disk import Folder, heartbeat
-from stemsplit.disk.claim import PLACES, BusyError, Claim, ForeignError, claim, leftovers
+from stemsplit.disk.claim import MOST_NAMES, BusyError, Claim, ForeignError, claim, leftovers
 from tests.conftest import snapshot, unix
 
 KEY = "0123456789abcdef"
@@ -36,7 +36,7 @@ def out(tmp_path: Path) -> Folder:
 
 
 def hold(folder: Path) -> "subprocess.Popen[str]":
-    """Another process that has claimed a folder and began to write a file there."""
+    """Start another process that claims a folder and begins to write a file there."""
     command = [sys.executable, "-c", HOLD, str(folder), KEY]
     other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
@@ -45,13 +45,13 @@ def hold(folder: Path) -> "subprocess.Popen[str]":
 
 
 def left_behind(folder: Path) -> Path:
-    """What a killed process leaves."""
+    """Return the folder that a killed process leaves."""
     with hold(folder) as other:
         other.kill()
     return folder / NAME
 
 
-def test_a_claim_is_empty_and_goes_with_its_folder(out: Folder, tmp_path: Path) -> None:
+def test_a_claim_is_empty_and_is_removed_with_its_folder(out: Folder, tmp_path: Path) -> None:
     held = claim(out, KEY)
     held.begin(["half.wav", "new/clip.wav"])
     held.create("half.wav").close()
@@ -62,7 +62,7 @@ def test_a_claim_is_empty_and_goes_with_its_folder(out: Folder, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_else_gets_it_meanwhile(out: Folder) -> None:
+def test_a_claimed_folder_cannot_be_claimed_again(out: Folder) -> None:
     held = claim(out, KEY)
     with pytest.raises(BusyError):
         claim(out, KEY)
@@ -71,13 +71,13 @@ def test_nobody_else_gets_it_meanwhile(out: Folder) -> None:
 
 
 @unix
-def test_nobody_else_may_look_into_it(out: Folder, tmp_path: Path) -> None:
+def test_other_users_cannot_read_a_claimed_folder(out: Folder, tmp_path: Path) -> None:
     held = claim(out, KEY)
     assert (tmp_path / NAME).stat().st_mode & 0o077 == 0
     held.release()
 
 
-def test_another_process_s_folder_is_left_alone_until_that_is_killed(out: Folder, tmp_path: Path) -> None:
+def test_another_process_s_folder_is_left_alone_until_that_process_is_killed(out: Folder, tmp_path: Path) -> None:
     other = hold(tmp_path)
     with other:
         with pytest.raises(BusyError):
@@ -92,7 +92,7 @@ def test_another_process_s_folder_is_left_alone_until_that_is_killed(out: Folder
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_works_in_a_folder_shows_that_he_lives(out: Folder) -> None:
+def test_a_process_that_works_in_a_folder_shows_that_it_is_alive(out: Folder) -> None:
     held = claim(out, KEY)
     beats = []
     for _ in range(2):
@@ -104,7 +104,7 @@ def test_who_works_in_a_folder_shows_that_he_lives(out: Folder) -> None:
     held.release()
 
 
-def test_only_files_that_are_listed_can_be_made(out: Folder) -> None:
+def test_only_listed_files_can_be_made(out: Folder) -> None:
     held = claim(out, KEY)
     held.begin(["a.wav"])
     with pytest.raises(ValueError, match=r"b\.wav"):
@@ -112,17 +112,17 @@ def test_only_files_that_are_listed_can_be_made(out: Folder) -> None:
     held.release()
 
 
-def test_leftovers_are_found_and_what_is_alive_is_passed_over(out: Folder, tmp_path: Path) -> None:
+def test_leftovers_are_found_and_live_claims_are_skipped(out: Folder, tmp_path: Path) -> None:
     left_behind(tmp_path)
     live = claim(out, "f" * 16)
-    (found,) = leftovers(out)
-    assert isinstance(found, Claim)
-    found.release()
+    (leftover,) = leftovers(out)
+    assert isinstance(leftover, Claim)
+    leftover.release()
     assert [path.name for path in tmp_path.iterdir()] == [f".stemsplit-{'f' * 16}"]
     live.release()
 
 
-def test_what_cannot_be_removed_stays_as_a_killed_process_leaves_it(
+def test_files_that_cannot_be_removed_stay_as_after_a_kill(
     out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = claim(out, KEY)
@@ -136,13 +136,13 @@ def test_what_cannot_be_removed_stays_as_a_killed_process_leaves_it(
         patched.setattr(Folder, "remove", refuse)
         held.release()
     assert (tmp_path / NAME / "a.wav").exists()
-    (found,) = leftovers(out)
-    assert isinstance(found, Claim)
-    found.release()
+    (leftover,) = leftovers(out)
+    assert isinstance(leftover, Claim)
+    leftover.release()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_removed_meanwhile_is_no_trouble(out: Folder, tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_meanwhile_can_be_claimed_again(out: Folder, tmp_path: Path) -> None:
     import shutil
 
     held = claim(out, KEY)
@@ -156,8 +156,8 @@ def test_a_folder_that_is_removed_meanwhile_is_no_trouble(out: Folder, tmp_path:
 
 
 @unix
-def test_what_takes_the_place_of_a_folder_meanwhile_is_not_touched(out: Folder, tmp_path: Path) -> None:
-    """Moved away, and a link to somebody's folder put there: writing and clearing go on in the real one."""
+def test_a_link_that_replaces_a_claimed_folder_is_not_followed(out: Folder, tmp_path: Path) -> None:
+    """The folder is moved away and a link put in its place: writing and clearing continue in the real folder."""
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "a.wav").write_bytes(b"mine")
     held = claim(out, KEY)
@@ -228,7 +228,7 @@ def a_lock_that_is_a_pipe(place: Path, _: Path) -> None:
 
 
 def listing(content: object) -> Callable[[Path, Path], None]:
-    """A folder of our shape, with another list."""
+    """Return a function that plants a folder with a lock and a list of this content."""
 
     def plant(place: Path, _: Path) -> None:
         place.mkdir()
@@ -309,7 +309,7 @@ PLANTED = [
 
 @unix
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_what_is_not_ours_is_left_alone_and_stops_nobody(
+def test_foreign_things_are_left_alone_and_stop_nobody(
     out: Folder, tmp_path: Path, plant: Callable[[Path, Path], None]
 ) -> None:
     victim = tmp_path / "victim"
@@ -323,13 +323,13 @@ def test_what_is_not_ours_is_left_alone_and_stops_nobody(
     held.create("a.wav").close()
     held.release()
     assert snapshot(tmp_path) == before
-    (found,) = leftovers(out)
-    assert isinstance(found, ForeignError)
+    (leftover,) = leftovers(out)
+    assert isinstance(leftover, ForeignError)
     assert snapshot(tmp_path) == before
 
 
-def test_a_half_written_list_is_one_of_ours(out: Folder, tmp_path: Path) -> None:
-    """Killed while it was written, nothing else was made yet."""
+def test_a_half_written_list_is_stemsplit_s_own(out: Folder, tmp_path: Path) -> None:
+    """The process was killed while it wrote the list, before it made any other file."""
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / "lock").touch()
     (tmp_path / NAME / "files.json").write_text('["a.w')
@@ -339,15 +339,15 @@ def test_a_half_written_list_is_one_of_ours(out: Folder, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_lies_at_every_place_stops_the_work_with_an_error(out: Folder, tmp_path: Path) -> None:
-    for place in range(PLACES):
-        (tmp_path / (NAME + (f"-{place}" if place else ""))).touch()
+def test_an_error_is_raised_if_every_name_is_taken(out: Folder, tmp_path: Path) -> None:
+    for number in range(MOST_NAMES):
+        (tmp_path / (NAME + (f"-{number}" if number else ""))).touch()
     with pytest.raises(OSError, match="not a folder of stemsplit"):
         claim(out, KEY)
 
 
-def test_many_at_once_never_have_it_together(out: Folder, tmp_path: Path) -> None:
-    """Claimed, checked and released over and over from several threads: the folder is removed under those who wait."""
+def test_threads_never_have_a_folder_at_the_same_time(out: Folder, tmp_path: Path) -> None:
+    """Several threads claim, check and release a folder again and again: it is removed while others wait for it."""
     inside, most, done = 0, 0, 0
     guard = threading.Lock()
 

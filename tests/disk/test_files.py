@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, and what lies in their way."""
+"""Files are replaced whole or not at all, and foreign files in their way are left alone."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from stemsplit import disk
 from tests.conftest import snapshot, unix
 
 
-def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
+def test_a_file_is_replaced_when_everything_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with disk.replacing(path) as file:
@@ -19,7 +19,7 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == {"a": b"new"}
 
 
-def test_whatever_goes_wrong_leaves_the_old_file(tmp_path: Path) -> None:
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), disk.replacing(path) as file:  # noqa: PT012  # what ends the block is the last line
@@ -28,7 +28,7 @@ def test_whatever_goes_wrong_leaves_the_old_file(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == {"a": b"old"}
 
 
-def test_two_may_write_the_same_file_at_once(tmp_path: Path) -> None:
+def test_the_same_file_may_be_written_twice_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with disk.replacing(path) as first:
         first.write(b"first")
@@ -38,7 +38,7 @@ def test_two_may_write_the_same_file_at_once(tmp_path: Path) -> None:
 
 
 @unix
-def test_what_a_killed_process_left_of_it_goes_and_nothing_else(tmp_path: Path) -> None:
+def test_only_unfinished_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     mine = [".a.12345678.partial.txt", ".ab.12345678.partial", ".a.1234567.partial", "a.12345678.partial"]
     for name in mine:
         (tmp_path / name).touch()
@@ -50,7 +50,7 @@ def test_what_a_killed_process_left_of_it_goes_and_nothing_else(tmp_path: Path) 
 
 
 @unix
-def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+def test_a_new_file_has_the_umask_s_mode(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         with disk.replacing(tmp_path / "a"):
@@ -73,7 +73,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 @unix
-def test_only_a_file_of_ours_is_opened_for_writing(tmp_path: Path) -> None:
+def test_only_stemsplit_s_own_file_is_opened_for_writing(tmp_path: Path) -> None:
     (tmp_path / "victim").write_bytes(b"mine")
     (tmp_path / "link").symlink_to("victim")
     (tmp_path / "dangling").symlink_to("nothing")
@@ -88,7 +88,7 @@ def test_only_a_file_of_ours_is_opened_for_writing(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
-def test_a_file_of_ours_is_appended_to_or_written_anew(tmp_path: Path) -> None:
+def test_an_own_file_is_appended_to_or_overwritten(tmp_path: Path) -> None:
     for append, content in ((False, b"a"), (True, b"b"), (True, b"c")):
         with disk.open_own(tmp_path / "a", append) as file:
             file.write(content)
@@ -100,7 +100,7 @@ def test_a_file_of_ours_is_appended_to_or_written_anew(tmp_path: Path) -> None:
 
 @unix
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/full", "pipe", "folder", "endless"])
-def test_reading_ends_whatever_is_read(tmp_path: Path, name: str) -> None:
+def test_reading_a_pipe_a_device_or_a_folder_fails_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "endless").symlink_to("/dev/zero")
@@ -115,13 +115,13 @@ def test_a_text_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
         disk.read_text(tmp_path / "a")
 
 
-def test_what_is_removed_tells_its_size_and_may_be_gone_already(tmp_path: Path) -> None:
+def test_removing_returns_the_size_and_none_the_second_time(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert disk.remove(tmp_path / "a") == 3
     assert disk.remove(tmp_path / "a") is None
 
 
-def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
+def test_only_an_empty_folder_is_removed(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
     (tmp_path / "empty").mkdir()
@@ -131,32 +131,32 @@ def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
 
 
 @unix
-def test_a_symbolic_link_takes_the_place_of_a_file(tmp_path: Path) -> None:
+def test_a_symbolic_link_replaces_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     disk.link(tmp_path / "a", "b")
     assert snapshot(tmp_path) == {"a": "-> b"}
 
 
 @unix
-def test_nothing_is_made_listed_or_removed_through_a_link_below_a_folder_of_ours(tmp_path: Path) -> None:
+def test_nothing_is_made_listed_or_removed_through_a_link_below_an_own_folder(tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim/diary.txt").write_bytes(b"mine")
     (tmp_path / "ours/real").mkdir(parents=True)
     (tmp_path / "ours/real/link").symlink_to("../../victim")
     before = snapshot(tmp_path)
-    for way in ("real/link", "real/link/new"):
+    for relative in ("real/link", "real/link/new"):
         for use in (disk.make_below, disk.names_below):
             with pytest.raises(OSError, match="link"):
-                use(tmp_path / "ours", PurePath(way))
+                use(tmp_path / "ours", PurePath(relative))
     with pytest.raises(OSError, match="link"):
         disk.remove_below(tmp_path / "ours", PurePath("real/link/diary.txt"))
     assert snapshot(tmp_path) == before
-    # The link itself is a name like any other.
+    # The link itself can be removed like any file.
     assert disk.remove_below(tmp_path / "ours", PurePath("real/link")) is not None
     assert snapshot(tmp_path) == {name: content for name, content in before.items() if name != "ours/real/link"}
 
 
-def test_folders_and_files_below_one_of_ours_are_made_listed_and_removed(tmp_path: Path) -> None:
+def test_folders_and_files_below_an_own_folder_are_made_listed_and_removed(tmp_path: Path) -> None:
     root = tmp_path / "new"
     assert disk.names_below(root, PurePath("a")) == []
     assert disk.remove_below(root, PurePath("a/b")) is None
@@ -169,7 +169,7 @@ def test_folders_and_files_below_one_of_ours_are_made_listed_and_removed(tmp_pat
 
 
 @unix
-def test_a_file_with_further_names_is_not_one_of_ours(tmp_path: Path) -> None:
+def test_a_file_with_more_than_one_name_is_not_stemsplit_s_own(tmp_path: Path) -> None:
     (tmp_path / "victim").write_bytes(b"mine")
     os.link(tmp_path / "victim", tmp_path / "hard link")
     (tmp_path / "link").symlink_to("victim")
@@ -178,8 +178,8 @@ def test_a_file_with_further_names_is_not_one_of_ours(tmp_path: Path) -> None:
             disk.size_of_own(tmp_path / name)
 
 
-def test_a_disk_that_refuses_leaves_nothing_of_the_new_file(tmp_path: Path) -> None:
-    """Also where what is waiting to be written fails once more as the file is closed."""
+def test_a_full_disk_leaves_the_old_file_only(tmp_path: Path) -> None:
+    """Closing the file fails too, because it writes what is still buffered."""
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     (tmp_path / "a").write_bytes(b"old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Folders that are held open."""
+"""Folders are held open, and links in them are not followed."""
 
 from pathlib import Path, PurePath
 
@@ -19,15 +19,15 @@ def test_a_plain_name_is_one_step_on_every_system(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\\b", "a\0", "\ud800"])
-def test_nothing_is_reached_by_any_other_name(tmp_path: Path, name: str) -> None:
+def test_only_plain_names_are_accepted(tmp_path: Path, name: str) -> None:
     with Folder(tmp_path) as folder:
         for use in (folder.make, folder.create, folder.remove, folder.stat, folder.enter, folder.remove_folder):
-            with pytest.raises(OSError, match="not the name of a file"):
+            with pytest.raises(OSError, match="not a file name"):
                 use(name)
     assert snapshot(tmp_path) == {}
 
 
-def test_steps_down_are_made_where_asked_for(tmp_path: Path) -> None:
+def test_folders_on_the_way_down_are_made_on_request(tmp_path: Path) -> None:
     with Folder(tmp_path) as top:
         with pytest.raises(FileNotFoundError):
             top.descend(PurePath("a/b"))
@@ -39,20 +39,20 @@ def test_steps_down_are_made_where_asked_for(tmp_path: Path) -> None:
 
 
 @unix
-@pytest.mark.parametrize("way", ["link", "link/inner", "real/link"])
-def test_no_step_down_follows_a_link(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("relative", ["link", "link/inner", "real/link"])
+def test_no_step_on_the_way_down_follows_a_link(tmp_path: Path, relative: str) -> None:
     (tmp_path / "victim/inner").mkdir(parents=True)
     (tmp_path / "out/real").mkdir(parents=True)
     (tmp_path / "out/link").symlink_to("../victim")
     (tmp_path / "out/real/link").symlink_to("../../victim")
     before = snapshot(tmp_path)
     with Folder(tmp_path / "out") as top, pytest.raises(NotADirectoryError):
-        top.descend(PurePath(way), make=True)
+        top.descend(PurePath(relative), make=True)
     assert snapshot(tmp_path) == before
 
 
 @unix
-def test_a_folder_that_was_let_go_of_is_not_found_by_its_path(tmp_path: Path) -> None:
+def test_a_closed_folder_is_not_reopened_by_its_path(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.close()
     with pytest.raises(OSError, match="Bad file descriptor"):

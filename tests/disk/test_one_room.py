@@ -1,4 +1,4 @@
-"""One room removes, moves and replaces files: whoever reviews it has seen all that can hurt what is not ours."""
+"""Only one room removes, moves and replaces files: a review of it covers all that could harm a user's files."""
 
 import ast
 from collections.abc import Iterator
@@ -10,31 +10,31 @@ ROOT = Path(__file__).parents[2] / "src" / "stemsplit"
 
 CHANGES = {"rmtree", "unlink", "rename", "renames", "rmdir", "removedirs", "symlink_to", "hardlink_to", "symlink"}
 CHANGES |= {"copyfile", "copytree", "truncate", "ftruncate", "write_text", "write_bytes", "copy2", "chmod", "touch"}
-"""Methods and functions that change what is on a disk, whatever they are called on."""
+"""Names of methods and functions that change files, on any object."""
 
 OF_MODULES = {"os": {"remove", "replace", "link"}, "shutil": {"move", "copy"}}
-"""Those whose names others have too."""
+"""Names that change files only if they are called on these modules."""
 
 ALLOWED = {
     # A new file at a path of the caller's own; a song's files come with a descriptor from the disk room.
     ("audio/writer.py", "open"),
-    # Asks Linux to begin to count the process's largest memory anew.
+    # Resets Linux's record of the process's peak memory.
     ("bench.py", "write_text"),
-    # The end of a pipe.
+    # One end of a pipe.
     ("audio/libsndfile.py", "fdopen"),
 }
-"""File and call, each with its reason."""
+"""Allowed calls as (file, call), each with its reason."""
 
 
 def opens_for_writing(call: ast.Call) -> bool:
-    """Whether a mode among the arguments says so."""
+    """Return whether one of the arguments is a mode for writing."""
     modes = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
     texts = [mode.value for mode in modes if isinstance(mode, ast.Constant) and isinstance(mode.value, str)]
     return any(set(text) <= set("rwaxbt+") and set(text) & set("wax+") for text in texts)
 
 
 def changes(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a file, with the call there that changes what is on a disk."""
+    """Yield the lines of a file with calls that change files, and these calls."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
             continue
@@ -55,13 +55,13 @@ def changes(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_other_room_changes_what_is_on_a_disk(path: Path) -> None:
+def test_no_other_room_changes_files(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
     if not name.startswith("disk/"):
         assert [(line, call) for line, call in changes(path) if (name, call) not in ALLOWED] == []
 
 
-def test_what_changes_a_disk_is_seen(tmp_path: Path) -> None:
+def test_calls_that_change_files_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(
         "p.unlink()\nos.replace(a, b)\np.replace(q)\nopen(p, 'wb')\np.open('a')\np.open()\nt.replace(a, b)\n"
     )

@@ -13,12 +13,12 @@ from stemsplit.registry import ModelEntry
 from tests.fetch.hub import Hub, running
 
 CONTENT = b"\x80" + np.random.default_rng(0).bytes(299_998) + b"\x80"
-"""No weights, though it begins as they may, from either end: whoever gets a file looks no further into it."""
+"""Content of a file that looks like a checkpoint, read from either end, but is not one. Downloads look no further."""
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
-    """A hub on loopback, which this process and those it starts take for the real one; no pause before a new try."""
+    """A hub on loopback that this process and its children take for the real one, without pauses between tries."""
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
@@ -29,7 +29,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_XET_HIGH_PERFORMANCE"):
             monkeypatch.delenv(name, raising=False)
-        # These were read from the environment when the library was imported.
+        # The library read these from the environment when it was imported.
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -45,7 +45,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def entry() -> Callable[..., ModelEntry]:
-    """Makes an entry with the given sources."""
+    """A function that makes an entry with the given sources."""
 
     def make(*sources: str, **more: object) -> ModelEntry:
         return ModelEntry(
@@ -68,7 +68,7 @@ def entry() -> Callable[..., ModelEntry]:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The working folder, with settings and caches in it under relative paths: what is above it need not be open."""
+    """The working folder, with settings and caches at relative paths, so that folders above it need not be readable."""
     from huggingface_hub import constants
 
     monkeypatch.chdir(tmp_path)
@@ -80,7 +80,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Let nobody write below a folder, not even root."""
+    """Make a folder and its content read-only, also for root."""
     if os.name != "posix":
         pytest.skip("this system has other permissions")
     everything = [folder, *folder.rglob("*")]

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks the Hugging Face Hub's protocol, and fails as it is told to."""
+"""A server on loopback that speaks the Hugging Face Hub's protocol, with faults that tests choose."""
 
 import hashlib
 import json
@@ -17,25 +17,25 @@ COMMIT = "c0ffee0000000000000000000000000000000001"
 
 @dataclass
 class Fault:
-    """What is wrong with a file.
+    """Faults in how a file is served.
 
     Args:
         drop_after: bytes of an answer after which the connection is cut; None for never.
-        drops: how often it is cut; -1 for always.
-        busy: how many requests are answered with 503 first.
-        retry_after: seconds to be left alone for, which it asks for while it is busy.
-        refusal: status and the hub's error code, for every request.
-        ignores_range: sends all of it, whatever part is asked for.
-        no_size: does not tell how long it is.
-        no_head: answers no HEAD request.
-        encoding: what it says that its answers with content are packed by.
-        kind: what it says that its answers are: `text/html`.
-        hold_after: bytes after which it waits until it is let go on.
-        headers: what it says besides, or instead, in its answers to GET.
+        drops: number of times that the connection is cut; -1 for always.
+        busy: number of requests that are answered with 503 first.
+        retry_after: value of the Retry-After header while it is busy.
+        refusal: status and the hub's error code for every request.
+        ignores_range: whether the whole file is sent even if a part was requested.
+        no_size: whether the file's size is left out.
+        no_head: whether HEAD requests are refused.
+        encoding: Content-Encoding of answers with content.
+        kind: Content-Type of the answers, such as `text/html`.
+        hold_after: bytes after which the server waits until `go_on` is set.
+        headers: additional or other headers of answers to GET.
         to_head: the same for HEAD.
-        location: where it sends on to.
-        endless: never stops sending, in chunks or not.
-        dribbles: sends a byte now and then, of its "headers", its "body" or the "chunks" that say how much comes.
+        location: target of a redirect.
+        endless: whether the content never ends.
+        dribbles: part of the answer that is sent byte by byte: "headers", "body" or the lengths of its "chunks".
     """
 
     drop_after: int | None = None
@@ -57,12 +57,12 @@ class Fault:
 
 
 DRIBBLE_SECONDS = 0.02
-"""Between two bytes of a server that dribbles."""
+"""Seconds between two bytes of a server that dribbles."""
 
 
 @dataclass
 class Request:
-    """What was asked, and how many bytes of the body were sent."""
+    """A request, and how many bytes of the body were sent."""
 
     server: str
     method: str
@@ -83,7 +83,7 @@ class Served:
 
     @property
     def tag(self) -> str:
-        """Its etag, as the hub makes it."""
+        """ETag of the file, by the hub's rules."""
         if self.etag:
             return self.etag
         if self.lfs:
@@ -92,7 +92,7 @@ class Served:
 
 
 class Hub:
-    """The hub and, on another port, the host that it sends on to for large files; both serve web files as well."""
+    """The hub and, on another port, the host to which it redirects for large files; both serve web files too."""
 
     def __init__(self) -> None:
         self.files: dict[str, Served] = {}
@@ -113,16 +113,16 @@ class Hub:
         return server
 
     def put(self, name: str, content: bytes, **more: Any) -> Served:
-        """Publish a file: OWNER/REPO/FILE of the hub, or /PATH on the web."""
+        """Publish a file as OWNER/REPO/FILE on the hub or /PATH on the web."""
         self.files[name] = Served(content, **more)
         return self.files[name]
 
     def asked(self, method: str, below: str = "/") -> list[Request]:
-        """The requests of a kind, in order."""
+        """Return the requests with a method, in order."""
         return [request for request in self.requests if request.method == method and request.path.startswith(below)]
 
     def stop(self) -> None:
-        """Be gone."""
+        """Shut the servers down."""
         self.go_on.set()
         for server in self.servers:
             server.shutdown()
@@ -134,14 +134,14 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Those who hang up are no news."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
     owner: Hub
     server_name: str
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or each answer waits for 40 ms
+    disable_nagle_algorithm = True  # otherwise each answer waits for 40 ms
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(self.path.partition("?")[0])
         if path.startswith("/api/"):
-            # The hub's library asks by itself for what has nothing to do with files.
+            # The hub's library also makes requests that are not for files.
             return self._refuse(404, "")
         self.request_ = Request(self.server_name, self.command, path, {k.lower(): v for k, v in self.headers.items()})
         self.owner.requests.append(self.request_)
@@ -184,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _faulty(self, fault: Fault) -> bool:
-        """Whether the request was refused."""
+        """Answer with a fault; return whether the request is answered by it."""
         if fault.busy > 0:
             fault.busy -= 1
             self._refuse(503, "", fault.retry_after)
@@ -212,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_without_end(b"%s")
 
     def _dribble(self, data: bytes) -> None:
-        """Send data byte by byte, until nobody listens."""
+        """Send data byte by byte, until the client disconnects."""
         self.close_connection = True
         for place in range(len(data)):
             if self.owner.go_on.wait(DRIBBLE_SECONDS):
@@ -221,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
             self.request_.sent += 1
 
     def _send_without_end(self, form: bytes) -> None:
-        """Send zeros until nobody listens."""
+        """Send zeros until the client disconnects."""
         self.close_connection = True
         block = form % bytes(16_384)
         while not self.owner.go_on.is_set():
@@ -229,16 +229,16 @@ class Handler(BaseHTTPRequestHandler):
             self.request_.sent += len(block)
 
     def _resolve(self, repo: str, revision: str, name: str) -> None:
-        known = self.owner.files
-        if not any(key.startswith(f"{repo}/") for key in known):
+        files = self.owner.files
+        if not any(key.startswith(f"{repo}/") for key in files):
             return self._refuse(401, "RepoNotFound")
         if revision not in ("main", COMMIT):
             return self._refuse(404, "RevisionNotFound")
-        file = known.get(f"{repo}/{name}")
+        file = files.get(f"{repo}/{name}")
         if file is None:
             return self._refuse(404, "EntryNotFound")
         if file.lfs and self.command == "GET":
-            # Only those who fetch it from there meet its faults.
+            # The faults are those of the host that it redirects to.
             return self._send_on(file, f"{repo}/{name}")
         if self._faulty(file.fault):
             return None

@@ -1,4 +1,4 @@
-"""Whatever bytes a server answers with: the right file or an error of ours, and nothing outside the cache."""
+"""Any response of a server gives the right file or a WeightsError, and writes nothing outside the cache."""
 
 import socket
 import threading
@@ -77,7 +77,7 @@ GOOD = [("X-Repo-Commit", COMMIT.encode()), ("ETag", SHA256.encode()), ("Content
 
 @contextmanager
 def serving(answers: list[bytes]) -> Iterator[str]:
-    """A server that gives one answer after another, each on a connection of its own, and then none."""
+    """A server that gives one answer per connection, and none when all are used up."""
     left = iter(answers)
 
     def serve() -> None:
@@ -109,7 +109,7 @@ def test_any_answer_is_the_file_or_an_error(
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
-    if begins_well:  # or the file is seldom asked for
+    if begins_well:  # otherwise the file itself is seldom requested
         answers = [answer(b"200 OK", GOOD, b""), *answers]
     close_session()
     with serving(answers) as url, monkeypatch.context() as patch:

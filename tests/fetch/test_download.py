@@ -1,4 +1,4 @@
-"""Downloads: the right file or none, whatever server, network and disk do meanwhile."""
+"""Downloads give the right file or none, whatever servers, network and disk do."""
 
 import dataclasses
 import gzip
@@ -16,7 +16,7 @@ import pytest
 from stemsplit import registry
 from stemsplit.disk.files import sha256
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch import download, hub_cache, store, verified
 from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT, read_only
@@ -39,16 +39,19 @@ def test_the_starter_ships_as_the_registry_says() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"sha256": "0" * 64}, "not the file that was published: its sha256 differs; reinstall"),
-        ({"size": 7}, f"not the file that was published: {STARTER.size} bytes, not 7; reinstall"),
+        ({"sha256": "0" * 64}, "not the published file: its sha256 differs; reinstall"),
+        ({"size": 7}, f"not the published file: it has {STARTER.size} bytes, not 7; reinstall"),
         ({"sources": ("package:gone.safetensors",)}, "is missing; reinstall"),
         ({"sources": ("file:/nowhere/x.ckpt",)}, "/nowhere/x.ckpt is missing"),
-        ({"sources": ("carrier-pigeon://x",)}, "of an unknown kind"),
-        ({"sources": ("hf://x.ckpt",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("hf://a/b@main/../../../c",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "not of the form hf://OWNER/REPO@REVISION/FILE"),
-        ({"sources": ("https://",)}, r"https:// \(it is not an address"),
-        ({"sources": ("hf://a..b/c/d",)}, r"hf://a..b/c/d \(it is not an address"),
+        (
+            {"sources": ("carrier-pigeon://x",)},
+            "from carrier-pigeon://x: a source must start with one of package:, file:, hf://, https://, http://",
+        ),
+        ({"sources": ("hf://x.ckpt",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("hf://a/b@main/../../../c",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("hf://a/b@..%2F..%2Fc/d",)}, "does not have the form hf://OWNER/REPO@REVISION/FILE"),
+        ({"sources": ("https://",)}, r"from https://: the address is invalid"),
+        ({"sources": ("hf://a..b/c/d",)}, r"from hf://a..b/c/d: the address is invalid"),
         ({"sources": ()}, "names no source"),
     ],
 )
@@ -58,7 +61,7 @@ def test_a_wrong_file_is_never_used(changes: dict[str, Any], complaint: str) -> 
         download.fetch(dataclasses.replace(STARTER, **changes))
 
 
-# Where a file can come from: how it is published, and its source.
+# Kind of source -> function that publishes a file there and returns it with its source.
 KINDS: dict[str, Callable[[Hub, bytes], tuple[Served, str]]] = {
     "large file of the hub": lambda hub, content: (hub.put("some/repo/w.ckpt", content), "hf://some/repo/w.ckpt"),
     "small file of the hub": lambda hub, content: (
@@ -81,7 +84,7 @@ def published(kind: str, hub: Hub) -> tuple[Served, str]:
 
 
 def left_over(home: Path) -> list[Path]:
-    """Every file with content of weights, finished or not."""
+    """Every file with weights in it, finished or not."""
     files = [path for path in home.rglob("*") if path.is_file() and not path.is_symlink()]
     return [path for path in files if path.stat().st_size > 500 and path.suffix != ".json"]
 
@@ -102,8 +105,8 @@ def test_a_file_arrives_once_and_is_found_again(hub: Hub, published: tuple[Serve
     assert len(hub.requests) == before
 
 
-def test_the_hubs_own_cache_gets_it(hub: Hub, entry: Make) -> None:
-    """Every program that uses the hub finds it there."""
+def test_a_file_from_the_hub_is_put_into_the_hubs_own_cache(hub: Hub, entry: Make) -> None:
+    """Other programs that use the hub find it there."""
     from huggingface_hub import hf_hub_download, scan_cache_dir, try_to_load_from_cache
 
     hub.put("some/repo/in/w.ckpt", CONTENT)
@@ -117,7 +120,7 @@ def test_the_hubs_own_cache_gets_it(hub: Hub, entry: Make) -> None:
     assert not scan_cache_dir(hub_cache.folder()).warnings
 
 
-def test_what_another_program_got_is_not_got_again(hub: Hub, entry: Make) -> None:
+def test_a_file_that_another_program_downloaded_is_not_downloaded_again(hub: Hub, entry: Make) -> None:
     from huggingface_hub import hf_hub_download
 
     hub.put("some/repo/w.ckpt", CONTENT)
@@ -141,7 +144,7 @@ def test_without_symlinks_the_hubs_cache_holds_the_file_itself(
     assert try_to_load_from_cache("some/repo", "w.ckpt", cache_dir=hub_cache.folder()) == str(path)
 
 
-# What may go wrong and right again, and whether every byte is sent once all the same.
+# Trouble that passes, and whether every byte is still sent only once.
 PASSING = {
     "cut off": (Fault(drop_after=100_000), True),
     "cut off again and again": (Fault(drop_after=70_000, drops=-1), True),
@@ -154,7 +157,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_trouble_that_passes_is_outlasted(
+def test_a_download_survives_trouble_that_passes(
     hub: Hub, published: tuple[Served, str], entry: Make, trouble: str, home: Path
 ) -> None:
     fault, economical = PASSING[trouble]
@@ -166,7 +169,7 @@ def test_trouble_that_passes_is_outlasted(
     assert (sent(hub) == SIZE) == economical
 
 
-def test_a_server_that_says_no_more_is_asked_again(
+def test_a_server_that_stalls_is_asked_again(
     hub: Hub, published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -178,7 +181,7 @@ def test_a_server_that_says_no_more_is_asked_again(
     assert "range" in hub.requests[-1].headers
 
 
-def test_a_busy_server_is_left_alone_for_as_long_as_it_asks_within_reason(
+def test_a_busy_server_is_asked_again_after_the_pause_that_it_requests_within_reason(
     published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -186,7 +189,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks_within_reason(
     file, source = published
     for asked in ("7", "86400", "tomorrow"):
         file.fault = Fault(busy=1, retry_after=asked)
-        digests.forget(SHA256)
+        verified.forget(SHA256)
         store.remove(entry(source, sha256=SHA256))
         download.fetch(entry(source, sha256=SHA256))
     assert slept == [7, 60, 0]
@@ -202,10 +205,10 @@ def test_a_web_server_need_not_answer_head(hub: Hub, entry: Make) -> None:
     ("fault", "complaint"),
     [
         (Fault(busy=1_000), "127.0.0.1 answers 503; try again later"),
-        (Fault(drop_after=0, drops=-1), "breaks off"),
+        (Fault(drop_after=0, drops=-1), "was lost.*; try again, the download will resume"),
     ],
 )
-def test_trouble_that_does_not_pass_is_told(
+def test_trouble_that_does_not_pass_is_an_error_and_the_next_try_works(
     published: tuple[Served, str], entry: Make, fault: Fault, complaint: str
 ) -> None:
     file, source = published
@@ -217,8 +220,8 @@ def test_trouble_that_does_not_pass_is_told(
     assert download.fetch(entry(source, sha256=SHA256)).read_bytes() == CONTENT
 
 
-def half_there(file: Served, entry: ModelEntry, home: Path) -> Path:
-    """Let the server break down at half of a file; gives the part that came."""
+def half_downloaded(file: Served, entry: ModelEntry, home: Path) -> Path:
+    """Let the server break down in the middle of a file; return the part that arrived."""
 
     def break_down(done: int, _: int) -> None:
         if done == 150_000:
@@ -233,11 +236,11 @@ def half_there(file: Served, entry: ModelEntry, home: Path) -> Path:
     return part
 
 
-def test_a_later_run_goes_on_where_one_stopped(
+def test_a_later_run_resumes_where_one_stopped(
     hub: Hub, published: tuple[Served, str], entry: Make, home: Path
 ) -> None:
     wanted = entry(published[1], sha256=SHA256)
-    half_there(published[0], wanted, home)
+    half_downloaded(published[0], wanted, home)
     hub.requests.clear()
     steps: list[tuple[int, int]] = []
     assert download.fetch(wanted, lambda *step: steps.append(step)).read_bytes() == CONTENT
@@ -246,19 +249,19 @@ def test_a_later_run_goes_on_where_one_stopped(
 
 
 @pytest.mark.parametrize("damage", ["wrong bytes", "too long", "wrong, and whole"])
-def test_a_damaged_part_is_thrown_away(published: tuple[Served, str], entry: Make, home: Path, damage: str) -> None:
+def test_a_damaged_part_is_replaced(published: tuple[Served, str], entry: Make, home: Path, damage: str) -> None:
     wanted = entry(published[1], sha256=SHA256)
-    part = half_there(published[0], wanted, home)
+    part = half_downloaded(published[0], wanted, home)
     part.write_bytes(bytes({"wrong bytes": 1_000, "too long": SIZE + 1, "wrong, and whole": SIZE}[damage]))
     assert download.fetch(wanted).read_bytes() == CONTENT
     assert len(left_over(home)) == 1
 
 
-def test_a_part_that_is_whole_needs_only_its_name(hub: Hub, entry: Make, home: Path) -> None:
-    """Killed between the last byte and the renaming, of a file whose size nobody told."""
+def test_a_complete_part_is_only_renamed(hub: Hub, entry: Make, home: Path) -> None:
+    """An earlier run was killed between the last byte and the renaming, and the file's size is not known."""
     file = hub.put("/some/w.ckpt", CONTENT)
     wanted = entry(f"{hub.url}/some/w.ckpt", sha256=SHA256)
-    part = half_there(file, wanted, home)
+    part = half_downloaded(file, wanted, home)
     part.write_bytes(CONTENT)
     file.fault = Fault(no_size=True)
     hub.requests.clear()
@@ -267,27 +270,27 @@ def test_a_part_that_is_whole_needs_only_its_name(hub: Hub, entry: Make, home: P
 
 
 @pytest.mark.parametrize("wrong", [b"\0" * SIZE, CONTENT[:-1], CONTENT + b"\0", b"", b"<html>log in</html>"])
-def test_a_file_that_is_not_the_published_one_leaves_nothing(
+def test_a_file_that_is_not_the_published_one_is_removed(
     published: tuple[Served, str], entry: Make, home: Path, wrong: bytes
 ) -> None:
     file, source = published
     file.content = wrong
     file.etag = SHA256 if file.lfs else GIT_SHA1
     for known in ({"sha256": SHA256}, {"sha256": SHA256, "size": SIZE}, {"git_sha1": GIT_SHA1}):
-        with pytest.raises(WeightsError, match=r"no weights for 'tiny': .* \(it is not the file that was published"):
+        with pytest.raises(WeightsError, match=r"cannot download 'tiny' .*from .*: it is not the published file"):
             download.fetch(entry(source, **known))
         assert left_over(home) == []
         assert not list(hub_cache.folder().glob("*/snapshots/*/*"))
 
 
-def test_a_wrong_file_that_comes_in_pieces_is_given_up_too(published: tuple[Served, str], entry: Make) -> None:
+def test_a_wrong_file_that_arrives_in_pieces_is_refused_too(published: tuple[Served, str], entry: Make) -> None:
     file, source = published
     file.content, file.fault = b"\0" * SIZE, Fault(drop_after=100_000, drops=-1)
-    with pytest.raises(WeightsError, match="not the file that was published"):
+    with pytest.raises(WeightsError, match="not the published file"):
         download.fetch(entry(source, sha256=SHA256))
 
 
-def test_the_next_source_is_tried_and_all_failures_are_told(hub: Hub, entry: Make) -> None:
+def test_the_next_source_is_tried_and_all_failures_are_reported(hub: Hub, entry: Make) -> None:
     hub.put("some/repo/w.ckpt", b"\0" * SIZE)
     hub.put("/good.ckpt", CONTENT)
     sources = ["hf://some/repo/w.ckpt", f"{hub.url}/gone.ckpt", f"{hub.url}/good.ckpt"]
@@ -295,8 +298,8 @@ def test_the_next_source_is_tried_and_all_failures_are_told(hub: Hub, entry: Mak
     with pytest.raises(WeightsError) as caught:
         download.fetch(dataclasses.replace(entry(*sources[:2]), sha256="1" * 64))
     message = str(caught.value)
-    assert message.startswith("no weights for 'tiny': hf://some/repo/w.ckpt (it is not the file that was published")
-    assert message.endswith(f" and {hub.url}/gone.ckpt (127.0.0.1 has no such file (404))")
+    assert message.startswith("cannot download 'tiny': hf://some/repo/w.ckpt (it is not the published file")
+    assert message.endswith(f" and {hub.url}/gone.ckpt (127.0.0.1 does not have the file (404))")
 
 
 REFUSALS = {
@@ -306,9 +309,9 @@ REFUSALS = {
         "accept its conditions at https://huggingface.co/some/repo, then log in",
     ),
     "asked for in vain": ("some/repo", (403, "GatedRepo"), "`hf auth login`, or set HF_TOKEN"),
-    "forbidden": ("some/repo", (403, ""), "not open to you (403); see https://huggingface.co/some/repo"),
-    "bad token": ("some/repo", (401, ""), "not open to you (401)"),
-    "no repository": ("other/repo", None, "there is no repository other/repo, or it is not open to all (401)"),
+    "forbidden": ("some/repo", (403, ""), "some/repo refuses access (403); see https://huggingface.co/some/repo"),
+    "bad token": ("some/repo", (401, ""), "some/repo refuses access (401)"),
+    "no repository": ("other/repo", None, "other/repo does not exist or is private (401); if it is private, log in"),
     "no revision": ("some/repo@v9", None, "some/repo has no revision v9"),
     "no file": ("some/repo", (404, "EntryNotFound"), "some/repo has no file w.ckpt at main"),
     "teapot": ("some/repo", (418, ""), "127.0.0.1 answers 418"),
@@ -327,9 +330,14 @@ def test_a_refusal_of_the_hub_says_what_to_do(hub: Hub, entry: Make, refusal: st
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "wants a password for it"), (403, "does not give it out"), (404, "has no such file"), (418, "answers")],
+    [
+        (401, "asks for a password"),
+        (403, "refuses access to the file"),
+        (404, "does not have the file"),
+        (418, "answers"),
+    ],
 )
-def test_a_refusal_on_the_web_is_told(hub: Hub, entry: Make, status: int, words: str) -> None:
+def test_a_refusal_on_the_web_is_explained(hub: Hub, entry: Make, status: int, words: str) -> None:
     hub.put("/w.ckpt", CONTENT, fault=Fault(refusal=(status, "")))
     with pytest.raises(WeightsError, match=rf"127.0.0.1 {words} \({status}\)"):
         download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
@@ -337,20 +345,20 @@ def test_a_refusal_on_the_web_is_told(hub: Hub, entry: Make, status: int, words:
 
 PAGE = b"<!DOCTYPE html><title>Virus scan warning</title>" + 3_000 * b"."
 BY_HAND = (
-    r"; open that address in a browser \(see https://example.org/m\), save the file, then: stemsplit SONG --model FILE"
+    r"; open the address in a browser \(see https://example.org/m\), save the file, then: stemsplit SONG --model FILE"
 )
 
 
 @pytest.mark.parametrize("known", [{}, {"sha256": SHA256}, {"sha256": SHA256, "size": SIZE}])
 @pytest.mark.parametrize("no_head", [False, True])
-def test_a_page_in_the_place_of_the_file_is_not_taken_for_it(
+def test_a_web_page_is_not_taken_for_the_file(
     hub: Hub, entry: Make, home: Path, known: dict[str, Any], no_head: bool
 ) -> None:
-    """A confirmation to be clicked, a login, a quota: what a host shows people who are not meant to be programs."""
+    """Hosts show such pages to ask for a click or a login, or to tell of a quota."""
     file = hub.put("/get", PAGE, fault=Fault(kind="text/html; charset=utf-8", no_head=no_head))
     wanted = entry(f"{hub.url}/get?id=1", page="https://example.org/m", **known)
-    told = "127.0.0.1 sends a web page, not the file: it cannot be downloaded automatically"
-    with pytest.raises(WeightsError, match=told + BY_HAND):
+    complaint = "127.0.0.1 sends a web page instead of the file"
+    with pytest.raises(WeightsError, match=complaint + BY_HAND):
         download.fetch(wanted)
     assert left_over(home) == []
     assert not lock_file().exists()
@@ -359,10 +367,10 @@ def test_a_page_in_the_place_of_the_file_is_not_taken_for_it(
     assert download.fetch(wanted).read_bytes() == CONTENT
 
 
-def test_a_page_does_not_undo_what_came_before(hub: Hub, entry: Make, home: Path) -> None:
+def test_a_web_page_does_not_replace_the_part(hub: Hub, entry: Make, home: Path) -> None:
     file = hub.put("/w.ckpt", CONTENT)
     wanted = entry(f"{hub.url}/w.ckpt", sha256=SHA256)
-    part = half_there(file, wanted, home)
+    part = half_downloaded(file, wanted, home)
     file.fault = Fault(kind="text/html", ignores_range=True)
     with pytest.raises(WeightsError, match="sends a web page"):
         download.fetch(wanted)
@@ -370,33 +378,54 @@ def test_a_page_does_not_undo_what_came_before(hub: Hub, entry: Make, home: Path
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_what_a_host_keeps_from_programs_a_person_may_get(hub: Hub, entry: Make, status: int) -> None:
+def test_a_file_that_a_host_refuses_to_programs_can_be_downloaded_in_a_browser(
+    hub: Hub, entry: Make, status: int
+) -> None:
     hub.put("/w.ckpt", CONTENT, fault=Fault(refusal=(status, "")))
     with pytest.raises(WeightsError, match=rf"\({status}\){BY_HAND}"):
         download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256, page="https://example.org/m"))
 
 
-def test_a_server_that_is_no_hub_is_told(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_a_hub_is_recognised(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     template = hub.url + "/files/{repo_id}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     hub.put("/files/some/repo/w.ckpt", CONTENT)
-    with pytest.raises(WeightsError, match="does not answer as the Hugging Face Hub does; is HF_ENDPOINT right"):
+    with pytest.raises(WeightsError, match="does not answer like the Hugging Face Hub; check HF_ENDPOINT"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
 
 
-def test_no_network_is_one_line(
+def test_an_unreachable_network_is_an_error_of_one_line(
     hub: Hub, published: tuple[Served, str], entry: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hub.stop()
-    with pytest.raises(WeightsError, match=r"127.0.0.1 cannot be reached: .*; is there a network connection") as caught:
+    with pytest.raises(WeightsError, match=r"127.0.0.1 cannot be reached \(.*\); check the connection") as caught:
         download.fetch(entry(published[1], sha256=SHA256))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == "", "the hub's library keeps its warnings to itself"
 
 
-def test_offline_nobody_is_asked(
+def test_an_unreachable_host_is_named_once_with_one_remedy(hub: Hub, entry: Make) -> None:
+    hub.stop()
+    sources = ["hf://some/repo/w.ckpt", f"{hub.url}/w.ckpt", f"{hub.url}/w.ckpt?mirror"]
+    remedy = "check the connection, or see the downloaded models: stemsplit list --downloaded"
+    with pytest.raises(
+        WeightsError,
+        match=rf"^cannot download 'tiny' \(0\.3 MB\): 127\.0\.0\.1 cannot be reached \([^()]*\); {remedy}$",
+    ):
+        download.fetch(entry(*sources, sha256=SHA256, size=SIZE))
+
+
+def test_a_reason_that_sources_share_is_given_once(hub: Hub, entry: Make) -> None:
+    sources = [f"{hub.url}/a.ckpt", f"{hub.url}/b.ckpt"]
+    with pytest.raises(WeightsError) as caught:
+        download.fetch(entry(*sources, sha256=SHA256))
+    reason = "127.0.0.1 does not have the file (404)"
+    assert str(caught.value) == f"cannot download 'tiny' from {sources[0]} and {sources[1]}: {reason}"
+
+
+def test_offline_no_server_is_asked(
     hub: Hub, published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -407,7 +436,7 @@ def test_offline_nobody_is_asked(
     assert hub.requests == []
 
 
-def test_the_token_goes_to_the_hub_and_to_nobody_else(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_sent_to_the_hub_only(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.put("some/repo/w.ckpt", CONTENT, fault=Fault(drop_after=100_000))
     hub.put("/w.ckpt", CONTENT)
@@ -416,40 +445,40 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(hub: Hub, entry: Make, mon
     assert for_hub == {"hub"}
     assert {request.server for request in hub.requests} == {"hub", "cdn"}
     hub.requests.clear()
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     download.fetch(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
     assert hub.requests
     assert not any("hf_secret" in str(request.headers) for request in hub.requests)
 
 
-def test_room_is_looked_for_first(
+def test_free_space_is_checked_first(
     hub: Hub, published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=SIZE - 1))
-    with pytest.raises(WeightsError, match=r"0\.3 MB more are needed in .*, where 0\.3 MB are free"):
+    with pytest.raises(WeightsError, match=r"it needs 0\.3 MB more in .*, where 0\.3 MB are free"):
         download.fetch(entry(published[1], sha256=SHA256))
     assert sent(hub) == 0
     assert left_over(home) == []
     monkeypatch.undo()
 
 
-def test_room_is_needed_only_for_what_lacks(
+def test_free_space_is_needed_only_for_the_rest_of_a_part(
     published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     wanted = entry(published[1], sha256=SHA256)
-    half_there(published[0], wanted, home)
+    half_downloaded(published[0], wanted, home)
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=SIZE - 150_000))
     assert download.fetch(wanted).read_bytes() == CONTENT
 
 
-def test_a_disk_that_fills_up_keeps_what_came(hub: Hub, published: tuple[Served, str], entry: Make, home: Path) -> None:
+def test_a_part_survives_a_full_disk(hub: Hub, published: tuple[Served, str], entry: Make, home: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(WeightsError, match="takes no more: file too large; make room there"):
+        with pytest.raises(WeightsError, match=r"cannot hold the file \(file too large\); make room"):
             download.fetch(entry(published[1], sha256=SHA256))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -460,27 +489,25 @@ def test_a_disk_that_fills_up_keeps_what_came(hub: Hub, published: tuple[Served,
     assert sent(hub) < SIZE
 
 
-def test_a_cache_that_cannot_be_written_is_told(kind: str, hub: Hub, entry: Make, here: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(kind: str, hub: Hub, entry: Make, here: Path) -> None:
     _, source = KINDS[kind](hub, CONTENT)
     variable = "STEMSPLIT_CACHE" if kind == "web" else "HF_HOME"
     with (
         read_only(here),
-        pytest.raises(WeightsError, match=f"permission denied; set {variable} to a folder that can be written"),
+        pytest.raises(WeightsError, match=rf"\(permission denied\); set {variable} to a folder that can be written"),
     ):
         download.fetch(entry(source, sha256=SHA256))
 
 
-def test_what_is_there_is_used_from_a_cache_that_cannot_be_written(
-    published: tuple[Served, str], entry: Make, here: Path
-) -> None:
+def test_files_in_a_read_only_cache_are_used(published: tuple[Served, str], entry: Make, here: Path) -> None:
     wanted = entry(published[1], sha256=SHA256)
     download.fetch(wanted)
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     with read_only(here):
         assert download.fetch(wanted).read_bytes() == CONTENT
 
 
-def test_a_file_gone_bad_is_got_anew(published: tuple[Served, str], entry: Make) -> None:
+def test_a_file_that_was_damaged_later_is_downloaded_again(published: tuple[Served, str], entry: Make) -> None:
     wanted = entry(published[1], sha256=SHA256)
     path = download.fetch(wanted)
     path.write_bytes(b"\0" * SIZE)
@@ -489,7 +516,7 @@ def test_a_file_gone_bad_is_got_anew(published: tuple[Served, str], entry: Make)
 
 
 @pytest.mark.parametrize("digest", [{"git_sha1": GIT_SHA1}, {"sha256": SHA256, "git_sha1": GIT_SHA1}])
-def test_a_digest_of_git_will_do(hub: Hub, published: tuple[Served, str], entry: Make, digest: dict[str, str]) -> None:
+def test_a_git_digest_is_enough(hub: Hub, published: tuple[Served, str], entry: Make, digest: dict[str, str]) -> None:
     wanted = entry(published[1], **digest)
     path = download.fetch(wanted)
     before = len(hub.requests)
@@ -498,7 +525,9 @@ def test_a_digest_of_git_will_do(hub: Hub, published: tuple[Served, str], entry:
     assert not lock_file().exists()
 
 
-def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tuple[Served, str], entry: Make) -> None:
+def test_without_a_published_digest_that_of_the_first_file_is_pinned(
+    hub: Hub, published: tuple[Served, str], entry: Make
+) -> None:
     file, source = published
     wanted = entry(source)
     assert store.local(wanted) is None
@@ -512,16 +541,16 @@ def test_without_a_digest_the_first_file_is_remembered(hub: Hub, published: tupl
     path = download.fetch(wanted)
     path.resolve().unlink()
     file.content = CONTENT[::-1]
-    with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new one, delete 'tiny' there"):
+    with pytest.raises(WeightsError, match=r"models\.lock\.json; if you trust the new file, delete 'tiny' there"):
         download.fetch(wanted)
     lock_file().write_text("{}")
     assert download.fetch(wanted).read_bytes() == file.content
 
 
-def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home: Path) -> None:
+def test_without_a_published_digest_the_hubs_is_checked(hub: Hub, entry: Make, home: Path) -> None:
     for lfs, etag in ((True, SHA256), (False, GIT_SHA1)):
         hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs, etag=etag)
-        with pytest.raises(WeightsError, match="not the file that was published"):
+        with pytest.raises(WeightsError, match="not the published file"):
             download.fetch(entry("hf://some/repo/w.ckpt"))
     assert left_over(home) == []
     assert not lock_file().exists()
@@ -530,15 +559,15 @@ def test_without_a_digest_the_hubs_own_is_looked_at(hub: Hub, entry: Make, home:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (b"<html>log in</html>", "it is not a checkpoint: it begins like a web page"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is not a checkpoint: it begins like a web page"),
-        (b'{"error": "no"}', "it is neither a safetensors file nor one of torch.save"),
+        (b"<html>log in</html>", "it is not a checkpoint but looks like a web page"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "it is not a checkpoint but looks like a web page"),
+        (b'{"error": "no"}', "it is neither a safetensors nor a torch.save file"),
     ],
 )
-def test_without_a_digest_only_a_checkpoint_is_taken(
+def test_without_a_published_digest_only_a_checkpoint_is_accepted(
     published: tuple[Served, str], entry: Make, home: Path, wrong: bytes, complaint: str
 ) -> None:
-    """What answers in the place of a server, such as a hotel, is not remembered ever after."""
+    """A page from somebody between, such as a hotel's network, is not pinned."""
     file, source = published
     file.content = wrong
     with pytest.raises(WeightsError, match=complaint):
@@ -549,7 +578,7 @@ def test_without_a_digest_only_a_checkpoint_is_taken(
     assert download.fetch(entry(source)).read_bytes() == CONTENT
 
 
-def test_without_a_digest_what_another_program_got_is_looked_at(hub: Hub, entry: Make) -> None:
+def test_without_a_published_digest_a_file_of_another_program_is_checked(hub: Hub, entry: Make) -> None:
     from huggingface_hub import hf_hub_download
 
     file = hub.put("some/repo/w.ckpt", b"<html>log in</html>")
@@ -559,41 +588,41 @@ def test_without_a_digest_what_another_program_got_is_looked_at(hub: Hub, entry:
 
 
 @pytest.mark.parametrize("known", [{"sha256": SHA256}, {"git_sha1": GIT_SHA1}])
-def test_a_file_that_is_far_too_long_is_not_got_to_its_end(
+def test_a_file_that_is_too_long_is_not_downloaded_to_its_end(
     hub: Hub, published: tuple[Served, str], entry: Make, home: Path, known: dict[str, str]
 ) -> None:
-    """The server does not say how long it is, but the registry does."""
+    """The server does not give its size, but the registry does."""
     file, source = published
     file.content, file.fault = CONTENT * 3, Fault(no_size=True)
     file.etag = SHA256 if file.lfs else GIT_SHA1
     seen: list[int] = []
-    with pytest.raises(WeightsError, match=f"not the file that was published: more than {SIZE} bytes"):
+    with pytest.raises(WeightsError, match=f"not the published file: it has more than {SIZE} bytes"):
         download.fetch(entry(source, size=SIZE, **known), lambda done, _: seen.append(done))
     assert max(seen) <= SIZE
     assert len({request.server for request in hub.asked("GET")}) == len(hub.asked("GET")), "asked once, and sent on"
     assert left_over(home) == []
 
 
-def test_a_file_that_is_sent_packed_is_refused(published: tuple[Served, str], entry: Make, home: Path) -> None:
-    """A little of it may be unpacked to any size."""
+def test_a_file_that_is_sent_compressed_is_refused(published: tuple[Served, str], entry: Make, home: Path) -> None:
+    """A few bytes could expand to any size."""
     file, source = published
     file.content, file.fault = gzip.compress(CONTENT), Fault(encoding="gzip", no_size=True)
     file.etag = SHA256 if file.lfs else GIT_SHA1
-    with pytest.raises(WeightsError, match=r"127.0.0.1 sends it packed \(gzip\), which it was asked not to do"):
+    with pytest.raises(WeightsError, match=r"127.0.0.1 sends the file compressed \(gzip\), against the request"):
         download.fetch(entry(source, sha256=SHA256, size=SIZE))
     assert left_over(home) == []
 
 
 @pytest.mark.parametrize("lfs", [True, False])
-def test_a_file_to_which_the_hub_gives_another_digest_is_not_got(hub: Hub, entry: Make, lfs: bool) -> None:
+def test_a_file_for_which_the_hub_gives_another_digest_is_not_downloaded(hub: Hub, entry: Make, lfs: bool) -> None:
     hub.put("some/repo/w.ckpt", CONTENT[::-1], lfs=lfs)
-    with pytest.raises(WeightsError, match="not the file that was published: the hub gives another digest for it"):
+    with pytest.raises(WeightsError, match="not the published file: the hub gives another digest for it"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256, git_sha1=GIT_SHA1))
     assert hub.asked("GET") == []
 
 
 @pytest.mark.usefixtures("hub")
-def test_without_a_home_folder_it_is_said_what_to_set(
+def test_without_a_home_folder_the_error_says_what_to_set(
     published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if sys.platform != "linux":
@@ -616,8 +645,8 @@ def test_without_a_home_folder_it_is_said_what_to_set(
     assert store.local(STARTER) == download.fetch(STARTER)
 
 
-def test_a_file_that_nobody_can_tell_whole_is_not_taken(hub: Hub, entry: Make, home: Path) -> None:
-    """The end of the connection is the end of the file, and no digest tells otherwise."""
+def test_a_file_whose_end_cannot_be_recognised_is_not_accepted(hub: Hub, entry: Make, home: Path) -> None:
+    """A lost connection would look like the end of the file, and there is no digest."""
     file = hub.put("/w.ckpt", CONTENT, fault=Fault(no_size=True, drop_after=100_000))
     with pytest.raises(WeightsError, match="neither its size nor its digest is known"):
         download.fetch(entry(f"{hub.url}/w.ckpt"))
@@ -627,7 +656,7 @@ def test_a_file_that_nobody_can_tell_whole_is_not_taken(hub: Hub, entry: Make, h
 
 
 def test_two_versions_are_never_mixed(hub: Hub, entry: Make) -> None:
-    """A file of the web without a digest changes while it is downloaded."""
+    """A file from the web without a digest changes while it is downloaded."""
     file = hub.put("/w.ckpt", CONTENT, fault=Fault(drop_after=100_000))
 
     def change(done: int, _: int) -> None:
@@ -637,7 +666,7 @@ def test_two_versions_are_never_mixed(hub: Hub, entry: Make) -> None:
     assert download.fetch(entry(f"{hub.url}/w.ckpt"), change).read_bytes() == CONTENT[::-1]
 
 
-def test_a_memory_that_cannot_be_written_is_told(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_cannot_be_written_is_an_error(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("this system has no /proc, where no folder can be made")
     monkeypatch.setenv("STEMSPLIT_CONFIG", "/proc/stemsplit")
@@ -659,12 +688,12 @@ def test_a_memory_that_cannot_be_written_is_told(hub: Hub, entry: Make, monkeypa
     ],
     ids=lambda text: text[:40],
 )
-def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: str) -> None:
-    """And does no harm where it is not needed."""
+def test_a_lock_file_that_cannot_be_read_is_an_error(hub: Hub, entry: Make, garbage: str) -> None:
+    """It does no harm if it is not needed."""
     lock_file().parent.mkdir()
     lock_file().write_text(garbage, encoding="latin-1")
     unpublished, published = entry("hf://some/repo/w.ckpt"), entry("hf://some/repo/w.ckpt", sha256=SHA256)
-    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; mend it, or delete it") as caught:
+    with pytest.raises(WeightsError, match=r"cannot read .*models\.lock\.json .*; repair it, or delete it") as caught:
         download.fetch(unpublished)
     assert "\n" not in str(caught.value)
     assert hub.requests == []
@@ -674,19 +703,19 @@ def test_a_memory_that_cannot_be_read_is_told(hub: Hub, entry: Make, garbage: st
     assert download.fetch(published) == store.local(published)
 
 
-def test_what_another_process_remembered_is_not_written_over() -> None:
+def test_a_pin_of_another_process_is_not_overwritten() -> None:
     pin("tiny", SHA256, SIZE)
     pin("tiny", SHA256, SIZE)
-    with pytest.raises(LockFileError, match="another file was got for 'tiny' meanwhile"):
+    with pytest.raises(LockFileError, match="another process has just pinned a different file for 'tiny'"):
         pin("tiny", "0" * 64, SIZE)
     assert pinned("tiny") == SHA256
 
 
 @pytest.mark.parametrize("brings", [CONTENT, b"\0" * SIZE, None], ids=["the file", "another", "nothing"])
-def test_xet_is_left_to_the_hubs_library(
+def test_xet_is_downloaded_by_the_hubs_library(
     hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path, brings: bytes | None
 ) -> None:
-    """What it brings is verified; where it breaks down, the plain way is gone."""
+    """Its file is verified; if it fails, the file is downloaded the plain way."""
     pytest.importorskip("hf_xet")
     from huggingface_hub import constants
 
@@ -715,6 +744,6 @@ def test_xet_is_left_to_the_hubs_library(
         assert seen[-1] == (SIZE, SIZE)
         assert (sent(hub) == 0) == (brings == CONTENT)
     else:
-        with pytest.raises(WeightsError, match="not the file that was published"):
+        with pytest.raises(WeightsError, match="not the published file"):
             download.fetch(wanted)
         assert left_over(home) == []

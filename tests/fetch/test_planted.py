@@ -1,4 +1,4 @@
-"""What lies in a cache is input too: nothing is written or removed through it, and nonsense in it is no traceback."""
+"""Files in a cache are untrusted: nothing is written or removed through links, and nonsense causes no traceback."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store, watched, xet
+from stemsplit.fetch import digests, download, hub_cache, store, timeouts, verified, xet
 from stemsplit.fetch.pins import LockFileError, lock_file
 from stemsplit.registry import ModelEntry
 from tests.conftest import unix
 from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import COMMIT, Hub, Served
-from tests.fetch.test_download import SHA256, SIZE, half_there
+from tests.fetch.test_download import SHA256, SIZE, half_downloaded
 from tests.fetch.test_download import published as published
 
 Make = Callable[..., ModelEntry]
-PRECIOUS = b"what took a year to write"
-NOT_OURS = "what lies there was not made by stemsplit; move it away"
+PRECIOUS = b"a year of work"
+NOT_OURS = "it was not made by stemsplit; move it away"
 NO_LINKS = "a link, which is not followed"
 
 pytestmark = unix
@@ -33,13 +33,13 @@ pytestmark = unix
 
 @pytest.fixture(params=["large file of the hub", "web"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Where files come from; a small file of the hub goes the way of a large one."""
+    """Kind of source; small files of the hub are treated like large ones."""
     return request.param
 
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Iterator[Path]:
-    """A file elsewhere, in a folder of its own, to which nothing may happen."""
+    """A file elsewhere, in a folder of its own, that must not be touched."""
     path = tmp_path / "elsewhere" / "precious"
     path.parent.mkdir()
     path.write_bytes(PRECIOUS)
@@ -72,11 +72,11 @@ TRAPS = [symbolic_link, hard_link, link_to_nothing, pipe, folder]
 
 
 @pytest.mark.parametrize("trap", TRAPS)
-def test_a_part_that_is_not_ours_is_not_written_into(
+def test_a_part_that_stemsplit_did_not_make_is_not_written(
     published: tuple[Served, str], entry: Make, home: Path, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
     wanted = entry(published[1], sha256=SHA256)
-    part = half_there(published[0], wanted, home)
+    part = half_downloaded(published[0], wanted, home)
     part.unlink()
     trap(part, precious)
     with pytest.raises(WeightsError, match=f"cannot write .*{part.name}: {NOT_OURS}"):
@@ -85,19 +85,19 @@ def test_a_part_that_is_not_ours_is_not_written_into(
 
 
 def lock_and_part(kind: str, source: str) -> tuple[Path, Path]:
-    """The files that a download locks, and that it is put together in."""
+    """The lock file and the part of a download."""
     if kind == "web":
         way = store.web_part(source, f'"{SHA256}"')
         return cache_folder() / "locks" / f"{way.stem}.lock", cache_folder() / way
     file = hub_cache.HubFile.parse(source)
-    return hub_cache.folder() / ".locks" / file.way / f"{SHA256}.lock", file.part(SHA256)
+    return hub_cache.folder() / ".locks" / file.repo_folder / f"{SHA256}.lock", file.part(SHA256)
 
 
 @pytest.mark.parametrize("trap", TRAPS)
-def test_a_lock_that_is_not_ours_is_not_touched(
+def test_a_lock_that_stemsplit_did_not_make_is_not_touched(
     kind: str, published: tuple[Served, str], entry: Make, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
-    """Some versions of the lock library would empty the file that it leads to, or make one there."""
+    """Some versions of the lock library would empty the file behind a link, or create it."""
     lock, _ = lock_and_part(kind, published[1])
     lock.parent.mkdir(parents=True)
     trap(lock, precious)
@@ -106,7 +106,7 @@ def test_a_lock_that_is_not_ours_is_not_touched(
 
 
 @pytest.mark.parametrize("trap", TRAPS)
-def test_the_lock_of_what_is_remembered_is_not_touched_either(
+def test_a_lock_of_the_pins_that_stemsplit_did_not_make_is_not_touched(
     hub: Hub, entry: Make, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
     hub.put("/w.ckpt", CONTENT)
@@ -132,7 +132,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize(("where", "name"), [(where, name) for where, names in FOLDERS.items() for name in names])
-def test_a_folder_that_is_a_link_is_not_written_into(
+def test_a_folder_that_is_a_link_is_not_written_to(
     hub: Hub, entry: Make, precious: Path, where: str, name: str
 ) -> None:
     hub.put("/w.ckpt", CONTENT)
@@ -146,7 +146,7 @@ def test_a_folder_that_is_a_link_is_not_written_into(
 
 
 def test_records_are_not_written_or_removed_through_a_link(hub: Hub, entry: Make, precious: Path) -> None:
-    """They cost nothing but time, so that nobody needs to be told."""
+    """A missing record only costs time, so there is no error."""
     hub.put("/w.ckpt", CONTENT)
     cache_folder().mkdir()
     (cache_folder() / "verified").symlink_to(precious.parent)
@@ -161,10 +161,10 @@ def test_records_are_not_written_or_removed_through_a_link(hub: Hub, entry: Make
 
 
 @pytest.mark.parametrize("trap", [symbolic_link, hard_link, link_to_nothing])
-def test_a_place_in_the_cache_is_replaced_and_not_followed(
+def test_a_link_in_the_cache_is_replaced_and_not_followed(
     hub: Hub, entry: Make, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
-    """Blobs, files of commits, branches, files from the web and records: what is whole takes their place."""
+    """Complete files replace blobs, files of commits, branches, files from the web and records."""
     hub.put("some/repo/w.ckpt", CONTENT)
     hub.put("/w.ckpt", CONTENT[::-1])
     web = f"{hub.url}/w.ckpt"
@@ -173,7 +173,7 @@ def test_a_place_in_the_cache_is_replaced_and_not_followed(
         repo / "blobs" / SHA256,
         repo / "snapshots" / COMMIT / "w.ckpt",
         repo / "refs" / "main",
-        cache_folder() / store.web_way(other, web),
+        cache_folder() / store.web_file(other, web),
         cache_folder() / "verified" / f"{SHA256}.json",
     ):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -193,11 +193,11 @@ def downloaded(hub: Hub, entry: Make) -> tuple[ModelEntry, Path]:
 
 
 def snapshot(folder: Path) -> dict[Path, str]:
-    """What is where; of links, where they lead to."""
+    """Every path below a folder, with its target if it is a link."""
     return {path: str(path.readlink()) if path.is_symlink() else "" for path in folder.rglob("*")}
 
 
-def test_removing_removes_nothing_that_a_file_of_a_commit_leads_to(
+def test_removing_does_not_follow_a_commit_s_file_out_of_the_cache(
     downloaded: tuple[ModelEntry, Path], precious: Path
 ) -> None:
     wanted, repo = downloaded
@@ -205,16 +205,12 @@ def test_removing_removes_nothing_that_a_file_of_a_commit_leads_to(
     pointer.unlink()
     pointer.symlink_to(precious)
     before = snapshot(repo)
-    with pytest.raises(
-        WeightsError, match=rf"cannot remove .*w\.ckpt: it leads to {precious}, which is not of the hub"
-    ):
+    with pytest.raises(WeightsError, match=rf"cannot remove .*w\.ckpt: it leads to {precious}, outside of the hub"):
         store.remove(wanted)
     assert snapshot(repo) == before
 
 
-def test_removing_removes_nothing_of_another_repository(
-    downloaded: tuple[ModelEntry, Path], hub: Hub, entry: Make
-) -> None:
+def test_removing_keeps_another_repository_s_files(downloaded: tuple[ModelEntry, Path], hub: Hub, entry: Make) -> None:
     hub.put("other/repo/w.ckpt", CONTENT[::-1])
     other = download.fetch(entry("hf://other/repo/w.ckpt", sha256=hashlib.sha256(CONTENT[::-1]).hexdigest()))
     wanted, repo = downloaded
@@ -239,19 +235,21 @@ def test_removing_does_not_go_through_a_folder_that_is_a_link(
     downloaded: tuple[ModelEntry, Path], tmp_path: Path, name: str
 ) -> None:
     wanted, repo = downloaded
-    if name.startswith("snapshots"):  # where links are not to be had, the file itself is there
+    if name.startswith("snapshots"):  # without links, the file itself is there
         (repo / "blobs" / SHA256).replace(repo / "snapshots" / COMMIT / "in" / "w.ckpt")
     away = tmp_path / "away"
     (repo / name).rename(away)
     (repo / name).symlink_to(away)
     before = snapshot(tmp_path)
-    with pytest.raises(WeightsError, match=f"cannot remove .*({NO_LINKS}|does not take its cache for sound|leads to)"):
+    with pytest.raises(WeightsError, match=f"cannot remove .*({NO_LINKS}|considers its cache damaged|leads to)"):
         store.remove(wanted)
     assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["weights", f"weights/{SHA256}"])
-def test_removing_from_the_web_s_files_does_not_either(hub: Hub, entry: Make, tmp_path: Path, name: str) -> None:
+def test_removing_a_web_file_does_not_go_through_a_folder_that_is_a_link(
+    hub: Hub, entry: Make, tmp_path: Path, name: str
+) -> None:
     hub.put("/w.ckpt", CONTENT)
     wanted = entry(f"{hub.url}/w.ckpt", sha256=SHA256)
     download.fetch(wanted)
@@ -264,8 +262,8 @@ def test_removing_from_the_web_s_files_does_not_either(hub: Hub, entry: Make, tm
     assert snapshot(tmp_path) == before
 
 
-def test_removing_takes_parts_by_the_names_that_they_are_given(hub: Hub, entry: Make) -> None:
-    """And nothing that is called nearly so."""
+def test_removing_takes_only_parts_with_names_that_stemsplit_gives(hub: Hub, entry: Make) -> None:
+    """Files with similar names stay."""
     hub_way, web = hub_cache.HubFile.parse("hf://some/repo/w.ckpt"), f"{hub.url}/w.ckpt"
     parts = [hub_way.part("x"), cache_folder() / store.web_part(web, "x")]
     others = [
@@ -281,22 +279,22 @@ def test_removing_takes_parts_by_the_names_that_they_are_given(hub: Hub, entry: 
     assert all(path.exists() for path in others)
 
 
-def test_a_cache_that_the_hub_s_library_does_not_get_through_is_told_of(
+def test_a_cache_that_the_hub_s_library_cannot_read_is_an_error(
     downloaded: tuple[ModelEntry, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads whatever is called a branch, in every repository: a pipe never ends."""
+    """The library reads every branch of every repository, and a pipe never ends."""
     wanted, repo = downloaded
-    monkeypatch.setattr(watched, "PATIENCE", 0.5)
+    monkeypatch.setattr(timeouts, "PATIENCE", 0.5)
     trap = repo.with_name("models--a--b") / "refs" / "main"
     trap.parent.mkdir(parents=True)
     (trap.parents[1] / "snapshots").mkdir()
     os.mkfifo(trap)
-    with pytest.raises(WeightsError, match="nothing came"):
+    with pytest.raises(WeightsError, match="nothing arrived"):
         store.remove(wanted)
     trap.unlink()
     trap.write_bytes(b"\xff")
-    monkeypatch.setattr(watched, "PATIENCE", 60.0)
-    with pytest.raises(WeightsError, match="the hub's library does not take its cache for sound"):
+    monkeypatch.setattr(timeouts, "PATIENCE", 60.0)
+    with pytest.raises(WeightsError, match="the hub's library considers its cache damaged"):
         store.remove(wanted)
 
 
@@ -317,7 +315,7 @@ def test_a_wrong_file_of_xet_is_removed_without_following_it(
     monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
     monkeypatch.setattr(xet, "wanted", lambda: True)
     monkeypatch.setattr(xet, "hf_hub_download", get)
-    with pytest.raises(WeightsError, match="not the file that was published"):
+    with pytest.raises(WeightsError, match="not the published file"):
         download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
 
 
@@ -325,11 +323,11 @@ BRANCHES = [b"../../..", b"/etc", b"a\0b", b"", b"\xff\xfe", b"x" * 10_000_000, 
 
 
 @pytest.mark.parametrize("content", [*BRANCHES, None], ids=lambda content: repr(content)[:20])
-def test_a_branch_of_nonsense_is_as_good_as_none(
+def test_a_branch_of_nonsense_is_ignored(
     downloaded: tuple[ModelEntry, Path], content: bytes | None, tmp_path: Path
 ) -> None:
     wanted, repo = downloaded
-    digests.forget(SHA256)
+    verified.forget(SHA256)
     branch = repo / "refs" / "main"
     branch.unlink()
     if content is None:
@@ -360,16 +358,16 @@ PINS = JSON | st.dictionaries(st.just("tiny"), JSON | st.fixed_dictionaries({"sh
 
 @given(RECORDS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
-def test_a_record_of_nonsense_is_as_good_as_none(content: Any) -> None:
+def test_a_record_of_nonsense_is_ignored(content: Any) -> None:
     record = cache_folder() / "verified" / f"{SHA256}.json"
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(content))
-    assert digests.recorded(SHA256) is None
+    assert verified.recall(SHA256) is None
 
 
 @given(PINS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
-def test_a_memory_of_nonsense_is_told_or_knows_nothing(entry: Make, content: Any) -> None:
+def test_a_lock_file_of_nonsense_is_an_error_or_has_no_pins(entry: Make, content: Any) -> None:
     lock_file().parent.mkdir(exist_ok=True)
     lock_file().write_text(json.dumps(content))
     wanted = entry("https://127.0.0.1:1/w.ckpt")
@@ -389,7 +387,9 @@ def test_a_memory_of_nonsense_is_told_or_knows_nothing(entry: Make, content: Any
     ids=lambda text: text[:30],
 )
 @pytest.mark.parametrize("place", [lambda: cache_folder() / "verified" / f"{SHA256}.json", lock_file])
-def test_no_text_of_a_record_is_too_deep_or_too_long(entry: Make, text: str, place: Callable[[], Path]) -> None:
+def test_records_that_are_nested_too_deeply_or_too_long_are_ignored(
+    entry: Make, text: str, place: Callable[[], Path]
+) -> None:
     place().parent.mkdir(parents=True)
     place().write_text(text)
     assert store.local(entry("https://127.0.0.1:1/w.ckpt", sha256=SHA256)) is None
@@ -402,7 +402,7 @@ def device(path: Path, _: Path) -> None:
 
 @pytest.mark.parametrize("trap", [pipe, folder, device])
 @pytest.mark.parametrize("place", [lambda: cache_folder() / "verified" / f"{SHA256}.json", lock_file])
-def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_record_is_not_read(
+def test_a_pipe_a_device_or_a_folder_in_place_of_a_record_is_not_read(
     hub: Hub, entry: Make, trap: Callable[[Path, Path], None], place: Callable[[], Path]
 ) -> None:
     hub.put("/w.ckpt", CONTENT)
@@ -414,14 +414,14 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_record_is_not_read(
             download.fetch(entry(f"{hub.url}/w.ckpt"))
 
 
-def test_what_is_recorded_of_a_pipe_is_not_believed(tmp_path: Path) -> None:
+def test_a_record_of_a_pipe_is_ignored(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    digests.record(SHA256, tmp_path / "pipe")
-    assert digests.recorded(SHA256) is None
+    verified.remember(SHA256, tmp_path / "pipe")
+    assert verified.recall(SHA256) is None
 
 
 @pytest.mark.parametrize("trap", [pipe, folder, device])
-def test_weights_of_one_s_own_that_are_a_pipe_or_a_device_are_not_waited_for(
+def test_own_weights_that_are_a_pipe_or_a_device_are_refused_at_once(
     tmp_path: Path, entry: Make, trap: Callable[[Path, Path], None]
 ) -> None:
     trap(tmp_path / "w.ckpt", Path())

@@ -1,4 +1,4 @@
-"""Any text in the place of a source: an error or a file, never a traceback and never a path outside."""
+"""Any text as a source gives an error or a file, never a traceback or a path outside the cache."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import stemsplit
 from stemsplit import registry
 from stemsplit.errors import RegistryError, WeightsError
 from stemsplit.fetch import digests, download, hub_cache, store
@@ -62,7 +63,7 @@ PIECES = st.sampled_from(
 )
 SOURCES = st.builds(
     lambda scheme, pieces: scheme + "".join(pieces),
-    # Port 1 has nobody who answers.
+    # Nobody answers on port 1.
     st.sampled_from(
         ["hf://", "hf://a/b/", "hf://a/b@", "http://127.0.0.1:1/", "package:", "file:", "file:/", "x:", ""]
     ),
@@ -82,7 +83,7 @@ SOURCES = st.builds(
 @example("http://[")
 @example("http://127.0.0.1:1/" + "%2e%2e%2f" * 40)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
-def test_no_source_is_a_traceback_or_leads_outside(entry: Make, home: Path, tmp_path: Path, source: str) -> None:
+def test_no_source_causes_a_traceback_or_leads_outside(entry: Make, home: Path, tmp_path: Path, source: str) -> None:
     before = set(tmp_path.rglob("*"))
     for known in ({}, {"sha256": SHA256}):
         wanted = entry(source, **known)
@@ -99,18 +100,18 @@ def test_no_source_is_a_traceback_or_leads_outside(entry: Make, home: Path, tmp_
 
 
 @given(SOURCES)
-def test_places_of_a_source_are_in_the_cache(source: str) -> None:
-    for way in (store.web_way("d" * 64, source), store.web_part(source, source)):
-        assert not way.is_absolute()
-        assert ".." not in way.parts
-        assert max(len(os.fsencode(part)) for part in way.parts) <= 255
+def test_paths_of_a_source_are_in_the_cache(source: str) -> None:
+    for path in (store.web_file("d" * 64, source), store.web_part(source, source)):
+        assert not path.is_absolute()
+        assert ".." not in path.parts
+        assert max(len(os.fsencode(part)) for part in path.parts) <= 255
     with suppress(WeightsError):
         file = hub_cache.HubFile.parse(source)
         for path in (file.part("x"), file.pointer("0" * 40), file.folder / "refs" / file.revision):
-            assert Path(os.path.normpath(path)).is_relative_to(hub_cache.folder() / file.way)
+            assert Path(os.path.normpath(path)).is_relative_to(hub_cache.folder() / file.repo_folder)
     with suppress(WeightsError):
         if source.startswith("package:"):
-            assert store.own_path(source).parent == Path(registry.__file__).parent
+            assert store.own_path(source).parent == Path(stemsplit.__file__).parent
 
 
 @given(SOURCES)
@@ -135,8 +136,8 @@ def test_no_source_breaks_the_registry(tmp_path: Path, source: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("hub")
-def test_a_name_that_no_file_of_the_hub_has_is_told(entry: Make, source: str) -> None:
-    with pytest.raises(WeightsError, match="not of the form hf://OWNER/REPO@REVISION/FILE"):
+def test_an_impossible_name_of_a_hub_file_is_refused(entry: Make, source: str) -> None:
+    with pytest.raises(WeightsError, match="does not have the form hf://OWNER/REPO@REVISION/FILE"):
         download.fetch(entry(source))
 
 
@@ -144,12 +145,14 @@ def test_a_name_that_no_file_of_the_hub_has_is_told(entry: Make, source: str) ->
 def test_the_package_gives_only_files_of_its_own_folder(entry: Make, name: str) -> None:
     for known in ({}, {"sha256": SHA256}):
         assert store.local(entry(f"package:{name}", **known)) is None
-        with pytest.raises(WeightsError, match="it is not the name of a file of stemsplit's own folder"):
+        with pytest.raises(WeightsError, match="it is not the name of a file in stemsplit's own folder"):
             download.fetch(entry(f"package:{name}", **known))
 
 
-def test_what_vanishes_as_it_is_found_is_told(hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next source is tried then."""
+def test_a_file_that_vanishes_while_it_is_verified_is_an_error(
+    hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next source would be tried then."""
     from huggingface_hub import hf_hub_download
 
     hub.put("some/repo/w.ckpt", CONTENT)
@@ -163,5 +166,5 @@ def test_what_vanishes_as_it_is_found_is_told(hub: Hub, entry: Make, monkeypatch
         return digest
 
     monkeypatch.setattr(digests, "verify", verify_and_lose)
-    with pytest.raises(WeightsError, match=r"hf://some/repo/w\.ckpt \(No such file or directory\)"):
+    with pytest.raises(WeightsError, match=r"from hf://some/repo/w\.ckpt: No such file or directory"):
         download.fetch(entry("hf://some/repo/w.ckpt"))

@@ -1,4 +1,4 @@
-"""What lies where on this machine: found, verified once, removed."""
+"""Weights on this machine are found, verified once and removed."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from stemsplit import registry
 from stemsplit.disk.files import sha256
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store
+from stemsplit.fetch import digests, download, hub_cache, store, verified
 from stemsplit.fetch.pins import lock_file
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT
@@ -25,13 +25,13 @@ SIZE = len(CONTENT)
 Make = Callable[..., ModelEntry]
 
 
-def test_the_hubs_cache_is_where_its_library_has_it() -> None:
-    """Asked of the library itself, for every variable that decides on it."""
+def test_the_hubs_cache_is_found_where_its_library_keeps_it() -> None:
+    """Compared with the library itself, for every variable that matters."""
     ask = """
 import json, os, sys
 from importlib import reload
 from huggingface_hub import constants
-from stemsplit.weights import hub_cache
+from stemsplit.fetch import hub_cache
 for variables in json.load(sys.stdin):
     for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
         os.environ.pop(name, None)
@@ -54,14 +54,14 @@ for variables in json.load(sys.stdin):
     subprocess.run([sys.executable, "-c", ask], input=json.dumps(cases), text=True, check=True)
 
 
-def test_what_is_here_is_told_without_torch_and_without_the_hubs_library(hub: Hub, entry: Make) -> None:
+def test_weights_are_found_without_torch_and_without_the_hubs_library(hub: Hub, entry: Make) -> None:
     """Both take long to import."""
     hub.put("some/repo/w.ckpt", CONTENT)
     download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
     ask = f"""
 import sys
 from stemsplit import registry
-from stemsplit.weights import download, store
+from stemsplit.fetch import download, store
 entry = registry.ModelEntry("tiny", "", "", {{}}, ("vocals",), 1, 1, 1, 1, ("hf://some/repo/w.ckpt",), "", "{SHA256}")
 assert store.local(entry) == download.fetch(entry)
 sys.exit(bool({{"torch", "huggingface_hub", "httpx2", "filelock"}} & set(sys.modules)))
@@ -70,7 +70,7 @@ sys.exit(bool({{"torch", "huggingface_hub", "httpx2", "filelock"}} & set(sys.mod
 
 
 def test_a_file_is_verified_once(tmp_path: Path, entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And again when it was touched."""
+    """It is verified again after it was touched."""
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
     read: list[Path] = []
     digest = sha256
@@ -87,7 +87,7 @@ def test_a_file_is_verified_once(tmp_path: Path, entry: Make, monkeypatch: pytes
         download.fetch(wanted)
 
 
-def test_a_record_that_is_damaged_or_cannot_be_written_costs_nothing_but_time(
+def test_a_record_that_is_damaged_or_cannot_be_written_only_costs_time(
     tmp_path: Path, entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
@@ -102,7 +102,7 @@ def test_a_record_that_is_damaged_or_cannot_be_written_costs_nothing_but_time(
     assert store.local(wanted)
 
 
-def test_a_file_of_ones_own_needs_no_digest_and_may_change(tmp_path: Path, entry: Make) -> None:
+def test_an_own_file_needs_no_digest_and_may_change(tmp_path: Path, entry: Make) -> None:
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}")
     assert store.local(wanted) is None
     for content in (b"1", b"2"):
@@ -113,10 +113,10 @@ def test_a_file_of_ones_own_needs_no_digest_and_may_change(tmp_path: Path, entry
 
 @pytest.mark.parametrize("name", ["w.ckpt", "..", "%2e%2e%2fw", "a b.ckpt", "", "?x=1"])
 def test_no_address_leads_out_of_the_cache(hub: Hub, name: str) -> None:
-    assert store.web_way("d" * 64, f"{hub.url}/{name}").parent == Path("weights") / ("d" * 64)
+    assert store.web_file("d" * 64, f"{hub.url}/{name}").parent == Path("weights") / ("d" * 64)
 
 
-def test_removing_frees_a_file_and_only_that(hub: Hub, entry: Make) -> None:
+def test_removing_a_file_keeps_the_others_of_its_repository(hub: Hub, entry: Make) -> None:
     """Several models share a repository of the hub."""
     from huggingface_hub import scan_cache_dir
 
@@ -135,7 +135,7 @@ def test_removing_frees_a_file_and_only_that(hub: Hub, entry: Make) -> None:
     assert download.fetch(one).read_bytes() == CONTENT
 
 
-def test_removing_keeps_what_another_revision_shares(hub: Hub, entry: Make) -> None:
+def test_removing_keeps_a_blob_that_another_revision_shares(hub: Hub, entry: Make) -> None:
     hub.put("some/repo/a.ckpt", CONTENT)
     wanted = entry("hf://some/repo/a.ckpt", sha256=SHA256)
     path = download.fetch(wanted)
@@ -147,7 +147,7 @@ def test_removing_keeps_what_another_revision_shares(hub: Hub, entry: Make) -> N
     assert other.read_bytes() == CONTENT
 
 
-def test_removing_takes_files_from_the_web_and_what_is_unfinished(hub: Hub, entry: Make, home: Path) -> None:
+def test_removing_takes_files_from_the_web_and_unfinished_downloads(hub: Hub, entry: Make, home: Path) -> None:
     for published, source in (
         ("/w.ckpt", f"{hub.url}/w.ckpt"),
         ("some/repo/w.ckpt", "hf://some/repo/w.ckpt"),
@@ -169,21 +169,21 @@ def test_removing_takes_files_from_the_web_and_what_is_unfinished(hub: Hub, entr
     assert sum(path.stat().st_size for path in left if path.parent.name != "refs") == 0
 
 
-def test_what_was_not_downloaded_is_not_removed(entry: Make) -> None:
-    with pytest.raises(WeightsError, match="'starter' was not downloaded, and is not removed: it is part of stemspli"):
+def test_weights_that_were_not_downloaded_are_not_removed(entry: Make) -> None:
+    with pytest.raises(WeightsError, match="cannot remove 'starter': it is part of stemsplit, not a download"):
         store.remove(registry.find("starter"))
-    with pytest.raises(WeightsError, match="it is a file of your own, /own/w"):
+    with pytest.raises(WeightsError, match=r"it is your own file /own/w\.ckpt, not a download"):
         store.remove(entry("file:/own/w.ckpt"))
     with pytest.raises(
-        WeightsError, match=r"cannot remove 'tiny': of its source hf://w.ckpt, it is not of the form hf"
+        WeightsError, match=r"cannot remove 'tiny': the source is hf://w.ckpt, but it does not have the form hf"
     ):
         store.remove(entry("hf://w.ckpt"))
 
 
-def test_what_was_written_down_of_a_file_elsewhere_is_not_believed(tmp_path: Path, entry: Make) -> None:
-    """Whoever can write into the cache could else have any file taken for the weights."""
+def test_a_record_of_a_file_elsewhere_is_ignored(tmp_path: Path, entry: Make) -> None:
+    """Otherwise, anybody who can write to the cache could have any file taken for the weights."""
     (tmp_path / "w.ckpt").write_bytes(CONTENT)
     (tmp_path / "other.ckpt").write_bytes(CONTENT[::-1])
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
-    digests.record(SHA256, tmp_path / "other.ckpt")
+    verified.remember(SHA256, tmp_path / "other.ckpt")
     assert store.local(wanted) == tmp_path / "w.ckpt"

@@ -1,1 +1,1 @@
-"""Reads checkpoint files, tells which network they hold, and builds it. Needs PyTorch; `fetch` does not."""
+"""Reads checkpoint files, infers which network they hold, and builds it. Needs PyTorch, unlike `fetch`."""

@@ -1,4 +1,4 @@
-"""Reads a checkpoint's file, and puts its tensors into a network."""
+"""Reads a checkpoint file, and loads its tensors into a network."""
 
 import math
 import re
@@ -12,56 +12,57 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from stemsplit.checkpoints import pickled, quantised
+from stemsplit.checkpoints.pickle_calls import refusal
 from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests
+from stemsplit.fetch.checkpoint_format import is_safetensors
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
-"""What wrappers (data parallelism, Lightning, compilation) put before every key."""
+"""Prefixes that wrappers (data parallelism, Lightning, compilation) add to every key."""
 
 MOST_WRAPPERS = 10
-"""That are taken off, one around the other."""
+"""Largest number of nested wrappers whose prefixes are removed."""
 
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-"""Types of counters and indices, which stay as they are."""
+"""Types of counters and indices, which are not converted."""
 
 MOST_GROWTH = 16
-"""Bytes in float32 for a byte in the file: 2 if stored in half precision, 8 in four bits, more if tensors share what
-is stored.
+"""Largest number of bytes in float32 per byte of the file: 2 is usual in half precision, 8 in four bits, more if
+tensors share storage.
 """
 
 
 def shown(text: str) -> str:
-    """Text from a file, fit for a terminal."""
+    """Return text from a file, shortened and escaped for a terminal."""
     return (text if text.isprintable() else ascii(text))[:200]
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be read, in a clause, from an error that may span a page."""
+    """Return in one clause why a file cannot be read; the error itself may fill a page."""
     if isinstance(error, WeightsError):
         return shown(str(error))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "there is not enough memory for it"
-    if asked := re.search(r"GLOBAL (\S+)", str(error)):
-        return shown(pickled.refusal(asked[1]))
+    if name := re.search(r"GLOBAL (\S+)", str(error)):
+        return shown(refusal(name[1]))
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     clause = re.split(r"\n|\. ", text)[0].rstrip(".") or type(error).__name__
-    return f"it is damaged, or not a checkpoint ({shown(clause)})"
+    return f"it is damaged or not a checkpoint ({shown(clause)})"
 
 
 def stored(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file as they are stored.
+    """Return the tensors of a file as they are stored.
 
     Raises:
-        WeightsError: by its first bytes, it is not a checkpoint.
+        WeightsError: its first bytes are not those of a checkpoint.
     """
-    return load_file(path) if digests.is_safetensors(path) else pickled.read(path)
+    return load_file(path) if is_safetensors(path) else pickled.read(path)
 
 
 def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Drop what wrappers put before all keys."""
+    """Remove the prefixes that wrappers add to all keys."""
     for _ in range(MOST_WRAPPERS):
         prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in tensors)), None)
         if prefix is None:
@@ -71,25 +72,25 @@ def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bare(key: str, tensor: Tensor) -> Tensor:
-    """A tensor with nothing but its numbers.
+    """Return a tensor without gradient or attributes.
 
     Raises:
-        WeightsError: it is sparse, quantised, complex, or has no numbers at all.
+        WeightsError: it is sparse, quantised or complex, or has no numbers at all.
     """
-    # Not tensor.detach(): a pickle may hang an attribute of that name on a tensor. What this returns has none.
-    alone = Tensor.detach(tensor)
-    dense = type(alone) is Tensor and alone.is_cpu and alone.layout is torch.strided and not alone.is_nested
-    # A pickle may say that an empty tensor is (0, -1), and PyTorch believes it.
-    if not dense or min(alone.shape, default=0) < 0 or not (alone.is_floating_point() or alone.dtype in WHOLE):
+    # Not tensor.detach(): a pickle may give a tensor an attribute of that name. The result of this has none.
+    plain = Tensor.detach(tensor)
+    dense = type(plain) is Tensor and plain.is_cpu and plain.layout is torch.strided and not plain.is_nested
+    # A pickle may give an empty tensor the shape (0, -1), and PyTorch accepts it.
+    if not dense or min(plain.shape, default=0) < 0 or not (plain.is_floating_point() or plain.dtype in WHOLE):
         raise WeightsError(f"{key} is not a dense tensor of real numbers")
-    return alone
+    return plain
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, by key, in float32 on the CPU. No code in the file is run.
+    """Return the tensors of a checkpoint by key, in float32 on the CPU. No code in the file is run.
 
-    Tensors in float32 stay in the file, and take memory that the system can drop, when it is safetensors or of
-    `torch.save` since PyTorch 1.6.
+    In a safetensors file or one that `torch.save` wrote since PyTorch 1.6, tensors in float32 stay in the file: the
+    system can drop them from memory at any time.
 
     Raises:
         WeightsError: the file cannot be read, or is not a checkpoint.
@@ -98,59 +99,71 @@ def read(path: Path) -> dict[str, Tensor]:
         tensors = {key: bare(key, tensor) for key, tensor in stored(path).items()}
         if not tensors:
             raise WeightsError("it holds no tensors")
-        # A tensor may be larger than what is stored of it.
+        # A tensor may repeat its storage, and so be much larger.
         if sum(4 * math.prod(quantised.shape_of(tensors, key)) for key in tensors) > MOST_GROWTH * path.stat().st_size:
             raise WeightsError("its tensors are far larger than the file")
         tensors = quantised.unpacked(tensors)
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
-    except Exception as error:  # Over damaged files, the readers raise nearly every kind there is.
+    except Exception as error:  # Damaged files make the readers raise exceptions of nearly any type.
         raise WeightsError(f"cannot read the weights in {path}: {reason(error)}") from error
     return without_prefix(floats)
 
 
-def likely_cause(missing: int, left_over: int, other: int, in_common: int) -> str:
-    """What numbers of missing and left over keys, of other misfits and of keys in common speak for."""
-    if not in_common:
-        return "the file seems to be of another network"
-    if missing and not left_over:
-        return "its config seems to be of a larger network"
-    if left_over and not missing:
-        return "its config seems to be of a smaller network, or of another variant"
-    if other and not missing:
+def likely_cause(missing: int, unexpected: int, mismatched: int, common: int) -> str:
+    """Return the likely reason why weights do not fit a network.
+
+    Args:
+        missing: number of keys that only the network has.
+        unexpected: number of keys that only the file has.
+        mismatched: number of common keys whose tensors differ in shape or type.
+        common: number of keys that both have.
+    """
+    if not common:
+        return "the file seems to be for another network"
+    if missing and not unexpected:
+        return "its config seems to be for a larger network"
+    if unexpected and not missing:
+        return "its config seems to be for a smaller network or another variant"
+    if mismatched and not missing:
         return "its config seems to give layers another size"
-    return "is its config right?"
+    return "check its config"
 
 
 def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
-    """Put tensors into a network, which may be on the meta device, without copying them.
+    """Load tensors into a network, which may be on the meta device, without copying them.
+
+    Args:
+        network: network to load them into.
+        tensors: tensors by key.
+        name: name of the model, for messages.
 
     Raises:
-        WeightsError: keys are missing or left over, or a shape or type differs.
+        WeightsError: keys are missing or unexpected, or a shape or type differs.
     """
-    wanted = network.state_dict()
-    missing = [f"no {key}" for key in wanted if key not in tensors]
-    left_over = [f"unexpected {shown(key)}" for key in tensors if key not in wanted]
-    common = {key: (tensors[key], value) for key, value in wanted.items() if key in tensors}
-    other = [
+    expected = network.state_dict()
+    missing = [f"no {key}" for key in expected if key not in tensors]
+    unexpected = [f"unexpected {shown(key)}" for key in tensors if key not in expected]
+    common = {key: (tensors[key], value) for key, value in expected.items() if key in tensors}
+    mismatched = [
         f"{key} is {tuple(given.shape)}, not {tuple(value.shape)}"
         for key, (given, value) in common.items()
         if given.shape != value.shape
     ]
-    other += [
+    mismatched += [
         f"{key} is {given.dtype}, not {value.dtype}"
         for key, (given, value) in common.items()
         if given.is_floating_point() != value.is_floating_point()
     ]
-    if problems := missing + left_over + other:
+    if problems := missing + unexpected + mismatched:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        cause = likely_cause(len(missing), len(left_over), len(other), len(common))
+        cause = likely_cause(len(missing), len(unexpected), len(mismatched), len(common))
         raise WeightsError(f"the weights of {name} do not fit its network ({', '.join(problems[:3])}{more}); {cause}")
     network.load_state_dict(tensors, assign=True)
     network.requires_grad_(False)
 
 
-def told(path: Path, key: str) -> str:
-    """What a safetensors file says about itself under that key; empty if nothing, or if it is no such file."""
+def metadata(path: Path, key: str) -> str:
+    """Return a safetensors file's metadata of a key; empty if there is none, or the file has another format."""
     try:
         with safe_open(path, "pt") as file:
             return (file.metadata() or {}).get(key, "")
@@ -159,17 +172,17 @@ def told(path: Path, key: str) -> str:
 
 
 def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None, *, bits: int = 32) -> None:
-    """Write a network's tensors as safetensors, whole or not at all.
+    """Write a network's tensors to a safetensors file, whole or not at all.
 
     Args:
-        network: on any device.
-        path: of the file.
-        about: what the file is to say about itself.
-        bits: of each number that is written, one of those in `stemsplit.choices.WeightBits`; of 8 and fewer (see
-            `quantised`), large tensors alone.
+        network: network on any device.
+        path: file to write.
+        about: metadata of the file.
+        bits: bits per number, one of those in `stemsplit.choices.WeightBits`. With 8 or fewer, only large tensors are
+            quantised (see `quantised`).
 
     Raises:
-        WeightsError: it cannot be written, or not in so few bits.
+        WeightsError: it cannot be written, or some weights are too large for so few bits.
     """
     try:
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
@@ -180,7 +193,7 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
                 key: quantised.halved(key, value) if value.is_floating_point() else value
                 for key, value in tensors.items()
             }
-        # save_file would leave the file readable by its owner alone, and refuses tensors that share their numbers.
+        # Not save_file: it makes the file readable by its owner only, and refuses tensors that share storage.
         with replacing(path) as file:
             file.write(save_bytes({key: value.clone() for key, value in tensors.items()}, dict(about or {})))
     except (OSError, SafetensorError) as error:

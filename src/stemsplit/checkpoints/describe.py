@@ -1,4 +1,4 @@
-"""A checkpoint of the user's own: what its weights, its config and the command line tell makes a registry entry."""
+"""Describes a user's own checkpoint as a registry entry, from its weights, its config and the command line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from stemsplit import models
 from stemsplit.checkpoints import checkpoint
 from stemsplit.disk import read_text
 from stemsplit.errors import RegistryError, WeightsError
-from stemsplit.registry import ModelEntry, entry_of, problem, table_of
+from stemsplit.registry import ModelEntry, entry_of, entry_problem, table_of
 
 USUAL_STEMS = {
     1: ("vocals",),
@@ -20,7 +20,7 @@ USUAL_STEMS = {
     4: ("drums", "bass", "other", "vocals"),
     6: ("bass", "drums", "other", "vocals", "guitar", "piano"),
 }
-"""Number of outputs -> what they most often are, in the order in which they most often come."""
+"""Number of outputs -> their usual names, in the usual order."""
 
 USUAL_FACTS: dict[str, dict[str, Any]] = {
     "fullsubnet_plus": {
@@ -31,20 +31,20 @@ USUAL_FACTS: dict[str, dict[str, Any]] = {
         "hop": 81_920,
     }
 }
-"""Architecture -> what is usual of it, where that is not music."""
+"""Architecture -> its usual facts, for those that are not for music."""
 
 OWN_KEYS = ("stems", "residual", "sample_rate", "chunk", "hop")
-"""What can be said of a model besides its network's hyperparameters."""
+"""Facts about a model that can be set, besides its network's hyperparameters."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """What is known of a checkpoint, and how well.
+    """A checkpoint's registry entry, and which parts of it are assumed.
 
     Args:
-        entry: as the registry would have it.
-        defaults: usual values of what neither the weights nor anybody says.
-        overruled: where the config says something else than the weights: name -> (config, weights).
+        entry: registry entry.
+        defaults: values that neither the weights nor the user gave, set to their defaults.
+        overruled: values of the config that contradict the weights: name -> (config, weights).
     """
 
     entry: ModelEntry
@@ -53,7 +53,7 @@ class Described:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only; published configs write some lists as Python tuples."""
+    """Loads plain data only, and Python tuples, which published configs use for some lists."""
 
 
 def _tuple(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> tuple[Any, ...]:
@@ -64,10 +64,14 @@ _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
 
 
 Facts = dict[str, Any]
+"""Names and values, of hyperparameters or of `OWN_KEYS`."""
 
 
 def read_config(path: Path) -> tuple[Facts, Facts]:
-    """What a config file in the field's usual YAML says: hyperparameters, and what it has of `OWN_KEYS`.
+    """Read a config file in the field's usual YAML.
+
+    Returns:
+        Hyperparameters, and the facts of `OWN_KEYS` that it gives.
 
     Raises:
         RegistryError: it cannot be read, or has no `model` section.
@@ -82,7 +86,7 @@ def read_config(path: Path) -> tuple[Facts, Facts]:
     if not _named(sections.get("model")):
         raise RegistryError(f"{path} has no 'model' section with the network's hyperparameters")
     if odd := [name for name, value in sections["model"].items() if value is not None and not _plain(value)]:
-        raise RegistryError(f"{path}: {odd[0]!r} is no hyperparameter's value")
+        raise RegistryError(f"{path}: {odd[0]!r} must be a number, a text or a short list of these")
     audio, training, inference = (sections.get(name, {}) for name in ("audio", "training", "inference"))
     facts: Facts = {"sample_rate": audio["sample_rate"]} if "sample_rate" in audio else {}
     if chunk := inference.get("chunk_size", audio.get("chunk_size")):
@@ -94,7 +98,7 @@ def read_config(path: Path) -> tuple[Facts, Facts]:
 
 
 def _plain(value: object) -> bool:
-    """Whether a value is a number, a text, or a short list of such."""
+    """Return whether a value is a number, a text or a short list of these."""
     if isinstance(value, list | tuple):
         return len(value) <= 1_000 and all(not isinstance(item, list | tuple) and _plain(item) for item in value)
     return isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
@@ -105,7 +109,7 @@ def _named(value: object) -> bool:
 
 
 def _named_stems(training: Mapping[str, Any]) -> Facts:
-    """Stems and residual from the names in a config's training section."""
+    """Return stems and residual by the names in a config's training section."""
     instruments = training.get("instruments")
     names = tuple(str(name).lower() for name in instruments) if isinstance(instruments, list | tuple) else ()
     target = training.get("target_instrument")
@@ -119,12 +123,12 @@ def _named_stems(training: Mapping[str, Any]) -> Facts:
 
 
 def read_settings(settings: Sequence[str]) -> Facts:
-    """NAME=VALUE pairs from the command line, values read as YAML; stems are names with commas.
+    """Read NAME=VALUE pairs from the command line. Values are YAML; stems are names with commas.
 
     Raises:
-        ValueError: one is no such pair.
+        ValueError: one is not such a pair.
     """
-    found: Facts = {}
+    facts: Facts = {}
     for setting in settings:
         name, _, text = setting.partition("=")
         try:
@@ -132,37 +136,37 @@ def read_settings(settings: Sequence[str]) -> Facts:
         except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
             raise ValueError(f"cannot understand the setting {setting!r}") from error
         if not name or not _plain(value):
-            raise ValueError(f"a setting is NAME=VALUE, such as stft_hop_length=512, not {setting!r}")
-        found[name] = tuple(part.strip() for part in text.split(",")) if name == "stems" else value
-    return found
+            raise ValueError(f"a setting has the form NAME=VALUE, such as stft_hop_length=512, not {setting!r}")
+        facts[name] = tuple(part.strip() for part in text.split(",")) if name == "stems" else value
+    return facts
 
 
 ABOUT = "stemsplit"
-"""Where a file of weights that was trained here says which entry it is of."""
+"""Metadata key under which a checkpoint that was trained here stores its entry."""
 
 
 def own_entry(path: Path) -> ModelEntry | None:
-    """The entry that a file of weights tells about itself, if it does.
+    """Return the entry in a checkpoint's own metadata; None if it has none.
 
     Raises:
-        RegistryError: what it tells makes no sense.
+        RegistryError: the metadata is invalid.
     """
-    text = checkpoint.told(path, ABOUT)
+    text = checkpoint.metadata(path, ABOUT)
     if not text:
         return None
     try:
         entry = entry_of(path.stem, json.loads(text), path)
         models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
     except (ValueError, RecursionError) as error:
-        raise RegistryError(f"{path} tells nonsense about itself: {error}") from error
+        raise RegistryError(f"the metadata in {path} is invalid: {error}") from error
     return replace(entry, sources=(f"file:{path.absolute()}",))
 
 
 def _changed(entry: ModelEntry, settings: Facts) -> ModelEntry:
-    """The entry with settings in the place of what it says.
+    """Return the entry with the settings applied.
 
     Raises:
-        RegistryError: they make no sense.
+        RegistryError: they are invalid.
     """
     if not settings:
         return entry
@@ -180,7 +184,7 @@ def _file(entry: ModelEntry) -> Path:
 
 
 def _check(entry: ModelEntry) -> None:
-    """Raises RegistryError if an entry makes no network."""
+    """Raise RegistryError if an entry's config is invalid for its network."""
     try:
         models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
     except ValueError as error:
@@ -188,51 +192,50 @@ def _check(entry: ModelEntry) -> None:
 
 
 def describe(path: Path, config: Path | None = None, settings: Sequence[str] = ()) -> Described:
-    """Make a registry entry of a checkpoint's file.
+    """Make a registry entry of a checkpoint file.
 
-    Hyperparameters that the weights' shapes tell are taken from them, whatever the config says; settings that say
-    something else are refused.
+    Hyperparameters that can be inferred from the weights' shapes are taken from there, even if the config contradicts
+    them. Settings that contradict them are refused.
 
     Args:
-        path: the checkpoint.
-        config: its YAML, if there is one.
+        path: checkpoint file.
+        config: its YAML file, if there is one.
         settings: NAME=VALUE pairs: hyperparameters, or one of `OWN_KEYS`.
 
     Raises:
-        WeightsError: the file cannot be read, or holds no network that there is here.
-        RegistryError: config or settings make no sense, or do not go with each other.
-        ValueError: a setting is none, or contradicts the weights.
+        WeightsError: the file cannot be read, or is for a network that is not supported.
+        RegistryError: config or settings are invalid, or contradict each other.
+        ValueError: a setting is malformed, or contradicts the weights.
     """
-    if (known_to_file := own_entry(path)) and not config:
-        return Described(_changed(known_to_file, read_settings(settings)), {}, {})
+    if (own := own_entry(path)) and not config:
+        return Described(_changed(own, read_settings(settings)), {}, {})
     written, facts = read_config(config) if config else ({}, {})
     chosen = read_settings(settings)
     try:
-        found = models.infer(checkpoint.read(path))
+        network = models.infer(checkpoint.read(path))
     except ValueError as error:
         raise WeightsError(f"cannot use {path}: {error}") from error
-    inferred = found.inferred
+    inferred, defaults = network.inferred, network.defaults
     overruled = {
-        name: (written[name], inferred[name])
-        for name in inferred
-        if not _same(written.get(name, inferred[name]), inferred[name])
+        name: (written[name], value) for name, value in inferred.items() if not _same(written.get(name, value), value)
     }
-    # Only the mel bands depend on the rate.
+    # Only the mel bands depend on the sample rate.
     written.pop("sample_rate", None)
     if "sample_rate" in inferred:
         facts.setdefault("sample_rate", inferred["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
     for name in inferred.keys() & chosen:
         if not _same(chosen[name], inferred[name]):
-            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights are of {inferred[name]}")
-    known = {**written, **inferred, **chosen}
-    of_kind = USUAL_FACTS.get(found.architecture, {})
+            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights have {inferred[name]}")
+    given = {**written, **inferred, **chosen}
+    of_architecture = USUAL_FACTS.get(network.architecture, {})
     if {"chunk", "sample_rate"} & facts.keys():
-        of_kind = {name: value for name, value in of_kind.items() if name not in ("chunk", "hop")}
-    usual = _usual_facts(known.get("num_stems", known.get("num_sources")), {**of_kind, **facts}) | of_kind
-    defaults = {name: value for name, value in {**found.defaults, **usual}.items() if name not in {**known, **facts}}
-    entry = _entry(path, found.architecture, {**found.defaults, **known}, {**usual, **facts})
-    return Described(entry, defaults, overruled)
+        of_architecture = {name: value for name, value in of_architecture.items() if name not in ("chunk", "hop")}
+    outputs = given.get("num_stems", given.get("num_sources"))
+    usual = _usual_facts(outputs, {**of_architecture, **facts}) | of_architecture
+    assumed = {name: value for name, value in {**defaults, **usual}.items() if name not in {**given, **facts}}
+    entry = _entry(path, network.architecture, {**defaults, **given}, {**usual, **facts})
+    return Described(entry, assumed, overruled)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -240,7 +243,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _usual_facts(outputs: Any, facts: Facts) -> Facts:
-    """The usual values of `OWN_KEYS`: of eight seconds at once, the next chunk covers half again."""
+    """Return the usual values of `OWN_KEYS`: chunks of eight seconds that overlap by half."""
     count = outputs if isinstance(outputs, int) else 1
     stems = facts.get("stems") or USUAL_STEMS.get(count) or tuple(f"stem{n + 1}" for n in range(count))
     rate = facts.get("sample_rate", 44_100)
@@ -252,15 +255,19 @@ def _usual_facts(outputs: Any, facts: Facts) -> Facts:
 
 
 def _whole(stems: Sequence[str]) -> bool:
-    """Whether stems of these names are meant to make up a mixture."""
+    """Return whether stems of these names should add up to the mixture."""
     return len(stems) > 1 and bool({"other", "instrumental", "noise"} & set(stems))
 
 
 def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelEntry:
-    """The entry, if what is known makes one."""
-    kinds = {"stems": tuple, "residual": str, "sample_rate": int, "chunk": int, "hop": int}
+    """Make the entry.
+
+    Raises:
+        RegistryError: a value is invalid.
+    """
+    types = {"stems": tuple, "residual": str, "sample_rate": int, "chunk": int, "hop": int}
     for name, value in facts.items():
-        if type(value) is not kinds[name]:
+        if type(value) is not types[name]:
             raise RegistryError(f"{path.name}: {name} cannot be {value!r}")
     entry = ModelEntry(
         name=path.stem,
@@ -273,7 +280,7 @@ def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelE
         complete=_whole(facts["stems"]) and not facts.get("residual"),
         **facts,
     )
-    if complaint := problem(entry):
-        raise RegistryError(f"{path.name}: {complaint}")
+    if problem := entry_problem(entry):
+        raise RegistryError(f"{path.name}: {problem}")
     _check(entry)
     return entry

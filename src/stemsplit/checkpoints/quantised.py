@@ -1,4 +1,4 @@
-"""Weights in few bits each: whole numbers, a scale for each row of a matrix or each filter, and Huffman codes."""
+"""Quantises weights: whole numbers with a scale for each row of a matrix or each filter, and Huffman codes."""
 
 import math
 import zlib
@@ -11,23 +11,23 @@ from torch import Tensor
 from stemsplit.errors import WeightsError
 
 SCALE = ".scale"
-"""What follows a tensor's key in that of its scales."""
+"""Key suffix of a tensor's scales."""
 
 SHAPE = ".shape"
-"""What follows the key of a tensor whose whole numbers are Huffman-coded in that of its shape."""
+"""Key suffix of the shape of a tensor that is Huffman-coded."""
 
 LEAST = 32
-"""Numbers of a row from which on a scale of its own is worth its room."""
+"""Smallest number of weights in a row for which a scale of its own is worth its bytes."""
 
 STEPS = 127
-"""Whole numbers on either side of zero."""
+"""Largest whole number; the smallest is its negative."""
 
 PLAIN = 8
-"""Bits of a whole number as it is; fewer are had by coarser steps and Huffman codes."""
+"""Bits of a whole number that is not Huffman-coded. Fewer bits need coarser steps and Huffman codes."""
 
 
 def step_for(bits: int) -> float:
-    """The step, against a normal distribution's deviation, at which whole numbers of it hold so much information.
+    """Return the step size, in standard deviations, at which normally distributed numbers take `bits` of information.
 
     Cover and Thomas 2006, "Elements of Information Theory", theorem 8.3.1.
     """
@@ -35,9 +35,9 @@ def step_for(bits: int) -> float:
 
 
 def scaled(weights: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """int8 numbers (rows, ...) and a bfloat16 scale for each row, whose products are near to `weights`."""
+    """Return int8 numbers (rows, ...) and a bfloat16 scale for each row, whose products approximate `weights`."""
     rows = weights.flatten(1)
-    # Rounded up, so that no weight is beyond the largest step.
+    # Rounded up, so that no weight exceeds the largest whole number.
     scale = rows.abs().amax(1) / STEPS * (1 + 2**-8)
     if bits < PLAIN:
         scale = scale.maximum(rows.square().mean(1).sqrt() * step_for(bits))
@@ -47,21 +47,21 @@ def scaled(weights: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def coded(numbers: Tensor) -> Tensor:
-    """int8 numbers as a deflate stream (RFC 1951) of Huffman codes alone: uint8 (bytes,)."""
+    """Return int8 numbers as a deflate stream (RFC 1951) of Huffman codes only: uint8 (bytes,)."""
     stream = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
     data = stream.compress(numbers.numpy().tobytes()) + stream.flush()
     return torch.from_numpy(np.frombuffer(data, np.uint8).copy())
 
 
 def decoded(stream: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """What `coded` was given, int8 of that shape.
+    """Undo `coded`: return int8 numbers of a shape.
 
     Raises:
-        WeightsError: the stream is damaged, or holds another number of numbers.
+        WeightsError: the stream is damaged, or does not have that many numbers.
     """
     reader = zlib.decompressobj()
     try:
-        # No more than is wanted, whatever the stream may swell to.
+        # Limited: a hostile stream may expand to any size.
         data = reader.decompress(stream.numpy().tobytes(), math.prod(shape) + 1)
     except zlib.error as error:
         raise WeightsError(f"a tensor's Huffman codes are damaged ({error})") from error
@@ -71,10 +71,10 @@ def decoded(stream: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def halved(key: str, weights: Tensor) -> Tensor:
-    """Weights in half precision.
+    """Return weights in half precision.
 
     Raises:
-        WeightsError: some are beyond what that holds.
+        WeightsError: some are too large for it.
     """
     half = weights.half()
     if half.isinf().any() and not weights.isinf().any():
@@ -83,14 +83,14 @@ def halved(key: str, weights: Tensor) -> Tensor:
 
 
 def packed(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
-    """The tensors of a network, those with long rows in so many bits a number and all others in half precision.
+    """Quantise the tensors of a network that have long rows, and return all others in half precision.
 
     Args:
-        tensors: by key.
-        bits: 8, or about so many where fewer: as many as normally distributed numbers would take.
+        tensors: tensors by key.
+        bits: bits per number. Below 8 this is approximate: it holds for normally distributed numbers.
 
     Raises:
-        WeightsError: some are beyond half precision.
+        WeightsError: some weights are too large for half precision.
     """
     small: dict[str, Tensor] = {}
     for key, value in tensors.items():
@@ -106,19 +106,19 @@ def packed(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
 
 
 def shape_of(tensors: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
-    """The shape that a tensor has when it is unpacked."""
-    value, told = tensors[key], tensors.get(key + SHAPE)
-    packed_so = value.dtype == torch.uint8 and value.ndim == 1 and key + SCALE in tensors
-    if not packed_so or told is None or told.dtype != torch.int64 or told.ndim != 1:
+    """Return the shape of a tensor after unpacking."""
+    value, shape = tensors[key], tensors.get(key + SHAPE)
+    is_coded = value.dtype == torch.uint8 and value.ndim == 1 and key + SCALE in tensors
+    if not is_coded or shape is None or shape.dtype != torch.int64 or shape.ndim != 1:
         return tuple(value.shape)
-    return tuple(max(size, 0) for size in told.tolist())
+    return tuple(max(size, 0) for size in shape.tolist())
 
 
 def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as a file has them, those that `packed` made smaller in float32 again.
+    """Undo `packed`: return the tensors of a file, the quantised ones in float32.
 
     Raises:
-        WeightsError: one of these is damaged.
+        WeightsError: a quantised tensor is damaged.
     """
     large = dict(tensors)
     for key, value in tensors.items():

@@ -15,8 +15,8 @@ from stemsplit.audio import Format, Writer
 from stemsplit.comparison.clips import Clip
 from stemsplit.disk import Folder, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
-from stemsplit.disk.files import existing_ancestor
 from stemsplit.disk.folder import is_plain
+from stemsplit.disk.space import existing_ancestor
 from stemsplit.errors import AudioError
 
 RECORD = "comparison.json"

@@ -8,7 +8,7 @@ from stemsplit.audio import WAV, Block, Format, Song, examine
 from stemsplit.choices import BitDepth
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import part, references
-from stemsplit.disk.files import check_space
+from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of

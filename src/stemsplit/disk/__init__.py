@@ -1,4 +1,4 @@
-"""The only room that removes, moves and replaces files; it takes what it finds on a disk for a stranger's work."""
+"""Removes, moves and replaces files. No other room does, and this one trusts nothing that it finds on a disk."""
 
 from stemsplit.disk.files import (
     link,

@@ -1,4 +1,4 @@
-"""Hidden folders that one process at a time works in, and that a killed one leaves to the next."""
+"""Gives one process at a time a hidden folder to work in. What a killed process leaves there, the next one finds."""
 
 import errno
 import json
@@ -16,28 +16,28 @@ from stemsplit.disk.folder import Folder, is_link, is_plain
 from stemsplit.disk.lock import is_there, try_lock
 
 PREFIX = ".stemsplit-"
-"""What the names of these folders begin with."""
+"""Prefix of the folders' names."""
 
 NAME = re.compile(rf"{re.escape(PREFIX)}[0-9a-f]{{16}}(-[1-9])?")
-"""The whole name: a hash of what is worked on, and a number if something else lies at the name without one."""
+"""Whole name: a hash of the work, and a number if the name without one is taken by something else."""
 
-PLACES = 10
-"""Names that are tried before what lies in their place stops the work."""
+MOST_NAMES = 10
+"""Names that are tried. If all are taken by something else, the work stops."""
 
 LOCK, LIST = "lock", "files.json"
-"""The files that every such folder has: one that is locked, which stays empty, and one that names all others."""
+"""Files in every folder: an empty one that is locked, and one that lists all others."""
 
 
 class ForeignError(OSError):
-    """Something that this program did not make has the name of one of its folders."""
+    """Something that stemsplit did not make has the name of one of its folders."""
 
 
 class BusyError(BlockingIOError):
     """Another process works in the folder.
 
     Args:
-        folder: which.
-        beat: changes as long as that process lives.
+        folder: path of the folder.
+        beat: number that changes as long as that process is alive.
     """
 
     def __init__(self, folder: str, beat: int) -> None:
@@ -57,88 +57,87 @@ FOREIGN = {
     errno.ENXIO,
     errno.EPERM,
 }
-"""What the system says of things that are not as this program makes them. All else is its own trouble."""
+"""The system's errors for things that stemsplit cannot have made. Its other errors are passed on."""
 
 
-def _judged(error: OSError, why: str, path: Path) -> OSError:
-    """The error to raise for one of the system: ForeignError if it tells of something that is not ours."""
-    return ForeignError(errno.EEXIST, why, str(path)) if error.errno in FOREIGN else error
+def _translated(error: OSError, reason: str, path: Path) -> OSError:
+    """Return the error to raise for one of the system: ForeignError, or the same if it is not in FOREIGN."""
+    return ForeignError(errno.EEXIST, reason, str(path)) if error.errno in FOREIGN else error
 
 
-def _ours(found: os.stat_result) -> bool:
-    """Whether a file was made by a process of this user."""
-    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+def _is_own(status: os.stat_result) -> bool:
+    """Return whether a file belongs to the user of this process."""
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
 
 
-def _listed(folder: Folder) -> set[str]:
-    """The names that a folder's own list has: of files in it, and `folder/file` of files in folders in it.
+def _read_list(folder: Folder) -> set[str]:
+    """Read a folder's own list: names of files in it, and `folder/file` for files in its subfolders.
 
     Raises:
-        ForeignError: there is such a list, and it was not written by this program.
+        ForeignError: the list was not written by stemsplit.
     """
     try:
         names = json.loads(folder.read(LIST, TEXT_LIMIT))
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise _judged(error, "the list is another file", folder.path / LIST) from error
+        raise _translated(error, "its list is not a regular file", folder.path / LIST) from error
     except (ValueError, RecursionError):
-        names = []  # half written: nothing was made yet
+        names = []  # a half-written list: no other file was made yet
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ForeignError(errno.EEXIST, "a list of another form", str(folder.path / LIST))
+        raise ForeignError(errno.EEXIST, "its list has another form", str(folder.path / LIST))
     for name in names:
         steps = name.split("/")
         if len(steps) > 2 or not all(map(is_plain, steps)) or steps[0] in (LOCK, LIST):
-            raise ForeignError(errno.EEXIST, "a list of another form", str(folder.path / LIST))
+            raise ForeignError(errno.EEXIST, "its list has another form", str(folder.path / LIST))
     return set(names)
 
 
-def _inner(names: Collection[str]) -> set[str]:
-    """The folders among the names of a list."""
+def _subfolders(names: Collection[str]) -> set[str]:
+    """Return the subfolders that the names of a list have."""
     return {name.partition("/")[0] for name in names if "/" in name}
 
 
 class Claim:
-    """A folder that is this process's own until `release`; what a killed process left in it is still there.
+    """A folder that belongs to this process until `release`. Files that a killed process left in it are still there.
 
-    It is a real folder of this user's, on the file system of the folder that it lies in, with a lock, a list of the
-    files that were to be made in it, and none but these. Whatever is of another shape is not ours: it is not entered,
-    and nothing in it is touched.
+    It is a real folder of this user, on the same file system as its parent, with a lock, a list of the files to be made
+    in it, and no other files. A folder of another shape is not stemsplit's: it is not entered and not touched.
 
-    A lock library would not do: the lock file goes with the folder, and who waits for a file that is deleted under it
-    holds a lock that means nothing.
+    A lock library would not do: the lock file is deleted with the folder, and a process that waits for a deleted file
+    gets a lock that protects nothing.
 
     Args:
-        out: where it lies.
-        name: of the folder.
-        make: whether to make it if it is not there.
+        out: parent folder.
+        name: name of the folder.
+        make: whether to make the folder if it does not exist.
 
     Raises:
-        BusyError: another process is working in it.
-        ForeignError: what has that name is not ours.
-        OSError: it cannot be made.
+        BusyError: another process works in the folder.
+        ForeignError: something of that name is not stemsplit's.
+        OSError: the folder cannot be made.
     """
 
     def __init__(self, out: Folder, name: str, make: bool = True) -> None:
         self.out, self.name = out.duplicate(), name
         self._released = False
         try:
-            self.folder, self._lock = self._taken(make)
+            self.folder, self._lock = self._take(make)
         except BaseException:
             self.out.close()
             raise
         try:
-            self._names = self._checked()
+            self._names = self._check()
         except ForeignError:
             self.leave()
             raise
         except OSError as error:
             self.leave()
-            raise _judged(error, "it holds what is not a file of stemsplit", out.path / name) from error
+            raise _translated(error, "it holds a file that is not stemsplit's", out.path / name) from error
         heartbeat.begin(self._lock, self.folder.path / LOCK)
 
-    def _taken(self, make: bool) -> tuple[Folder, int]:
-        """The folder and its lock, which is ours from now on."""
+    def _take(self, make: bool) -> tuple[Folder, int]:
+        """Open the folder and take its lock."""
         for _ in range(TRIES):
             new = False
             if not make and not self.out.has(self.name):
@@ -147,11 +146,11 @@ class Claim:
                 with suppress(FileExistsError):
                     self.out.make(self.name, 0o700)
                     new = True
-            folder = self._entered(new)
+            folder = self._enter(new)
             if folder is None:
-                continue  # whoever had it has just removed it
+                continue  # its owner has just removed it
             try:
-                if (lock := self._locked(folder)) is not None:
+                if (lock := self._take_lock(folder)) is not None:
                     return folder, lock
             except BaseException:
                 folder.close()
@@ -162,50 +161,50 @@ class Claim:
             folder.close()
         raise BusyError(str(self.out.path / self.name), 0)
 
-    def _entered(self, new: bool) -> Folder | None:
-        """The folder of that name; None if there is none any more."""
+    def _enter(self, new: bool) -> Folder | None:
+        """Open the folder; return None if it does not exist any more."""
         try:
             folder = self.out.enter(self.name)
         except FileNotFoundError:
             if self.out.identity().st_nlink == 0:
-                raise  # the folder that it should lie in is gone itself
+                raise  # the parent folder itself was removed
             return None
         except OSError as error:
-            raise _judged(error, "not a folder of stemsplit", self.out.path / self.name) from error
-        found, around = folder.identity(), self.out.identity()
-        # A new one may seem to be another's: some file systems give all files to one user.
-        if found.st_dev != around.st_dev or not (new or _ours(found)):
+            raise _translated(error, "not a folder of stemsplit", self.out.path / self.name) from error
+        status, parent = folder.identity(), self.out.identity()
+        # A new folder is not checked for its owner: on some file systems, all files belong to one user.
+        if status.st_dev != parent.st_dev or not (new or _is_own(status)):
             folder.close()
             raise ForeignError(errno.EEXIST, "a folder of another user or disk", str(self.out.path / self.name))
         return folder
 
-    def _locked(self, folder: Folder) -> int | None:
-        """The lock of a folder, taken; None if it was removed meanwhile."""
+    def _take_lock(self, folder: Folder) -> int | None:
+        """Take the lock of a folder, and return its descriptor; return None if the folder was removed meanwhile."""
         try:
             lock = folder.open(LOCK, os.O_RDWR)
         except FileNotFoundError:
-            inside = folder.names()
-            if inside == [LOCK]:
-                return None  # made just now
-            if inside:
+            names = folder.names()
+            if names == [LOCK]:
+                return None  # another process has just made the lock
+            if names:
                 raise ForeignError(errno.EEXIST, "a folder without a lock", str(folder.path)) from None
             try:
                 lock = folder.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             except (FileExistsError, FileNotFoundError):
                 return None
         except OSError as error:
-            raise _judged(error, "the lock is not a file", folder.path) from error
+            raise _translated(error, "its lock is not a file", folder.path) from error
         try:
-            found = os.fstat(lock)
-            if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
-                if found.st_nlink == 0:
+            status = os.fstat(lock)
+            if not stat.S_ISREG(status.st_mode) or status.st_size or status.st_nlink > 1:
+                if status.st_nlink == 0:
                     os.close(lock)
                     return None
-                raise ForeignError(errno.EEXIST, "the lock is another file", str(folder.path))
-            if found.st_uid != folder.identity().st_uid:
+                raise ForeignError(errno.EEXIST, "its lock is another file", str(folder.path))
+            if status.st_uid != folder.identity().st_uid:
                 raise ForeignError(errno.EEXIST, "a folder of another user", str(folder.path))
             if try_lock(lock) is False:
-                raise BusyError(str(folder.path), found.st_mtime_ns)
+                raise BusyError(str(folder.path), status.st_mtime_ns)
             if not is_there(lock, folder, LOCK):
                 os.close(lock)
                 return None
@@ -214,38 +213,40 @@ class Claim:
             raise
         return lock
 
-    def _checked(self) -> set[str]:
-        """The names of the files that were to be made in here.
+    def _check(self) -> set[str]:
+        """Return the names on the folder's list.
 
         Raises:
-            ForeignError: there are others.
+            ForeignError: the folder has a file that is not listed.
         """
-        names = _listed(self.folder)
-        inner = _inner(names)
+        names = _read_list(self.folder)
+        subfolders = _subfolders(names)
         for name in set(self.folder.names()) - {LOCK, LIST} - names:
-            if name not in inner or is_link(self.folder.stat(name)):
+            if name not in subfolders or is_link(self.folder.stat(name)):
                 raise ForeignError(errno.EEXIST, f"it holds {name}, which is not listed", str(self.folder.path))
-            with self.folder.enter(name) as within:
-                if others := {f"{name}/{each}" for each in within.names()} - names:
-                    raise ForeignError(errno.EEXIST, f"it holds {min(others)}", str(self.folder.path))
+            with self.folder.enter(name) as subfolder:
+                if others := {f"{name}/{each}" for each in subfolder.names()} - names:
+                    raise ForeignError(
+                        errno.EEXIST, f"it holds {min(others)}, which is not listed", str(self.folder.path)
+                    )
         for name in self._present(names):
             if not stat.S_ISREG(self._stat(name).st_mode):
-                raise ForeignError(errno.EEXIST, f"{name} in it is not a file", str(self.folder.path))
+                raise ForeignError(errno.EEXIST, f"its {name} is not a file", str(self.folder.path))
         return names
 
     @contextmanager
-    def _place(self, name: str) -> Iterator[tuple[Folder, str]]:
-        """The folder that a listed name is in, and the last part of the name."""
-        inner, _, last = name.rpartition("/")
-        with self.folder.enter(inner) if inner else self.folder.duplicate() as within:
-            yield within, last
+    def _parent(self, name: str) -> Iterator[tuple[Folder, str]]:
+        """Open the folder of a listed file, and yield it with the file's own name."""
+        subfolder, _, file_name = name.rpartition("/")
+        with self.folder.enter(subfolder) if subfolder else self.folder.duplicate() as parent:
+            yield parent, file_name
 
     def _stat(self, name: str) -> os.stat_result:
-        with self._place(name) as (within, last):
-            return within.stat(last)
+        with self._parent(name) as (parent, file_name):
+            return parent.stat(file_name)
 
     def _present(self, names: Collection[str]) -> list[str]:
-        """Those of the names that there is something of."""
+        """Return those of the names that exist."""
         present = []
         for name in sorted(names):
             with suppress(FileNotFoundError):
@@ -255,17 +256,17 @@ class Claim:
 
     @property
     def names(self) -> list[str]:
-        """The listed files that are there."""
+        """Listed files that exist."""
         return self._present(self._names)
 
     def begin(self, names: Collection[str]) -> None:
-        """Empty the folder, and list the files to be made in it. No others may be, and no others are ever removed.
+        """Empty the folder, and list the files to be made in it. No other files can be made or are ever removed.
 
         Args:
-            names: plain ones, or `folder/file`.
+            names: plain file names, or `folder/file`.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the list cannot be written.
         """
         self.clear()
         self._names = set(names)
@@ -275,34 +276,34 @@ class Claim:
             os.fsync(file.fileno())
 
     def create(self, name: str) -> IO[bytes]:
-        """A new file, for reading and writing.
+        """Create a listed file, for reading and writing.
 
         Raises:
-            ValueError: it is not listed.
-            OSError: it cannot be made.
+            ValueError: the name is not listed.
+            OSError: the file cannot be created.
         """
         if name not in self._names:
             raise ValueError(f"{name} is not listed")
-        with self._place(name) as (within, last):
-            return within.create(last)
+        with self._parent(name) as (parent, file_name):
+            return parent.create(file_name)
 
     def clear(self) -> None:
-        """Remove the files that are listed, as far as they are there.
+        """Remove the listed files.
 
         Raises:
             OSError: one cannot be removed.
         """
         for name in self.names:
-            with self._place(name) as (within, last):
-                within.remove(last)
-        for inner in _inner(self._names):
+            with self._parent(name) as (parent, file_name):
+                parent.remove(file_name)
+        for subfolder in _subfolders(self._names):
             with suppress(OSError):
-                self.folder.remove_folder(inner)
+                self.folder.remove_folder(subfolder)
         self.folder.remove(LIST)
         self._names = set()
 
     def leave(self) -> None:
-        """Let go of the folder, with all that is in it, for whoever works on the same next."""
+        """Give up the folder but keep its files, for the next process that does the same work."""
         if self._released:
             return
         self._released = True
@@ -312,15 +313,15 @@ class Claim:
         self.out.close()
 
     def release(self) -> None:
-        """Remove the folder with what is listed in it; done once.
+        """Remove the folder and its listed files. A second call does nothing.
 
-        What cannot be removed stays, as a killed process leaves it.
+        Files that cannot be removed stay, as after a kill.
         """
         if self._released:
             return
         with suppress(OSError):
             self.clear()
-            # The lock goes last: until then nobody else comes in.
+            # The lock is removed last: until then no other process can enter.
             if self.folder.names() == [LOCK]:
                 if os.name == "nt":  # where an open file cannot be deleted
                     self.leave()
@@ -334,28 +335,28 @@ class Claim:
 
 
 def claim(out: Folder, key: str) -> Claim:
-    """The folder in which something is worked on, by one process at a time.
+    """Claim a folder for one piece of work.
 
     Args:
-        out: where it lies.
-        key: a hash of what is worked on: 16 hexadecimal digits.
+        out: parent folder.
+        key: hash of the work, 16 hexadecimal digits.
 
     Raises:
-        BusyError: another process is working on it.
-        OSError: it cannot be made.
+        BusyError: another process does this work.
+        OSError: the folder cannot be made.
     """
-    for place in range(PLACES):
+    for number in range(MOST_NAMES):
         try:
-            return Claim(out, f"{PREFIX}{key}" + (f"-{place}" if place else ""))
+            return Claim(out, f"{PREFIX}{key}" + (f"-{number}" if number else ""))
         except ForeignError as error:
             last = error
     raise last
 
 
 def leftovers(out: Folder) -> Iterator[Claim | ForeignError]:
-    """What killed processes left in a folder, claimed; and why other things that are called so are left alone.
+    """Yield the folders of killed processes, claimed; for other things of such a name, yield why they are left alone.
 
-    Folders that a process works in are passed over.
+    Folders that a process works in are skipped.
     """
     for name in sorted(filter(lambda name: name.startswith(PREFIX), out.names())):
         try:

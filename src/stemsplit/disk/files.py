@@ -1,11 +1,10 @@
-"""Single files: read within limits, replaced whole or not at all, moved and removed without following links."""
+"""Reads files within limits, replaces them whole or not at all, moves and removes them without following links."""
 
 import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,17 +14,19 @@ from typing import IO, Any
 
 from stemsplit.disk.folder import EVERYWHERE, Folder, is_link, read_at_most, refuse_irregular
 from stemsplit.disk.lock import is_there, try_lock
-from stemsplit.errors import AudioError
 
 TEXT_LIMIT = 16_000_000
-"""Bytes of a text that a person or this program wrote: a registry, a config, a record."""
+"""Largest size in bytes of a text that a person or this program wrote: a registry, a config, a record."""
+
+BLOCK = 1 << 20
+"""Bytes read at a time."""
 
 TRIES = 100
-"""After which a name that others take and give up again and again is left to them."""
+"""Attempts to take a name that other processes take and release again and again."""
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; the last step may be a link, as it is the user who named it.
+    """Open a regular file for reading. Links are followed, because the user named the path.
 
     Raises:
         OSError: it cannot be read, or is a device, a pipe or a folder.
@@ -40,7 +41,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read(path: Path, limit: int = TEXT_LIMIT) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Raises:
         OSError: it cannot be read, or has more than `limit` bytes.
@@ -50,7 +51,7 @@ def read(path: Path, limit: int = TEXT_LIMIT) -> bytes:
 
 
 def read_text(path: Path, limit: int = TEXT_LIMIT) -> str:
-    """The text of a regular file in UTF-8.
+    """Read the text of a regular file in UTF-8.
 
     Raises:
         OSError: it cannot be read, or has more than `limit` bytes.
@@ -59,13 +60,13 @@ def read_text(path: Path, limit: int = TEXT_LIMIT) -> str:
     return read(path, limit).decode("utf-8")
 
 
-def _cut(name: str) -> str:
-    """The beginning of a name that leaves room for more in a longer one."""
+def _shortened(name: str) -> str:
+    """Return the beginning of a name, so that a suffix still fits."""
     return os.fsdecode(os.fsencode(name)[:100])
 
 
 def _drop_abandoned(folder: Folder, pattern: re.Pattern[str]) -> None:
-    """Remove what killed processes left of files that they were writing: nobody has the lock of these."""
+    """Remove the unfinished files of killed processes: no process holds their locks."""
     for name in filter(pattern.fullmatch, folder.names()):
         with suppress(OSError):
             descriptor = folder.open(name, os.O_RDWR)
@@ -76,39 +77,39 @@ def _drop_abandoned(folder: Folder, pattern: re.Pattern[str]) -> None:
                 os.close(descriptor)
 
 
-def _begin(folder: Folder, name: str) -> IO[bytes]:
-    """A new file, locked.
+def _create_locked(folder: Folder, name: str) -> IO[bytes]:
+    """Create a file and lock it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     for _ in range(TRIES):
         file = folder.create(name)
         try_lock(file.fileno())
         if is_there(file.fileno(), folder, name):
             return file
-        file.close()  # taken for an abandoned one before it was locked
-    raise FileNotFoundError(f"{folder.path / name} is removed again and again")
+        file.close()  # before the lock, another process removed it as abandoned
+    raise FileNotFoundError(f"{folder.path / name} was removed again and again")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file anew, whole or not at all: it gets its name when the block ends and all is on the disk.
+    """Write a file whole or not at all: it gets its name when the block ends and everything is on the disk.
 
     Args:
-        path: of the file. A link of that name is replaced, not followed.
+        path: file to write. A link of that name is replaced, not followed.
 
     Yields:
-        What to write into; it may be read and moved about in too.
+        A file to write to. It can also be read and sought in.
 
     Raises:
-        OSError: it cannot be written; what was there is still there.
+        OSError: it cannot be written. An older file of that name is kept.
     """
     with Folder(path.parent) as folder:
-        beginning = f".{_cut(path.name)}."
+        beginning = f".{_shortened(path.name)}."
         _drop_abandoned(folder, re.compile(rf"{re.escape(beginning)}[0-9a-f]{{8}}\.partial"))
         name = f"{beginning}{os.urandom(4).hex()}.partial"
-        with _begin(folder, name) as file:
+        with _create_locked(folder, name) as file:
             try:
                 yield file
                 file.flush()
@@ -117,7 +118,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                     file.close()
                 folder.move(name, folder, path.name)
             except BaseException:
-                with suppress(OSError):  # what is still to be written fails once more
+                with suppress(OSError):  # closing writes what is buffered, which may fail again
                     file.close()
                 folder.remove(name)
                 raise
@@ -125,7 +126,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file to another name on the same file system, over what is there; a link is replaced, not followed.
+    """Move a file to another name on the same file system. An older file or link of that name is replaced.
 
     Raises:
         OSError: it cannot be moved.
@@ -136,12 +137,12 @@ def move(source: Path, target: Path) -> None:
 
 
 def link(path: Path, target: str) -> None:
-    """Make a symbolic link, over a file that is there.
+    """Make a symbolic link. An older file of that name is replaced.
 
     Raises:
-        OSError: the file system has no links, or it cannot be made.
+        OSError: the file system has no links, or the link cannot be made.
     """
-    part = path.with_name(f".{_cut(path.name)}.{os.urandom(4).hex()}")
+    part = path.with_name(f".{_shortened(path.name)}.{os.urandom(4).hex()}")
     part.symlink_to(target)
     try:
         move(part, path)
@@ -151,10 +152,10 @@ def link(path: Path, target: str) -> None:
 
 
 def remove(path: Path) -> int | None:
-    """Remove a file, or a link itself.
+    """Remove a file or a link.
 
     Returns:
-        Bytes of the file; None if there was none.
+        Size in bytes; None if there was no file.
 
     Raises:
         OSError: it cannot be removed.
@@ -168,27 +169,31 @@ def remove(path: Path) -> int | None:
 
 
 def remove_empty_folder(path: Path) -> None:
-    """Remove a folder, if there is nothing in it."""
+    """Remove a folder if it is empty."""
     with suppress(OSError):
         path.rmdir()
 
 
 def open_own(path: Path, append: bool) -> IO[bytes]:
-    """Open a file of ours for writing: a new one, or one that is there, to append to or to write anew.
+    """Open a file of stemsplit's own for writing; create it if it does not exist.
+
+    Args:
+        path: file to open.
+        append: whether to keep its content and write behind it.
 
     Raises:
-        OSError: it cannot be opened; or this program cannot have made it: it is a link, is not a regular file or has
-            further names, so that writing into it would change something elsewhere.
+        OSError: it cannot be opened. Or it is a link, not a regular file, or has more names, so that stemsplit cannot
+            have made it and writing could change a file elsewhere.
     """
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
     with Folder(path.parent) as folder:
         if folder.has(path.name) and is_link(folder.stat(path.name)):
-            raise in_the_way(path)
+            raise foreign(path)
         descriptor = folder.open(path.name, flags)
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise in_the_way(path)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise foreign(path)
         if not append:
             os.ftruncate(descriptor, 0)
         return os.fdopen(descriptor, "ab" if append else "wb")
@@ -197,103 +202,88 @@ def open_own(path: Path, append: bool) -> IO[bytes]:
         raise
 
 
-def in_the_way(path: Path) -> OSError:
-    """The error to raise where something that is not ours has the name of a file of ours."""
-    return FileExistsError(errno.EEXIST, "what lies there was not made by stemsplit; move it away", str(path))
+def foreign(path: Path) -> OSError:
+    """Return the error for something of the name of stemsplit's own file that stemsplit did not make."""
+    return FileExistsError(errno.EEXIST, "it was not made by stemsplit; move it away", str(path))
 
 
 def size_of_own(path: Path) -> int:
-    """Bytes of a file of ours; 0 if there is none.
+    """Return the size in bytes of a file of stemsplit's own; 0 if there is none.
 
     Raises:
-        OSError: this program cannot have made it (see `open_own`).
+        OSError: stemsplit cannot have made it (see `open_own`).
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return 0
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-        raise in_the_way(path)
-    return found.st_size
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise foreign(path)
+    return status.st_size
 
 
-def make_below(root: Path, way: PurePath) -> Path:
-    """Make a folder some steps below one of ours, and the one of ours too if need be.
+def make_below(root: Path, relative: PurePath) -> Path:
+    """Make a folder below one of stemsplit's own, and that one too if it does not exist.
+
+    Args:
+        root: folder of stemsplit's own.
+        relative: path of the new folder, relative to `root`.
 
     Raises:
-        OSError: it cannot be made, or a step below the root is a link.
+        OSError: it cannot be made, or a step below `root` is a link.
     """
     root.mkdir(parents=True, exist_ok=True)
     with Folder(root) as top:
-        top.descend(way, make=True).close()
-    return root / way
+        top.descend(relative, make=True).close()
+    return root / relative
 
 
-def names_below(root: Path, way: PurePath) -> list[str]:
-    """The names in a folder some steps below one of ours; none if there is no such folder.
+def names_below(root: Path, relative: PurePath) -> list[str]:
+    """Return the names in a folder below one of stemsplit's own; none if there is no such folder.
 
     Raises:
-        OSError: it cannot be read, or a step below the root is a link.
+        OSError: it cannot be read, or a step below `root` is a link.
     """
     try:
-        with Folder(root) as top, top.descend(way) as folder:
+        with Folder(root) as top, top.descend(relative) as folder:
             return folder.names()
     except FileNotFoundError:
         return []
 
 
-def remove_below(root: Path, way: PurePath) -> int | None:
-    """Remove a file some steps below a folder of ours, or a link itself.
+def remove_below(root: Path, relative: PurePath) -> int | None:
+    """Remove a file or a link below a folder of stemsplit's own.
 
     Returns:
-        Bytes of the file; None if there was none.
+        Size in bytes; None if there was no file.
 
     Raises:
         OSError: it cannot be removed, or a step on the way to it is a link.
     """
     try:
-        with Folder(root) as top, top.descend(way.parent) as folder:
-            size = folder.stat(way.name).st_size
-            folder.remove(way.name)
+        with Folder(root) as top, top.descend(relative.parent) as folder:
+            size = folder.stat(relative.name).st_size
+            folder.remove(relative.name)
     except FileNotFoundError:
         return None
     return size
 
 
 def size_of(path: Path) -> int | None:
-    """Bytes of a regular file; None if there is none, or a link."""
+    """Return the size in bytes of a regular file; None for anything else, a link included."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def existing_ancestor(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    # os.path.exists: Path.exists raises where a folder on the way may not be entered.
-    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
-        path = path.parent
-    return path
-
-
-def check_space(folder: Path, needed: float) -> None:
-    """Raises AudioError if the disk that `folder` is, or will be, on has fewer than `needed` bytes free."""
-    free = shutil.disk_usage(existing_ancestor(folder)).free
-    if needed > free:
-        raise AudioError(f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
-
-
-BLOCK = 1 << 20
-"""Bytes that are read at once."""
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
-    """Digest of a file, in hexadecimal.
+    """Return the digest of a regular file, in hexadecimal.
 
     Args:
-        path: a regular file.
-        pulse: called before every block; what it raises ends the work.
+        path: file to hash.
+        pulse: called before every block. An exception from it ends the work.
 
     Raises:
         OSError: it cannot be read, or is not a regular file.
@@ -307,6 +297,6 @@ def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write a JSON file whole or not at all."""
     with replacing(path) as file:
         file.write(json.dumps(content, indent=2).encode() + b"\n")

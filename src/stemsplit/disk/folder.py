@@ -1,4 +1,4 @@
-"""Folders that are held open, so that nobody can put another one in their place while they are worked in."""
+"""Holds folders open, so that nobody can put another folder or a link in their place meanwhile."""
 
 import errno
 import os
@@ -8,24 +8,24 @@ from types import TracebackType
 from typing import IO, Self
 
 BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.rmdir} <= os.supports_dir_fd
-"""Whether the system reaches files through an open folder. Windows does not; there, a file that is open keeps the
-folders above it from being moved.
+"""Whether the system can open files relative to an open folder. Windows cannot, but there the folders above an open
+file cannot be moved.
 """
 
 EVERYWHERE = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Flags for every file: a pipe that was put in a file's place must not keep us waiting."""
+"""Flags for opening every file. They also keep a pipe in a file's place from blocking the program."""
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 JUNCTION = 0xA0000003
-"""How Windows marks a folder that stands for another one."""
+"""Windows' tag of a junction: a folder that stands for another one."""
 
 CLOSED = -1
-"""In place of a descriptor; the system refuses it."""
+"""Invalid descriptor of a folder after `close`; the system refuses it."""
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is that of a file right in a folder, on every system."""
+    """Return whether a name is a single step of a path, on every system."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
@@ -33,53 +33,53 @@ def is_plain(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0"}
 
 
-def is_link(found: os.stat_result) -> bool:
-    """Whether what was looked at (without following it) stands for something elsewhere."""
-    return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == JUNCTION
+def is_link(status: os.stat_result) -> bool:
+    """Return whether the result of an `lstat` is that of a link or a junction."""
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == JUNCTION
 
 
 def refuse_irregular(descriptor: int, path: Path) -> None:
-    """Raise OSError unless an open file is a regular one: a device may have no end."""
+    """Raise OSError unless an open file is a regular one: reading a device may never end."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 class Folder:
-    """A folder, held open. Everything in it is reached by a plain name, and no link is followed.
+    """A folder that is held open. Files in it are reached by plain names, and no link is followed.
 
     Args:
-        path: the folder; links on the way to it are followed, as it is the user who named it.
+        path: folder to open. Links on the way to it are followed, because the user named the path.
 
     Raises:
-        OSError: there is no such folder, or it may not be read.
+        OSError: the folder does not exist, or may not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._hold(path, os.fspath(path), None, 0)
 
-    def _hold(self, path: Path, name: str, above: int | None, flags: int) -> None:
+    def _hold(self, path: Path, name: str, parent: int | None, flags: int) -> None:
         self.path = path
         self.descriptor: int | None = None
         if BY_DESCRIPTOR:
-            self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | flags | EVERYWHERE, dir_fd=above)
+            self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | flags | EVERYWHERE, dir_fd=parent)
         elif not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
     def _at(self, name: str) -> str | Path:
-        """What the system calls a file in here, beside the descriptor.
+        """Return the path of a file in this folder that the system expects, beside the descriptor.
 
         Raises:
             OSError: the name is not a plain one.
         """
         if not is_plain(name):
-            raise OSError(errno.EINVAL, "not the name of a file", name)
+            raise OSError(errno.EINVAL, "not a file name", name)
         return self.path / name if self.descriptor is None else name
 
     def enter(self, name: str) -> "Folder":
-        """Hold a folder in this one.
+        """Open a folder in this one.
 
         Raises:
-            OSError: it is not there, is a link or is not a folder.
+            OSError: it does not exist, is a link or is not a folder.
         """
         if is_link(self.stat(name)):
             raise NotADirectoryError(errno.ENOTDIR, "a link, which is not followed", str(self.path / name))
@@ -87,41 +87,45 @@ class Folder:
         inner._hold(self.path / name, os.fspath(self._at(name)), self.descriptor, NO_LINK)
         return inner
 
-    def descend(self, way: PurePath, make: bool = False) -> "Folder":
-        """Hold a folder some steps below this one; with `make`, folders that are not there are made.
+    def descend(self, relative: PurePath, make: bool = False) -> "Folder":
+        """Open a folder some steps below this one.
+
+        Args:
+            relative: path of the folder, relative to this one.
+            make: whether to make folders that do not exist.
 
         Raises:
             OSError: a step is a link, is not a folder or cannot be made.
         """
-        here = self.duplicate()
-        for step in way.parts:
-            with here:
-                if make and not here.has(step):
-                    here.make(step, exist_ok=True)
-                here = here.enter(step)
-        return here
+        folder = self.duplicate()
+        for step in relative.parts:
+            with folder:
+                if make and not folder.has(step):
+                    folder.make(step, exist_ok=True)
+                folder = folder.enter(step)
+        return folder
 
     def duplicate(self) -> "Folder":
-        """Hold the same folder once more."""
-        again = Folder.__new__(Folder)
-        again.path = self.path
-        again.descriptor = None if self.descriptor is None else os.dup(self.descriptor)
-        return again
+        """Open the same folder once more."""
+        duplicate = Folder.__new__(Folder)
+        duplicate.path = self.path
+        duplicate.descriptor = None if self.descriptor is None else os.dup(self.descriptor)
+        return duplicate
 
     def identity(self) -> os.stat_result:
-        """What the system knows of the folder itself."""
+        """Return the status of the folder itself."""
         return self.path.stat() if self.descriptor is None else os.fstat(self.descriptor)
 
     def names(self) -> list[str]:
-        """What is in here."""
+        """Return the names in the folder."""
         return os.listdir(self.path if self.descriptor is None else self.descriptor)  # noqa: PTH208  # by descriptor
 
     def stat(self, name: str) -> os.stat_result:
-        """What the system knows of a file in here, or of a link itself."""
+        """Return the status of a file in the folder, or of a link itself."""
         return os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of that name, be it a link that leads nowhere."""
+        """Return whether the folder has a file of that name, or a link, even one that leads nowhere."""
         try:
             self.stat(name)
         except FileNotFoundError:
@@ -129,15 +133,15 @@ class Folder:
         return True
 
     def size(self, name: str) -> int | None:
-        """Bytes of a regular file; None if there is none of that name."""
+        """Return the size in bytes of a regular file in the folder; None if there is no such file."""
         try:
-            found = self.stat(name)
+            status = self.stat(name)
         except OSError:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def make(self, name: str, mode: int = 0o777, exist_ok: bool = False) -> None:
-        """Make a folder in here."""
+        """Make a folder in this one."""
         try:
             os.mkdir(self._at(name), mode, dir_fd=self.descriptor)
         except FileExistsError:
@@ -145,28 +149,28 @@ class Folder:
                 raise
 
     def open(self, name: str, flags: int) -> int:
-        """The descriptor of a file in here that is not a link. A new one has the mode that the user's umask leaves."""
+        """Open a file in the folder that is not a link, and return its descriptor. A new file gets the umask's mode."""
         return os.open(self._at(name), flags | NO_LINK | EVERYWHERE, 0o666, dir_fd=self.descriptor)
 
     def create(self, name: str) -> IO[bytes]:
-        """A new file in here, for reading and writing.
+        """Create a file in the folder, for reading and writing.
 
         Raises:
-            OSError: there is something of that name, or it cannot be made.
+            OSError: the name is taken, or the file cannot be created.
         """
         return os.fdopen(self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL), "w+b")
 
     def read(self, name: str, limit: int) -> bytes:
-        """The content of a regular file in here.
+        """Read a regular file in the folder.
 
         Raises:
-            OSError: there is none, or it has more than `limit` bytes.
+            OSError: it does not exist, or has more than `limit` bytes.
         """
         with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
             return read_at_most(file, limit, self.path / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a link itself. What is not there is left so."""
+        """Remove a file or a link, if it exists."""
         try:
             os.unlink(self._at(name), dir_fd=self.descriptor)
         except FileNotFoundError:
@@ -177,11 +181,11 @@ class Folder:
         os.rmdir(self._at(name), dir_fd=self.descriptor)
 
     def move(self, name: str, to: "Folder", new_name: str) -> None:
-        """Move a file or folder, over a file of the new name."""
+        """Move a file or folder to another folder or name. A file of the new name is replaced."""
         os.replace(self._at(name), to._at(new_name), src_dir_fd=self.descriptor, dst_dir_fd=to.descriptor)
 
     def sync(self) -> None:
-        """Have the names in here on the disk, as far as the file system can be asked to."""
+        """Write the folder's list of names to the disk, if the file system supports that."""
         if self.descriptor is not None:
             try:
                 os.fsync(self.descriptor)
@@ -190,7 +194,7 @@ class Folder:
                     raise
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         if self.descriptor is not None and self.descriptor != CLOSED:
             os.close(self.descriptor)
             self.descriptor = CLOSED
@@ -205,10 +209,10 @@ class Folder:
 
 
 def read_at_most(file: IO[bytes], limit: int, path: Path) -> bytes:
-    """The content of an open file.
+    """Read an open file.
 
     Raises:
-        OSError: it is not a regular one, or has more than `limit` bytes.
+        OSError: it is not a regular file, or has more than `limit` bytes.
     """
     refuse_irregular(file.fileno(), path)
     content = file.read(limit + 1)

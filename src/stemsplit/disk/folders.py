@@ -1,4 +1,4 @@
-"""Where this user's settings and downloads are kept."""
+"""Finds the folders of the user's settings and downloads."""
 
 import os
 from contextlib import suppress
@@ -8,15 +8,16 @@ from stemsplit.errors import RegistryError, WeightsError
 
 
 def user_folder() -> Path:
-    """Where a user's own models.toml may be, which adds to the package's and overrides it: STEMSPLIT_CONFIG, or the
-    system's folder for settings.
+    """Return the folder of the user's settings: STEMSPLIT_CONFIG, or the system's folder for settings.
+
+    The user's own models.toml may be there, which adds to the package's and overrides it.
 
     Raises:
-        RegistryError: this user has none.
+        RegistryError: the user has no home folder.
     """
     if folder := os.environ.get("STEMSPLIT_CONFIG"):
         return Path(folder)
-    from platformdirs import user_config_path  # only here: `list` is to start fast
+    from platformdirs import user_config_path  # imported late: `list` should start fast
 
     try:
         return user_config_path("stemsplit")
@@ -25,17 +26,17 @@ def user_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where files from the web and records are kept: STEMSPLIT_CACHE, or the system's folder for caches.
+    """Return the folder of files from the web and of records: STEMSPLIT_CACHE, or the system's folder for caches.
 
     Raises:
-        WeightsError: there is no home folder for that to be in.
+        WeightsError: the user has no home folder.
     """
     if chosen := os.environ.get("STEMSPLIT_CACHE"):
         return Path(chosen)
-    from platformdirs import user_cache_path  # only here: `list` is to start fast
+    from platformdirs import user_cache_path  # imported late: `list` should start fast
 
     with suppress(RuntimeError):
-        # Without a home folder, it raises or leaves the ~ where it is.
+        # Without a home folder, this raises or returns a path with the ~.
         if (folder := user_cache_path("stemsplit")).parts[0] != "~":
             return folder
     raise WeightsError("there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF_HOME")

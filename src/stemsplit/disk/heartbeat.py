@@ -1,4 +1,4 @@
-"""Shows other processes that this one lives: the files that it holds locked are touched again and again."""
+"""Touches this process's locked files again and again, to show other processes that it is alive."""
 
 import os
 import threading
@@ -8,13 +8,13 @@ from functools import cache
 from pathlib import Path
 
 SECONDS = 20.0
-"""Between two touches."""
+"""Seconds between two touches."""
 
 _beating: dict[int, Path] = {}
-"""Descriptor of each file -> its path, for systems that cannot touch an open one."""
+"""Descriptor of each file -> its path, for systems that cannot touch an open file."""
 
 _guard = threading.Lock()
-"""Held while files are touched, and while one is taken out: its descriptor may become another file's from then on."""
+"""Held while files are touched or removed from `_beating`: after that, a descriptor may be another file's."""
 
 
 def beat() -> None:
@@ -44,6 +44,6 @@ def begin(descriptor: int, path: Path) -> None:
 
 
 def end(descriptor: int) -> None:
-    """Touch it no longer; to be called before it is closed."""
+    """Stop touching an open file. Call this before the file is closed."""
     with _guard:
         _beating.pop(descriptor, None)

@@ -1,4 +1,4 @@
-"""Locks on open files, which end with the process that holds them."""
+"""Locks open files. A lock ends with its process."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from stemsplit.disk.folder import Folder
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """Take the lock of an open file.
+    """Lock an open file, without waiting.
 
     Returns:
-        True if it is ours; False if another process, or another opening of the file, has it; None where the file system
-        knows no locks.
+        True if this process has the lock now; False if another process, or another descriptor of the file, has it; None
+        if the file system does not support locks.
     """
     try:
         if sys.platform == "win32":
@@ -25,13 +25,13 @@ def try_lock(descriptor: int) -> bool | None:
     except BlockingIOError:
         return False
     except OSError:
-        # Windows says so where someone else has it.
+        # On Windows, this means that the lock is taken.
         return False if sys.platform == "win32" else None
     return True
 
 
 def is_there(descriptor: int, folder: Folder, name: str) -> bool:
-    """Whether a name in a folder still is that of an open file: who had the lock may have removed the file."""
+    """Return whether an open file still has its name in a folder: an earlier owner may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), folder.stat(name))
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""Gets weights from where they are published onto this machine. Never needs PyTorch."""
+"""Downloads published weights to this machine, and finds those that are here already. Never needs PyTorch."""

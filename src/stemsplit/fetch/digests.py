@@ -1,59 +1,32 @@
-"""Tells whether a file is the one that an entry means: by its digest, as published or as it was when first used."""
+"""Verifies by its digest that a file holds an entry's weights."""
 
 import hashlib
-import json
 import os
-import stat
-from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from stemsplit.disk import make_below, open_regular, read_text, remove_below
-from stemsplit.disk.files import sha256, write_json
-from stemsplit.disk.folders import cache_folder
+from stemsplit.disk import open_regular
+from stemsplit.disk.files import sha256
 from stemsplit.errors import WeightsError
+from stemsplit.fetch import verified
+from stemsplit.fetch.checkpoint_format import is_safetensors
 from stemsplit.fetch.pins import lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 
-ZIP = b"PK\3\4"
-"""What a file of `torch.save` begins with since PyTorch 1.6."""
-
-
-RECORDS = PurePath("verified")
-"""Where it is noted which files were verified, from the cache's folder."""
-
 
 def git_sha1(path: Path) -> str:
-    """Digest of a file as a git blob, in hexadecimal."""
+    """Return the digest of a file as a git blob, in hexadecimal."""
     with open_regular(path) as file:
         start = b"blob %d\0" % os.fstat(file.fileno()).st_size
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
-def is_safetensors(path: Path) -> bool:
-    """Whether a checkpoint is a safetensors file; else, it is one of `torch.save`. That shows in its first bytes.
-
-    Raises:
-        WeightsError: it is neither.
-        OSError: it cannot be read.
-    """
-    with open_regular(path) as file:
-        head = file.read(64)
-    if head[8:9] == b"{":
-        return True
-    if head.startswith((ZIP, b"\x80")):
-        return False
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
-        raise WeightsError("it is not a checkpoint: it begins like a web page")
-    raise WeightsError("it is neither a safetensors file nor one of torch.save; was it wholly downloaded?")
-
-
 def published(entry: ModelEntry) -> str:
-    """The digest that the registry gives; empty if it gives none."""
+    """Return the digest in the registry; empty if it has none."""
     return entry.sha256 or entry.git_sha1
 
 
 def expected(entry: ModelEntry) -> str:
-    """The digest that an entry goes by: published, or else remembered; empty if there is none yet.
+    """Return the published digest, or else the pinned one; empty if there is neither.
 
     Raises:
         WeightsError: the lock file cannot be read.
@@ -62,9 +35,9 @@ def expected(entry: ModelEntry) -> str:
 
 
 def identity(entry: ModelEntry) -> str:
-    """What tells an entry's weights from all others: the digest it goes by, or that of a file of the user's own.
+    """Return the digest of an entry's weights: the expected one, or else that of the user's own file.
 
-    Empty if that is not known before they are downloaded.
+    It is empty if the weights have to be downloaded before it is known.
 
     Raises:
         WeightsError: a file cannot be read.
@@ -78,12 +51,15 @@ def identity(entry: ModelEntry) -> str:
             except OSError as error:
                 raise WeightsError(f"cannot read the weights in {source}: {error.strerror}") from error
             except ValueError as error:
-                raise WeightsError(f"cannot read the weights in {source}: not the name of a file") from error
+                raise WeightsError(f"cannot read the weights in {source}: this is not a file name") from error
     return ""
 
 
 def verify(path: Path, entry: ModelEntry) -> str:
-    """The sha256 of a file that is the entry's, as far as anything is known of that.
+    """Check a file against the size and the digest that are known of the entry's weights.
+
+    Returns:
+        The sha256 of the file.
 
     Raises:
         WeightsError: it is another file.
@@ -91,62 +67,40 @@ def verify(path: Path, entry: ModelEntry) -> str:
     """
     size = path.stat().st_size
     if entry.size and size != entry.size:
-        raise WeightsError(f"it is not the file that was published: {size} bytes, not {entry.size}")
-    found = sha256(path)
-    if entry.sha256 and found != entry.sha256:
-        raise WeightsError("it is not the file that was published: its sha256 differs")
+        raise WeightsError(f"it is not the published file: it has {size} bytes, not {entry.size}")
+    digest = sha256(path)
+    if entry.sha256 and digest != entry.sha256:
+        raise WeightsError("it is not the published file: its sha256 differs")
     if entry.git_sha1 and git_sha1(path) != entry.git_sha1:
-        raise WeightsError("it is not the file that was published: its SHA-1 as a git blob differs")
-    known = published(entry) or pinned(entry.name)
-    if not known:
-        # It is about to be taken for the right one ever after.
-        is_safetensors(path)
-    if not published(entry) and known not in ("", found):
+        raise WeightsError("it is not the published file: its git SHA-1 differs")
+    if published(entry):
+        return digest
+    pinned_digest = pinned(entry.name)
+    if not pinned_digest:
+        is_safetensors(path)  # no digest vouches for this file, and it is about to be pinned
+    elif digest != pinned_digest:
         raise WeightsError(
-            f"it is not the file that was got first: its sha256 is not the one in {lock_file()};"
-            f" if you trust the new one, delete {entry.name!r} there"
+            f"it is not the file that was first downloaded: its sha256 is not the one in {lock_file()};"
+            f" if you trust the new file, delete {entry.name!r} there"
         )
-    return found
+    return digest
 
 
-def _record(digest: str) -> PurePath:
-    """Where it is noted that a file has a digest, from the cache's folder."""
-    return RECORDS / f"{digest}.json"
+def accept(entry: ModelEntry, path: Path, digest: str) -> Path:
+    """Record that a file was verified to hold the entry's weights, and pin its digest if none was published.
 
+    Args:
+        entry: entry of the weights.
+        path: verified file.
+        digest: sha256 of the file.
 
-def record(digest: str, path: Path) -> None:
-    """Write down that a file was verified; where that cannot be written, it will be verified again."""
-    with suppress(OSError, WeightsError):
-        found, way = path.stat(), _record(digest)
-        content = {"path": str(path.absolute()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        write_json(make_below(cache_folder(), way.parent) / way.name, content)
-
-
-def forget(digest: str) -> None:
-    """Drop the record of a verified file."""
-    with suppress(OSError, WeightsError):
-        remove_below(cache_folder(), _record(digest))
-
-
-def recorded(digest: str) -> Path | None:
-    """The file that was found to have that digest, if it has not been touched since."""
-    try:
-        seen = json.loads(read_text(cache_folder() / _record(digest)))
-        path = Path(seen["path"])
-        found = path.stat()
-        same = stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == (seen["size"], seen["mtime_ns"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightsError):
-        return None
-    return path if same else None
-
-
-def remember(entry: ModelEntry, path: Path, digest: str) -> Path:
-    """Write down that a file with that sha256 was verified to be the entry's; gives the file.
+    Returns:
+        The file.
 
     Raises:
-        LockFileError: no digest was published, and this one cannot be written down, or another was meanwhile.
+        LockFileError: the digest cannot be pinned, or another one was pinned meanwhile.
     """
     if not expected(entry):
         pin(entry.name, digest, path.stat().st_size)
-    record(expected(entry), path)
+    verified.remember(expected(entry), path)
     return path

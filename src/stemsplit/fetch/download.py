@@ -1,21 +1,22 @@
-"""Gets an entry's weights: from where they are on this machine already, or from the first source that has them."""
+"""Returns an entry's weights as a local file, downloaded from the first source that works if it is not here."""
 
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stemsplit import words
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, store
 from stemsplit.fetch.hub_cache import HubFile
 from stemsplit.fetch.pins import LockFileError
-from stemsplit.registry import ModelEntry, redacted
+from stemsplit.registry import SCHEMES, ModelEntry, redacted
 
 if TYPE_CHECKING:
-    from stemsplit.fetch.alone import Progress
+    from stemsplit.fetch.download_lock import Progress
 
 
 def _from_disk(entry: ModelEntry, source: str) -> Path:
-    """The file that a source names, which `store.local` did not find or found wrong."""
+    """Return a file of the package or of the user, which `store.local` did not find or found wrong."""
     advice = "; reinstall stemsplit" if source.startswith(store.PACKAGE) else ""
     path = store.own_path(source)
     try:
@@ -31,15 +32,15 @@ def _from_disk(entry: ModelEntry, source: str) -> Path:
 
 def _from_hub(entry: ModelEntry, source: str, progress: "Progress") -> Path:
     file = HubFile.parse(source)
-    found = file.found()
-    if found and not digests.expected(entry):
-        # Another program got it before, and no digest tells against it.
+    cached = file.cached()
+    if cached and not digests.expected(entry):
+        # Another program downloaded it, and no digest speaks against it.
         digest = ""
         with suppress(WeightsError, OSError):
-            digest = digests.verify(found, entry)
+            digest = digests.verify(cached, entry)
         if digest:
-            return digests.remember(entry, found, digest)
-    # Only now: it takes a while to import, and is not needed where the weights are here.
+            return digests.accept(entry, cached, digest)
+    # Imported late: it takes a while, and weights that are here do not need it.
     from stemsplit.fetch import hub
 
     return hub.fetch(entry, file, progress)
@@ -54,32 +55,73 @@ def _from(entry: ModelEntry, source: str, progress: "Progress") -> Path:
         from stemsplit.fetch import web
 
         return web.fetch(entry, source, progress)
-    raise WeightsError("it is of an unknown kind")
+    raise WeightsError(f"a source must start with one of {', '.join(SCHEMES)}")
+
+
+def _reason(error: WeightsError | OSError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _unreachable(errors: list[WeightsError | OSError]) -> str:
+    """Return one cause and one remedy if no source's host can be reached; empty otherwise."""
+    from stemsplit.fetch.failures import UnreachableError
+
+    hosts: list[str] = []
+    reasons: list[str] = []
+    for error in errors:
+        if not isinstance(error, UnreachableError):
+            return ""
+        hosts.append(error.host)
+        reasons += [error.reason] if error.reason else []
+    because = f" ({', '.join(dict.fromkeys(reasons))})" if reasons else ""
+    remedy = "check the connection, or see the downloaded models: stemsplit list --downloaded"
+    return f"{' and '.join(dict.fromkeys(hosts))} cannot be reached{because}; {remedy}"
+
+
+def _failure(entry: ModelEntry, errors: dict[str, WeightsError | OSError]) -> WeightsError:
+    """Return the error that says why no source has an entry's weights.
+
+    Args:
+        entry: entry of the weights.
+        errors: source -> its error.
+    """
+    size = f" ({words.size(entry.size)})" if entry.size else ""
+    here = all(source.startswith((store.PACKAGE, store.FILE)) for source in errors)
+    task = f"cannot use the weights of {entry.name!r}" if here else f"cannot download {entry.name!r}{size}"
+    if not errors:
+        return WeightsError(f"{task}: its registry entry names no source")
+    if not here and (cause := _unreachable(list(errors.values()))):
+        return WeightsError(f"{task}: {cause}")
+    sources_by_reason: dict[str, list[str]] = {}
+    for source, error in errors.items():
+        sources_by_reason.setdefault(_reason(error), []).append(redacted(source))
+    if len(sources_by_reason) == 1:
+        ((reason, sources),) = sources_by_reason.items()
+        return WeightsError(f"{task} from {' and '.join(sources)}: {reason}")
+    problems = [f"{' and '.join(sources)} ({reason})" for reason, sources in sources_by_reason.items()]
+    return WeightsError(f"{task}: {' and '.join(problems)}")
 
 
 def fetch(entry: ModelEntry, progress: "Progress" = lambda *_: None) -> Path:
-    """A verified local file with the entry's weights, downloaded if it is not here.
+    """Return a verified local file with the entry's weights; download it if it is not here.
 
     Args:
-        entry: whose weights.
-        progress: told of every step of a download.
+        entry: entry of the weights.
+        progress: called at every step of a download.
 
     Raises:
-        WeightsError: no source has it, or what is there is not what the registry says; or none is published, and the
-            file with remembered digests cannot be read.
+        WeightsError: no source has the weights, or they are not those that the registry describes. Or their digest was
+            never published, and the file with pinned digests cannot be read.
     """
     digests.expected(entry)
     if path := store.local(entry):
         return path
-    problems = []
+    errors: dict[str, WeightsError | OSError] = {}
     for source in entry.sources:
         try:
             return _from(entry, source, progress)
         except LockFileError:
             raise
-        except WeightsError as error:
-            problems.append(f"{redacted(source)} ({error})")
-        except OSError as error:
-            # Somebody removed a file just now.
-            problems.append(f"{redacted(source)} ({error.strerror or error})")
-    raise WeightsError(f"no weights for {entry.name!r}: {' and '.join(problems) or 'the registry names no source'}")
+        except (WeightsError, OSError) as error:  # OSError: somebody removed a file just now
+            errors[source] = error
+    raise _failure(entry, errors)

@@ -1,4 +1,4 @@
-"""Knows the layout of the cache that the Hugging Face Hub's library keeps, without that library."""
+"""Finds files in the Hugging Face Hub's local cache, without the hub's library."""
 
 import hashlib
 import os
@@ -12,24 +12,24 @@ from stemsplit.disk.folder import is_plain
 from stemsplit.errors import WeightsError
 
 REF_LIMIT = 1_000
-"""Bytes of a file that says which commit a branch is at."""
+"""Largest size in bytes of a file that names the commit of a branch."""
 
-LONGEST = 200
-"""Bytes of one step of a path; file systems take 255, and some are added to it here."""
+NAME_LIMIT = 200
+"""Bytes of one step of a path. File systems allow 255, and suffixes are added here."""
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; not, to a folder that may not be entered."""
-    # os.path: it says no where Path.is_file raises.
+    """Return whether a path is a file; False for one in a folder that may not be entered."""
+    # Path.is_file raises for such a folder.
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def folder() -> Path:
-    """The folder that the Hugging Face Hub's library keeps its files in.
+    """Return the folder of the Hugging Face Hub's cache, by the same rules as the hub's library.
 
-    Found as that library finds it, which would take long to import.
+    The library itself takes long to import.
     """
-    # Not Path: a variable may be empty, and there may be no home folder, which leaves a ~ where it is.
+    # Not Path: a variable may be empty, and without a home folder the ~ has to stay as it is.
     caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", os.path.join(caches, "huggingface"))  # noqa: PTH118
     older = os.environ.get("HUGGINGFACE_HUB_CACHE", os.path.join(home, "hub"))  # noqa: PTH118
@@ -38,14 +38,14 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository on the Hugging Face Hub, and its places in the hub's own cache.
+    """A file of a repository on the Hugging Face Hub, and its paths in the hub's cache.
 
     The layout is documented: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
     Args:
-        repo: OWNER/NAME.
+        repo: name of the repository, OWNER/NAME.
         revision: commit, branch or tag.
-        name: of the file, with its folders.
+        name: path of the file in the repository.
     """
 
     repo: str
@@ -54,53 +54,53 @@ class HubFile:
 
     @classmethod
     def parse(cls, source: str) -> "HubFile":
-        """The file that a source of the form `hf://OWNER/REPO@REVISION/FILE` names.
+        """Parse a source of the form `hf://OWNER/REPO@REVISION/FILE`.
 
         Raises:
-            WeightsError: it names none.
+            WeightsError: it has another form.
         """
         match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?/(.+)", source, re.ASCII)
         parts = [match[1], unquote(match[2] or "main"), match[3]] if match else [""]
         steps = "/".join(parts).split("/")
-        # A name that leads out of its folder would be written there.
-        if not all(is_plain(step) and step.isprintable() and len(step.encode()) <= LONGEST for step in steps):
-            raise WeightsError("it is not of the form hf://OWNER/REPO@REVISION/FILE")
+        # A step like `..` would lead out of the cache.
+        if not all(is_plain(step) and step.isprintable() and len(step.encode()) <= NAME_LIMIT for step in steps):
+            raise WeightsError("it does not have the form hf://OWNER/REPO@REVISION/FILE")
         return cls(*parts)
 
     @property
-    def way(self) -> PurePath:
-        """Where the repository is kept, from the cache's folder."""
+    def repo_folder(self) -> PurePath:
+        """Folder of the repository, relative to the cache's folder."""
         return PurePath(f"models--{self.repo.replace('/', '--')}")
 
     @property
     def folder(self) -> Path:
-        """Where the repository is kept."""
-        return folder() / self.way
+        """Folder of the repository."""
+        return folder() / self.repo_folder
 
     def pointer(self, commit: str) -> Path:
-        """Where the file is looked for, at a commit."""
+        """Return the path under which programs look for the file of a commit; usually a link to a blob."""
         return self.folder / "snapshots" / commit / self.name
 
     def part(self, etag: str) -> Path:
-        """Where the file is put together; named so that the hub's own tools see what it is."""
-        return self.folder / "blobs" / f"{etag}{self._ending}"
+        """Return the path of the unfinished download. The hub's own tools recognise its name as one."""
+        return self.folder / "blobs" / f"{etag}{self._part_suffix}"
 
     @property
-    def _ending(self) -> str:
-        """What the names of all the file's parts end with."""
+    def _part_suffix(self) -> str:
+        """Suffix of all unfinished downloads of the file."""
         return f".stemsplit-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}.incomplete"
 
     def parts(self) -> list[PurePath]:
-        """What unfinished downloads left, of any version of the file, from the cache's folder.
+        """Return the unfinished downloads of any version of the file, relative to the cache's folder.
 
         Raises:
-            OSError: the folder that they are in cannot be read, or is a link.
+            OSError: their folder cannot be read, or is a link.
         """
-        blobs = self.way / "blobs"
-        return [blobs / name for name in names_below(folder(), blobs) if name.endswith(self._ending)]
+        blobs = self.repo_folder / "blobs"
+        return [blobs / name for name in names_below(folder(), blobs) if name.endswith(self._part_suffix)]
 
-    def found(self) -> Path | None:
-        """The file in the hub's cache, whatever it holds, whoever put it there."""
+    def cached(self) -> Path | None:
+        """Return the unverified file in the hub's cache, whichever program put it there; None if there is none."""
         try:
             commit = read_text(self.folder / "refs" / self.revision, REF_LIMIT).strip()
         except (OSError, UnicodeDecodeError):

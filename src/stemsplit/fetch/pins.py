@@ -1,4 +1,4 @@
-"""Digests that nobody published: remembered from the first download on, in the user's lock file."""
+"""Pins digests that nobody published: the user's lock file keeps that of the first download."""
 
 import json
 import re
@@ -12,20 +12,20 @@ from stemsplit.disk.folders import user_folder
 from stemsplit.errors import WeightsError
 
 LOCK_SECONDS = 60.0
-"""How long to wait for another process to write the lock file, which takes it no time."""
+"""Seconds to wait for another process that is writing the lock file, which takes only a moment."""
 
 
 class LockFileError(WeightsError):
-    """The file with remembered digests does not do: no source is to blame, and no other one to be tried."""
+    """The lock file cannot be used. That is not a source's fault, so no other source is tried."""
 
 
 def lock_file() -> Path:
-    """Where the digests are remembered that nobody published."""
+    """Return the path of the file with pinned digests."""
     return user_folder() / "models.lock.json"
 
 
-def _remembered() -> dict[str, dict[str, str | int]]:
-    """The lock file: name of an entry -> its sha256 and size."""
+def _read() -> dict[str, dict[str, str | int]]:
+    """Read the lock file: name of an entry -> sha256 and size of its weights."""
     try:
         content = json.loads(read_text(lock_file()))
         pins: dict[str, dict[str, str | int]]
@@ -33,65 +33,65 @@ def _remembered() -> dict[str, dict[str, str | int]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise LockFileError(f"cannot read {lock_file()} ({error}); mend it, or delete it") from error
+        raise LockFileError(f"cannot read {lock_file()} ({error}); repair it, or delete it") from error
     for name, pin in pins.items():
-        # A digest is part of the names of files.
+        # A digest becomes part of file names.
         if not re.fullmatch("[0-9a-f]{64}", str(pin["sha256"])):
-            raise LockFileError(f"cannot read {lock_file()} (no sha256 is given for {name!r}); mend it, or delete it")
+            raise LockFileError(f"cannot read {lock_file()} (no sha256 for {name!r}); repair it, or delete it")
     return pins
 
 
 def pinned(name: str) -> str:
-    """The sha256 that was remembered for the entry of that name; empty if none was.
+    """Return the sha256 that is pinned for the entry of that name; empty if there is none.
 
     Raises:
         LockFileError: the lock file cannot be read.
     """
-    return str(_remembered().get(name, {}).get("sha256", ""))
+    return str(_read().get(name, {}).get("sha256", ""))
 
 
 @contextmanager
-def _remembering() -> Iterator[dict[str, dict[str, str | int]]]:
-    """What the lock file holds, to be changed and written back; no other process changes it meanwhile."""
-    from filelock import FileLock  # only now: whoever asks what is here does without
+def _editing() -> Iterator[dict[str, dict[str, str | int]]]:
+    """Yield the content of the lock file, and write it back when the block ends. Other processes wait until then."""
+    from filelock import FileLock  # imported late: a model that is here already needs none
 
     lock_file().parent.mkdir(parents=True, exist_ok=True)
     lock = lock_file().with_name(".models.lock")
-    size_of_own(lock)  # or the library may empty a file elsewhere, which the lock was made a link to
+    size_of_own(lock)  # refuses a link, through which the lock library could empty a file elsewhere
     with FileLock(lock, timeout=LOCK_SECONDS):
-        pins = _remembered()
+        pins = _read()
         yield pins
         write_json(lock_file(), pins)
 
 
-def _words(error: OSError) -> str:
-    """What is wrong with a file, and with which one."""
+def _cause(error: OSError) -> str:
+    """Return what went wrong, with the file's name if the error has one."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def pin(name: str, digest: str, size: int) -> None:
-    """Remember the sha256 of an entry's weights, for which none was published.
+    """Pin the sha256 of an entry's weights.
 
     Raises:
-        LockFileError: another was remembered meanwhile, or the lock file cannot be read or written.
+        LockFileError: another digest was pinned meanwhile, or the lock file cannot be read or written.
     """
     try:
-        with _remembering() as pins:
+        with _editing() as pins:
             if pins.get(name, {}).get("sha256", digest) != digest:
                 raise LockFileError(
-                    f"another file was got for {name!r} meanwhile, and is remembered in {lock_file()}; try again"
+                    f"another process has just pinned a different file for {name!r} in {lock_file()}; try again"
                 )
             pins[name] = {"sha256": digest, "size": size}
     except OSError as error:
         raise LockFileError(
-            f"no digest of {name!r} was published, and {lock_file()} cannot be written to remember this file's"
-            f" ({_words(error)}); set STEMSPLIT_CONFIG to a folder that can be written"
+            f"no digest was published for {name!r}, and this file's cannot be kept in {lock_file()} ({_cause(error)});"
+            " set STEMSPLIT_CONFIG to a folder that can be written"
         ) from error
 
 
 def unpin(name: str) -> None:
-    """Forget the sha256 that was remembered for the entry of that name, if one was.
+    """Drop the pinned digest of the entry of that name, if there is one.
 
     Raises:
         LockFileError: the lock file cannot be read or written.
@@ -99,9 +99,9 @@ def unpin(name: str) -> None:
     if not pinned(name):
         return
     try:
-        with _remembering() as pins:
+        with _editing() as pins:
             pins.pop(name, None)
     except OSError as error:
         raise LockFileError(
-            f"cannot write {lock_file()} to forget the file of {name!r} ({_words(error)}); delete {name!r} there"
+            f"cannot remove {name!r} from {lock_file()} ({_cause(error)}); delete it there by hand"
         ) from error

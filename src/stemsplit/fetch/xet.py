@@ -11,8 +11,8 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exporte
 
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache, store
-from stemsplit.fetch.alone import Progress
-from stemsplit.fetch.failures import WE
+from stemsplit.fetch.download_lock import Progress
+from stemsplit.fetch.failures import USER_AGENT
 from stemsplit.fetch.transfer import check_space
 from stemsplit.registry import ModelEntry
 
@@ -56,10 +56,12 @@ def fetch(entry: ModelEntry, file: hub_cache.HubFile, size: int, progress: Progr
         WeightsError: it is a wrong file, and nothing of it is left; or there is no room for it.
     """
     check_space(file.folder, size)
-    again = file.found() is not None  # what is there already was found wrong
+    again = file.cached() is not None  # what is there already was found wrong
     place: dict[str, Any] = {"revision": file.revision, "cache_dir": str(hub_cache.folder())}
     try:
-        got = hf_hub_download(file.repo, file.name, **place, **WE, force_download=again, tqdm_class=_bar(progress))
+        got = hf_hub_download(
+            file.repo, file.name, **place, **USER_AGENT, force_download=again, tqdm_class=_bar(progress)
+        )
     except (httpx.HTTPError, ImportError, OSError, RuntimeError, ValueError):
         return None
     path = Path(got)
@@ -69,4 +71,4 @@ def fetch(entry: ModelEntry, file: hub_cache.HubFile, size: int, progress: Progr
         with suppress(WeightsError, OSError):
             store.remove_from_hub(file)
         raise
-    return digests.remember(entry, path, digest)
+    return digests.accept(entry, path, digest)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, read_tags
-from stemsplit.disk.files import check_space, existing_ancestor
+from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options

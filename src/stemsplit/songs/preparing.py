@@ -6,7 +6,8 @@ from threading import Event
 
 from stemsplit.audio import examine
 from stemsplit.disk.claim import BusyError, Claim
-from stemsplit.disk.files import check_space, sha256
+from stemsplit.disk.files import sha256
+from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job, Outcome

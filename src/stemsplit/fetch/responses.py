@@ -1,4 +1,4 @@
-"""Asks a server for a file, and reads no more of its answers than is needed."""
+"""Requests a file from a server, and reads no more of the responses than it needs."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,31 +12,32 @@ from huggingface_hub.utils import get_session, hf_raise_for_status, httpx  # typ
 from stemsplit.errors import WeightsError
 
 REDIRECTS = 20
-"""How often a request may be sent on to another address."""
+"""Largest number of redirects that a request follows."""
 
 
 def whole_size(response: httpx.Response) -> int | None:
-    """Bytes of the file that a response holds, or holds the end of; None if it does not tell."""
+    """Return the bytes of the whole file, also from a response with its end only; None if the response does not say."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
         return None
-    told = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
-    return int(told) if re.fullmatch("[0-9]{1,18}", told) else None
+    range_total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    number = range_total or response.headers.get("Content-Length", "")
+    return int(number) if re.fullmatch("[0-9]{1,18}", number) else None
 
 
-def is_page(response: httpx.Response) -> bool:
-    """Whether a response says that it is one for people to read."""
+def is_web_page(response: httpx.Response) -> bool:
+    """Return whether a response says that it is a web page."""
     return response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml"))
 
 
 def receive(url: str, headers: Mapping[str, str], hand_over: Callable[[Any], None]) -> None:
-    """Ask for a file; hand over the response, and then the blocks of its content.
+    """Request a file; hand over the response first, then the blocks of its content.
 
-    Neither the content of what sends on nor that of a refusal is read: it may have no end.
+    The content of a redirect or of a refusal is not read: it may never end.
     """
     client = get_session()
     request = client.build_request("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
     for _ in range(REDIRECTS):
-        # Not the library's own `http_get`: it reads 10 MB at a time, and loses them where the connection breaks.
+        # Not the library's own `http_get`: it reads 10 MB at a time, and loses them when the connection breaks.
         with closing(client.send(request, stream=True, follow_redirects=False)) as response:
             if response.next_request is None:
                 hand_over(response)
@@ -49,9 +50,9 @@ def receive(url: str, headers: Mapping[str, str], hand_over: Callable[[Any], Non
 
 
 def refuse(response: httpx.Response) -> None:
-    """Raise what the hub's library makes of a refusal, or WeightsError if it does not take it for one."""
-    telling = (b"x-error-code", b"retry-after")
-    told = [(name, value) for name, value in response.headers.raw if name.lower() in telling]
-    # Not of the response itself, whose content the library would read to its end.
-    hf_raise_for_status(httpx.Response(response.status_code, headers=told, request=response.request))
+    """Raise the hub's library's error for a refusal, or WeightsError for a response that the library accepts."""
+    wanted = (b"x-error-code", b"retry-after")
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() in wanted]
+    # A copy without content: the library would read that of the response itself to its end.
+    hf_raise_for_status(httpx.Response(response.status_code, headers=headers, request=response.request))
     raise WeightsError(f"{response.url.host} answers {response.status_code}")

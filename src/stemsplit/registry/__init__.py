@@ -1,0 +1,186 @@
+"""Reads models.toml, the package's and the user's own, and finds models in it."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+from stemsplit.disk import read_text
+from stemsplit.disk.folders import user_folder
+from stemsplit.errors import RegistryError
+from stemsplit.registry.checks import entry_problem, table_problem
+from stemsplit.registry.entry import SCHEMES, ModelEntry, redacted
+from stemsplit.words import did_you_mean
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "SCHEMES",
+    "ModelEntry",
+    "as_toml",
+    "entries",
+    "entry_of",
+    "entry_problem",
+    "find",
+    "packaged_path",
+    "read",
+    "redacted",
+    "select",
+    "table_of",
+]
+
+DEFAULT_MODEL = "starter"
+"""The model that ships inside the package."""
+
+LIMIT = 1_000_000
+"""Largest size of a registry in bytes, enough for some thousand models."""
+
+DOTS = 500
+"""Largest number of dots in a line of TOML. A key of 20,000 parts takes Python's reader seconds, and the time is
+quadratic.
+"""
+
+
+def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
+    """Make an entry from a table.
+
+    Args:
+        name: name of the model.
+        table: values of the table, from TOML or JSON.
+        origin: file of the table.
+
+    Raises:
+        RegistryError: a key is unknown or missing, or a value has the wrong type or is invalid.
+    """
+    if not isinstance(table, dict):
+        raise RegistryError(f"{origin}: {name!r} is not a table")
+    if problem := table_problem(table):
+        raise RegistryError(f"{origin}: [{name}] {problem}")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    entry = ModelEntry(name=name, **values)
+    if problem := entry_problem(entry):
+        raise RegistryError(f"{origin}: [{name}] {problem}")
+    return replace(entry, sources=tuple(_beside(origin, source) for source in entry.sources))
+
+
+def _beside(origin: Path, source: str) -> str:
+    """Return a source; if it is a file, with its path taken relative to the registry's folder."""
+    path = source.removeprefix("file:")
+    return source if path == source else f"file:{origin.absolute().parent / path}"
+
+
+def table_of(entry: ModelEntry) -> dict[str, Any]:
+    """Return an entry as a table, without its name and without values that are the defaults."""
+    defaults = {field.name: field.default for field in fields(entry) if field.default is not MISSING}
+    values = {field.name: getattr(entry, field.name) for field in fields(entry) if field.name != "name"}
+    values |= {key: dict(value) for key, value in values.items() if isinstance(value, Mapping)}
+    return {key: value for key, value in values.items() if value != defaults.get(key) and value != {}}
+
+
+def as_toml(entry: ModelEntry) -> str:
+    """An entry as models.toml has it."""
+    table = table_of(entry)
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    lines = [f"[{_toml_key(entry.name)}]", *(f"{key} = {_toml(value)}" for key, value in plain.items())]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{_toml_key(entry.name)}.{key}]"]
+            lines += [f"{_toml_key(name)} = {_toml(item)}" for name, item in value.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: object) -> str:
+    """A value that an entry may hold, in TOML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_toml_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
+    # Texts, numbers and truth values are written as in JSON, except for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read(path: Path) -> dict[str, ModelEntry]:
+    """Read the entries of a registry file, in its order.
+
+    Raises:
+        RegistryError: it is missing or not TOML, or one of its tables is invalid.
+    """
+    import tomllib  # imported late: `--version` should start fast
+
+    try:
+        text = read_text(path, LIMIT)
+        if any(line.count(".") > DOTS for line in text.splitlines()):
+            raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or too long a number
+        raise RegistryError(f"{path} is not valid TOML: {error}") from error
+    return {name: entry_of(name, table, path) for name, table in document.items()}
+
+
+def packaged_path() -> Path:
+    """Return the package's own models.toml: inside the package in a wheel, at the top in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "models.toml"
+    return installed if installed.is_file() else package.parents[1] / "models.toml"
+
+
+def entries(more: Path | None = None) -> dict[str, ModelEntry]:
+    """Return all models by name: the package's, then the user's own, then those in `more`.
+
+    Args:
+        more: another registry file. Later files override earlier ones.
+
+    Raises:
+        RegistryError: a registry cannot be read. Only the user's own may be missing.
+    """
+    files = [packaged_path()]
+    with suppress(RegistryError):
+        own = user_folder() / "models.toml"
+        # Path.is_file raises for a folder that may not be entered.
+        files += [own] if os.path.isfile(own) else []  # noqa: PTH113
+    files += [more] if more else []
+    return {name: entry for file in files for name, entry in read(file).items()}
+
+
+def select(
+    models: Iterable[ModelEntry], stems: str | None = None, architecture: str | None = None, licence: str | None = None
+) -> list[ModelEntry]:
+    """Return the entries that match all criteria.
+
+    Args:
+        models: entries to choose from.
+        stems: comma-separated names, all of which the model gives.
+        architecture: words of the architecture's name, in any spelling: "mel-roformer".
+        licence: part of the licence's name, in any letter case; "none" for weights whose licence is not stated.
+    """
+    names = {name.strip().lower() for name in (stems or "").split(",")} - {""}
+    words = set(re.findall(r"[a-z0-9]+", (architecture or "").lower()))
+    return [
+        entry
+        for entry in models
+        if names <= {name.lower() for name in entry.outputs}
+        and words <= set(entry.architecture.split("_"))
+        and (licence is None or licence.lower() in (entry.license.lower() or "none"))
+    ]
+
+
+def find(name: str, more: Path | None = None) -> ModelEntry:
+    """Return the model of that name; `more` as in `entries`.
+
+    Raises:
+        RegistryError: there is no such model.
+    """
+    models = entries(more)
+    if name not in models:
+        hint = did_you_mean(name, models) or "; see them all with: stemsplit list"
+        raise RegistryError(f"no model named {name!r}{hint}")
+    return models[name]

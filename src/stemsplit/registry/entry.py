@@ -1,0 +1,155 @@
+"""A registry entry: everything about a published model that can be written down."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
+"""Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
+`hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address.
+"""
+
+SHOWN = 200
+"""Characters of a value that are shown in a message."""
+
+
+def redacted(source: str) -> str:
+    """Return a source as it may be shown: anything that may be a password or a token is replaced by `***`.
+
+    That is the text before an @ in front of the host, and the text after a question mark or #.
+    """
+    if source.startswith(("package:", "file:")):
+        return source[:SHOWN]
+    scheme, slashes, rest = source.partition("://")
+    if "@" in (scheme if slashes else source):
+        return "***"
+    address = re.split("[?#]", rest if slashes else source, maxsplit=1)[0]
+    hidden = "?***" if len(address) < len(rest if slashes else source) else ""
+    if not slashes:
+        return address[:SHOWN] + hidden
+    authority, slash, path = address.partition("/")
+    _, at, host = authority.rpartition("@")
+    # A password with a / or ? in it looks like a port at its beginning, and like a path at its end.
+    if not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", host) or (":" in host and "@" in rest[len(authority) :]):
+        return f"{scheme}://***"
+    return f"{scheme}://{'***@' if at else ''}{host}{slash}{path}"[:SHOWN] + hidden
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One table of models.toml.
+
+    Args:
+        name: name that a user types.
+        description: one line on what the model is for.
+        architecture: key of `stemsplit.models.ARCHITECTURES`.
+        config: hyperparameters of the network.
+        stems: names of the network's outputs, in its order.
+        sample_rate: sample rate in Hz that the network was trained at.
+        channels: channels that the network takes together.
+        chunk: samples given to the network at once.
+        hop: samples between two chunks' starts.
+        sources: places to get the weights from, in order of preference, each of one of the `SCHEMES`.
+        author: person or group who trained the model.
+        sha256: digest of the weights; empty if none was published. The first download's is then pinned on this machine.
+        git_sha1: digest of the weights as a git blob, if that is the published one.
+        size: bytes of the weights; 0 if unknown.
+        license: SPDX name of the weights' licence; empty if their author states none.
+        license_note: note on a licence that is not stated, or was changed.
+        license_url: address of the licence.
+        page: address of the page where the checkpoint is published.
+        window: how overlapping estimates are joined, one of `WindowName`.
+        complete: whether its stems should add up to the mixture; the remainder is then divided evenly among them.
+        residual: name of the stem "mixture minus all estimates"; empty if there is none.
+        training_data: data that the model was trained on.
+        score: published scores, and how they were measured.
+    """
+
+    name: str
+    description: str
+    architecture: str
+    config: Mapping[str, Any]
+    stems: tuple[str, ...]
+    sample_rate: int
+    channels: int
+    chunk: int
+    hop: int
+    sources: tuple[str, ...]
+    author: str
+    sha256: str = ""
+    git_sha1: str = ""
+    size: int = 0
+    license: str = ""
+    license_note: str = ""
+    license_url: str = ""
+    page: str = ""
+    window: str = "hann"
+    complete: bool = False
+    residual: str = ""
+    training_data: str = ""
+    score: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all stems that can be written."""
+        return (*self.stems, self.residual) if self.residual else self.stems
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether all stems together are the mixture."""
+        return self.complete or bool(self.residual)
+
+    def with_chunks(
+        self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
+    ) -> "ModelEntry":
+        """Return the entry with other chunks.
+
+        Args:
+            chunk_seconds: length of a chunk; None for the entry's own.
+            overlap: share of a chunk that the next one covers too, at least 0 and below 1; None for the entry's own.
+            window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
+
+        Raises:
+            ValueError: an impossible chunk or overlap.
+        """
+        if chunk_seconds is not None and not 1 <= chunk_seconds * self.sample_rate < math.inf:
+            raise ValueError(f"chunk_seconds must be positive and finite, not {chunk_seconds}")
+        chunk = self.chunk if chunk_seconds is None else round(chunk_seconds * self.sample_rate)
+        share = 1 - self.hop / self.chunk if overlap is None else overlap
+        if not 0 <= share < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
+        return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
+
+    def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
+        """Return everything that decides what the model makes of a song.
+
+        Args:
+            digest: digest of the weights.
+            precision: precision that the user chose. "auto" is left out, because its meaning depends on the device.
+        """
+        names = (
+            "architecture",
+            "config",
+            "stems",
+            "sample_rate",
+            "channels",
+            "chunk",
+            "hop",
+            "window",
+            "complete",
+            "residual",
+        )
+        chosen = {} if precision == "auto" else {"precision": precision}
+        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **chosen}
+
+    @property
+    def license_notice(self) -> str:
+        """What to know before publishing or selling what this model made; empty for a free licence."""
+        if not self.license:
+            note = f" ({self.license_note})" if self.license_note else ""
+            return f"the author of {self.name} states no licence for its weights{note}: no use is expressly allowed"
+        if "NC" in self.license.split("-"):
+            return f"the weights of {self.name} are under {self.license}: not for commercial use"
+        return ""
