@@ -1,4 +1,4 @@
-"""The formats that can be written, what each can hold, and which loses nothing of a song."""
+"""Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 BIT_DEPTHS = ("16", "24", "32f")
@@ -12,10 +12,10 @@ SIXTEEN = (
 DEPTHS = {
     **dict.fromkeys(SIXTEEN.split(), "16"),
     **dict.fromkeys(("PCM_24", "DWVW_24", "ALAC_20", "ALAC_24"), "24"),
-    # Of integers of 32 bits, float keeps 25: more than any converter has.
+    # Of 32-bit integers, float keeps 25 bits: more than any converter has.
     **dict.fromkeys(("PCM_32", "ALAC_32", "FLOAT", "DOUBLE"), "32f"),
 }
-"""libsndfile's name of how samples are held -> the smallest bit depth that holds them. What is missing is lossy."""
+"""libsndfile's name of a coding -> the smallest bit depth that keeps all of it. Codings that are not here are lossy."""
 
 
 def unsupported(format_: str, bit_depth: str | None, sample_rate: int, channels: int) -> str:
