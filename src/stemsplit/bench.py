@@ -105,9 +105,9 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     for name in names or PRECISIONS:
         try:
             found.append(chosen(name, device))
-        except ValueError as error:
+        except DeviceError:
             if names:
-                raise DeviceError(str(error)) from error
+                raise
     return {known[dtype]: dtype for dtype in found}
 
 

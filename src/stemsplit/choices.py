@@ -1,6 +1,7 @@
-"""The closed choices: file formats, bit depths, windows, precisions."""
+"""The closed choices: file formats, bit depths, windows, precisions, bits of weights."""
 
 from enum import StrEnum
+from typing import NoReturn
 
 
 class FormatName(StrEnum):
@@ -21,11 +22,21 @@ class BitDepth(StrEnum):
 
 
 class WindowName(StrEnum):
-    """How overlapping chunks are joined."""
+    """How overlapping estimates are joined.
+
+    hann: a raised cosine over the whole overlap, the song continued by reflection at both ends.
+    linear: ramps of a tenth of a chunk, reflection at the ends of songs longer than twice the overlap (the RoFormers'
+    way).
+    mean: the plain mean, nothing beyond the ends (as the papers say).
+    """
 
     hann = "hann"
     linear = "linear"
     mean = "mean"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"window must be one of {', '.join(cls)}, not {value!r}")
 
 
 class PrecisionName(StrEnum):
@@ -35,3 +46,14 @@ class PrecisionName(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+
+
+class WeightBits(StrEnum):
+    """Bits of a number in a file of weights."""
+
+    b32 = "32"
+    b16 = "16"
+    b8 = "8"
+    b6 = "6"
+    b5 = "5"
+    b4 = "4"

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from stemsplit.choices import WindowName
 from stemsplit.disk import read_text
 from stemsplit.disk.folder import is_plain
 from stemsplit.disk.folders import user_folder
@@ -19,9 +20,6 @@ from stemsplit.words import did_you_mean
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
-
-WINDOWS = ("hann", "linear", "mean")
-"""As `stemsplit.engine.overlap_add` has them, whose import takes seconds."""
 
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
@@ -88,7 +86,7 @@ class ModelEntry:
         license_note: what is known of a licence that is not stated, or changed.
         license_url: where the licence stands.
         page: where the checkpoint is published.
-        window: how overlapping estimates are joined (see `stemsplit.engine.overlap_add`).
+        window: how overlapping estimates are joined, one of `WindowName`.
         complete: whether its stems are meant to make up the mixture; what they leave is then spread evenly over them.
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: what it was trained on.
@@ -137,7 +135,7 @@ class ModelEntry:
         Args:
             chunk_seconds: given to the network at once; None for the entry's own.
             overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for its own.
-            window: how overlapping estimates are joined (see `stemsplit.engine.overlap_add`); None for the entry's own.
+            window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
 
         Raises:
             ValueError: an impossible chunk or overlap.
@@ -222,8 +220,8 @@ def problem(entry: ModelEntry) -> str:
     for key, most in {"sample_rate": 1_000_000, "channels": 64, "chunk": 2**28, "hop": 2**28}.items():
         if not 1 <= getattr(entry, key) <= most:
             return f"{key} must be between 1 and {most}"
-    if entry.window not in WINDOWS:
-        return f"window must be one of {', '.join(WINDOWS)}, not {_shown(entry.window)}"
+    if entry.window not in list(WindowName):
+        return f"window must be one of {', '.join(WindowName)}, not {_shown(entry.window)}"
     if entry.hop > entry.chunk:
         return "hop must not be longer than chunk"
     if not entry.stems or not all(entry.stems) or len({name.casefold() for name in entry.outputs}) < len(entry.outputs):

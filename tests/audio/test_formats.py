@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import FORMATS, Reader, Writer, examine, unsupported
-from stemsplit.audio.formats import DEPTHS, alike
+from stemsplit.audio import Format, Reader, Writer, examine
+from stemsplit.audio.formats import DEPTHS
+from stemsplit.choices import FormatName
 
 Song = Callable[..., Path]
 
@@ -45,9 +46,9 @@ def test_a_song_tells_its_format(
 ) -> None:
     path = song(name, rate=48_000, format=container, subtype=subtype)
     with Reader(path) as reader:
-        assert (reader.format, reader.bit_depth) == expected
+        assert reader.format == Format(*expected)
     found = examine(path)
-    assert (found.format, found.bit_depth) == expected
+    assert found.format == Format(*expected)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_so_does_one_that_only_ffmpeg_reads(
     target = source.with_name(name)
     subprocess.run([ffmpeg, "-loglevel", "error", "-i", source, *options, target], check=True)
     found = examine(target)
-    assert (found.format, found.bit_depth) == expected
+    assert found.format == Format(*expected)
 
 
 @pytest.mark.parametrize(
@@ -94,16 +95,16 @@ def test_so_does_one_that_only_ffmpeg_reads(
 def test_what_one_format_cannot_hold_goes_into_another(
     container: str, coding: str, rate: int, channels: int, expected: tuple[str, str | None]
 ) -> None:
-    assert alike(container, coding, rate, channels) == expected
+    assert Format.like(container, coding, rate, channels) == Format(*expected)
 
 
 def test_all_that_libsndfile_writes_can_be_matched() -> None:
     """Whatever a file is, what is named for it can be written."""
     for container in soundfile.available_formats():
         for subtype in soundfile.available_subtypes(container):
-            format_, bit_depth = alike(container, subtype, 44_100, 2)
-            assert format_ in FORMATS
-            assert not unsupported(format_, bit_depth, 44_100, 2)
+            found = Format.like(container, subtype, 44_100, 2)
+            assert found.name in list(FormatName)
+            assert not found.refusal(44_100, 2)
             lossy = subtype in ("VORBIS", "OPUS") or subtype.startswith("MPEG_")
             assert lossy or subtype in DEPTHS
 
@@ -113,7 +114,7 @@ def test_nothing_is_lost(song: Song, tmp_path: Path, name: str, subtype: str) ->
     path = song(name, subtype=subtype)
     with Reader(path) as reader:
         samples = np.concatenate(list(reader), 1)
-        writer = Writer(tmp_path / "b", reader.format, reader.bit_depth, reader.sample_rate, 2, samples.shape[1])
+        writer = Writer(tmp_path / "b", reader.format, reader.sample_rate, 2, samples.shape[1])
     writer.write(samples)
     writer.close()
     assert np.array_equal(soundfile.read(tmp_path / "b", dtype="float32")[0].T, samples)

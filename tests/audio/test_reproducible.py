@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import Reader, Writer, examine
+from stemsplit.audio import WAV, Format, Reader, Writer, examine
 from stemsplit.audio.ogg import checksum, renumber
 from stemsplit.errors import AudioError
 from tests.conftest import noise
@@ -33,7 +33,7 @@ def samples(frames: int = 150_000) -> np.ndarray:
 def write(path: Path, format_: str, bit_depth: str | None, block: int = 10_007) -> bytes:
     path.parent.mkdir(exist_ok=True)
     whole = samples()
-    writer = Writer(path, format_, bit_depth, 44_100, 2, whole.shape[1], TAGS)
+    writer = Writer(path, Format(format_, bit_depth), 44_100, 2, whole.shape[1], TAGS)
     for start in range(0, whole.shape[1], block):
         writer.write(whole[:, start : start + block])
     writer.close()
@@ -102,7 +102,7 @@ def test_two_threads_read_what_one_reads(song: Song, ffmpeg: Path, name: str) ->
 
 
 def test_a_file_opened_in_one_thread_is_written_and_closed_in_another(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "a", "flac", None, 44_100, 2, 1_000)
+    writer = Writer(tmp_path / "a", Format("flac"), 44_100, 2, 1_000)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(writer.write, noise(1_000).T).result()
     writer.close()
@@ -118,7 +118,7 @@ def test_each_thread_hears_of_its_own_trouble(tmp_path: Path, song: Song, monkey
     def task(number: int) -> str:
         try:
             if number % 3 == 0:
-                Writer(tmp_path / "no" / "a.wav", "wav", None, 44_100, 2, 10)
+                Writer(tmp_path / "no" / "a.wav", WAV, 44_100, 2, 10)
             elif number % 3 == 1:
                 examine(tmp_path / "text.flac")
             else:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import FORMATS, TAGS, Writer, examine, read_tags
+from stemsplit.audio import TAGS, WAV, Format, Writer, examine, read_tags
 from stemsplit.audio.ffmpeg import metadata
+from stemsplit.choices import FormatName
 from tests.conftest import noise
 
 Song = Callable[..., Path]
@@ -216,13 +217,13 @@ def test_an_ffmpeg_that_does_not_run_is_no_error(tmp_path: Path, monkeypatch: py
 
 def write(path: Path, format_: str, tags: dict[str, str] | None, bit_depth: str | None = None) -> np.ndarray:
     samples = noise(100_000).T
-    writer = Writer(path, format_, bit_depth, 44_100, 2, samples.shape[1], tags)
+    writer = Writer(path, Format(format_, bit_depth), 44_100, 2, samples.shape[1], tags)
     writer.write(samples)
     writer.close()
     return soundfile.read(path)[0]
 
 
-WITHOUT_DEPTH = [(format_, None) for format_ in FORMATS]
+WITHOUT_DEPTH = [(format_, None) for format_ in FormatName]
 
 
 @pytest.mark.parametrize(("format_", "bit_depth"), [*WITHOUT_DEPTH, ("wav", "16"), ("wav", "24"), ("flac", "16")])
@@ -238,14 +239,14 @@ def test_tags_are_written(ffmpeg: Path, tmp_path: Path, format_: str, bit_depth:
 
 
 def test_tags_go_into_rf64(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "a.wav", "wav", None, 44_100, 2, 600_000_000, SAID)
+    writer = Writer(tmp_path / "a.wav", WAV, 44_100, 2, 600_000_000, SAID)
     writer.write(noise(10).T)
     writer.close()
     assert soundfile.info(tmp_path / "a.wav").format == "RF64"
     assert read_tags(tmp_path / "a.wav") == SAID
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", FormatName)
 @pytest.mark.parametrize("title", ["PEAK data RIFF", "data", "OggS\0", "ID3", "\udcff file name", "x" * 9_000])
 def test_no_title_breaks_a_file(tmp_path: Path, format_: str, title: str) -> None:
     path = tmp_path / "bass"
@@ -255,7 +256,7 @@ def test_no_title_breaks_a_file(tmp_path: Path, format_: str, title: str) -> Non
     assert set(read_tags(path)) == set(TAGS)
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", FormatName)
 def test_empty_tags_are_not_written(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "bass"
     write(path, format_, None)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import Writer, unsupported
+from stemsplit.audio import WAV, Format, Writer
 from stemsplit.errors import AudioError
 from tests.conftest import noise
 
 
 def written(path: Path, samples: np.ndarray, format_: str, bit_depth: str | None = None, rate: int = 44_100) -> Writer:
-    writer = Writer(path, format_, bit_depth, rate, samples.shape[0], samples.shape[1])
+    writer = Writer(path, Format(format_, bit_depth), rate, samples.shape[0], samples.shape[1])
     try:
         for start in range(0, samples.shape[1], 10_007):
             writer.write(samples[:, start : start + 10_007])
@@ -51,7 +51,7 @@ def test_a_file_holds_the_bits_it_says(
 
 def test_what_write_returns_is_what_the_file_holds(tmp_path: Path) -> None:
     for format_, bit_depth in [("wav", "16"), ("flac", "24"), ("wav", "32f")]:
-        writer = Writer(tmp_path / "a", format_, bit_depth, 44_100, 2, 1_000)
+        writer = Writer(tmp_path / "a", Format(format_, bit_depth), 44_100, 2, 1_000)
         stored = writer.write(noise(1_000).T)
         writer.close()
         assert np.array_equal(soundfile.read(tmp_path / "a", dtype="float32")[0].T, stored)
@@ -70,7 +70,7 @@ def test_dither_hides_the_signal_in_the_rounding(tmp_path: Path, channels: int) 
     """The error has no mean, a quarter of a squared step of power and nothing in common with another channel's."""
     level = 2**-15 * np.array([[7.3], [2.5], [-4.0]], np.float32)[:channels]
     samples = np.repeat(level, 100_000, 1)
-    writer = Writer(tmp_path / "a", "wav", "16", 44_100, channels, 100_000)
+    writer = Writer(tmp_path / "a", Format("wav", "16"), 44_100, channels, 100_000)
     error = (writer.write(samples).astype(np.float64) - samples) * 2**15
     writer.close()
     assert np.abs(error).max() <= 1.5
@@ -93,7 +93,7 @@ def test_dither_does_not_add_up(tmp_path: Path) -> None:
     """Four stems have four noises: their sum has four times the power of one, not sixteen times."""
     errors = []
     for stem in ("drums", "bass", "other", "vocals"):
-        writer = Writer(tmp_path / stem, "wav", "16", 44_100, 1, 50_000)
+        writer = Writer(tmp_path / stem, Format("wav", "16"), 44_100, 1, 50_000)
         errors.append(writer.write(np.full((1, 50_000), 0.1, np.float32)).astype(np.float64) - np.float32(0.1))
         writer.close()
     assert np.sum(errors, 0).var() == pytest.approx(4 * errors[0].var(), rel=0.1)
@@ -145,14 +145,14 @@ def test_lossy_formats_keep_the_length_and_the_place(tmp_path: Path, format_: st
 def test_minutes_of_ogg_do_not_crash(tmp_path: Path) -> None:
     """libsndfile does, when it gets them in one call."""
     samples = np.zeros((2, 60 * 44_100), np.float32)
-    writer = Writer(tmp_path / "a.ogg", "ogg", None, 44_100, 2, samples.shape[1])
+    writer = Writer(tmp_path / "a.ogg", Format("ogg"), 44_100, 2, samples.shape[1])
     writer.write(samples)
     writer.close()
     assert soundfile.info(tmp_path / "a.ogg").frames == samples.shape[1]
 
 
 def test_more_than_riff_can_count_goes_into_rf64(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "a.wav", "wav", None, 44_100, 2, 600_000_000)
+    writer = Writer(tmp_path / "a.wav", WAV, 44_100, 2, 600_000_000)
     writer.write(noise(10).T)
     writer.close()
     assert soundfile.info(tmp_path / "a.wav").format == "RF64"
@@ -177,7 +177,7 @@ def test_more_than_riff_can_count_goes_into_rf64(tmp_path: Path) -> None:
 def test_what_a_format_cannot_hold_is_known_beforehand(
     tmp_path: Path, format_: str, bit_depth: str | None, rate: int, channels: int, complaint: str
 ) -> None:
-    reason = unsupported(format_, bit_depth, rate, channels)
+    reason = Format(format_, bit_depth).refusal(rate, channels)
     assert complaint in reason
     assert bool(complaint) == bool(reason)
     if not complaint:
@@ -186,7 +186,7 @@ def test_what_a_format_cannot_hold_is_known_beforehand(
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="cannot write"):
-        Writer(tmp_path / "no" / "a.wav", "wav", None, 44_100, 2, 10)
+        Writer(tmp_path / "no" / "a.wav", WAV, 44_100, 2, 10)
 
 
 @pytest.mark.parametrize(("format_", "bit_depth"), [("wav", None), ("flac", None), ("ogg", None), ("mp3", None)])
@@ -194,7 +194,7 @@ def test_a_disk_that_fills_up_is_noticed(tmp_path: Path, format_: str, bit_depth
     """A limit on the size of files fails writes in mid-file, as a full disk does."""
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    writer = Writer(tmp_path / "a", format_, bit_depth, 44_100, 2, 400_000)
+    writer = Writer(tmp_path / "a", Format(format_, bit_depth), 44_100, 2, 400_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
         with pytest.raises(AudioError, match="is the disk full"):  # noqa: PT012  # which of the two does not matter
@@ -217,7 +217,7 @@ def test_peak_and_energy_are_kept(tmp_path: Path, format_: str, bit_depth: str |
 
 
 def test_nothing_written_has_neither_peak_nor_energy(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "a.wav", "wav", None, 44_100, 2, 0)
+    writer = Writer(tmp_path / "a.wav", WAV, 44_100, 2, 0)
     writer.write(np.zeros((2, 0), np.float32))
     writer.close()
     assert (writer.peak, writer.energy, writer.clipped) == (0, 0, 0)

@@ -19,7 +19,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stemsplit.audio import Reader, Writer
+from stemsplit.audio import Format, Reader, Writer
 from stemsplit.engine.overlap_add import stream
 from tests.benchmarks.measuring import SONG
 
@@ -76,8 +76,7 @@ def streamed(song: Path, folder: Path, format_: str) -> None:
         writers = [
             Writer(
                 folder / f"{number}.{format_}",
-                format_,
-                SUBTYPES[format_][1],
+                Format(format_, SUBTYPES[format_][1]),
                 reader.sample_rate,
                 reader.channels,
                 reader.frames or 0,

@@ -18,12 +18,12 @@ import soundfile
 import torch
 
 from stemsplit import Separator
-from stemsplit.engine.overlap_add import WINDOWS
+from stemsplit.choices import WindowName
+from stemsplit.engine.completion import completed
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import multitracks
 from stemsplit.fast.device import native_bfloat16
 from stemsplit.training.data import read_song
-from stemsplit.training.validation import completed
 
 
 def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
@@ -54,7 +54,7 @@ def by_network(separator: Separator, sources: torch.Tensor) -> torch.Tensor:
     """SDR of every stem, (n,), when the network gets the whole song."""
     with torch.inference_mode():
         mixture = sources.sum(0, keepdim=True)
-        estimates = separator.compute(mixture.to(separator.device)).cpu()
+        estimates = separator.estimator.compute(mixture.to(separator.device)).cpu()
     return sdr(completed(estimates, mixture, separator.entry)[0], sources)
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     """Print the figures."""
     folder, model = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "starter"
     for chunk_seconds in (None, 2.0):
-        for window in WINDOWS:
+        for window in WindowName:
             separator = Separator(model, chunk_seconds=chunk_seconds, window=window)
             names = separator.stems
             songs = [read_song(song, separator.entry) for song in multitracks(folder)]

@@ -9,6 +9,7 @@ from torch import nn
 
 from stemsplit.checkpoints import checkpoint
 from stemsplit.checkpoints.quantised import SHAPE, coded, decoded, packed, unpacked
+from stemsplit.choices import WeightBits
 from stemsplit.errors import WeightsError
 
 
@@ -47,7 +48,7 @@ def test_every_row_is_near_to_what_it_was(net: Net, tmp_path: Path) -> None:
 
 def test_it_takes_a_byte_a_number(net: Net, tmp_path: Path) -> None:
     sizes = {}
-    for bits in checkpoint.BITS:
+    for bits in map(int, WeightBits):
         checkpoint.save(net, tmp_path / f"{bits}.safetensors", bits=bits)
         sizes[bits] = sum(value.nbytes for value in checkpoint.stored(tmp_path / f"{bits}.safetensors").values())
     assert sizes[8] < 0.3 * sizes[32]

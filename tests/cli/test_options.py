@@ -5,17 +5,7 @@ from typing import get_args
 import pytest
 import typer
 
-from stemsplit.audio import BIT_DEPTHS, FORMATS
-from stemsplit.choices import BitDepth, FormatName, WindowName
 from stemsplit.cli.options import COMPUTING, Device, listed, seconds, under
-from stemsplit.engine.overlap_add import WINDOWS
-
-
-def test_choices_are_those_that_the_library_knows() -> None:
-    """They stand twice, so that help needs no import of the library."""
-    assert [str(choice) for choice in FormatName] == list(FORMATS)
-    assert [str(choice) for choice in BitDepth] == list(BIT_DEPTHS)
-    assert [str(choice) for choice in WindowName] == list(WINDOWS)
 
 
 @pytest.mark.parametrize(

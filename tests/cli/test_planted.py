@@ -71,7 +71,8 @@ class Planted:
             elif self.kind == "hard link":
                 os.link(out / VICTIM / "diary.txt", place)
             else:
-                place.write_bytes(self.content.encode("utf-8", "surrogatepass"))
+                with place.open("xb") as file:  # x: what is there may be a pipe, which nobody reads
+                    file.write(self.content.encode("utf-8", "surrogatepass"))
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             return
 

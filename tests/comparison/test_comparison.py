@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stemsplit.comparison import comparison, plan
 from stemsplit.comparison.comparison import Comparison, speed
 from stemsplit.comparison.plan import compared
-from stemsplit.engine import separator
+from stemsplit.engine import estimator, separator
 from stemsplit.errors import StemsplitError
 from stemsplit.registry import ModelEntry, find
 from tests.conftest import noise
@@ -49,7 +49,7 @@ class Network(nn.Module):
 @pytest.fixture(autouse=True)
 def _networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(separator, "load_network", Network)
-    monkeypatch.setattr(separator, "accelerated", lambda network, *_, **__: network)
+    monkeypatch.setattr(estimator, "accelerated", lambda network, *_, **__: network)
     monkeypatch.chdir(tmp_path)
 
 

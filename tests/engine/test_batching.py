@@ -1,4 +1,4 @@
-"""Gathering: chunks of several songs go to the model together, and nothing else of them meets."""
+"""Batcher: chunks of several songs go to the model together, and nothing else of them meets."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stemsplit.engine.batching import ENDINGS, Gathering, Song
+from stemsplit.engine.batching import ENDINGS, Batcher, Signal
 from stemsplit.engine.overlap_add import overlap_add
 from stemsplit.fast.cuda.transfer import Copied, Transfer
 from tests.engine.test_overlap_add import identity, ramp
@@ -37,8 +37,8 @@ class Spy:
         return [shape[0] for shape in self.batches]
 
 
-def gathering(model: Callable[[Tensor], Tensor] = ramp, batch_size: int = 4, **more: Any) -> Gathering:
-    return Gathering(model, **{"chunk": CHUNK, "hop": HOP, "batch_size": batch_size, **more})
+def gathering(model: Callable[[Tensor], Tensor] = ramp, batch_size: int = 4, **more: Any) -> Batcher:
+    return Batcher(model, **{"chunk": CHUNK, "hop": HOP, "batch_size": batch_size, **more})
 
 
 def lasting(*counts: int) -> list[Tensor]:
@@ -46,11 +46,11 @@ def lasting(*counts: int) -> list[Tensor]:
     return [torch.rand(2, HOP * (count - 2) + 1) for count in counts]
 
 
-def estimates(how: Gathering, songs: Iterable[Tensor]) -> list[Tensor]:
-    return [torch.cat(list(results), -1) for results in how.streams(Song([song]) for song in songs)]
+def estimates(how: Batcher, songs: Iterable[Tensor]) -> list[Tensor]:
+    return [torch.cat(list(results), -1) for results in how.streams(Signal([song]) for song in songs)]
 
 
-def outcomes(how: Gathering, songs: Iterable[Song]) -> list[str]:
+def outcomes(how: Batcher, songs: Iterable[Signal]) -> list[str]:
     """What became of each song: why it failed, or nothing."""
     told = []
     for results in how.streams(songs):
@@ -76,7 +76,7 @@ def test_each_song_comes_out_as_by_itself(
     """The same bits, whatever was computed beside it."""
     songs = [torch.rand(2, length) for length in lengths]
     how = gathering(batch_size=batch_size, hop=hop, window=window, at_once=at_once)
-    found = [list(results) for results in how.streams(Song(song.split(70, -1)) for song in songs)]
+    found = [list(results) for results in how.streams(Signal(song.split(70, -1)) for song in songs)]
     assert len(found) == len(songs)
     for song, results in zip(songs, found, strict=True):
         if song.numel():
@@ -99,10 +99,10 @@ def test_a_batch_waits_for_no_more_than_some_songs_to_end() -> None:
     spy, songs = Spy(), lasting(*[2] * 10)
     asked = []
 
-    def each() -> Iterator[Song]:
+    def each() -> Iterator[Signal]:
         for number, song in enumerate(songs):
             asked.append(number)
-            yield Song([song])
+            yield Signal([song])
 
     streams = gathering(spy, batch_size=1_000).streams(each())
     next(next(streams))
@@ -120,10 +120,10 @@ def test_one_at_a_time_nothing_is_read_before_it_is_wanted() -> None:
     """Neither the next chunk, where a batch is one, nor the next song."""
     spy, asked = Spy(), []
 
-    def each() -> Iterator[Song]:
+    def each() -> Iterator[Signal]:
         for number, song in enumerate(lasting(3, 3)):
             asked.append(number)
-            yield Song([song])
+            yield Signal([song])
 
     streams = gathering(spy, 1).streams(each())
     first = next(streams)
@@ -142,7 +142,7 @@ def test_a_song_that_cannot_be_computed_fails_alone(size: int, at_once: bool) ->
     songs = lasting(3, 6, 6)
     songs[1][:, 80] = 100
     how, told = gathering(Spy(), size, at_once=at_once), []
-    for song, results in zip(songs, how.streams(Song([song]) for song in songs), strict=True):
+    for song, results in zip(songs, how.streams(Signal([song]) for song in songs), strict=True):
         try:
             assert torch.equal(torch.cat(list(results), -1), overlap_add(song, ramp, chunk=CHUNK, hop=HOP))
             told.append("")
@@ -158,7 +158,7 @@ def test_a_song_that_cannot_be_read_fails_alone_and_is_read_no_further(size: int
         yield torch.rand(2, 10 * CHUNK)
         raise OSError("the disk is gone")
 
-    songs = [Song([torch.rand(2, 130)]), Song(broken()), Song([torch.rand(2, 130)])]
+    songs = [Signal([torch.rand(2, 130)]), Signal(broken()), Signal([torch.rand(2, 130)])]
     assert outcomes(gathering(batch_size=size, at_once=at_once), songs) == ["", "the disk is gone", ""]
 
 
@@ -171,11 +171,11 @@ def test_of_a_song_that_failed_or_was_given_up_no_more_is_read(size: int) -> Non
             read.append(number)
             yield torch.full((2, HOP), 100.0 if number == 0 else 0.1)
 
-    told = outcomes(gathering(Spy(), size), [Song(blocks()), Song([torch.rand(2, 130)])])
+    told = outcomes(gathering(Spy(), size), [Signal(blocks()), Signal([torch.rand(2, 130)])])
     assert told == ["too loud", ""]
     assert len(read) < 20
     read.clear()
-    streams = gathering(batch_size=size).streams([Song([torch.rand(2, 130)]), Song(blocks())])
+    streams = gathering(batch_size=size).streams([Signal([torch.rand(2, 130)]), Signal(blocks())])
     next(next(streams))  # of the first song
     next(next(streams))
     assert next(streams, None) is None
@@ -210,8 +210,8 @@ class Full(Transfer):
 
 
 def test_what_the_device_has_no_room_for_yet_is_sent_again_when_it_is_wanted() -> None:
-    assert outcomes(gathering(transfer=Full(1)), [Song([song]) for song in lasting(3, 3)]) == ["", ""]
-    assert outcomes(gathering(transfer=Full(1_000)), [Song([song]) for song in lasting(3, 3)]) == ["no room"] * 2
+    assert outcomes(gathering(transfer=Full(1)), [Signal([song]) for song in lasting(3, 3)]) == ["", ""]
+    assert outcomes(gathering(transfer=Full(1_000)), [Signal([song]) for song in lasting(3, 3)]) == ["no room"] * 2
 
 
 def test_the_model_computes_while_songs_are_read_and_results_are_taken() -> None:
@@ -224,7 +224,7 @@ def test_the_model_computes_while_songs_are_read_and_results_are_taken() -> None
         return identity(mixtures)
 
     spy = Spy(model)
-    streams = gathering(spy, 1, at_once=True).streams([Song([lasting(9)[0]])])
+    streams = gathering(spy, 1, at_once=True).streams([Signal([lasting(9)[0]])])
     next(streams)
     assert later.wait(10)
     streams.close()
@@ -241,7 +241,7 @@ def slow(count: int = 1_000) -> Iterator[Tensor]:
 def test_whoever_stops_early_can_close_what_goes_on_at_once(size: int, taken: int) -> None:
     """No thread is left, and nobody reads the songs any longer."""
     before, songs = threading.active_count(), [slow(), slow()]
-    streams = gathering(batch_size=size, at_once=True).streams(map(Song, songs))
+    streams = gathering(batch_size=size, at_once=True).streams(map(Signal, songs))
     results = next(streams)
     for _ in range(taken):
         next(results)

@@ -13,7 +13,8 @@ from torch import Tensor
 from stemsplit import Separator, StemsplitError
 from stemsplit.audio import Block
 from stemsplit.checkpoints.checkpoint import save
-from stemsplit.engine.chain import Chain, Plan
+from stemsplit.engine.chain import Chain
+from stemsplit.engine.chain_entry import ChainEntry
 from stemsplit.models import build
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.outputs import chosen
@@ -222,7 +223,7 @@ def test_a_song_that_one_model_fails_on_ends_and_the_others_do_not(first: bool, 
     songs[1][:, 20_000:] = 3 if first else 10  # of which a stem has a quarter
     models = [separator(broken), separator()] if first else [separator(), separator(broken)]
     for each in models:
-        each.batch_size = size
+        each.estimator.batch_size = size
     came: list[Block | str] = []
     for pairs in Chain(models[0], "bass", models[1]).streams(takes(songs)):
         try:
@@ -287,7 +288,7 @@ def test_whoever_stops_early_leaves_nothing_open(error: type[BaseException]) -> 
 
 
 def test_a_plan_names_what_its_chain_will_give(model: Callable[..., Separator]) -> None:
-    plan = Plan(entry("music"), (("vocals", entry("speech", residual="")), ("vocals-rest", entry("music"))))
+    plan = ChainEntry(entry("music"), (("vocals", entry("speech", residual="")), ("vocals-rest", entry("music"))))
     chain = Chain(Chain(model("music"), "vocals", model("speech", residual="")), "vocals-rest", model("music"))
     assert (plan.stems, plan.adds_up) == (chain.stems, chain.adds_up)
     assert plan.sums == {
@@ -298,7 +299,7 @@ def test_a_plan_names_what_its_chain_will_give(model: Callable[..., Separator]) 
 
 def test_a_stem_that_was_split_on_can_be_named_where_its_parts_can() -> None:
     """It is the sum of them; what is asked for by no name is the parts alone."""
-    plan = Plan(entry("music"), (("vocals", entry("speech")),))
+    plan = ChainEntry(entry("music"), (("vocals", entry("speech")),))
     outputs = chosen(plan.stems, ["Vocals", "vocals-noise"], ["band=mixture-vocals+vocals-noise"], None, plan.sums)
     assert {output.name: output.weights for output in outputs} == {
         "vocals-noise": (0, 0, 1, 0),
@@ -310,8 +311,8 @@ def test_a_stem_that_was_split_on_can_be_named_where_its_parts_can() -> None:
 
 def test_what_identifies_a_model_alone_is_what_it_always_was() -> None:
     alone = entry("music", sha256="0" * 64)
-    assert Plan(alone).identity("bf16") == alone.identity("0" * 64, "bf16")
-    assert (Plan(alone).name, Plan(alone).stems, Plan(alone).sums) == ("music", alone.outputs, {})
+    assert ChainEntry(alone).identity("bf16") == alone.identity("0" * 64, "bf16")
+    assert (ChainEntry(alone).name, ChainEntry(alone).stems, ChainEntry(alone).sums) == ("music", alone.outputs, {})
 
 
 def test_what_identifies_a_chain_tells_all_its_models_and_stems() -> None:
@@ -319,11 +320,11 @@ def test_what_identifies_a_chain_tells_all_its_models_and_stems() -> None:
         entry(name, sha256=digit * 64) for name, digit in zip(["music", "speech", "speech"], "012", strict=True)
     )
     plans = [
-        Plan(first),
-        Plan(first, (("vocals", speech),)),
-        Plan(first, (("vocals", other),)),
-        Plan(first, (("instrumental", speech),)),
-        Plan(first, (("vocals", speech), ("vocals-speech", other))),
+        ChainEntry(first),
+        ChainEntry(first, (("vocals", speech),)),
+        ChainEntry(first, (("vocals", other),)),
+        ChainEntry(first, (("instrumental", speech),)),
+        ChainEntry(first, (("vocals", speech), ("vocals-speech", other))),
     ]
     identities = [plan.identity() for plan in plans]
     assert all(one not in identities[:place] for place, one in enumerate(identities))

@@ -34,7 +34,7 @@ def separator(network=quarters, **changes) -> Separator:  # type: ignore[no-unty
     """The starter's settings, changed, around another network."""
     result = Separator(STARTER, "cpu", chunk_seconds=0.5)
     result.entry = dataclasses.replace(result.entry, **changes)
-    result.compute = network
+    result.estimator.compute = network
     return result
 
 
@@ -241,7 +241,7 @@ def test_digital_silence_is_not_computed() -> None:
     model = separator(spy)
     stems = model.separate(song, 44_100)
     whole = len(spy.batches)
-    model.network = torch.nn.Identity()  # of which nothing is known
+    model.estimator.network = torch.nn.Identity()  # of which nothing is known
     model.separate(song, 44_100)
     assert whole < 0.5 * (len(spy.batches) - whole)
     assert (stems["bass"] - song / 4).abs().max() < 1e-6
@@ -250,7 +250,7 @@ def test_digital_silence_is_not_computed() -> None:
 def test_silence_is_computed_where_the_network_makes_something_of_it() -> None:
     spy = Spy()
     model = separator(spy)
-    model.network = torch.nn.Identity()  # of which nothing is known
+    model.estimator.network = torch.nn.Identity()  # of which nothing is known
     model.separate(torch.zeros(2, 44_100), 44_100)
     assert spy.batches
 
@@ -259,7 +259,7 @@ def test_within_a_batch_only_what_is_silent_is_left_out() -> None:
     spy, song = Spy(), torch.zeros(2, 4 * 44_100)
     song[:, :22_050] = 1
     model = separator(spy)
-    model.batch_size = 4
+    model.estimator.batch_size = 4
     stems = model.separate(song, 44_100)
     assert max(spy.batches) < 4
     assert (stems["drums"] - song / 4).abs().max() < 1e-6
@@ -268,7 +268,7 @@ def test_within_a_batch_only_what_is_silent_is_left_out() -> None:
 def test_a_full_memory_halves_the_batch_and_says_so() -> None:
     spy, told, song = Spy(most=1), list[str](), torch.randn(2, 3 * 44_100)
     model = separator(spy)
-    model.batch_size, model.tell = 8, told.append
+    model.estimator.batch_size, model.estimator.tell = 8, told.append
     stems = model.separate(song, 44_100)
     assert [line.rpartition(" ")[2] for line in told] == ["4", "2", "1"]
     assert set(spy.batches) == {1}
@@ -282,7 +282,7 @@ def test_a_chunk_that_half_precision_fails_on_is_computed_again_in_float32() -> 
     song = torch.ones(1, 44_100)
     song[:, 30_000:] = 3
     model = separator(overflowing)
-    model.dtype, model.__dict__["_in_float32"] = torch.bfloat16, quarters
+    model.estimator.dtype, model.estimator.__dict__["_in_float32"] = torch.bfloat16, quarters
     assert (model.separate(song, 44_100)["vocals"] - song / 4).abs().max() < 1e-6
 
 
@@ -291,7 +291,11 @@ def test_of_a_batch_only_what_half_precision_fails_on_is_computed_again() -> Non
     song = 0.1 * torch.ones(1, 4 * 44_100)
     song[:, 2 * 44_100 : 2 * 44_100 + 100] = 3
     model = separator(lambda x: quarters(x).where((x.abs().amax((1, 2)) < 2)[:, None, None, None], torch.inf))
-    model.batch_size, model.dtype, model.__dict__["_in_float32"] = 4, torch.bfloat16, again
+    model.estimator.batch_size, model.estimator.dtype, model.estimator.__dict__["_in_float32"] = (
+        4,
+        torch.bfloat16,
+        again,
+    )
     assert (model.separate(song, 44_100)["vocals"] - song / 4).abs().max() < 1e-6
     assert again.batches == [1, 1]  # the two chunks that overlap there
 
@@ -364,13 +368,13 @@ def test_it_gives_what_it_would_of_the_whole_song(causal: Separator) -> None:
     song = torch.from_numpy(noise(10_007).T.copy())
     song[:, :3_000] *= 0.01
     with torch.inference_mode():
-        whole = causal.network(song[None])[0, 0]
+        whole = causal.estimator.network(song[None])[0, 0]
     for chunk in (800, 1_111, 20_000):
         causal.entry = dataclasses.replace(causal.entry, chunk=chunk)
         stems = causal.separate(song, 16_000)
         assert (stems["speech"] - whole).norm() <= 1e-6 * whole.norm()
         assert (stems["speech"] + stems["noise"] - song).abs().max() <= 1e-7
-    chunks = Separator.estimates(causal, song[None])  # as one chunk, what it gives is the same
+    chunks = causal.estimator(song[None])  # as one chunk, what it gives is the same
     assert (chunks[0, 0] - whole).norm() <= 1e-6 * whole.norm()
 
 
@@ -402,6 +406,6 @@ def test_what_fails_with_one_song_leaves_the_next_as_it_is(
 
 
 def test_there_too_what_is_no_sample_is_an_error(causal: Separator) -> None:
-    next(causal.network.parameters()).data.fill_(torch.nan)
+    next(causal.estimator.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(StemsplitError, match="gave NaN or infinity instead of samples"):
         causal.separate(torch.ones(1, 3_000), 16_000)

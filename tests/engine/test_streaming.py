@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stemsplit.engine.batching import Song
+from stemsplit.engine.batching import Signal
 from stemsplit.engine.streaming import Streaming
 
 DELAY = 5
@@ -39,9 +39,9 @@ def streaming(checked=as_it_is) -> Streaming:  # type: ignore[no-untyped-def]
     return Streaming(Delayed, block=7, device=torch.device("cpu"), threads=1, checked=checked)
 
 
-def song(length: int, block: int = 4) -> tuple[Tensor, Song]:
+def song(length: int, block: int = 4) -> tuple[Tensor, Signal]:
     samples = torch.randn(2, length)
-    return samples, Song(samples.split(block, -1))
+    return samples, Signal(samples.split(block, -1))
 
 
 def test_each_song_is_begun_anew_and_comes_out_whole() -> None:
@@ -51,7 +51,7 @@ def test_each_song_is_begun_anew_and_comes_out_whole() -> None:
 
 
 def test_a_song_of_nothing_gives_nothing() -> None:
-    (results,) = (list(results) for results in streaming().streams([Song([])]))
+    (results,) = (list(results) for results in streaming().streams([Signal([])]))
     assert results == []
 
 
@@ -64,7 +64,7 @@ def test_what_fails_fails_alone() -> None:
 
     (samples, good), (_, cut) = song(30), song(20)
     cut.blocks = [*cut.blocks, torch.full((2, 1), torch.nan)]
-    found = streaming().streams([Song(broken()), cut, good])
+    found = streaming().streams([Signal(broken()), cut, good])
     with pytest.raises(OSError, match="gone"):
         list(next(found))
     with pytest.raises(RuntimeError, match="no number"):
@@ -90,7 +90,7 @@ def test_a_song_is_read_no_further_than_it_is_wanted() -> None:
             read.append(number)
             yield torch.ones(2, 7)
 
-    found = streaming().streams(Song(counted(number)) for number in range(2))
+    found = streaming().streams(Signal(counted(number)) for number in range(2))
     next(next(found))
     assert read == [0]
     first = next(found)

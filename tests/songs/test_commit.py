@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stemsplit.audio import Format
 from stemsplit.disk.claim import Claim
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job
@@ -28,7 +29,7 @@ def record(job: Job, **changes: Any) -> Record:
     """What a run on a song would record, were its stems of four bytes."""
     stems = {name: {"file": job.name(target), **FACTS} for name, target in job.targets.items()}
     song = {"name": job.path.name, "size": 1, "sha256": "0" * 64}
-    return replace(Record(song, {"name": "m"}, job.choices, stems, FIGURES), **changes)
+    return replace(Record(song, {"name": "m"}, job.recorded_options, stems, FIGURES), **changes)
 
 
 def killed(job: Job, of: Record, digest: str = "", parts: bytes = b"stem") -> Path:
@@ -75,7 +76,7 @@ def test_what_was_committed_gets_its_names(job: Job, out: Path) -> None:
 
 def test_also_by_a_run_that_makes_other_stems_in_another_format(job: Job, out: Path, tmp_path: Path) -> None:
     killed(job, record(job))
-    (other,) = planned([job.path], options(tmp_path, "bass", format="flac"))
+    (other,) = planned([job.path], options(tmp_path, "bass", format=Format("flac")))
     assert resumed(other) == []
     assert set(snapshot(out / "a")) == {"drums.wav", "vocals.wav", "stemsplit.json"}
 
@@ -100,7 +101,7 @@ def to(stem: str, file: str) -> Callable[[Job], Record]:
 
 LIES: dict[str, Callable[[Job], Record]] = {
     "another song": lambda job: record(job, song={**record(job).song, "name": "b.wav"}),
-    "another format": lambda job: record(job, options={**job.choices, "format": "flac"}),
+    "another format": lambda job: record(job, options={**job.recorded_options, "format": "flac"}),
     "no format": lambda job: record(job, options={}),
     "a format that there is not": lambda job: record(job, options={"format": "../../victim/diary.txt"}),
     "another size": lambda job: record(
@@ -215,5 +216,6 @@ def test_sweeping_a_folder_that_is_gone_is_no_trouble(out: Path) -> None:
 
 @pytest.mark.parametrize("stem", ["vocals", "v" * 300, "ö" * 140, "\udcff" * 250])
 def test_a_hidden_file_has_a_name_that_every_disk_takes(stem: str) -> None:
-    assert len(os.fsencode(commit.hidden(stem, "flac"))) <= 255
-    assert commit.hidden(stem, "flac") != commit.hidden(f"{stem}x", "flac")
+    flac = Format("flac")
+    assert len(os.fsencode(commit.hidden(stem, flac))) <= 255
+    assert commit.hidden(stem, flac) != commit.hidden(f"{stem}x", flac)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stemsplit import Separator, WeightsError
+from stemsplit.audio import Format
 from stemsplit.disk import heartbeat
 from stemsplit.disk.claim import Claim
 from stemsplit.disk.files import sha256
@@ -25,6 +26,7 @@ from stemsplit.errors import AudioError
 from stemsplit.songs import commit, pipeline, preparing
 from stemsplit.songs import record as records
 from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.pipeline import Progress
 from tests.conftest import noise
 from tests.songs.test_plan import STARTER, options, planned
 
@@ -45,8 +47,15 @@ def ignore(_job: Job, _done: float, _total: float) -> None:
     pass
 
 
+def outcomes(jobs: list[Job], load: Callable[[], Separator], progress: Progress = ignore) -> list[Outcome]:
+    """What is reported of each song."""
+    reported: list[Outcome] = []
+    pipeline.run(jobs, load, progress, reported.append)
+    return reported
+
+
 def ran(songs: list[Path], chosen: Options, separator: Separator) -> list[Outcome]:
-    return list(pipeline.run(planned(songs, chosen), lambda: separator, ignore))
+    return outcomes(planned(songs, chosen), lambda: separator)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -64,7 +73,7 @@ def test_the_model_is_not_loaded_for_songs_that_cannot_be_split(song: Song, tmp_
         pytest.fail("the model was loaded")
 
     jobs = planned([half, tmp_path / "missing.flac"], options(tmp_path))
-    assert [bool(outcome.error) for outcome in pipeline.run(jobs, load, ignore)] == [True, True]
+    assert [bool(outcome.error) for outcome in outcomes(jobs, load)] == [True, True]
     assert not (tmp_path / "out").exists()
 
 
@@ -74,14 +83,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch_and_leaves_nothing(song: S
 
     jobs = planned([song("a.wav"), song("b.wav")], options(tmp_path))
     with pytest.raises(WeightsError, match="gone"):
-        list(pipeline.run(jobs, load, ignore))
+        outcomes(jobs, load)
     assert not (tmp_path / "out").exists()
 
 
 def test_progress_ends_at_the_songs_end(song: Song, tmp_path: Path, separator: Separator) -> None:
     seen: list[tuple[float, float]] = []
     jobs = planned([song("a.wav", frames=44_100)], options(tmp_path))
-    list(pipeline.run(jobs, lambda: separator, lambda _, done, total: seen.append((done, total))))
+    outcomes(jobs, lambda: separator, lambda _, done, total: seen.append((done, total)))
     assert seen[0] == (0, 1)
     assert seen[-1] == (1, 1)
     assert seen == sorted(seen)
@@ -89,9 +98,9 @@ def test_progress_ends_at_the_songs_end(song: Song, tmp_path: Path, separator: S
 
 def test_outcomes_come_in_the_order_of_the_songs(song: Song, tmp_path: Path, separator: Separator) -> None:
     songs = [song("a.wav"), tmp_path / "missing.wav", song("b.wav"), song("c.wav")]
-    outcomes = ran(songs, options(tmp_path), separator)
-    assert [outcome.job.path for outcome in outcomes] == songs
-    assert [bool(outcome.error) for outcome in outcomes] == [False, True, False, False]
+    reported = ran(songs, options(tmp_path), separator)
+    assert [outcome.job.path for outcome in reported] == songs
+    assert [bool(outcome.error) for outcome in reported] == [False, True, False, False]
 
 
 def test_a_song_is_split_once(song: Song, tmp_path: Path, separator: Separator) -> None:
@@ -115,8 +124,8 @@ def test_stems_that_are_among_those_there_are_not_made_again(song: Song, tmp_pat
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": "flac"},
-        {"bit_depth": "16"},
+        {"format": Format("flac")},
+        {"format": Format("wav", "16")},
         {"start": 0.1},
         {"duration": 0.2},
         {"drop_silent": True},
@@ -153,7 +162,7 @@ def test_a_song_that_changes_while_it_is_split_is_not_taken_for_done(
         soundfile.write(songs[0], noise(22_050, seed=1), 44_100)
         return separator
 
-    (outcome,) = pipeline.run(planned(songs, options(tmp_path)), load, ignore)
+    (outcome,) = outcomes(planned(songs, options(tmp_path)), load)
     assert "was changed while it was split" in outcome.error
     assert not (tmp_path / "out").exists()
 
@@ -236,9 +245,12 @@ def test_a_song_that_another_process_works_on_comes_last(song: Song, tmp_path: P
     jobs = planned(songs, options(tmp_path))
     held = hold(jobs[0])
     seen = []
-    for outcome in pipeline.run(jobs, lambda: separator, ignore):
+
+    def report(outcome: Outcome) -> None:
         seen.append(outcome.job.path.name)
         held.release()
+
+    pipeline.run(jobs, lambda: separator, ignore, report)
     assert seen == ["b.wav", "a.wav"]
 
 
@@ -310,7 +322,7 @@ def test_tags_are_copied_and_the_title_says_which_stem_it_is(tmp_path: Path, sep
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
         file.title, file.artist = "Song", "Somebody"
         file.write(noise(22_050))
-    (outcome,) = ran([path], options(tmp_path, format="flac"), separator)
+    (outcome,) = ran([path], options(tmp_path, format=Format("flac")), separator)
     with soundfile.SoundFile(outcome.paths[0]) as file:
         assert (file.title, file.artist) == ("Song (drums)", "Somebody")
 
@@ -321,8 +333,8 @@ WAYS = ["one chunk at a time", "four together", "as on a GPU"]
 def gathering(way: str, compute: Callable[[Tensor], Tensor] | None = None) -> Separator:
     """One that computes several chunks together, if the way is one of those."""
     made = copy(starter())
-    made.compute = compute or made.compute
-    made.batch_size = 1 if way == WAYS[0] else 4
+    made.estimator.compute = compute or made.estimator.compute
+    made.estimator.batch_size = 1 if way == WAYS[0] else 4
     if way == WAYS[2]:
         made.device = torch.device("cuda")  # of which it only looks at the kind
     return made
@@ -413,14 +425,26 @@ def test_a_song_whose_stems_cannot_be_written_does_not_stop_the_others(
 @pytest.mark.parametrize("way", WAYS)
 def test_whoever_stops_after_a_song_finds_it_and_nothing_else(song: Song, tmp_path: Path, way: str) -> None:
     songs, before = short_songs(song, 9_000, 9_000, 9_000, 200_000, 9_000), threading.active_count()
-    outcomes = pipeline.run(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), ignore)
-    assert next(outcomes).job.path == songs[0]
-    outcomes.close()  # type: ignore[attr-defined]  # a generator
+
+    def stop(outcome: Outcome) -> None:
+        assert outcome.job.path == songs[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), ignore, stop)
     found = files(tmp_path / "out")
     assert {name.partition("/")[0] for name in found} <= {"0", "1", "2"}
     assert {"0/drums.wav", "0/vocals.wav", "0/stemsplit.json"} <= set(found)
     assert len(found) % 3 == 0
     assert threading.active_count() == before
+
+
+def test_a_song_s_time_is_its_own(song: Song, tmp_path: Path) -> None:
+    """However songs overlap, their times together are no longer than the run."""
+    started = time.monotonic()
+    reported = ran(short_songs(song, 30_000, 30_000, 30_000), options(tmp_path), gathering(WAYS[-1], Spy()))
+    assert all(outcome.seconds > 0 for outcome in reported)
+    assert sum(outcome.seconds for outcome in reported) <= time.monotonic() - started
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -432,9 +456,8 @@ def test_an_interrupt_leaves_whole_songs_alone(song: Song, tmp_path: Path, way: 
         if job.path == songs[1] and next(told) == at:
             raise KeyboardInterrupt
 
-    outcomes = pipeline.run(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), progress)
     with pytest.raises(KeyboardInterrupt):
-        list(outcomes)
+        outcomes(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), progress)
     assert sorted(files(tmp_path / "out")) == ["0/drums.wav", "0/stemsplit.json", "0/vocals.wav"]
 
 
@@ -443,8 +466,12 @@ def test_what_is_wrong_with_a_song_is_told_before_the_next_is_computed(song: Son
     first, last = short_songs(song, 9_000, 9_000)
     seen: list[Path] = []
     jobs = planned([first, tmp_path / "missing.wav", last], options(tmp_path))
-    for outcome in pipeline.run(jobs, lambda: gathering(way, Spy()), lambda job, *_: seen.append(job.path)):
+
+    def report(outcome: Outcome) -> None:
         assert (outcome.job.path == last) == (last in seen)
+
+    pipeline.run(jobs, lambda: gathering(way, Spy()), lambda job, *_: seen.append(job.path), report)
+    assert last in seen
 
 
 def test_a_process_that_shows_no_life_is_waited_for_no_longer(
@@ -454,7 +481,7 @@ def test_a_process_that_shows_no_life_is_waited_for_no_longer(
     monkeypatch.setattr(pipeline, "STALLED_SECONDS", 0.6)
     jobs = planned([song("a.wav"), song("b.wav")], options(tmp_path))
     held = hold(jobs[0])
-    errors = [outcome.error for outcome in pipeline.run(jobs, lambda: separator, ignore)]
+    errors = [outcome.error for outcome in outcomes(jobs, lambda: separator)]
     assert errors[0] == ""
     assert "a.wav, and showed no life" in errors[1]
     held.release()
@@ -477,7 +504,7 @@ def test_a_process_that_lives_is_waited_for(
         time.sleep(seconds / 2)
 
     monkeypatch.setattr(pipeline, "sleep", wait)
-    (outcome,) = pipeline.run(jobs, lambda: separator, ignore)
+    (outcome,) = outcomes(jobs, lambda: separator)
     assert (outcome.error, looks) == ("", 8)
 
 
@@ -497,10 +524,10 @@ def test_what_is_removed_in_mid_run_is_one_song_s_failure(
                 shutil.rmtree(path)
 
     jobs = planned(songs, options(tmp_path))
-    outcomes = list(pipeline.run(jobs, lambda: separator, progress))
-    assert [outcome.job.path.name for outcome in outcomes] == ["a.wav", "b.wav", "c.wav"]
-    assert outcomes[0].error
-    assert outcomes[2].error == ""
+    reported = outcomes(jobs, lambda: separator, progress)
+    assert [outcome.job.path.name for outcome in reported] == ["a.wav", "b.wav", "c.wav"]
+    assert reported[0].error
+    assert reported[2].error == ""
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert "c" in left
     assert not any(name.startswith(".stemsplit-") for name in left)
@@ -513,7 +540,7 @@ def test_what_was_put_in_a_stem_s_place_meanwhile_stays(song: Song, tmp_path: Pa
             (tmp_path / "out/a/vocals.wav").write_bytes(b"mine")
 
     jobs = planned([song("a.wav")], options(tmp_path))
-    (outcome,) = pipeline.run(jobs, lambda: separator, progress)
+    (outcome,) = outcomes(jobs, lambda: separator, progress)
     assert "vocals.wav is already there, and not as stemsplit left it" in outcome.error
     assert files(tmp_path / "out") == {"a/vocals.wav": b"mine"}
 
@@ -533,6 +560,6 @@ def test_what_has_the_record_s_name_is_found_before_anything_is_done(
     song: Song, tmp_path: Path, separator: Separator
 ) -> None:
     (tmp_path / "out/a/stemsplit.json").mkdir(parents=True)
-    (outcome,) = pipeline.run(planned([song("a.wav")], options(tmp_path, force=True)), lambda: separator, ignore)
+    (outcome,) = outcomes(planned([song("a.wav")], options(tmp_path, force=True)), lambda: separator)
     assert "stemsplit.json is already there, and is not a file" in outcome.error
     assert [path.name for path in (tmp_path / "out/a").iterdir()] == ["stemsplit.json"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stemsplit import registry
+from stemsplit.audio import Format
 from stemsplit.songs import plan
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options
@@ -34,7 +35,7 @@ def planned(songs: list[Path], chosen: Options, template: str = "{track}/{stem}"
 
 
 def test_a_plan_says_what_goes_where_and_how_large_it_is(song: Song, tmp_path: Path) -> None:
-    (job,) = planned([song("a.flac", frames=1_000)], options(tmp_path, format="flac", bit_depth="16"))
+    (job,) = planned([song("a.flac", frames=1_000)], options(tmp_path, format=Format("flac", "16")))
     assert job.targets["drums"] == tmp_path / "out" / "a" / "drums.flac"
     assert (job.problem, job.size, job.done) == ("", 1_000 * 2 * 2 * 2, False)
 

@@ -171,8 +171,8 @@ def test_no_record_breaks_the_reader_or_what_it_is_read_for(
     options = Options(tmp_path / "out", (Output("vocals", (0.0, 1.0)),), RECORD.model, start=0.0)
     job = planned(Found(tmp_path / "a.wav"), options, Template("{stem}"), "model")
     assert job.record == path
-    assert job.obstacle() == ""
-    assert job.written() is None
+    assert job.obstacle(job.recorded()) == ""
+    assert not job.is_done(job.recorded())
     for name, size in (read.files if read else {}).items():
         assert (job.size_of(name), size >= 0) == (None, True)
 

@@ -1,71 +1,107 @@
 """Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
-FORMATS = ("wav", "flac", "ogg", "mp3")
-BIT_DEPTHS = ("16", "24", "32f")
+from collections.abc import Container
+from dataclasses import dataclass
 
-MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+from stemsplit.choices import BitDepth, FormatName
+
+LOSSY = (FormatName.ogg, FormatName.mp3)
+
+CHANNELS: dict[str, int] = {FormatName.wav: 1024, FormatName.flac: 8, FormatName.ogg: 255, FormatName.mp3: 2}
+"""Format -> the most channels that it holds."""
+
+RATES: dict[str, Container[int]] = {
+    FormatName.wav: range(1, 1 << 31),
+    FormatName.flac: range(1, 655_351),
+    # Beyond 200 kHz libsndfile's Vorbis encoder does not refuse but crashes.
+    FormatName.ogg: range(6_000, 200_001),
+    FormatName.mp3: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+}
+"""Format -> the sample rates that it holds, in Hz."""
+
+BYTES: dict[str, int] = {BitDepth.b16: 2, BitDepth.b24: 3, BitDepth.b32f: 4}
+"""Bit depth -> bytes of a sample."""
 
 SIXTEEN = (
     "PCM_S8 PCM_U8 PCM_16 ULAW ALAW IMA_ADPCM MS_ADPCM GSM610 VOX_ADPCM NMS_ADPCM_16 NMS_ADPCM_24 NMS_ADPCM_32 "
     "G721_32 G723_24 G723_40 DPCM_8 DPCM_16 DWVW_12 DWVW_16 ALAC_16"
 )
 DEPTHS = {
-    **dict.fromkeys(SIXTEEN.split(), "16"),
-    **dict.fromkeys(("PCM_24", "DWVW_24", "ALAC_20", "ALAC_24"), "24"),
+    **dict.fromkeys(SIXTEEN.split(), BitDepth.b16),
+    **dict.fromkeys(("PCM_24", "DWVW_24", "ALAC_20", "ALAC_24"), BitDepth.b24),
     # Of 32-bit integers, float keeps 25 bits: more than any converter has.
-    **dict.fromkeys(("PCM_32", "ALAC_32", "FLOAT", "DOUBLE"), "32f"),
+    **dict.fromkeys(("PCM_32", "ALAC_32", "FLOAT", "DOUBLE"), BitDepth.b32f),
 }
 """libsndfile's name of a coding -> the smallest bit depth that keeps all of it. Codings that are not here are lossy."""
 
 
-def unsupported(format_: str, bit_depth: str | None, sample_rate: int, channels: int) -> str:
-    """Why a format cannot hold a song; empty if it can."""
-    if bit_depth is not None and format_ in ("ogg", "mp3"):
-        return f"{format_} has no bit depth; leave out --bit-depth"
-    if bit_depth == "32f" and format_ == "flac":
-        return "flac holds 16 or 24 bits, not floating point; use wav, or --bit-depth 24"
-    most = {"wav": 1024, "flac": 8, "ogg": 255, "mp3": 2}[format_]
-    if channels > most:
-        return f"{format_} holds at most {most} channels, not {channels}; use wav"
-    # Beyond 200 kHz libsndfile's Vorbis encoder does not refuse but crashes.
-    rates = {"wav": range(1, 1 << 31), "flac": range(1, 655_351), "ogg": range(6_000, 200_001), "mp3": MP3_RATES}
-    if sample_rate not in rates[format_]:
-        return f"{format_} cannot hold a sample rate of {sample_rate} Hz; use wav"
-    return ""
-
-
-def bytes_per_sample(format_: str, bit_depth: str | None) -> int:
-    """An upper bound on what one sample of one channel takes in a file."""
-    if format_ in ("ogg", "mp3"):
-        return 1
-    return {"16": 2, "24": 3, "32f": 4}[bit_depth or ("32f" if format_ == "wav" else "24")]
-
-
-def alike(container: str, coding: str, sample_rate: int, channels: int) -> tuple[str, str | None]:
-    """The format and bit depth to write what is to be like a song's own file, and lose nothing that it had.
-
-    That is its own format where it can be written; another lossless file's samples go into flac, or wav where flac
-    cannot hold them.
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Describes how a file holds samples: its format and its bit depth.
 
     Args:
-        container: kind of file, in libsndfile's words.
-        coding: how it holds samples, in libsndfile's words.
-        sample_rate: Hz.
-        channels: how many.
-
-    Returns:
-        One of `FORMATS` and one of `BIT_DEPTHS`, None for ogg and mp3.
+        name: one of `FormatName`.
+        bits: one of `BitDepth`; None for the format's best, and for ogg and mp3, which have none.
     """
-    depth = DEPTHS.get(coding)
-    wishes: list[tuple[str, str | None]]
-    if (container, coding) == ("OGG", "VORBIS"):
-        wishes = [("ogg", None)]
-    elif (container, coding) == ("MP3", "MPEG_LAYER_III"):
-        wishes = [("mp3", None)]
-    else:
-        wishes = [("wav", depth)] if container in ("WAV", "WAVEX", "RF64") and depth else []
-    # An m4a or Opus cannot be written. 24 bits are finer than anything such a codec keeps, and a flac is small and
-    # carries tags, as its owner is used to; float wavs would be ten times the song. What it lacks is room above full
-    # scale, which single stems seldom need, and which is counted and said where they do.
-    wishes += [("flac", depth or "24"), ("wav", depth or "32f")]
-    return next(wish for wish in wishes if not unsupported(*wish, sample_rate, channels))
+
+    name: str
+    bits: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Return the suffix of a file's name, with its dot."""
+        return f".{self.name}"
+
+    @property
+    def depth(self) -> str | None:
+        """Return the bit depth that a file gets; None for ogg and mp3."""
+        if self.name in LOSSY:
+            return None
+        return self.bits or (BitDepth.b32f if self.name == FormatName.wav else BitDepth.b24)
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Return an upper bound on the bytes that one sample of one channel takes in a file."""
+        return BYTES[self.depth] if self.depth else 1
+
+    def refusal(self, sample_rate: int, channels: int) -> str:
+        """Say why the format cannot hold a song; the text is empty if it can."""
+        if self.bits is not None and self.name in LOSSY:
+            return f"{self.name} has no bit depth; leave out --bit-depth"
+        if self.bits == BitDepth.b32f and self.name == FormatName.flac:
+            return "flac holds 16 or 24 bits, not floating point; use wav, or --bit-depth 24"
+        if channels > CHANNELS[self.name]:
+            return f"{self.name} holds at most {CHANNELS[self.name]} channels, not {channels}; use wav"
+        if sample_rate not in RATES[self.name]:
+            return f"{self.name} cannot hold a sample rate of {sample_rate} Hz; use wav"
+        return ""
+
+    @classmethod
+    def like(cls, container: str, coding: str, sample_rate: int, channels: int) -> "Format":
+        """Return the format for files that are to be like a song's own and lose nothing that it had.
+
+        That is its own format where it can be written; another lossless file's samples go into flac, or wav where flac
+        cannot hold them.
+
+        Args:
+            container: libsndfile's name for the type of file.
+            coding: libsndfile's name for the coding of its samples.
+            sample_rate: sample rate in Hz.
+            channels: number of channels.
+        """
+        depth = DEPTHS.get(coding)
+        if (container, coding) == ("OGG", "VORBIS"):
+            wishes = [cls(FormatName.ogg)]
+        elif (container, coding) == ("MP3", "MPEG_LAYER_III"):
+            wishes = [cls(FormatName.mp3)]
+        else:
+            wishes = [cls(FormatName.wav, depth)] if container in ("WAV", "WAVEX", "RF64") and depth else []
+        # An m4a or Opus cannot be written. 24 bits are finer than anything such a codec keeps, and a flac is small and
+        # carries tags, as its owner is used to; float wavs would be ten times the song. What it lacks is room above
+        # full scale, which single stems seldom need, and which is counted and said where they do.
+        wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
+        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels))
+
+
+WAV = Format(FormatName.wav)
+"""The format of files for which no other is asked."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.decoders import open_source
-from stemsplit.audio.formats import alike
+from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.tags import read_tags
 from stemsplit.errors import AudioError
@@ -34,8 +34,7 @@ class Reader:
         sample_rate: sample rate in Hz.
         channels: number of channels.
         frames: length of the excerpt by the file's header, in samples per channel; None if the header does not hold it.
-        format: one of `FORMATS`, the song's own if it can be written, or else one that loses nothing of it.
-        bit_depth: one of `BIT_DEPTHS` to go with it, None for ogg and mp3.
+        format: the song's own format if it can be written, or else one that loses nothing of it.
 
     Raises:
         AudioError: the file cannot be read, or ends before `start`. While it is read: it is damaged or cut off, or has
@@ -62,7 +61,7 @@ class Reader:
                 self.close()
                 raise self._too_short(self.frames)
             self.frames = min(self.frames, self.end) - self.first
-        self.format, self.bit_depth = alike(self.source.container, self.source.coding, self.sample_rate, self.channels)
+        self.format = Format.like(self.source.container, self.source.coding, self.sample_rate, self.channels)
 
     def _failed(self, error: UnreadableError) -> AudioError:
         advice = f"; {error.advice}" if error.advice else ""
@@ -126,7 +125,6 @@ class Song:
         channels: number of channels.
         frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
-        bit_depth: see `Reader`.
         tags: see `read_tags`.
     """
 
@@ -134,8 +132,7 @@ class Song:
     sample_rate: int
     channels: int
     frames: int
-    format: str = "wav"
-    bit_depth: str | None = None
+    format: Format = WAV
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -169,4 +166,4 @@ def examine(
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, reader.bit_depth, read_tags(path))
+        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path))

@@ -12,16 +12,17 @@ import numpy as np
 import soundfile
 
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.formats import bytes_per_sample
+from stemsplit.audio.formats import Format
 from stemsplit.audio.id3 import id3, prepend
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
 from stemsplit.audio.tags import KEYS, cleaned
+from stemsplit.choices import BitDepth, FormatName
 from stemsplit.errors import AudioError
 
-SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
 RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
 
@@ -35,8 +36,7 @@ class Writer:
 
     Args:
         path: file to write; an existing file is replaced.
-        format_: one of `FORMATS`.
-        bit_depth: one of `BIT_DEPTHS`, or None for 32-bit float wav, 24-bit flac.
+        file_format: format of the file.
         sample_rate: Hz.
         channels: number of channels.
         frames: number of samples per channel that will be written, for choosing a container that can count them.
@@ -58,8 +58,7 @@ class Writer:
     def __init__(
         self,
         path: Path,
-        format_: str,
-        bit_depth: str | None,
+        file_format: Format,
         sample_rate: int,
         channels: int,
         frames: int,
@@ -68,17 +67,17 @@ class Writer:
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
-        self.path, self.format, self.tags = path, format_, cleaned(tags or {})
+        self.path, self.format, self.tags = path, file_format, cleaned(tags or {})
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
-        self.bits = None if format_ in ("ogg", "mp3") else bit_depth or ("32f" if format_ == "wav" else "24")
-        container, options = format_.upper(), {}
-        if format_ == "wav" and frames * channels * bytes_per_sample(format_, bit_depth) > RIFF_LIMIT:
+        name, self.bits = file_format.name, file_format.depth
+        container, options = name.upper(), {}
+        if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
-        if format_ == "mp3":
+        if name == FormatName.mp3:
             options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
-        elif format_ == "ogg":
+        elif name == FormatName.ogg:
             options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
-        subtype = SUBTYPES.get(self.bits or "")
+        subtype = SUBTYPES.get(self.bits)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
         self.noise = np.random.default_rng(self.seed)
@@ -87,7 +86,7 @@ class Writer:
         try:
             self.stream = file or path.open("w+b")
             self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
-            for key, text in self.tags.items() if format_ != "mp3" else ():
+            for key, text in self.tags.items() if name != FormatName.mp3 else ():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
             self.abandon()
@@ -115,7 +114,7 @@ class Writer:
                 f"cannot write {self.path.name} (the model gave a sample that is not a number or infinite)"
             )
         self.peak = max(self.peak, peak)
-        if self.bits == "32f":
+        if self.bits == BitDepth.b32f:
             return block
         if peak > 1:
             self.clipped += int((np.abs(block) > 1).sum())
@@ -124,7 +123,7 @@ class Writer:
         # In single precision, which holds 24 bits; one array all along, as new memory costs more than arithmetic.
         scale = 1 << (int(self.bits) - 1)
         levels = block * np.float32(scale)
-        if self.bits == "16":
+        if self.bits == BitDepth.b16:
             # Sample after sample, so that it does not depend on where blocks end. A draw gives four numbers of 16 bits.
             channels, frames = block.shape
             draws = self.noise.integers(0, 1 << 64, (frames, -(-channels // 2)), np.uint64).view(np.int16)
@@ -136,7 +135,7 @@ class Writer:
     def _hand_on(self) -> None:
         """Hand the waiting samples to libsndfile."""
         part = self.waiting[: self.filled]
-        if self.bits in ("16", "24"):
+        if self.bits in (BitDepth.b16, BitDepth.b24):
             # Left-aligned integers: libsndfile keeps exactly the bits that the file has.
             part = (part * np.float32(1 << 31)).astype(np.int32)
         self.file.write(part)
@@ -180,11 +179,11 @@ class Writer:
         try:
             self._hand_on()
             self.file.close()
-            if self.format == "ogg":
+            if self.format.name == FormatName.ogg:
                 renumber(self.stream, self.seed)
-            elif self.format == "mp3" and self.tags:
+            elif self.format.name == FormatName.mp3 and self.tags:
                 prepend(self.stream, id3(self.tags))
-            elif self.bits == "32f":
+            elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)
             with self._opened() as file:
                 found = file.frames

@@ -30,9 +30,6 @@ MOST_GROWTH = 16
 is stored.
 """
 
-BITS = (32, 16, 8, 6, 5, 4)
-"""That a number may be stored in."""
-
 
 def shown(text: str) -> str:
     """Text from a file, fit for a terminal."""
@@ -168,7 +165,8 @@ def save(network: nn.Module, path: Path, about: Mapping[str, str] | None = None,
         network: on any device.
         path: of the file.
         about: what the file is to say about itself.
-        bits: of each number that is written, one of `BITS`; of 8 and fewer (see `quantised`), large tensors alone.
+        bits: of each number that is written, one of those in `stemsplit.choices.WeightBits`; of 8 and fewer (see
+            `quantised`), large tensors alone.
 
     Raises:
         WeightsError: it cannot be written, or not in so few bits.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from stemsplit.checkpoints.describe import Described
-    from stemsplit.engine.chain import Plan
+    from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.registry import ModelEntry
 
 
@@ -107,7 +107,7 @@ def tell(described: "Described", first: bool = True) -> None:
         console.hint(f"what the weights{whose} do not tell is taken as usual: {usual}; to change it{advice}")
 
 
-def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "Plan":
+def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "ChainEntry":
     """The models that split songs, one after another.
 
     Args:
@@ -122,10 +122,10 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     """
     from dataclasses import replace
 
-    from stemsplit.engine.chain import Plan
+    from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.registry import entries
 
-    plan, known = Plan(first), entries(registry_file) if then else {}
+    plan, known = ChainEntry(first), entries(registry_file) if then else {}
     for text in then:
         stem, name = _stem_and_model(text, plan, known)
         entry, described = model(name, registry_file, None, None)
@@ -138,7 +138,7 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     return plan
 
 
-def _stem_and_model(text: str, plan: "Plan", known: "Collection[str]") -> tuple[str, str]:
+def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> tuple[str, str]:
     """What [STEM:]MODEL means: one of the plan's stems, and a model's name or file."""
     from stemsplit.words import did_you_mean
 
@@ -159,7 +159,7 @@ def _stem_and_model(text: str, plan: "Plan", known: "Collection[str]") -> tuple[
     return usual, text
 
 
-def _usual_stem(plan: "Plan") -> str:
+def _usual_stem(plan: "ChainEntry") -> str:
     """The stem that is most likely to be split on: vocals, speech, or what the last model is for; empty if unclear."""
     last = plan.entries[-1]
     target = last.stems[0] if len(last.stems) == 1 and last.residual else ""

@@ -109,6 +109,7 @@ def compare(
     1's, relative to the louder one. The paths go to stdout, all else to stderr.
     """
     from stemsplit import libraries
+    from stemsplit.audio import formats
     from stemsplit.cli.obtain import obtain
     from stemsplit.comparison import comparison, plan
     from stemsplit.terminal import console
@@ -131,8 +132,7 @@ def compare(
             stems=None if stems is None else [name for name in stems.split(",") if name.strip()],
             reference_folder=references,
             out=output,
-            format_=format_.value,
-            bit_depth=bit_depth and bit_depth.value,
+            file_format=formats.Format(format_, bit_depth),
             force=force,
         )
     except ValueError as error:

@@ -28,9 +28,9 @@ from stemsplit.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stemsplit.engine.chain import Chain, Plan
-    from stemsplit.engine.separator import Separator
-    from stemsplit.songs.job import Job, Totals
+    from stemsplit.engine.base import Splitter
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -132,6 +132,7 @@ def split(
     all else to stderr.
     """
     from stemsplit import registry
+    from stemsplit.audio import formats
     from stemsplit.cli.obtain import obtain
     from stemsplit.fetch import digests
     from stemsplit.songs import find as search
@@ -164,8 +165,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=format_.value,
-        bit_depth=bit_depth and bit_depth.value,
+        format=formats.Format(format_, bit_depth),
         like_source=like_source,
         start=begin,
         duration=length,
@@ -197,7 +197,7 @@ def split(
             obtain(each, quiet)
 
     @cache
-    def load() -> "Separator | Chain":
+    def load() -> "Splitter":
         # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
         import gc
 
@@ -219,7 +219,7 @@ def split(
             compiled=compile_,
             tell=console.warning,
         )
-        separator: Separator | Chain = loaded(entry, batch_size=batch_size)
+        separator: Splitter = loaded(entry, batch_size=batch_size)
         for stem, other in models.then:
             separator = Chain(separator, stem, loaded(other))
         return separator
@@ -247,7 +247,7 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same goes for {len(renamed) - FEW} more songs")
 
 
-def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
+def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
     """Say what would be done."""
     from stemsplit.fetch import store
     from stemsplit.songs import speeds
@@ -270,7 +270,7 @@ def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", devic
 
 def run(
     jobs: "Sequence[Job]",
-    load: "Callable[[], Separator | Chain]",
+    load: "Callable[[], Splitter]",
     report: "SplitReport",
     passed_over: int,
     as_json: bool,
@@ -283,21 +283,24 @@ def run(
     from stemsplit.terminal.stdout import print_line, print_paths
 
     totals, begun = Totals(), time.monotonic()
+
+    def tell(outcome: "Outcome") -> None:
+        report.outcome(outcome)
+        totals.add(outcome)
+        totals.seconds = time.monotonic() - begun
+        try:
+            if as_json:
+                print_line(outcome_as_data(outcome))
+            else:
+                print_paths(outcome.paths)
+        except OSError as error:
+            # Whoever read it is gone; the songs are still wanted.
+            console.error(f"cannot write to stdout ({error.strerror})")
+            totals.untold += 1
+
     try:
         with report:
-            for outcome in pipeline.run(jobs, load, report.progress, console.warning):
-                report.outcome(outcome)
-                totals.add(outcome)
-                totals.seconds = time.monotonic() - begun
-                try:
-                    if as_json:
-                        print_line(outcome_as_data(outcome))
-                    else:
-                        print_paths(outcome.paths)
-                except OSError as error:
-                    # Whoever read it is gone; the songs are still wanted.
-                    console.error(f"cannot write to stdout ({error.strerror})")
-                    totals.untold += 1
+            pipeline.run(jobs, load, report.progress, tell, console.warning)
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written, and the same command goes on from here")
         raise typer.Exit(130) from None

@@ -3,13 +3,12 @@
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import PrecisionName
+from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
 from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under
 from stemsplit.cli.signals import AskedError, Stop
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 
     from stemsplit.registry import ModelEntry
     from stemsplit.training.loop import Run
-
-
-class Bits(StrEnum):
-    """Bits per weight in a file."""
-
-    b32 = "32"
-    b16 = "16"
-    b8 = "8"
-    b6 = "6"
-    b5 = "5"
-    b4 = "4"
 
 
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
@@ -103,19 +91,13 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
 
     Raises:
         RegistryError: the entry's config makes no network.
-        WeightsError: the model's weights cannot be had, or do not fit.
+        WeightsError: the model's weights cannot be obtained, or do not fit.
     """
-    from stemsplit import models
-    from stemsplit.checkpoints.loading import load_network
+    from stemsplit.checkpoints.loading import built, load_network
     from stemsplit.cli.obtain import obtain
-    from stemsplit.errors import RegistryError
     from stemsplit.training.start import start
 
-    try:
-        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
-        network = models.build(entry.architecture, entry.config)
-    except ValueError as error:
-        raise RegistryError(f"the config of {entry.name!r} makes no network: {error}") from error
+    network = built(entry)
     if fine_tuned:
         obtain(entry, quiet)
         # Copied, because loaded weights may still lie in their file and are not marked for training.
@@ -232,7 +214,7 @@ def train(
     threads: Annotated[int | None, under(MACHINE, Threads)] = None,
     workers: Annotated[int, count("Processes that prepare examples; use some with a GPU.", MACHINE)] = 0,
     compile_: Annotated[bool, under(MACHINE, Compile)] = False,
-    bits: Annotated[Bits, typer.Option(help="Bits per weight in the file.")] = Bits.b32,
+    bits: Annotated[WeightBits, typer.Option(help="Bits per weight in the file.")] = WeightBits.b32,
     about: Annotated[str, option("What the model was trained on.", ENTRY)] = "",
     license_: Annotated[
         str, typer.Option("--license", help="Licence of the weights, e.g. CC-BY-4.0.", rich_help_panel=ENTRY)
@@ -298,10 +280,7 @@ def train(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with closing(team):
-        try:
-            dtype = chosen(precision.value, team.device)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--precision") from error
+        dtype = chosen(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which are slow on CPUs.
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads or max(cores() // team.count, 1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stemsplit.audio import Writer
+from stemsplit.audio import Format, Writer
 from stemsplit.comparison.clips import Clip
 from stemsplit.disk import Folder, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
@@ -133,8 +133,7 @@ def write(
     folder: Path,
     clips: Sequence[Clip],
     sample_rate: int,
-    format_: str,
-    bit_depth: str | None,
+    file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
 ) -> None:
@@ -144,8 +143,7 @@ def write(
         folder: gets the clips, whose paths are in it.
         clips: of one number of channels.
         sample_rate: Hz.
-        format_: one of `stemsplit.audio.FORMATS`.
-        bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None.
+        file_format: format of the clips.
         figures: of the clips, as JSON has them.
         force: in place of a comparison that is there.
 
@@ -161,7 +159,7 @@ def write(
         for clip in clips:
             file = held.create(f"{NEW}/{clip.path.name}")
             channels, frames = clip.samples.shape
-            writer = Writer(clip.path, format_, bit_depth, sample_rate, channels, frames, file=file)
+            writer = Writer(clip.path, file_format, sample_rate, channels, frames, file=file)
             try:
                 writer.write(clip.samples * np.float32(10 ** (clip.gain / 20)))
                 writer.close()

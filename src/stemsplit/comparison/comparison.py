@@ -193,5 +193,5 @@ def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = Fals
         AudioError: something cannot be written.
     """
     plan = comparison.plan
-    clip_files.write(plan.folder, comparison.clips, plan.song.sample_rate, plan.format, plan.bit_depth, figures, force)
+    clip_files.write(plan.folder, comparison.clips, plan.song.sample_rate, plan.format, figures, force)
     return [clip.path for clip in comparison.clips]

@@ -1,14 +1,15 @@
 """Which part of a song, which models and which of their stems are compared, and where the clips go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stemsplit.audio import Block, Song, bytes_per_sample, examine, unsupported
+from stemsplit.audio import WAV, Block, Format, Song, examine
+from stemsplit.choices import BitDepth
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import part, references
 from stemsplit.disk.files import check_space
-from stemsplit.errors import AudioError, DeviceError
+from stemsplit.errors import AudioError
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of
 from stemsplit.words import stamp
@@ -31,8 +32,7 @@ class Plan:
         left_out: the same of stems that are not.
         references: stem -> its true samples in the part, (c, t).
         out: folder that gets a folder of clips.
-        format: of the clips, one of `stemsplit.audio.FORMATS`.
-        bit_depth: of the clips, one of `stemsplit.audio.BIT_DEPTHS`; None for ogg and mp3.
+        format: format of the clips.
     """
 
     song: Song
@@ -43,8 +43,7 @@ class Plan:
     left_out: Mapping[str, tuple[int, ...]]
     references: Mapping[str, Block]
     out: Path
-    format: str
-    bit_depth: str | None
+    format: Format
 
     @property
     def start(self) -> float:
@@ -67,7 +66,7 @@ class Plan:
         song = self.song.path
         values = {"track": track_of(song), "stem": stem, "model": model, "parent": "", "ext": ""}
         path = self.out / Template(text).path(**values, artist=None, title=None)
-        return path.with_name(f"{path.name}.{self.format}")
+        return path.with_name(f"{path.name}{self.format.suffix}")
 
     @property
     def folder(self) -> Path:
@@ -119,8 +118,7 @@ def plan(
     stems: Sequence[str] | None = None,
     reference_folder: Path | None = None,
     out: Path = Path("compare"),
-    format_: str = "wav",
-    bit_depth: str | None = None,
+    file_format: Format = WAV,
     force: bool = False,
 ) -> Plan:
     """See that all that can be known of a comparison before any model is loaded speaks for it.
@@ -133,28 +131,27 @@ def plan(
         stems: see `compared`.
         reference_folder: see `references`.
         out: folder that gets the folder of clips.
-        format_: one of `stemsplit.audio.FORMATS`.
-        bit_depth: one of `stemsplit.audio.BIT_DEPTHS`; None for 24 where there is any.
+        file_format: format of the clips; without a bit depth, wav and flac get 24 bits.
         force: make a folder of clips anew.
 
     Raises:
         ValueError: what was asked for cannot be done with any song.
         AudioError: it cannot be done with this one, or here.
     """
-    if bit_depth is None and format_ in ("wav", "flac"):
-        bit_depth = "24"
-    if reason := unsupported(format_, bit_depth, 44_100, 2):
+    if file_format.bits is None and file_format.depth is not None:
+        file_format = replace(file_format, bits=BitDepth.b24)
+    if reason := file_format.refusal(44_100, 2):
         raise ValueError(reason)
     chosen, left_out = compared(entries, stems)
     song = examine(path)
-    if reason := unsupported(format_, bit_depth, song.sample_rate, song.channels):
+    if reason := file_format.refusal(song.sample_rate, song.channels):
         raise AudioError(f"cannot write clips of {path}: {reason}")
     begin, end = part(song, start, duration)
     true = references(reference_folder, list(chosen), song, begin, end) if reference_folder else {}
-    made = Plan(song, begin, end, tuple(entries), chosen, left_out, true, out, format_, bit_depth)
+    made = Plan(song, begin, end, tuple(entries), chosen, left_out, true, out, file_format)
     clip_files.check(made.folder, force)
     files = 1 + len(true) + sum(map(len, chosen.values()))
-    check_space(out, files * (end - begin) * song.channels * bytes_per_sample(format_, bit_depth))
+    check_space(out, files * (end - begin) * song.channels * file_format.bytes_per_sample)
     return made
 
 
@@ -167,7 +164,4 @@ def check_device(device: str, precision: str) -> None:
     from stemsplit.fast import chosen
     from stemsplit.fast.device import pick_device
 
-    try:
-        chosen(precision, pick_device(device))
-    except ValueError as error:
-        raise DeviceError(str(error)) from error
+    chosen(precision, pick_device(device))

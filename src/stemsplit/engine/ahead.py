@@ -1,4 +1,4 @@
-"""Works on what comes next while something is made of what came last."""
+"""Makes the next items in another thread while the present one is used."""
 
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterable[T], most: int) -> Generator[T, None, None]:
-    """The same items, up to `most` of them made by another thread before they are asked for.
+    """Give the same items, up to `most` of them made by another thread before they are asked for.
 
-    An error in making one is raised where that one would come. Whoever stops early has to close this, which waits for
-    the one in work.
+    An error in making an item is raised in its place. Whoever stops early has to close this, which waits for the item
+    in work.
     """
     end = object()
     source = iter(items)

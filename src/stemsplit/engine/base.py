@@ -1,6 +1,12 @@
-"""What every separator is, of one model or of several."""
+"""What one model and a chain of models share: songs in, their stems out."""
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable
+from contextlib import closing
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from stemsplit.audio import Block
 
@@ -9,3 +15,73 @@ Mixture = tuple[Iterable[Block], int, int]
 
 Pair = tuple[Block, Block]
 """Some samples of a song, (c, t), and its stems, (n, c, t)."""
+
+
+class Splitter(ABC):
+    """Takes songs apart: a `Separator` with one model, a `Chain` with several."""
+
+    @property
+    @abstractmethod
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in the order in which they come."""
+
+    @property
+    @abstractmethod
+    def adds_up(self) -> bool:
+        """Whether all stems together are the mixture."""
+
+    @abstractmethod
+    def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
+        """Take songs apart one after the other; a batch that one song does not fill is filled from the next.
+
+        Args:
+            mixtures: the songs; the next is asked for when the one before has been read as far as it is wanted.
+
+        Yields:
+            For each song in turn what `stream` gives, with its errors. Use it up before you ask for the next song's:
+            the rest of it is lost then.
+        """
+
+    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Generator[Pair, None, None]:
+        """Take a song apart block by block, in memory that does not grow with it.
+
+        Args:
+            blocks: float32 (c, any number of samples) each.
+            sample_rate: Hz, of the song and of its stems.
+            channels: of the song and of each stem.
+
+        Yields:
+            Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
+            If `adds_up`, the stems add up to the mixture.
+
+        Raises:
+            DeviceError: the device ran out of memory.
+            StemsplitError: a network gave NaN or infinity.
+        """
+        with closing(self.streams([(blocks, sample_rate, channels)])) as songs:
+            for results in songs:
+                yield from results
+
+    def separate(self, mixture: Tensor, sample_rate: int) -> dict[str, Tensor]:
+        """Take a mixture in memory apart.
+
+        Args:
+            mixture: (c, t), any number of channels.
+            sample_rate: Hz.
+
+        Returns:
+            Stem name -> (c, t), at the mixture's rate and of its length.
+
+        Raises:
+            ValueError: the mixture has no samples or another shape, or holds NaN or infinity.
+            DeviceError: the device ran out of memory.
+            StemsplitError: a network gave NaN or infinity.
+        """
+        if mixture.ndim != 2 or not mixture.numel():
+            raise ValueError(f"a mixture is (channels, samples) with at least one of each, not {tuple(mixture.shape)}")
+        if not mixture.isfinite().all():
+            raise ValueError("the mixture holds NaN or infinity")
+        samples = mixture.detach().to("cpu", torch.float32).numpy()
+        parts = [stems for _, stems in self.stream([samples], sample_rate, mixture.shape[0])]
+        whole = torch.from_numpy(np.concatenate(parts, -1))
+        return dict(zip(self.stems, whole, strict=True))

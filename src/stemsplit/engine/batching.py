@@ -1,4 +1,4 @@
-"""Runs a model over songs in overlapping chunks; what one song leaves of a batch, those that follow it fill up."""
+"""Runs a model over songs in overlapping chunks; a batch that one song does not fill is filled from the next."""
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -12,50 +12,51 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from stemsplit.choices import WindowName
 from stemsplit.engine.ahead import ahead
-from stemsplit.engine.overlap_add import Chunk, Model, Sum, Window, check, chunks, estimated
+from stemsplit.engine.overlap_add import Accumulator, Chunk, Model, check, chunks, estimated
 from stemsplit.fast.cuda.transfer import Copied, Transfer
 
 T = TypeVar("T")
 
 ENDINGS = 4
-"""Songs that may end within a batch: all that belongs to them stays open until it is computed."""
+"""Largest number of songs that end within one batch: their files stay open until the batch is computed."""
 
 BATCHES_AHEAD, HOPS_AHEAD = 1, 4
-"""How much is read before it can be computed, and computed before it is wanted, where all goes on at once."""
+"""Batches read ahead, and results computed ahead, where reading, computing and writing overlap."""
 
 
 class Mark(Enum):
-    """Where a song begins and ends."""
+    """Marks where a song begins and ends among its chunks."""
 
     BEGUN, ENDED = range(2)
 
 
 @dataclass(eq=False)
-class Song:
-    """A song on its way.
+class Signal:
+    """A song as the network takes it.
 
     Args:
-        blocks: (c, any number of samples), one after the other, which nobody changes afterwards.
-        over: whether nobody wants more of it: it failed, or was given up.
+        blocks: (c, any number of samples) each, which nobody changes afterwards.
+        over: whether the rest of it is not wanted, because it failed or was given up.
     """
 
     blocks: Iterable[Tensor]
     over: bool = False
 
 
-Step = tuple[Song, Chunk | Exception | Mark]
-"""What comes next of a song."""
+Step = tuple[Signal, Chunk | Exception | Mark]
+"""A song, and what comes next of it."""
 
-Batch = tuple[list[Step], list[tuple[Song, Chunk]], Copied]
+Batch = tuple[list[Step], list[tuple[Signal, Chunk]], Copied]
 """Steps; the chunks among them; these, (b, c, chunk), on the device."""
 
-Result = tuple[Song, Copied | Exception | Mark]
-"""What comes next of a song's estimates: samples to which nothing is added any more, or why there are none."""
+Result = tuple[Signal, Copied | Exception | Mark]
+"""A song, and what comes next of its estimates: finished samples, or the error that ended it."""
 
 
 def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
-    """Steps with up to `size` chunks among them, all of one shape. What is no chunk waits only for chunks before it."""
+    """Group steps, up to `size` chunks of one shape in each; other steps wait only for the chunks before them."""
     batch: list[Step] = []
     shapes: list[torch.Size] = []
     for song, step in steps:
@@ -74,10 +75,10 @@ def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
 
 
 def finished(results: Iterable[Result]) -> Generator[Tensor, None, None]:
-    """What there is of one song, on the host.
+    """Give the finished samples of one song, on the host.
 
     Raises:
-        Exception: whatever ended the song.
+        Exception: the error that ended the song.
     """
     for _, result in results:
         if isinstance(result, Exception):
@@ -88,18 +89,18 @@ def finished(results: Iterable[Result]) -> Generator[Tensor, None, None]:
             yield result()
 
 
-class Gathering:
-    """Computes songs.
+class Batcher:
+    """Computes songs in batches of chunks.
 
     Args:
-        model: what it gives for a chunk depends on nothing else in the batch. Its estimates are added up on the device
-            that they are on.
+        model: (b, c, chunk) -> (b, n, c, chunk). An estimate may depend on nothing but its own chunk. Estimates are
+            added up on the device that they are on.
         chunk: samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
         window: how overlapping estimates are joined.
         batch_size: chunks given to the model together; no effect on the result.
-        transfer: to the model's device and back.
-        at_once: read, compute and give results in a thread each, for a device that computes by itself.
+        transfer: copies to the model's device and back.
+        at_once: whether reading, computing and giving results have a thread each, for a device that computes by itself.
 
     Raises:
         ValueError: an impossible chunk, hop, window or batch size.
@@ -111,30 +112,30 @@ class Gathering:
         *,
         chunk: int,
         hop: int,
-        window: Window = "hann",
+        window: str = "hann",
         batch_size: int = 1,
         transfer: Transfer | None = None,
         at_once: bool = False,
     ) -> None:
-        check(chunk, hop, window)
+        check(chunk, hop)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        self.model, self.chunk, self.hop, self.window = model, chunk, hop, window
+        self.model, self.chunk, self.hop, self.window = model, chunk, hop, WindowName(window)
         self.batch_size, self.at_once = batch_size, at_once
         self.transfer = transfer or Transfer(torch.device("cpu"))
 
-    def streams(self, songs: Iterable[Song]) -> Generator[Generator[Tensor, None, None], None, None]:
+    def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
-        The next song is asked for when all that is wanted of the one before was read. What goes wrong while a song is
-        read or computed is raised where its results are asked for, and leaves the other songs as they are.
+        The next song is asked for when the one before has been read as far as it is wanted. An error in reading or
+        computing a song is raised where its results are asked for, and leaves the other songs as they are.
 
         Args:
             songs: one after the other.
 
         Yields:
-            Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. They are to be
-            used up, or are given up, before the next song's are asked for.
+            Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. Use them up
+            before you ask for the next song's: the rest of them is lost then.
         """
         with ExitStack() as open_:
 
@@ -147,7 +148,7 @@ class Gathering:
                 yield finished(own)
                 song.over = True
 
-    def _steps(self, songs: Iterable[Song]) -> Iterator[Step]:
+    def _steps(self, songs: Iterable[Signal]) -> Iterator[Step]:
         for song in songs:
             yield song, Mark.BEGUN
             try:
@@ -159,12 +160,12 @@ class Gathering:
                 yield song, error
             yield song, Mark.ENDED
 
-    def _read(self, songs: Iterable[Song]) -> Iterator[Batch]:
+    def _read(self, songs: Iterable[Signal]) -> Iterator[Batch]:
         for batch in batches(self._steps(songs), self.batch_size):
             members = [(song, step) for song, step in batch if isinstance(step, Chunk)]
             yield batch, members, self._sent(members)
 
-    def _sent(self, members: list[tuple[Song, Chunk]]) -> Copied:
+    def _sent(self, members: list[tuple[Signal, Chunk]]) -> Copied:
         def send() -> Copied:
             return self.transfer.to_device(torch.stack([chunk.samples for _, chunk in members]))
 
@@ -178,7 +179,7 @@ class Gathering:
             estimates = iter(self._estimates(members, mixtures) if members else ())
             for song, step in batch:
                 if step is Mark.BEGUN:
-                    total = Sum(self.chunk, self.hop, self.window)
+                    total = Accumulator(self.chunk, self.hop, self.window)
                 if not isinstance(step, Chunk):
                     yield song, step
                     continue
@@ -188,7 +189,7 @@ class Gathering:
                         song.over = True  # never False: another thread may have given the song up just now
                     yield song, result
 
-    def _added(self, total: Sum, chunk: Chunk, estimate: Tensor | Exception) -> Copied | Exception | None:
+    def _added(self, total: Accumulator, chunk: Chunk, estimate: Tensor | Exception) -> Copied | Exception | None:
         if isinstance(estimate, Exception):
             return estimate
         try:
@@ -197,8 +198,8 @@ class Gathering:
         except (RuntimeError, MemoryError) as error:  # its memory may be full
             return error
 
-    def _estimates(self, members: list[tuple[Song, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
-        """Of each chunk the estimate, (n, c, chunk), or why there is none."""
+    def _estimates(self, members: list[tuple[Signal, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
+        """Give the estimate of each chunk, (n, c, chunk), or the error in its place."""
         own = [list(group) for _, group in groupby(members, itemgetter(0))]
         try:
             return estimated(self.model, mixtures()).unbind()

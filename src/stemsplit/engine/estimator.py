@@ -1,6 +1,16 @@
-"""The estimates of a network on a device: batches, half precision and its fallback, silence, NaN."""
+"""Estimates the stems of chunks with a network on a device, in batches and in half precision where that holds."""
 
-from torch import Tensor
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from stemsplit.errors import StemsplitError
+from stemsplit.fast import Pool, accelerated
+from stemsplit.fast.device import memory_errors
+from stemsplit.registry import ModelEntry
 
 BATCHES = {"cuda": 4}
 """Kind of device -> chunks that are computed together, where one alone leaves it idle."""
@@ -10,3 +20,106 @@ def finite(x: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
     # One would show in the sum, which takes a fraction of the time; and the sum alone may be too large.
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
+
+
+class Estimator:
+    """A network on a device.
+
+    Args:
+        network: with its weights, in float32 on the CPU.
+        entry: what the registry says of it.
+        device: that computes.
+        dtype: of the network's large products. A chunk that half precision fails on is computed again in float32.
+        pool: threads that compute, on a CPU.
+        batch_size: chunks computed together; None for what suits the device. Halved where the memory is too small.
+        compiled: let PyTorch compile the network at the first chunk, which takes minutes.
+        tell: is told what a user should know, such as a smaller batch.
+
+    Attributes:
+        batch_size: chunks computed together, as it is now.
+
+    Raises:
+        DeviceError: the device's memory is too small for the network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        entry: ModelEntry,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        pool: Pool,
+        batch_size: int | None = None,
+        compiled: bool = False,
+        tell: Callable[[str], object] = warnings.warn,
+    ) -> None:
+        self.network, self.entry, self.device, self.dtype, self.pool = network, entry, device, dtype, pool
+        self.batch_size, self.tell = batch_size or BATCHES.get(device.type, 1), tell
+        with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
+            self.compute = accelerated(network, dtype, device, pool, chunk=entry.chunk, compiled=compiled, tell=tell)
+
+    @torch.inference_mode()
+    def __call__(self, mixtures: Tensor) -> Tensor:
+        """Estimate the stems of chunks, each group of the network's channels by itself.
+
+        Args:
+            mixtures: (b, c, t), float32 on the device.
+
+        Returns:
+            (b, n, c, t), float32 on the device.
+
+        Raises:
+            StemsplitError: the network gave NaN or infinity.
+        """
+        # At least two channels together, as nearly all songs have; one of many needs no more memory than that.
+        together = max(self.entry.channels, 2)
+        groups = [self._group(group) for group in mixtures.split(together, 1)]
+        return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
+
+    def _group(self, mixtures: Tensor) -> Tensor:
+        """Estimate some channels, (b, c, t) -> (b, n, c, t); silence is skipped where the network would keep it."""
+        keeps_silence = getattr(self.network, "keeps_silence", False)
+        loud = mixtures.flatten(1).any(1) if keeps_silence else mixtures.new_ones(len(mixtures), dtype=torch.bool)
+        if loud.all():
+            return self._loud(mixtures)
+        batch, channels, length = mixtures.shape
+        estimates = mixtures.new_zeros(batch, len(self.entry.stems), channels, length)
+        if loud.any():
+            estimates[loud] = self._loud(mixtures[loud])
+        return estimates
+
+    def _loud(self, mixtures: Tensor) -> Tensor:
+        """Estimate mixtures that are not silent, (b, c, t) -> (b, n, c, t)."""
+        estimates = self._batched(mixtures)
+        if self.dtype != torch.float32 and not finite(estimates):
+            # Numbers may have become too large for the type.
+            pairs = zip(estimates, mixtures, strict=True)
+            estimates = torch.stack([e if finite(e) else self._in_float32(mixture[None])[0] for e, mixture in pairs])
+        return self.checked(estimates)
+
+    def _batched(self, mixtures: Tensor) -> Tensor:
+        """Compute (b, c, t) -> (b, n, c, t), in smaller batches once the device was found too small."""
+        try:
+            parts = [self.compute(part) for part in mixtures.split(self.batch_size)]
+            return torch.cat(parts) if len(parts) > 1 else parts[0]
+        except torch.OutOfMemoryError:
+            if self.batch_size == 1 or len(mixtures) == 1:
+                raise
+            self.batch_size = min(self.batch_size, len(mixtures)) // 2
+            self.tell(f"{self.device} ran out of memory; going on with --batch-size {self.batch_size}")
+        return self._batched(mixtures)
+
+    @cached_property
+    def _in_float32(self) -> Callable[[Tensor], Tensor]:
+        return accelerated(self.network, torch.float32, self.device, self.pool)
+
+    def checked(self, estimates: Tensor) -> Tensor:
+        """Return the estimates.
+
+        Raises:
+            StemsplitError: they hold NaN or infinity.
+        """
+        if not finite(estimates):
+            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        return estimates

@@ -1,40 +1,29 @@
-"""Runs a model over a stream of any length in overlapping chunks and adds its estimates up, in bounded memory."""
+"""Runs a model over a stream of any length in overlapping chunks, and adds up its estimates, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from stemsplit.choices import WindowName
+
 Model = Callable[[Tensor], Tensor]
 """(b, c, chunk) -> (b, n, c, chunk)."""
 
-Window = Literal["hann", "linear", "mean"]
-"""How overlapping estimates are joined.
 
-hann: a raised cosine over the whole overlap, the song continued by reflection at both ends.
-linear: ramps of a tenth of a chunk, reflection at the ends of songs longer than twice the overlap (the RoFormers' way).
-mean: the plain mean, nothing beyond the ends (as the papers say).
-"""
-
-WINDOWS: tuple[Window, ...] = get_args(Window)
-
-
-def check(chunk: int, hop: int, window: str) -> None:
-    """Raises ValueError for an impossible chunk, hop or window."""
+def check(chunk: int, hop: int) -> None:
+    """Raises ValueError for an impossible chunk or hop."""
     if not 1 <= hop <= chunk:
         raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
-    if window not in WINDOWS:
-        raise ValueError(f"window must be one of {', '.join(WINDOWS)}, not {window!r}")
 
 
 def estimated(model: Model, mixtures: Tensor) -> Tensor:
-    """What a model gives for (b, c, chunk): (b, n, c, chunk).
+    """Return a model's estimates of chunks: (b, c, chunk) -> (b, n, c, chunk).
 
     Raises:
-        ValueError: it gives another shape.
+        ValueError: the model gives another shape.
     """
     estimates = model(mixtures)
     if estimates.ndim != 4 or (estimates.shape[0], *estimates.shape[2:]) != mixtures.shape:
@@ -42,16 +31,16 @@ def estimated(model: Model, mixtures: Tensor) -> Tensor:
     return estimates
 
 
-def fade_length(window: Window, chunk: int, hop: int) -> int:
-    """Samples at each end of a chunk over which its estimate fades; never more than the overlap."""
-    limit = {"hann": chunk // 2, "linear": chunk // 10, "mean": 0}[window]
+def fade_length(window: WindowName, chunk: int, hop: int) -> int:
+    """Return the samples over which an estimate fades at each end of a chunk: never more than the overlap."""
+    limit = {WindowName.hann: chunk // 2, WindowName.linear: chunk // 10, WindowName.mean: 0}[window]
     return min(limit, chunk - hop)
 
 
-def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
-    """The weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised to one later."""
+def chunk_weights(window: WindowName, chunk: int, hop: int) -> Tensor:
+    """Return the weight of each sample of a chunk's estimate, (chunk,); overlapping weights are normalised later."""
     fade = fade_length(window, chunk, hop)
-    if window == "hann":
+    if window == WindowName.hann:
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
     else:
         # A fade of one sample: both chunks have half of it, where the formula would give neither any.
@@ -60,15 +49,15 @@ def chunk_weights(window: Window, chunk: int, hop: int) -> Tensor:
 
 
 def reflect(signal: Tensor, before: int, after: int) -> Tensor:
-    """Continue a signal (c, t) by reflection at both ends, again and again where it is shorter than what is asked."""
+    """Continue a signal (c, t) by reflection at both ends, repeatedly where it is shorter than the continuation."""
     length = signal.shape[-1]
     period = max(2 * length - 2, 1)
     index = torch.arange(-before, length + after) % period
     return signal[:, torch.where(index < length, index, period - index)]
 
 
-class Held:
-    """Blocks (c, any number of samples) of a signal, copied only when samples are asked for; the oldest are dropped."""
+class Buffer:
+    """A buffer of blocks (c, any number of samples), which are copied only when samples are asked for."""
 
     def __init__(self) -> None:
         self.blocks = deque[Tensor]()
@@ -80,7 +69,7 @@ class Held:
         self.length += block.shape[-1]
 
     def fill(self, source: Iterator[Tensor], length: int) -> bool:
-        """Append blocks until there are that many samples; False if the source has no more."""
+        """Append blocks until the buffer has that many samples; return False if the source has no more."""
         while self.length < length and (block := next(source, None)) is not None:
             self.put(block)
         return self.length >= length
@@ -94,7 +83,7 @@ class Held:
             self.blocks[0] = self.blocks[0][:, count:]
 
     def samples(self, start: int, stop: int) -> Tensor:
-        """A copy of some of the samples, (c, at most stop - start)."""
+        """Return a copy of some samples, (c, at most stop - start)."""
         parts = []
         for block in self.blocks:
             parts.append(block[:, max(start, 0) : max(stop, 0)])
@@ -106,8 +95,8 @@ class Held:
 class Chunk:
     """Samples (c, chunk) given to the model.
 
-    After it, nothing is added to its first `hop` samples any more, or to any if it is the `last`; those from `begin` to
-    `end` are the song's.
+    Once its estimate is added, its first `hop` samples are final; all of them are if it is the `last`. The samples from
+    `begin` to `end` of these belong to the song; the others are padding.
     """
 
     samples: Tensor
@@ -117,24 +106,24 @@ class Chunk:
     end: int
 
 
-def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> Iterator[Chunk]:
-    """Cut a stream into chunks, with what the window wants beyond the song's ends.
+def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: WindowName) -> Iterator[Chunk]:
+    """Cut a stream into chunks, padded at the song's ends as the window asks for.
 
     Args:
-        blocks: (c, any number of samples), one after the other.
-        chunk: samples.
-        hop: samples.
-        window: decides what lies beyond the ends.
+        blocks: (c, any number of samples) each.
+        chunk: chunk length, in samples.
+        hop: samples between two chunks' starts.
+        window: decides the padding.
     """
-    source, held, overlap = iter(blocks), Held(), chunk - hop
+    source, held, overlap = iter(blocks), Buffer(), chunk - hop
     long = held.fill(source, 2 * overlap + 1)
     if not held.length:
         return
-    border = 0 if window == "mean" or (window == "linear" and not long) else overlap
+    border = 0 if window == WindowName.mean or (window == WindowName.linear and not long) else overlap
     held.blocks.appendleft(reflect(held.samples(0, border + 1), border, 0)[:, :border])
     held.length += border
     # A chunk that would only cover what earlier ones have covered, or what lies beyond the song, is not run.
-    unneeded = overlap if border or window != "linear" else 0
+    unneeded = overlap if border or window != WindowName.linear else 0
     place, ended = 0, False
     while True:
         # Read on far enough to know whether this chunk is the last one that is needed.
@@ -145,7 +134,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         samples = held.samples(0, chunk)
         length = samples.shape[-1]
         if missing := chunk - length:
-            by_reflection = window != "mean" and length > chunk // 2
+            by_reflection = window != WindowName.mean and length > chunk // 2
             samples = reflect(samples, 0, missing) if by_reflection else torch.nn.functional.pad(samples, (0, missing))
         yield Chunk(samples, place == 0, last, max(border - place, 0), length - border if last else hop)
         if last:
@@ -154,8 +143,8 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: Window) -> It
         place += hop
 
 
-class Sum:
-    """Adds up the estimates of a song's chunks, on the device that they are on.
+class Accumulator:
+    """Adds up the weighted estimates of a song's chunks, on the device that they are on.
 
     Args:
         chunk: samples given to the model at once.
@@ -163,15 +152,15 @@ class Sum:
         window: how overlapping estimates are joined.
     """
 
-    def __init__(self, chunk: int, hop: int, window: Window) -> None:
+    def __init__(self, chunk: int, hop: int, window: WindowName) -> None:
         self.chunk, self.hop, self.window = chunk, hop, window
         self.total = self.weight = self.inner = torch.empty(0)
 
     def add(self, chunk: Chunk, estimate: Tensor) -> Tensor | None:
-        """Add the estimate (n, c, chunk) of the chunk that comes next.
+        """Add the estimate (n, c, chunk) of the next chunk.
 
         Returns:
-            The samples to which nothing is added any more, float32 (n, c, some) on the device; None if there are none.
+            The samples that are final now, float32 (n, c, some) on the device; None if there are none.
         """
         if chunk.first:
             # Where many estimates of one sample add up, single precision is too coarse; Apple's devices have no other.
@@ -195,9 +184,7 @@ class Sum:
         return finished
 
 
-def stream(
-    blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, window: Window = "hann"
-) -> Iterator[Tensor]:
+def stream(blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, window: str = "hann") -> Iterator[Tensor]:
     """Estimate stems block by block; memory depends on the chunk, never on the song.
 
     A model that returns its input gives back the song, for every length, chunk, hop and window.
@@ -215,14 +202,15 @@ def stream(
     Raises:
         ValueError: an impossible chunk, hop or window, or a model that returns another shape.
     """
-    check(chunk, hop, window)
-    total = Sum(chunk, hop, window)
-    for c in chunks(blocks, chunk, hop, window):
+    check(chunk, hop)
+    joined = WindowName(window)
+    total = Accumulator(chunk, hop, joined)
+    for c in chunks(blocks, chunk, hop, joined):
         finished = total.add(c, estimated(model, c.samples[None])[0])
         if finished is not None:
             yield finished.cpu()
 
 
-def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: Window = "hann") -> Tensor:
+def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: str = "hann") -> Tensor:
     """`stream` over a mixture in memory: (c, t) -> (n, c, t)."""
     return torch.cat(list(stream([mixture], model, chunk=chunk, hop=hop, window=window)), -1)

@@ -1,4 +1,4 @@
-"""Runs a network over songs, each as one from its beginning to its end, where none of it has to be heard at once."""
+"""Streams songs through a causal network: the result of one pass over the whole song, in constant memory."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -7,29 +7,29 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stemsplit.engine.batching import Song
+from stemsplit.engine.batching import Signal
 from stemsplit.fast.cpu.pool import torch_threads
 
 
 class Stream(Protocol):
-    """What takes one song apart, and remembers what it has heard of it."""
+    """A causal network on its way through one song, with what it remembers of it."""
 
     def put(self, block: Tensor) -> Tensor:
-        """Take what comes next, (c, some samples); gives what is known by now of the estimates, (n, c, some)."""
+        """Take the next samples, (c, some), and return the estimates that are finished, (n, c, some)."""
 
     def end(self) -> Tensor:
-        """The rest of the estimates, (n, c, some samples)."""
+        """Return the rest of the estimates, (n, c, some samples)."""
 
 
 class Streaming:
-    """Computes songs, one at a time; to be used as `stemsplit.engine.batching.Gathering` is.
+    """Computes songs one at a time, with the interface of `stemsplit.engine.batching.Batcher`.
 
     Args:
-        begin: makes what takes a song apart, for each song anew.
+        begin: makes a new `Stream` for each song.
         block: samples computed at once.
-        device: that computes.
-        threads: of PyTorch's own, on a CPU.
-        checked: gives estimates back, or raises what is wrong with them.
+        device: the device that computes.
+        threads: PyTorch's own threads, on a CPU.
+        checked: returns estimates, or raises an error if they are not finite.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class Streaming:
     ) -> None:
         self.begin, self.block, self.device, self.threads, self.checked = begin, block, device, threads, checked
 
-    def streams(self, songs: Iterable[Song]) -> Generator[Generator[Tensor, None, None], None, None]:
+    def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
-        The next song is asked for when nothing more is wanted of the one before. What goes wrong while a song is read
-        or computed is raised where its results are asked for, and leaves the other songs as they are.
+        An error in reading or computing a song is raised where its results are asked for, and leaves the other songs as
+        they are.
 
         Args:
-            songs: one after the other.
+            songs: one after the other; the next is asked for when the one before is done with.
 
         Yields:
-            Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. They are to be
-            used up, or are given up, before the next song's are asked for.
+            Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. Use them up
+            before you ask for the next song's: the rest of them is lost then.
         """
         for song in songs:
             with closing(self._estimates(song.blocks)) as results:
@@ -72,7 +72,7 @@ class Streaming:
 
     @torch.inference_mode()
     def _computed(self, step: Callable[..., Tensor], *parts: Tensor) -> tuple[Tensor, ...]:
-        """What a step gives, on the host, if there is any."""
+        """Compute one step; give its estimates on the host, if there are any."""
         with torch_threads(self.threads):
             estimates = self.checked(step(*(part.to(self.device) for part in parts)))
         return (estimates.cpu(),) if estimates.shape[-1] else ()

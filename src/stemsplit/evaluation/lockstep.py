@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-import numpy as np
-
 from stemsplit.audio import Block
+from stemsplit.audio.samples import Samples
 from stemsplit.errors import AudioError
 
 
@@ -34,16 +33,13 @@ def counted(number: int, noun: str) -> str:
 
 def cut(blocks: Iterable[Block], length: int) -> Iterator[Block]:
     """The same samples in blocks of that length; what is left at the end is shorter."""
-    waiting: list[Block] = []
+    waiting = Samples()
     for block in blocks:
-        waiting.append(block)
-        if sum(part.shape[-1] for part in waiting) >= length:
-            whole = np.concatenate(waiting, -1)
-            end = whole.shape[-1] - whole.shape[-1] % length
-            yield from (whole[..., start : start + length] for start in range(0, end, length))
-            waiting = [whole[..., end:]]
-    if waiting and (rest := np.concatenate(waiting, -1)).shape[-1]:
-        yield rest
+        waiting.put(block)
+        while waiting.length >= length:
+            yield waiting.take(length)
+    if waiting.length:
+        yield waiting.take(waiting.length)
 
 
 def check_alike(tracks: Sequence[Track]) -> None:

@@ -6,9 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
+from stemsplit.choices import PrecisionName
 from stemsplit.errors import DeviceError
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: dict[str, torch.dtype] = {
+    PrecisionName.fp32: torch.float32,
+    PrecisionName.bf16: torch.bfloat16,
+    PrecisionName.fp16: torch.float16,
+}
 
 
 def native_bfloat16() -> bool:
@@ -26,23 +31,23 @@ def chosen(name: str, device: torch.device) -> torch.dtype:
         device: which is there.
 
     Raises:
-        ValueError: no such precision, or the device is slower in it, or cannot do it at all.
+        DeviceError: there is no such precision, or the device is slower in it, or cannot do it at all.
     """
     if name not in (*PRECISIONS, "auto"):
-        raise ValueError(f"no precision {name!r}; there are auto, {', '.join(PRECISIONS)}")
+        raise DeviceError(f"no precision {name!r}; there are auto, {', '.join(PRECISIONS)}")
     if device.type == "cuda":
         # Tensor cores for half precision came with 7.0, for bfloat16 with 8.0.
         major, _ = torch.cuda.get_device_capability(device)
         if name == "bf16" and major < 8:
-            raise ValueError(f"{torch.cuda.get_device_name(device)} has no bfloat16; try fp16 or fp32")
+            raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bfloat16; try fp16 or fp32")
         if name == "auto":
             return torch.float16 if major >= 7 else torch.float32
     elif name == "fp16":
-        raise ValueError(f"fp16 is for CUDA devices, not for {device.type}; try fp32{or_bfloat16(device)}")
+        raise DeviceError(f"fp16 is for CUDA devices, not for {device.type}; try fp32{or_bfloat16(device)}")
     elif name == "bf16" and device.type != "cpu":
-        raise ValueError(f"bf16 is not for {device.type}; try fp32")
+        raise DeviceError(f"bf16 is not for {device.type}; try fp32")
     elif name == "bf16" and not native_bfloat16():
-        raise ValueError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
+        raise DeviceError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
     return PRECISIONS.get(name, torch.float32)
 
 

@@ -9,7 +9,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from stemsplit.audio import FORMATS
+from stemsplit.audio import Format
+from stemsplit.choices import FormatName
 from stemsplit.disk import Folder
 from stemsplit.disk.claim import Claim, claim, leftovers
 from stemsplit.disk.files import size_of
@@ -34,11 +35,11 @@ class CommitError(AudioError):
     """A commit is not one that a run on this song can have left, or what it says cannot be done any more."""
 
 
-def hidden(stem: str, format_: str) -> str:
+def hidden(stem: str, file_format: Format) -> str:
     """What the file of a stem is called in the hidden folder."""
     if size(stem) > LONGEST:
         stem = f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
-    return f"{stem}.{format_}"
+    return f"{stem}{file_format.suffix}"
 
 
 def listed(job: Job) -> list[str]:
@@ -134,23 +135,24 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     Raises:
         CommitError: the record is not of this song, a file is not as it says, or something is in the way of one.
     """
-    format_ = record.options.get("format")
-    if record.song["name"] != job.path.name or format_ not in FORMATS:
+    name = record.options.get("format")
+    if record.song["name"] != job.path.name or name not in list(FormatName):
         raise CommitError(f"it is not of {job.path.name}")
-    moves = []
+    file_format = Format(name)
+    moves, found = [], job.recorded()
     for stem, facts in record.stems.items():
         if facts["file"] is None:
             continue
-        target = job.place(stem, format_)
+        target = job.place(stem, file_format)
         if job.name(target) != facts["file"]:
             raise CommitError(f"its {stem} would go elsewhere")
-        source, below = hidden(stem, format_), job.below(target)
+        source, below = hidden(stem, file_format), job.below(target)
         there = held.folder.size(source)
         if there is None and size_of(target) == facts["size"]:
             continue  # it was moved before
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
-        if obstacle := job.obstacle(target):
+        if obstacle := job.obstacle(found, target):
             raise CommitError(obstacle)
         moves.append(Move(source, below.parent, below.name))
     return moves

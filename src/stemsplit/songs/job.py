@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stemsplit.audio import WAV, Format
 from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
@@ -25,9 +26,8 @@ class Options:
         outputs: the files of a song.
         model: what identifies the model, as records have it.
         adds_up: whether all stems of the model together are the song.
-        format: one of `stemsplit.audio.FORMATS`.
-        bit_depth: one of `stemsplit.audio.BIT_DEPTHS`, or None for the format's best.
-        like_source: format and bit depth are those of each song instead.
+        format: format of the files.
+        like_source: the format is that of each song instead.
         start: seconds that are left out at a song's beginning.
         duration: seconds that are split; None for all that follow.
         drop_silent: write no file of what is silent.
@@ -38,8 +38,7 @@ class Options:
     outputs: tuple[Output, ...]
     model: Mapping[str, Any] = field(default_factory=dict)
     adds_up: bool = False
-    format: str = "wav"
-    bit_depth: str | None = None
+    format: Format = WAV
     like_source: bool = False
     start: float = 0.0
     duration: float | None = None
@@ -56,8 +55,7 @@ class Job:
         options: what to write.
         folder: the output folder, or one below it.
         names: what its files are called, from there.
-        format: of the outputs.
-        bit_depth: of the outputs.
+        format: format of the outputs.
         seconds: how much of the song is to be split; 0 if it does not tell its length.
         size: bytes that the outputs take at most; 0 if the song does not tell its length.
         done: whether it was split before, from the same song in the same way.
@@ -68,16 +66,15 @@ class Job:
     options: Options
     folder: Path
     names: Names
-    format: str = "wav"
-    bit_depth: str | None = None
+    format: Format = WAV
     seconds: float = 0.0
     size: int = 0
     done: bool = False
     problem: str = ""
 
-    def place(self, stem: str, format_: str) -> Path:
+    def place(self, stem: str, file_format: Format) -> Path:
         """The file that a stem has in a format, in this run or in another."""
-        return self.folder / f"{self.names.path(stem)}.{format_}"
+        return self.folder / f"{self.names.path(stem)}{file_format.suffix}"
 
     # Made anew each time: a plan may be of hundreds of thousands of songs.
     @property
@@ -100,11 +97,11 @@ class Job:
         return target.relative_to(self.options.out)
 
     @property
-    def choices(self) -> dict[str, Any]:
-        """What besides song and model decides what the outputs are, as records have it."""
+    def recorded_options(self) -> dict[str, Any]:
+        """What decides the outputs besides the song and the model, as records have it."""
         return {
-            "format": self.format,
-            "bit_depth": self.bit_depth,
+            "format": self.format.name,
+            "bit_depth": self.format.bits,
             "start": self.options.start,
             "duration": self.options.duration,
             "drop_silent": self.options.drop_silent,
@@ -120,40 +117,49 @@ class Job:
         path, out = (Path(os.path.abspath(place)) for place in (self.record.parent / name, self.options.out))  # noqa: PTH100
         return size_of(path) if path.is_relative_to(out) else None
 
-    def written(self) -> Record | None:
-        """The record of all of it, if it is there already, made from the same song in the same way.
+    def recorded(self) -> Record | None:
+        """Read the record that is there now, of this run or of an earlier one; None if there is none."""
+        return record.read(self.record)
+
+    def is_done(self, found: Record | None) -> bool:
+        """Whether all outputs are there already, made from the same song in the same way.
+
+        Args:
+            found: the record that is there, see `recorded`.
 
         Raises:
             AudioError: the song cannot be read.
         """
-        found = record.read(self.record)
         if not found or not record.same(found.model, self.options.model):
-            return None
-        if not record.same(found.options, self.choices):
-            return None
+            return False
+        if not record.same(found.options, self.recorded_options):
+            return False
         for output in self.options.outputs:
             facts, target = found.stems.get(output.name), self.targets[output.name]
             if facts is None or facts["weights"] != list(output.weights):
-                return None
+                return False
             # What was silent may have been left out.
             if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):
-                return None
+                return False
         try:
-            return found if record.unchanged(self.path, found, self.record) else None
+            return record.unchanged(self.path, found, self.record)
         except OSError as error:
             raise AudioError(f"cannot read {self.path} ({error.strerror})") from error
 
-    def obstacle(self, *targets: Path) -> str:
-        """What is in the place of an output, and not as stemsplit left it, in words; empty if nothing is.
+    def obstacle(self, found: Record | None, *targets: Path) -> str:
+        """Name the first output path that is taken by something stemsplit did not write, or that was edited since.
 
-        Under force, only what is not a regular file is.
+        With force, only what is not a regular file is an obstacle.
 
         Args:
-            targets: its files to look at; none for all.
+            found: the record that is there, see `recorded`.
+            targets: the output files to look at; none for all.
+
+        Returns:
+            a sentence; empty if nothing is in the way.
         """
         if size_of(self.record) is None and os.path.lexists(self.record):
             return f"{self.record} is already there, and is not a file; choose another folder with -o"
-        found = record.read(self.record)
         ours = found.files if found else {}
         for target in targets or self.targets.values():
             there = size_of(target)
@@ -179,11 +185,11 @@ class Outcome:
     """What became of a song.
 
     Args:
-        job: what was asked.
-        error: why it failed; empty if it did not.
-        record: of what was written, now or before; None if it failed.
-        skipped: whether it was written before.
-        seconds: time it took.
+        job: what was to be done.
+        error: why the song failed; empty if it did not.
+        record: the record of its stems, written now or before; None if it failed.
+        skipped: whether it was already split.
+        seconds: the song's own compute time; 0 if it was not computed.
     """
 
     job: Job
@@ -194,14 +200,14 @@ class Outcome:
 
     @property
     def paths(self) -> list[Path]:
-        """The files of the song."""
+        """The files of the stems."""
         if not self.record:
             return []
         return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
 
     @property
     def speed(self) -> float:
-        """Seconds of song a second; 0 if it was not split."""
+        """Seconds of song per second of compute time; 0 if it was not split."""
         if not self.record or self.skipped:
             return 0.0
         return self.record.figures["duration"] / max(self.seconds, 1e-9)
@@ -209,16 +215,16 @@ class Outcome:
 
 @dataclass
 class Totals:
-    """What became of all songs together.
+    """What became of all songs of a run.
 
     Args:
-        songs: how many.
-        done: of them split.
-        skipped: of them split before.
-        failed: of them not.
-        untold: of them whose result nobody took.
-        duration: seconds of song that were split.
-        seconds: from the first to the last of them.
+        songs: songs looked at.
+        done: songs split in this run.
+        skipped: songs that were already split.
+        failed: songs that failed.
+        untold: songs whose line could not be printed.
+        duration: seconds of music that were split.
+        seconds: wall time of the run.
     """
 
     songs: int = 0
@@ -240,5 +246,5 @@ class Totals:
 
     @property
     def speed(self) -> float:
-        """Seconds of song a second; 0 if none was split."""
+        """Seconds of music per second of wall time; 0 if no song was split."""
         return self.duration / max(self.seconds, 1e-9)

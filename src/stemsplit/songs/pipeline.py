@@ -1,10 +1,12 @@
-"""Songs one after another, each failing on its own: one is computed while the next is looked at, the last written."""
+"""Splits songs in three overlapping steps: while one is computed, the next is examined and the last one is finished.
+
+A song that fails does not stop the others.
+"""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from itertools import chain
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -19,31 +21,32 @@ from stemsplit.songs.preparing import Busy, Course, prepare, reason
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
-    from stemsplit.engine.base import Mixture, Pair
-    from stemsplit.engine.chain import Chain
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine.base import Mixture, Pair, Splitter
 
 PENDING = 4
-"""Blocks that may wait to be written while the next ones are computed."""
+"""Largest number of blocks that wait to be written while the next ones are computed."""
 
 DECODED = 8
-"""Blocks of a song that may be decoded before they are wanted: some seconds."""
+"""Largest number of blocks of a song that are decoded ahead: some seconds."""
 
 POLL_SECONDS = 0.5
-"""Between two looks at songs that other processes are working on."""
+"""Time between two looks at songs that other processes are working on."""
 
 STALLED_SECONDS = 300.0
-"""After which a process that shows no sign of life is waited for no longer."""
+"""Time without a sign of life after which another process is no longer waited for."""
 
-Progress = Callable[[Job, float, float], None]
-"""Told, again and again, the job, the seconds of the song that are done and the seconds that it has."""
+Progress = Callable[[Job, float, float], object]
+"""Gets, again and again, the job, the seconds of the song that are done, and the seconds that it has."""
+
+Report = Callable[[Outcome], object]
+"""Gets what became of each song, in the order of the songs."""
 
 
 def decoded(job: Job) -> Generator[Block, None, None]:
-    """The blocks of a song; whoever stops early has to close this.
+    """Decode a song block by block, some blocks ahead. Whoever stops early has to close this.
 
     Raises:
-        AudioError: it cannot be read.
+        AudioError: the song cannot be read.
     """
     with (
         Reader(job.path, job.options.start, job.options.duration) as reader,
@@ -52,114 +55,139 @@ def decoded(job: Job) -> Generator[Block, None, None]:
         yield from blocks
 
 
-def completed(files: StemFiles, started: float) -> Outcome:
-    """Finish a song all of whose samples were given to be written."""
+def finished(files: StemFiles, seconds: float) -> Outcome:
+    """Finish the files of a song all of whose samples were handed to them.
+
+    Args:
+        files: of the song.
+        seconds: compute time of the song.
+    """
     with files:
         try:
             record = files.finish()
         except (AudioError, OSError) as error:
             return Outcome(files.job, reason(error, files.job, "finishing"))
-        return Outcome(files.job, record=record, seconds=monotonic() - started)
+        return Outcome(files.job, record=record, seconds=seconds)
+
+
+def _start(executor: ThreadPoolExecutor) -> None:
+    """Start an executor's thread now: an interrupt while a thread starts would lose sight of its task."""
+    executor.submit(int)
 
 
 class Pipeline:
-    """Computes one song while the next one is looked at and the last one written.
+    """Computes one song while the next is examined and the last one is finished.
 
     Args:
-        load: gives the separator; asked only when a song was found readable to its end and its files writable.
-        progress: told of every step.
-        tell: is told what people should know besides outcomes, in a sentence.
+        load: gives the separator; called only when a song was found readable to its end and its files writable.
+        progress: see `Progress`.
+        report: see `Report`.
+        tell: gets what people should know besides outcomes, in a sentence.
     """
 
     def __init__(
-        self, load: Callable[[], "Separator | Chain"], progress: Progress, tell: Callable[[str], object]
+        self, load: Callable[[], "Splitter"], progress: Progress, report: Report, tell: Callable[[str], object]
     ) -> None:
-        self.load, self.progress, self.course = load, progress, Course(tell)
+        self.load, self.progress, self.report, self.course = load, progress, report, Course(tell)
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
-        for executor in (self.reading, self.writing):
-            # Here: an interrupt while a thread starts would lose sight of what it is started for.
-            executor.submit(int)
+        _start(self.reading)
+        _start(self.writing)
+        self.jobs, self.busy = deque[Job](), list[Busy]()
         self.ahead: Future[StemFiles | Outcome | Busy] | None = None
-        self.begun = deque[tuple[StemFiles | Outcome, float]]()
-        """Songs whose results are to come, in their order, and when each was begun."""
+        """The next song, while it is examined."""
+        self.begun = deque[StemFiles]()
+        """Songs that the separator reads, and whose results are to come."""
         self.finishing: Future[Outcome] | None = None
+        """The song whose samples were all computed, while its files are finished."""
+        self.following: Outcome | None = None
+        """What ended the separator's run: a song that has nothing to be computed."""
+        self.computed_at = 0.0
+        """When the last song was computed."""
 
-    def outcomes(self, jobs: deque[Job], busy: deque[Busy]) -> Iterator[Outcome]:
-        """What became of songs, in their order.
+    def run(self, jobs: deque[Job]) -> list[Busy]:
+        """Split songs in their order.
 
         Args:
-            jobs: taken from here.
-            busy: gets those that another process is working on.
+            jobs: the songs; they are taken from here.
+
+        Returns:
+            Those that another process is working on, left as they are.
 
         Raises:
-            RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
+            RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
         """
-        prepared = self._prepared(jobs, busy)
-        for first in prepared:
-            if isinstance(first, StemFiles):
-                yield from self._computed(first, prepared)
-            else:
-                yield first
-
-    def _prepared(self, jobs: deque[Job], busy: deque[Busy]) -> Iterator[StemFiles | Outcome]:
-        """Songs as `prepare` gives them, the next one looked at while something is made of this."""
-        while jobs:
-            job = jobs.popleft()
-            self.ahead = self.ahead or self.reading.submit(prepare, job, self.course)
-            found = self.ahead.result()
-            self.ahead = self.reading.submit(prepare, jobs[0], self.course) if jobs else None
-            if isinstance(found, Busy):
-                busy.append(found)
-            else:
-                yield found
-
-    def _songs(self, prepared: Iterable[StemFiles | Outcome]) -> Generator["Mixture", None, None]:
-        """What is to be computed of them, each open until the next is asked for."""
-        for item in prepared:
-            self.begun.append((item, monotonic()))
+        self.jobs, self.busy = jobs, []
+        item = self._prepared()
+        while item:
             if isinstance(item, StemFiles):
-                with closing(decoded(item.job)) as blocks:
-                    yield blocks, item.song.sample_rate, item.song.channels
+                item = self._computed(item)
             else:
-                yield (), 1, 1  # nothing, in its place among the songs
+                self._report_finished()
+                self.report(item)
+                item = self._prepared()
+        self._report_finished()
+        return self.busy
 
-    def _computed(self, first: StemFiles, others: Iterable[StemFiles | Outcome]) -> Iterator[Outcome]:
+    def _prepared(self) -> StemFiles | Outcome | None:
+        """Return the next song as `prepare` gives it, and let the one after it be examined; None after the last."""
+        while self.jobs:
+            job = self.jobs.popleft()
+            self.ahead = self.ahead or self.reading.submit(prepare, job, self.course)
+            item = self.ahead.result()
+            self.ahead = self.reading.submit(prepare, self.jobs[0], self.course) if self.jobs else None
+            if not isinstance(item, Busy):
+                return item
+            self.busy.append(item)
+        return None
+
+    def _songs(self, first: StemFiles) -> Generator["Mixture", None, None]:
+        """Give the separator songs, up to the first that has nothing to be computed."""
+        item: StemFiles | Outcome | None = first
+        while isinstance(item, StemFiles):
+            self.begun.append(item)
+            with closing(decoded(item.job)) as blocks:
+                yield blocks, item.song.sample_rate, item.song.channels
+            item = self._prepared()
+        self.following = item
+
+    def _computed(self, first: StemFiles) -> Outcome | None:
+        """Split this song and those that follow it without a break; return the outcome that comes after them."""
         with ExitStack() as undo:
             undo.push(first)
             self.progress(first.job, 0.0, first.song.seconds)
             separator = self.load()
             undo.pop_all()
+        self.following, self.computed_at = None, monotonic()
         with (
-            closing(self._songs(chain([first], others))) as songs,
+            closing(self._songs(first)) as songs,
             closing(separator.streams(songs)) as streams,
         ):
             for results in streams:
-                item, started = self.begun.popleft()
-                if isinstance(item, StemFiles):
-                    yield from self._split(item, results, started)
-                else:
-                    yield from self._settled()
-                    yield item
-        yield from self._settled()
+                self._split(self.begun.popleft(), results)
+        return self.following
 
-    def _split(self, files: StemFiles, results: Generator["Pair", None, None], started: float) -> Iterator[Outcome]:
-        """Write a song and begin to finish it; meanwhile, tell what became of the one before."""
+    def _split(self, files: StemFiles, results: Generator["Pair", None, None]) -> None:
+        """Write a song's stems while they are computed, and begin to finish its files."""
         job = files.job
         with ExitStack() as undo:
             undo.push(files)
             self.progress(job, 0.0, files.song.seconds)
             try:
-                yield from self._written(files, results)
+                self._write(files, results)
             except (StemsplitError, OSError, MemoryError) as error:
-                yield from self._settled()
-                yield Outcome(job, reason(error, job, "splitting"))
+                self._report_finished()
+                self.report(Outcome(job, reason(error, job, "splitting")))
+                self.computed_at = monotonic()
                 return
-            yield from self._settled()
+            self._report_finished()
             undo.pop_all()
-        self.finishing = self.writing.submit(completed, files, started)
+        # The song's own time: from when the song before it was computed.
+        seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
+        self.finishing = self.writing.submit(finished, files, seconds)
 
-    def _written(self, files: StemFiles, results: Generator["Pair", None, None]) -> Iterator[Outcome]:
-        job, song, done = files.job, files.song, 0
+    def _write(self, files: StemFiles, results: Generator["Pair", None, None]) -> None:
+        """Write a song's stems block by block, in another thread, and report what is known meanwhile."""
+        song, done = files.song, 0
         pending = deque[Future[None]]()
         try:
             with closing(results):
@@ -168,25 +196,26 @@ class Pipeline:
                     if len(pending) > PENDING:
                         pending.popleft().result()
                     done += mixture.shape[1]
-                    self.progress(job, done / song.sample_rate, song.seconds)
-                    yield from self._settled(now=False)
+                    self.progress(files.job, done / song.sample_rate, song.seconds)
+                    if self.finishing and self.finishing.done():
+                        self._report_finished()
             while pending:
                 pending.popleft().result()
         finally:
             wait(pending)
 
-    def _settled(self, now: bool = True) -> Iterator[Outcome]:
-        """What became of the song that is being finished, if one is; unless `now`, only if it is finished."""
-        if self.finishing and (now or self.finishing.done()):
-            done, self.finishing = self.finishing.result(), None
-            yield done
+    def _report_finished(self) -> None:
+        """Wait until the song before has its files, if there is one, and report what became of it."""
+        if self.finishing:
+            outcome, self.finishing = self.finishing.result(), None
+            self.report(outcome)
 
     def close(self) -> None:
         """Finish what was computed, and give up what was not."""
         self.course.ending.set()
         self.reading.shutdown(cancel_futures=True)
         self.writing.shutdown()
-        left: list[StemFiles | Outcome | Busy] = [item for item, _ in self.begun]
+        left: list[StemFiles | Outcome | Busy] = [*self.begun]
         if self.ahead and not self.ahead.cancelled():
             left.append(self.ahead.result())
         for item in left:
@@ -195,7 +224,7 @@ class Pipeline:
 
 
 class Patience:
-    """Knows how long other processes have worked on songs without a sign of life."""
+    """Measures how long other processes have worked on songs without a sign of life."""
 
     def __init__(self) -> None:
         self.seen: dict[Path, tuple[int, float]] = {}
@@ -211,42 +240,44 @@ class Patience:
 
 
 def stalled(job: Job) -> str:
-    """What to say of a song that another process neither finishes nor gives up."""
+    """Say that another process neither finishes a song nor gives it up."""
     minutes = STALLED_SECONDS / 60
     return f"another process holds {job.path}, and showed no life for {minutes:g} minutes; end it, and try again"
 
 
 def run(
     jobs: Sequence[Job],
-    load: Callable[[], "Separator | Chain"],
+    load: Callable[[], "Splitter"],
     progress: Progress,
+    report: Report,
     tell: Callable[[str], object] = lambda _: None,
-) -> Iterator[Outcome]:
-    """Split songs one after the other; one that fails does not keep the others from being done.
+) -> None:
+    """Split songs one after the other; one that fails does not stop the others.
 
-    Songs that another process is working on come last, when that is done with them or shows no sign of life any more.
+    Songs that another process is working on come last, when that process is done with them or shows no sign of life.
 
     Args:
-        jobs: from `batch.plan`.
-        load: gives the separator; asked only when a song was found readable to its end and its files writable.
-        progress: told of every step.
-        tell: is told what people should know besides outcomes, in a sentence.
+        jobs: from `stemsplit.songs.plan.plan`.
+        load: gives the separator; called only when a song was found readable to its end and its files writable.
+        progress: see `Progress`.
+        report: see `Report`; called in this thread.
+        tell: gets what people should know besides outcomes, in a sentence.
 
     Raises:
-        RegistryError, WeightsError, DeviceError: the model cannot be loaded, which is every song's trouble.
+        RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
     """
     outs = {job.options.out for job in jobs}
     new = [folder for out in outs for folder in (out, *out.parents) if not folder.exists()]
-    pipeline, left, patience = Pipeline(load, progress, tell), deque(jobs), Patience()
+    pipeline, left, patience = Pipeline(load, progress, report, tell), deque(jobs), Patience()
     try:
         while left:
-            count, busy = len(left), deque[Busy]()
-            yield from pipeline.outcomes(left, busy)
+            count = len(left)
+            busy = pipeline.run(left)
             if len(busy) == count:
                 sleep(POLL_SECONDS)
             for waiting in busy:
                 if patience.is_over(waiting):
-                    yield Outcome(waiting.job, stalled(waiting.job))
+                    report(Outcome(waiting.job, stalled(waiting.job)))
                 else:
                     left.append(waiting.job)
     finally:

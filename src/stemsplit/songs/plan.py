@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from stemsplit.audio import Reader, bytes_per_sample, read_tags, unsupported
+from stemsplit.audio import Reader, read_tags
 from stemsplit.disk.files import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.songs.find import Found
@@ -32,13 +32,13 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
         artist=tags.get("artist"),
         title=tags.get("title"),
     )
-    format_, bit_depth = options.format, options.bit_depth
+    file_format = options.format
     if options.like_source:
         # A song that cannot be read has no format; what is wrong with it will be seen when it is looked at.
         with suppress(AudioError), Reader(path) as reader:
-            format_, bit_depth = reader.format, reader.bit_depth
+            file_format = reader.format
     folder = options.out / found.below if found.below.parts else options.out
-    return Job(path, options, folder, names, format_, bit_depth)
+    return Job(path, options, folder, names, file_format)
 
 
 def files(job: Job) -> dict[str, str]:
@@ -46,7 +46,7 @@ def files(job: Job) -> dict[str, str]:
     # As text: a plan may be of hundreds of thousands of songs.
     held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
     for output in job.options.outputs:
-        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}.{job.format}"), output.name)
+        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"), output.name)
     return held
 
 
@@ -54,7 +54,7 @@ def clash(job: Job) -> str:
     """Two outputs of a song that would be one file, in words; empty if there are none."""
     held = files(job)
     for output in job.options.outputs:
-        path = f"{job.folder}/{job.names.path(output.name)}.{job.format}"
+        path = f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"
         if (other := held[folded(path)]) != output.name:
             name = path.rpartition("/")[2]
             return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
@@ -74,7 +74,7 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         targets = job.targets
         if link := job.link((*targets.values(), job.record)):
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
-        if not options.force and job.written():
+        if not options.force and job.is_done(job.recorded()):
             return replace(job, done=True)
     except AudioError as error:
         return replace(job, problem=str(error))
@@ -91,9 +91,9 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
             rate, channels, frames = reader.sample_rate, reader.channels, reader.frames or 0
     except AudioError as error:
         return replace(job, problem=str(error))
-    if reason := unsupported(job.format, job.bit_depth, rate, channels):
+    if reason := job.format.refusal(rate, channels):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
-    size = frames * channels * len(options.outputs) * bytes_per_sample(job.format, job.bit_depth)
+    size = frames * channels * len(options.outputs) * job.format.bytes_per_sample
     return replace(job, size=size, seconds=frames / rate)
 
 
@@ -123,7 +123,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     Raises:
         PlanError: a format cannot be written at all.
     """
-    if not options.like_source and (reason := unsupported(options.format, options.bit_depth, 44_100, 2)):
+    if not options.like_source and (reason := options.format.refusal(44_100, 2)):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Whatever the songs are called: two outputs that go by one name.

@@ -1,4 +1,4 @@
-"""Looks at a song before it is computed: claims it, decodes it once, opens the files of its stems."""
+"""Prepares a song: claims it, decodes it once to its end, and opens the files of its stems."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from stemsplit.disk.files import check_space, sha256
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.record import Record
 from stemsplit.songs.stem_files import StemFiles
 
 
@@ -18,8 +19,8 @@ class Busy:
     """A song that another process works on.
 
     Args:
-        job: what is to be done with it.
-        beat: changes as long as that process lives.
+        job: what is to be done.
+        beat: a number that changes as long as that process lives.
     """
 
     job: Job
@@ -27,7 +28,7 @@ class Busy:
 
 
 class GivenUpError(Exception):
-    """The batch ends: what is begun is to be left."""
+    """Raised when the batch is to end: work that has begun is given up."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Course:
     """What all songs of a batch share.
 
     Args:
-        tell: is told what people should know besides outcomes, in a sentence.
-        ending: set when the batch is to end.
+        tell: gets what people should know besides outcomes, in a sentence.
+        ending: is set when the batch is to end.
     """
 
     tell: Callable[[str], object]
@@ -48,14 +49,20 @@ class Course:
             raise GivenUpError
 
 
-def opened(job: Job, held: Claim, course: Course) -> StemFiles:
+def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemFiles:
     """Look at a whole song and open its files.
 
+    Args:
+        job: what is to be done.
+        held: the song's hidden folder.
+        found: the record that is there, of an earlier run.
+        course: of the batch.
+
     Raises:
-        AudioError, OSError: it cannot be split.
+        AudioError, OSError: the song cannot be split.
         GivenUpError: the batch is to end.
     """
-    if obstacle := job.obstacle():
+    if obstacle := job.obstacle(found):
         raise AudioError(obstacle)
     try:
         stat = job.path.stat()
@@ -64,14 +71,14 @@ def opened(job: Job, held: Claim, course: Course) -> StemFiles:
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
     check_space(job.options.out, job.size)
-    return StemFiles(job, song, digest, stat, held)
+    return StemFiles(job, song, digest, stat, held, found)
 
 
 def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
-    """Look at a whole song and open its files, unless it was split before or another process works on it.
+    """Look at a whole song and open its files, unless it is already split or another process works on it.
 
     Returns:
-        The files; or what became of the song, if that is all there is to do; or that another process works on it.
+        The files; or the outcome, if there is nothing to compute; or `Busy`, if another process works on the song.
     """
     if job.problem:
         return Outcome(job, job.problem)
@@ -82,10 +89,11 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
     except AudioError as error:
         return Outcome(job, str(error))
     try:
-        if not job.options.force and (record := job.written()):
+        found = job.recorded()
+        if not job.options.force and job.is_done(found):
             held.release()
-            return Outcome(job, record=record, skipped=True)
-        return opened(job, held, course)
+            return Outcome(job, record=found, skipped=True)
+        return opened(job, held, found, course)
     except GivenUpError:
         held.release()
         return Outcome(job, "the batch was ended")
@@ -95,7 +103,7 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
 
 
 def reason(error: Exception, job: Job, doing: str) -> str:
-    """Why a song failed, in words."""
+    """Say why a song failed."""
     if isinstance(error, OSError):
         return f"cannot split {job.path} ({error.strerror or error}: {error.filename or job.options.out})"
     return str(error) or f"out of memory while {doing} {job.path}"

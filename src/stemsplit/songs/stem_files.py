@@ -1,4 +1,4 @@
-"""The files of one song: written in a hidden folder, moved to their names when all are whole, then recorded."""
+"""Writes the files of one song in a hidden folder, gives them their names when all are whole, and records them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,28 @@ from stemsplit.errors import AudioError
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.record import Record, read
+from stemsplit.songs.record import Record
 
 
 class StemFiles:
-    """The files of one song. Leaving the context without `finish` removes whatever was written.
+    """The files of one song. Leaving the context without `finish` removes what was written.
 
     Args:
         job: what to write.
-        song: as it was examined.
+        song: what examining the song found.
         digest: sha256 of the song's file.
-        stat: what the system said of that file before it was read.
-        held: its hidden folder, which goes when the context is left.
+        stat: the file's size and times before it was read.
+        held: the song's hidden folder, which is removed when the context is left.
+        before: the record of an earlier run, if there is one.
 
     Raises:
-        AudioError: the song cannot be read, or a file not be made.
+        AudioError: the song cannot be read, or a file cannot be made.
     """
 
-    def __init__(self, job: Job, song: Song, digest: str, stat: os.stat_result, held: Claim) -> None:
-        self.job, self.song, self.digest, self.stat, self.held = job, song, digest, stat, held
+    def __init__(
+        self, job: Job, song: Song, digest: str, stat: os.stat_result, held: Claim, before: Record | None = None
+    ) -> None:
+        self.job, self.song, self.digest, self.stat, self.held, self.before = job, song, digest, stat, held, before
         self.writers: dict[str, Writer] = {}
         self.sum, self.energy = SumError(), 0.0
         with ExitStack() as undo:
@@ -51,9 +54,9 @@ class StemFiles:
         self.summed = {output.name for output in stems} if whole and exact and job.options.adds_up else set()
 
     def _writer(self, name: str) -> Writer:
-        """What writes the file of a stem in the hidden folder."""
+        """Open the file of a stem in the hidden folder."""
         job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
-        form = (job.format, job.bit_depth, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
         path = self.held.folder.path / hidden
         try:
             return Writer(path, *form, file=self.held.create(hidden))
@@ -83,10 +86,10 @@ class StemFiles:
             self.sum.add(mixture, [stored[name] for name in self.summed])
 
     def finish(self) -> Record:
-        """Close all files, give them their names and write the record, which says that all are whole.
+        """Close all files, give them their names, and write the record, which says that all are whole.
 
         Raises:
-            AudioError: something cannot be written, or the song has been changed meanwhile.
+            AudioError: a file cannot be written, or the song was changed meanwhile.
         """
         for writer in self.writers.values():
             writer.close()
@@ -112,10 +115,9 @@ class StemFiles:
         return (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
 
     def _earlier(self, stems: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """What earlier runs left that this one does not write, as it was then."""
-        old = read(self.job.record)
+        """Return the files of earlier runs that this one does not write and that are as they were, with their sizes."""
         new = {facts["file"] for facts in stems.values()}
-        there = {name: size for name, size in (old.files if old else {}).items() if name not in new}
+        there = {name: size for name, size in (self.before.files if self.before else {}).items() if name not in new}
         return {name: there[name] for name in sorted(there) if self.job.size_of(name) == there[name]}
 
     def _record(self) -> Record:
@@ -124,7 +126,7 @@ class StemFiles:
         return Record(
             song={"name": job.path.name, "size": self.stat.st_size, "sha256": self.digest},
             model=job.options.model,
-            options=job.choices,
+            options=job.recorded_options,
             stems=stems,
             figures={
                 "duration": round(song.seconds, 6),
@@ -153,7 +155,7 @@ class StemFiles:
         }
 
     def close(self) -> None:
-        """Remove whatever was written and not moved to its name, and the hidden folder."""
+        """Remove the hidden folder, with all in it that did not get its name."""
         self.cleanup.close()
 
     def __enter__(self) -> Self:
@@ -166,5 +168,5 @@ class StemFiles:
 
 
 def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
-    """A song's tags for one of its stems: the title says which."""
+    """Return a song's tags for one of its stems, which the title names."""
     return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)

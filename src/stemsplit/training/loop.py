@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from stemsplit.checkpoints import checkpoint, pickled
 from stemsplit.disk import replacing
+from stemsplit.engine.completion import completed
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
@@ -25,7 +26,7 @@ from stemsplit.training.losses import LOSSES
 from stemsplit.training.network import add_dropout, add_pulse, compile_blocks, update_ema
 from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import EARLIER_NAMES, Plan
-from stemsplit.training.validation import autocast, completed, validate
+from stemsplit.training.validation import autocast, validate
 from stemsplit.training.workers import Workers
 
 MOST_SKIPPED = 50

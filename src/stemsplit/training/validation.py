@@ -1,31 +1,14 @@
 """Measures how well a network in training separates songs that it is not trained on."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stemsplit.engine.completion import completed
 from stemsplit.engine.overlap_add import overlap_add
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.registry import ModelEntry
-
-
-def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
-    """Return what the separator would make of a network's estimates: with a residual, or adding up to the mixture.
-
-    Args:
-        estimates: (b, n, c, t).
-        mixture: (b, c, t).
-        entry: entry of the model.
-
-    Returns:
-        (b, outputs of the entry, c, t).
-    """
-    left = (mixture - estimates.sum(1))[:, None]
-    if entry.residual:
-        return torch.cat([estimates, left], 1)
-    return estimates + left / estimates.shape[1] if entry.complete else estimates
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -53,10 +36,9 @@ def validate(
         with autocast(device, dtype):
             return network(mixture.to(device)).float()
 
-    window: Any = entry.window  # one of overlap_add's windows, as the registry has checked
     scores = []
     for sources in songs:
         mixture = sources.sum(0)
-        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=window)
-        scores.append(sdr(completed(estimates[None], mixture[None], entry)[0], sources))
+        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=entry.window)
+        scores.append(sdr(completed(estimates, mixture, entry), sources))
     return torch.stack(scores).nanmean(0)

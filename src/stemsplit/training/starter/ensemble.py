@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from stemsplit import models, registry
-from stemsplit.checkpoints.checkpoint import BITS
 from stemsplit.checkpoints.describe import describe
 from stemsplit.checkpoints.loading import load_network
+from stemsplit.choices import WeightBits
 from stemsplit.errors import RegistryError, StemsplitError
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.registry import ModelEntry
@@ -144,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="share that is Wiener-filtered")
     parser.add_argument("--weights", action="store_true", help="average weights; the networks are fine-tuned from one")
     parser.add_argument("--facts-of", metavar="NAME", help="registry entry to copy description, licence and score from")
-    parser.add_argument("--bits", type=int, choices=BITS, default=32, help="bits per weight in the file")
+    bits = [*map(int, WeightBits)]
+    parser.add_argument("--bits", type=int, choices=bits, default=32, help="bits per weight in the file")
     args = parser.parse_args(arguments)
     try:
         shares = [float(share) for share in args.shares.split(",")] if args.shares else [1.0] * len(args.members)

@@ -19,7 +19,8 @@ from statistics import median
 import mido
 import numpy as np
 
-from stemsplit.audio import Block, Writer
+from stemsplit.audio import Block, Format, Writer
+from stemsplit.choices import BitDepth, FormatName
 from stemsplit.errors import AudioError, StemsplitError
 
 SAMPLE_RATE = 44_100
@@ -255,9 +256,10 @@ def render_song(path: Path, folder: Path, sound_font: Path, seconds: int, rank: 
     peak = max((float(np.abs(block).max()) for block in blocks.values()), default=0) or 1
     blocks = {stem: block * np.float32(0.5 / peak) for stem, block in blocks.items()}
     audible = [stem for stem, block in blocks.items() if np.square(block).mean() > SILENT]
+    flac = Format(FormatName.flac, BitDepth.b16)
     for stem in audible:
         folder.mkdir(parents=True, exist_ok=True)
-        writer = Writer(folder / f"{stem}.flac", "flac", "16", SAMPLE_RATE, 2, seconds * SAMPLE_RATE)
+        writer = Writer(folder / f"{stem}{flac.suffix}", flac, SAMPLE_RATE, 2, seconds * SAMPLE_RATE)
         writer.write(blocks[stem])
         writer.close()
     return audible

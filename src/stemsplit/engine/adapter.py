@@ -1,4 +1,4 @@
-"""A song on its way through a network: at the network's sample rate and with its channels, and back as it was."""
+"""Adapts a song's rate and channels to a network's, and its stems back."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from stemsplit.audio import Block, layout, resampled
+from stemsplit.audio.samples import Samples
 
 
-class Passage:
-    """What goes into a network of a song, and what comes out; the song is kept in between.
+class Adapter:
+    """One song between its own rate and channels and a network's; the song is kept until its stems are there.
 
     Args:
         blocks: float32 (c, any number of samples) each.
@@ -25,20 +26,20 @@ class Passage:
     ) -> None:
         self.blocks, self.sample_rate, self.channels, self.network_rate = blocks, sample_rate, channels, network_rate
         self.used = layout(channels, together)
-        self.waiting: list[Block] = []
+        self.waiting = Samples()
 
     def _kept(self) -> Iterator[Block]:
         for block in self.blocks:
-            self.waiting.append(block)
+            self.waiting.put(block)
             yield block
 
     def into(self) -> Iterator[Tensor]:
-        """The song for the network, (channels for it, some samples)."""
+        """Give the song for the network, (channels for it, some samples) each."""
         for block in resampled((block[self.used] for block in self._kept()), self.sample_rate, self.network_rate):
             yield torch.from_numpy(np.ascontiguousarray(block))
 
     def out(self, estimates: Iterable[Tensor]) -> Iterator[tuple[Block, Block]]:
-        """Of the network's estimates (n, channels for it, some samples), pairs of song (c, t) and stems (n, c, t).
+        """Give pairs of song (c, t) and stems (n, c, t), of the network's estimates (n, channels for it, some samples).
 
         Resampling there and back may end a sample late or early: the song's own length counts, and `take` gives the
         rest of it.
@@ -53,13 +54,13 @@ class Passage:
             yield song, found[..., : song.shape[-1]]
 
     def take(self, length: int | None = None) -> Block:
-        """The oldest `length` samples (c, t) of the song, fewer if there are no more; None for all."""
-        taken, missing = [np.zeros((self.channels, 0), np.float32)], length
-        while self.waiting and missing != 0:
-            block = self.waiting.pop(0)
-            if missing is not None and block.shape[-1] > missing:
-                self.waiting.insert(0, block[:, missing:])
-                block = block[:, :missing]
-            taken.append(block)
-            missing = None if missing is None else missing - block.shape[-1]
-        return np.concatenate(taken, -1)
+        """Take the oldest samples of the song that wait for their stems.
+
+        Args:
+            length: how many; None for all.
+
+        Returns:
+            (c, t), t less than `length` if there are no more.
+        """
+        count = self.waiting.length if length is None else min(length, self.waiting.length)
+        return self.waiting.take(count) if count else np.zeros((self.channels, 0), np.float32)
