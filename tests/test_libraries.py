@@ -173,7 +173,7 @@ def test_training_that_needs_torchaudio_says_so_before_it_reads_a_song(
 
 @pytest.mark.usefixtures("no_torchaudio")
 def test_other_augmentations_need_no_torchaudio() -> None:
-    from stemsplit.training.data import Mixing
+    from stemsplit.training.plan import Mixing
 
     assert Mixing(1_000, augmentations=("swap", "polarity")).length == 1_000
     with pytest.raises(LibraryError, match="cannot load torchaudio"):

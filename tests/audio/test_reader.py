@@ -193,7 +193,7 @@ def test_a_pipe_is_no_song(tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
     os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(AudioError, match="no regular file"):
+    with pytest.raises(AudioError, match="not a regular file"):
         Reader(tmp_path / "pipe.wav")
 
 

@@ -93,8 +93,8 @@ def train(folder: Path, minutes: float, threads: int) -> Path:
     entry.write_text(registry.as_toml(SMALL), encoding="utf-8")
     command = [sys.executable, "-m", "stemsplit", "train", folder / "data", "-o", out, "--registry", entry]
     command += ["--like", "small", "--device", "cpu", "--threads", threads, "--batch-size", 2, "--seconds", 2]
-    command += ["--steps", 100_000, "--report-every", 10, "--loss", "sdr", "--learning-rate", 2e-3, "--averaging", 0.98]
-    command += ["--levels", 5, "--silence", 0, "--remix", 1]
+    command += ["--steps", 100_000, "--report-every", 10, "--loss", "sdr", "--learning-rate", 2e-3, "--ema-decay", 0.98]
+    command += ["--gain", 5, "--source-dropout", 0, "--remix", 1]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
     try:
         process.wait(60 * minutes)

@@ -30,6 +30,7 @@ from stemsplit.terminal import console
 from stemsplit.terminal.training import TrainReport
 from stemsplit.training import result
 from stemsplit.training.loop import Progress, Run
+from stemsplit.training.plan import EARLIER_NAMES
 from tests.cli.conftest import Result
 from tests.cli.processes import environment, finished, running
 from tests.training.conftest import ROFORMER, TINY, a_run, network, put, tone
@@ -83,7 +84,7 @@ def test_training_leaves_a_model_an_entry_and_a_table(
         "4",
         "--bits",
         "8",
-        "--doubled",
+        "--mixup",
         "0.5",
         "--report-every",
         "2",
@@ -116,7 +117,7 @@ def test_training_leaves_a_model_an_entry_and_a_table(
 def test_started_again_a_run_goes_on_to_where_it_is_to_end(
     stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
 ) -> None:
-    for steps, told in ((2, ""), (3, "new.safetensors goes on from step 2 of 3"), (3, "goes on from step 3 of 3")):
+    for steps, told in ((2, ""), (3, "new.safetensors resumes from step 2 of 3"), (3, "resumes from step 3 of 3")):
         done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", str(steps))
         assert (done.status, done.paths) == (0, [Path("new.safetensors")])
         assert told in done.err
@@ -181,16 +182,16 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["-o", "nowhere/new.safetensors"], 1, "error: there is no folder"),
         (["-o", "/proc/new.safetensors"], 1, "error: cannot write into /proc: "),
         (["-o", "folder.safetensors"], 1, "folder.safetensors: it is a folder"),
-        (["-o", "model/tiny.safetensors"], 2, "it would overwrite model/tiny.toml, which it reads"),
-        (["--from", "model/tiny.safetensors", "-o", "model/tiny.safetensors", "--registry", "o.toml"], 2, "overwrite"),
-        (["-o", "list.safetensors", "--validation", "list.csv"], 2, "it would overwrite list.csv, which it reads"),
+        (["-o", "model/tiny.safetensors"], 2, "model/tiny.toml is read, and would be overwritten"),
+        (["--from", "model/tiny.safetensors", "-o", "model/tiny.safetensors", "--registry", "o.toml"], 2, "written"),
+        (["-o", "list.safetensors", "--validation", "list.csv"], 2, "list.csv is read, and would be overwritten"),
         (["--like", "tine"], 3, "no model named 'tine'; did you mean 'tiny'?"),
         (["--loss", "l2"], 2, "no loss 'l2'; there are spectral, sdr"),
-        (["--dropout", "0.1"], 2, "no layers whose features could be left out"),
+        (["--dropout", "0.1"], 2, "this network has no layers with dropout"),
         (["--seed", "-1"], 2, "Invalid value for '--seed'"),
         (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
         (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
-        (["--doubled", "1.5"], 2, "Invalid value for '--doubled'"),
+        (["--mixup", "1.5"], 2, "Invalid value for '--mixup'"),
         (["--dropout", "nan"], 2, "Invalid value for '--dropout'"),
         (["--bits", "3"], 2, "Invalid value for '--bits'"),
         (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
@@ -244,9 +245,26 @@ def test_one_bad_file_is_told_by_name_before_the_work(
 
 def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(stemsplit: Command, album: Path, tiny: list[str]) -> None:
     assert stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", "1").status == 0
-    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", "2", "--levels", "9")
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--steps", "2", "--gain", "9")
     assert done.status == 1
-    assert "new.training.pt was begun with levels 3.0, not 9.0; use that, or another --output" in done.err
+    assert "new.training.pt was started with gain 3.0, not 9.0; use that, or another --output" in done.err
+
+
+EARLIER_OPTIONS = [f"--{name}" for name in EARLIER_NAMES]
+
+
+def test_options_may_be_spelled_as_in_earlier_versions(stemsplit: Command, album: Path, tiny: list[str]) -> None:
+    """But help does not show these names, and messages use today's."""
+    old = [word for name in EARLIER_OPTIONS for word in (name, "0.5")]
+    new = [word for name in EARLIER_NAMES.values() for word in (f"--{name.replace('_', '-')}", "0.5")]
+    assert stemsplit("train", album, "-o", "new.safetensors", *tiny, *old, "--steps", "1").status == 0
+    again = stemsplit("train", album, "-o", "new.safetensors", *tiny, *new, "--steps", "1")
+    assert (again.status, again.err) == (0, "new.safetensors resumes from step 1 of 1\n")
+    shown = stemsplit("train", "--help").out
+    assert "--ema-decay" in shown
+    assert not [name for name in EARLIER_OPTIONS if name in shown]
+    wrong = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--doubled=1.5")
+    assert (wrong.status, "Invalid value for '--mixup'" in wrong.err) == (2, True)
 
 
 # Kills
@@ -312,7 +330,7 @@ def test_ctrl_c_keeps_what_was_trained(stemsplit: Command, album: Path, tiny: li
     assert (done.status, done.out) == (130, "")
     assert "Traceback" not in done.err
     last = done.err.splitlines()[-1]
-    step = int(re.fullmatch(r"interrupted; started again, the run goes on from step (\d+)", last)[1])  # type: ignore[index]
+    step = int(re.fullmatch(r"interrupted; start it again to resume from step (\d+)", last)[1])  # type: ignore[index]
     assert step >= 2
     end = ["--steps", str(step + 2)]
     for name in ("new", "other"):
@@ -366,7 +384,7 @@ def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(
         train.carry_out(run)
     assert leaving.value.exit_code == 128 + handled
     again = a_run(album, tmp_path / "a.safetensors")
-    assert again.go_on()
+    assert again.resume()
     assert again.step == 2
 
 
@@ -396,7 +414,7 @@ def test_whoever_does_not_wait_is_told_where_the_run_goes_on(
     with pytest.raises(typer.Exit) as leaving:
         train.carry_out(run)
     assert leaving.value.exit_code == 130
-    assert capfd.readouterr().err == "interrupted; started again, the run goes on from its last checkpoint\n"
+    assert capfd.readouterr().err == "interrupted; start it again to resume from its last checkpoint\n"
 
 
 def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None:

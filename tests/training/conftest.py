@@ -14,9 +14,10 @@ import torch
 from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.models import build
 from stemsplit.registry import ModelEntry
-from stemsplit.training.data import Collection, Examples, Mixing, collect
+from stemsplit.training.data import Collection, collect
+from stemsplit.training.examples import Examples
 from stemsplit.training.loop import Run
-from stemsplit.training.plan import Plan
+from stemsplit.training.plan import Mixing, Plan
 from stemsplit.training.start import start
 from tests.conftest import Samples
 from tests.models.test_contract import BANDS, FORMER

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from stemsplit.training.augmentation import NAMES, SPEEDS, WAYS, equalise, faster, levelled, needed, polarity, swap
+from stemsplit.training.augmentation import (
+    AUGMENTATIONS,
+    SPEEDS,
+    equalise,
+    faster,
+    needed,
+    polarity,
+    swap,
+    with_random_gain,
+)
+from stemsplit.training.plan import AUGMENTATION_NAMES
 
 RATE = 44_100
 
@@ -39,22 +49,22 @@ def test_nothing_stays_nothing_at_any_speed(speed: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("way", "changed"), [(swap, lambda x: x.flip(0)), (polarity, lambda x: -x)])
 def test_sides_and_signs_change_half_of_the_time_and_nothing_else_does(way, changed) -> None:  # type: ignore[no-untyped-def]
-    take, rng, count = tone(500, 100), random.Random(0), 0
+    source, rng, count = tone(500, 100), random.Random(0), 0
     for _ in range(400):
-        result = way(take, rng, RATE)
-        count += torch.equal(result, changed(take))
-        assert torch.equal(result, take) or torch.equal(result, changed(take))
+        result = way(source, rng, RATE)
+        count += torch.equal(result, changed(source))
+        assert torch.equal(result, source) or torch.equal(result, changed(source))
     assert 160 < count < 240
 
 
 def test_equalising_raises_or_lowers_a_tone_by_six_decibels_at_most_half_of_the_time() -> None:
-    take, rng, unchanged = tone(1_000, 1_000), random.Random(0), 0
+    source, rng, unchanged = tone(1_000, 1_000), random.Random(0), 0
     gains = []
     for _ in range(300):
-        result = equalise(take, rng, RATE)
-        unchanged += torch.equal(result, take)
+        result = equalise(source, rng, RATE)
+        unchanged += torch.equal(result, source)
         # Without the first samples, where the filter begins.
-        gains.append(float(20 * (result[:, 500:].norm() / take[:, 500:].norm()).log10()))
+        gains.append(float(20 * (result[:, 500:].norm() / source[:, 500:].norm()).log10()))
     assert 120 < unchanged < 180
     assert -6.01 < min(gains) < -3
     assert 3 < max(gains) < 6.01
@@ -73,22 +83,22 @@ def test_equalising_is_stable_at_any_rate(sample_rate: int) -> None:
         assert equalise(torch.ones(2, 2_000), random.Random(seed), sample_rate).abs().max() < 4
 
 
-def test_levels_are_spread_evenly_over_what_is_allowed() -> None:
-    rng, take = random.Random(0), torch.ones(2, 1)
-    gains = [20 * float(levelled(take, rng, 3.0)[0, 0].log10()) for _ in range(2_000)]
+def test_gains_are_spread_evenly_over_what_is_allowed() -> None:
+    rng, source = random.Random(0), torch.ones(2, 1)
+    gains = [20 * float(with_random_gain(source, rng, 3.0)[0, 0].log10()) for _ in range(2_000)]
     assert -3 <= min(gains) < -2.9
     assert 2.9 < max(gains) <= 3
     assert abs(sum(gains) / len(gains)) < 0.15
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_the_same_chance_gives_the_same_source(way) -> None:  # type: ignore[no-untyped-def]
-    take = tone(700, 500)
+    source = tone(700, 500)
     for seed in range(4):
-        first, second = (way(take, random.Random(seed), RATE) for _ in range(2))
+        first, second = (way(source, random.Random(seed), RATE) for _ in range(2))
         assert torch.equal(first, second)
-        assert first.shape == take.shape
+        assert first.shape == source.shape
 
 
-def test_every_way_can_be_asked_for() -> None:
-    assert set(NAMES) == {"swap", "polarity", "equalise", "speed"}
+def test_every_augmentation_has_a_name_to_ask_for_it_by() -> None:
+    assert {*AUGMENTATION_NAMES} == {*AUGMENTATIONS, "speed"}

@@ -16,14 +16,15 @@ from torch.utils.data import DataLoader
 from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import STREAMS, song_folders
 from stemsplit.registry import ModelEntry
-from stemsplit.training.augmentation import NAMES
-from stemsplit.training.data import Collection, Examples, Mixing, Recording, hold, read_song
+from stemsplit.training.data import Collection, Recording, hold, read_song
+from stemsplit.training.examples import Examples
+from stemsplit.training.plan import AUGMENTATION_NAMES, Mixing
 from tests.conftest import noise
 from tests.training.conftest import RATE, TINY, gathered, put, tone
 
 FOUR = replace(TINY, stems=("drums", "bass", "other", "vocals"))
 VOCALS = replace(TINY, stems=("vocals",), complete=False, residual="instrumental")
-PLAIN = Mixing(100, levels=0, silence=0, remix=1)
+PLAIN = Mixing(100, gain=0, source_dropout=0, remix=1)
 
 
 def examples(*collections: Collection, mixing: Mixing = PLAIN, seed: int = 0) -> Examples:
@@ -53,7 +54,7 @@ def ramps(tmp_path: Path) -> Path:
 
 def test_the_number_and_the_seed_say_which_example_it_is(album: Path) -> None:
     """In any order, read from disk or held in memory, in this process or in others."""
-    mixing = Mixing(1_000, augmentations=NAMES)
+    mixing = Mixing(1_000, augmentations=AUGMENTATION_NAMES)
     from_disk = Examples([gathered(album)], mixing, RATE, 5)
     expected = [from_disk[index] for index in range(12)]
     assert all(torch.equal(from_disk[index], expected[index]) for index in reversed(range(12)))
@@ -88,7 +89,7 @@ def test_memory_is_not_taken_beyond_what_is_allowed(album: Path) -> None:
 
 
 def test_each_example_has_the_length_asked_for_and_a_source_an_output(album: Path) -> None:
-    made = examples(gathered(album), mixing=Mixing(1_234, augmentations=NAMES))
+    made = examples(gathered(album), mixing=Mixing(1_234, augmentations=AUGMENTATION_NAMES))
     assert all(made[index].shape == (2, 2, 1_234) and made[index].isfinite().all() for index in range(20))
 
 
@@ -109,14 +110,14 @@ def test_so_many_examples_are_of_different_songs_or_places(ramps: Path, remix: f
 @pytest.mark.parametrize(("remix", "expected"), [(0.0, 0), (1.0, 120)])
 def test_so_many_sources_of_remixes_are_two_at_once(tmp_path: Path, remix: float, expected: int) -> None:
     put(tmp_path / "ones" / "song", low=np.full((3_000, 2), 0.25), high=np.full((3_000, 2), 0.25))
-    made = examples(gathered(tmp_path / "ones"), mixing=replace(PLAIN, remix=remix, doubled=0.3))
+    made = examples(gathered(tmp_path / "ones"), mixing=replace(PLAIN, remix=remix, mixup=0.3))
     heights = torch.stack([made[index] for index in range(200)]).amax((2, 3))
     assert set(heights.flatten().tolist()) <= {0.25, 0.5}
     assert abs(int((heights == 0.5).sum()) - expected) <= (30 if expected else 0)
 
 
 def test_so_many_sources_are_left_out(ramps: Path) -> None:
-    made = examples(gathered(ramps), mixing=replace(PLAIN, silence=0.1))
+    made = examples(gathered(ramps), mixing=replace(PLAIN, source_dropout=0.1))
     silent = torch.stack([made[index] for index in range(1_000)]).flatten(2).abs().amax(-1) == 0
     assert 160 < int(silent.sum()) < 240
     # One source's silence is no other's: of both there is as much as chance has it.
@@ -124,7 +125,7 @@ def test_so_many_sources_are_left_out(ramps: Path) -> None:
 
 
 def test_each_source_is_made_louder_or_softer_by_itself(ramps: Path) -> None:
-    made = examples(gathered(ramps), mixing=replace(PLAIN, levels=3.0, remix=0))
+    made = examples(gathered(ramps), mixing=replace(PLAIN, gain=3.0, remix=0))
     ratios = [float(20 * (low.norm() / high.norm()).log10()) for low, high in (made[index] for index in range(300))]
     assert -6 <= min(ratios) < -4
     assert 4 < max(ratios) <= 6
@@ -172,9 +173,9 @@ def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Pat
     ("wrong", "message"),
     [
         ({"augmentations": ("swap", "reverb")}, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
-        ({"silence": 1.1}, "silence, remix and doubled are shares"),
-        ({"remix": -0.1}, "silence, remix and doubled are shares"),
-        ({"remix": float("nan")}, "silence, remix and doubled are shares"),
+        ({"source_dropout": 1.1}, "source_dropout, remix and mixup must be between 0 and 1"),
+        ({"remix": -0.1}, "source_dropout, remix and mixup must be between 0 and 1"),
+        ({"remix": float("nan")}, "source_dropout, remix and mixup must be between 0 and 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, float], message: str) -> None:
@@ -185,8 +186,8 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float], message: str) -
 # Which stems there are
 
 
-def stems_of(takes: Sequence[Sequence[Recording]]) -> list[list[str]]:
-    return [sorted(recording.stem for recording in take) for take in takes]
+def stems_of(sources: Sequence[Sequence[Recording]]) -> list[list[str]]:
+    return [sorted(recording.stem for recording in source) for source in sources]
 
 
 def test_a_stem_without_a_file_is_not_in_the_song(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_a_stem_without_a_file_is_not_in_the_song(tmp_path: Path) -> None:
     put(tmp_path / "data" / "song", drums=noise(2_000), other=noise(2_000, seed=1), vocals=noise(2_000, seed=2))
     collection = gathered(tmp_path / "data", FOUR)
     assert [len(part) for part in collection.songs[0]] == [1, 0, 1, 1]
-    assert [len(takes) for takes in collection.takes] == [1, 0, 1, 1]
+    assert [len(sources) for sources in collection.sources] == [1, 0, 1, 1]
     for remix in (0.0, 1.0):
         example = examples(collection, mixing=replace(PLAIN, remix=remix))[0]
         assert example.flatten(1).any(1).tolist() == [True, False, True, True]
@@ -207,7 +208,7 @@ def test_a_silent_file_may_be_inside_another(tmp_path: Path) -> None:
     put(tmp_path / "data" / "whole", **stems)
     collection = gathered(tmp_path / "data", FOUR)
     assert [song[0][0].song.name for song in collection.songs] == ["whole"]
-    assert [len(takes) for takes in collection.takes] == [2, 1, 1, 2]
+    assert [len(sources) for sources in collection.sources] == [2, 1, 1, 2]
 
 
 @pytest.mark.parametrize("quiet", [1e-4, 1e-9])
@@ -230,9 +231,14 @@ def test_silence_at_the_beginning_is_no_silent_file(tmp_path: Path) -> None:
 def test_stems_that_no_output_is_named_after_go_into_the_rest(tmp_path: Path) -> None:
     put(tmp_path / "data" / "song", **{s: noise(2_000) for s in ("drums", "bass", "piano", "strings", "vocals")})
     four = gathered(tmp_path / "data", FOUR)
-    assert [stems_of(takes) for takes in four.takes] == [[["drums"]], [["bass"]], [["piano", "strings"]], [["vocals"]]]
+    assert [stems_of(sources) for sources in four.sources] == [
+        [["drums"]],
+        [["bass"]],
+        [["piano", "strings"]],
+        [["vocals"]],
+    ]
     vocals = gathered(tmp_path / "data", VOCALS)
-    assert [stems_of(takes) for takes in vocals.takes] == [[["vocals"]], [["bass", "drums", "piano", "strings"]]]
+    assert [stems_of(sources) for sources in vocals.sources] == [[["vocals"]], [["bass", "drums", "piano", "strings"]]]
     (song,) = song_folders(tmp_path / "data")
     sources = read_song(song, VOCALS)
     assert torch.allclose(sources[1], 4 * sources[0])

@@ -1,6 +1,7 @@
 """The loop: it learns, and goes on from a kill as if nothing had been."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,8 +23,10 @@ from stemsplit.models.roformer_layers import Transformer
 from stemsplit.registry import ModelEntry
 from stemsplit.training import loop
 from stemsplit.training.data import read_song
-from stemsplit.training.loop import MOST_LOST, Run, average, compile_parts
-from stemsplit.training.plan import Plan
+from stemsplit.training.history import History
+from stemsplit.training.loop import MOST_SKIPPED, Run
+from stemsplit.training.network import compile_blocks, update_ema
+from stemsplit.training.plan import EARLIER_NAMES, Plan
 from stemsplit.training.validation import completed, validate
 from tests.checkpoints.test_pickle_scan import zipped
 from tests.training.conftest import ENTRIES, ROFORMER, TINY, a_run, network, put, tone
@@ -41,7 +44,7 @@ def _attention() -> Iterator[None]:
 def whole(run: Run, count: int | None = None) -> list[tuple[Any, ...]]:
     """Make all steps of a run, or so many; what it told, times aside."""
     with closing(run.steps()) as steps:
-        return [(p.step, p.loss, p.rate, dict(p.scores), p.best, p.reported) for p in islice(steps, count)]
+        return [(p.step, p.loss, p.learning_rate, dict(p.scores), p.best, p.reported) for p in islice(steps, count)]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -65,15 +68,15 @@ def songs(album: Path, entry: ModelEntry = TINY) -> list[Tensor]:
 
 def test_the_recipe_is_the_papers() -> None:
     plan = Plan(steps=200_000)
-    assert [plan.rate(step) for step in (0, 39_999)] == [5e-4, 5e-4]
-    assert [plan.rate(step) for step in (40_000, 79_999)] == pytest.approx([4.5e-4, 4.5e-4])
-    assert plan.rate(120_000) == pytest.approx(5e-4 * 0.9**3)
-    assert (plan.loss, plan.optimizer, plan.averaging, plan.clip) == ("spectral", "adamw", 0.999, 5.0)
+    assert [plan.learning_rate_at(step) for step in (0, 39_999)] == [5e-4, 5e-4]
+    assert [plan.learning_rate_at(step) for step in (40_000, 79_999)] == pytest.approx([4.5e-4, 4.5e-4])
+    assert plan.learning_rate_at(120_000) == pytest.approx(5e-4 * 0.9**3)
+    assert (plan.loss, plan.optimizer, plan.ema_decay, plan.clip) == ("spectral", "adamw", 0.999, 5.0)
 
 
 def test_the_learning_rate_may_rise_and_fall() -> None:
     plan = Plan(steps=1_000, learning_rate=1.0, warmup=100, cooldown=0.4)
-    rates = [plan.rate(step) for step in range(1_000)]
+    rates = [plan.learning_rate_at(step) for step in range(1_000)]
     assert rates[:2] == [0.01, 0.02]
     assert set(rates[99:601]) == {1.0}
     assert rates[800] == pytest.approx(0.5)
@@ -87,18 +90,18 @@ def test_unknown_names_are_refused(name: str, known: str) -> None:
 
 
 def test_the_average_follows_the_weights() -> None:
-    averaged, moved = nn.Linear(1, 1), nn.Linear(1, 1)
-    before = averaged.weight.clone()
-    average(averaged, moved, 0.75)
-    assert torch.allclose(averaged.weight, 0.75 * before + 0.25 * moved.weight)
+    ema, moved = nn.Linear(1, 1), nn.Linear(1, 1)
+    before = ema.weight.clone()
+    update_ema(ema, moved, 0.75)
+    assert torch.allclose(ema.weight, 0.75 * before + 0.25 * moved.weight)
 
 
 def test_the_early_average_forgets_where_it_began(album: Path, tmp_path: Path) -> None:
     """However slowly it follows later."""
-    run = a_run(album, tmp_path / "a.safetensors", averaging=1.0)
-    began = [parameter.clone() for parameter in run.averaged.parameters()]
+    run = a_run(album, tmp_path / "a.safetensors", ema_decay=1.0)
+    began = [parameter.clone() for parameter in run.ema.parameters()]
     whole(run)
-    moved = [(now - then).norm() for now, then in zip(run.averaged.parameters(), began, strict=True)]
+    moved = [(now - then).norm() for now, then in zip(run.ema.parameters(), began, strict=True)]
     ahead = [(now - then).norm() for now, then in zip(run.network.parameters(), began, strict=True)]
     assert all(0.2 < a / b < 1 for a, b in zip(moved, ahead, strict=True))
 
@@ -106,12 +109,12 @@ def test_the_early_average_forgets_where_it_began(album: Path, tmp_path: Path) -
 def test_blocks_alone_are_compiled_or_else_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
-    compile_parts(network(ROFORMER))
+    compile_blocks(network(ROFORMER))
     assert len(compiled) == 2
     assert all(isinstance(module, Transformer) for module in compiled)
-    compile_parts(made := network())
+    compile_blocks(made := network())
     assert compiled[2:] == list(made.sm.children())
-    compile_parts(other := nn.Linear(2, 2))
+    compile_blocks(other := nn.Linear(2, 2))
     assert compiled[-1] is other
 
 
@@ -120,9 +123,9 @@ def test_features_are_left_out_in_training_alone(album: Path, tmp_path: Path) ->
     mixture = torch.randn(1, 2, 1_000)
     with torch.no_grad():
         assert not torch.equal(run.network(mixture), run.network(mixture))
-        assert torch.equal(run.averaged(mixture), run.averaged(mixture))
-        assert torch.equal(run.network.eval()(mixture), run.averaged(mixture))
-    assert run.network.state_dict().keys() == run.averaged.state_dict().keys()
+        assert torch.equal(run.ema(mixture), run.ema(mixture))
+        assert torch.equal(run.network.eval()(mixture), run.ema(mixture))
+    assert run.network.state_dict().keys() == run.ema.state_dict().keys()
 
 
 # Learning
@@ -131,7 +134,7 @@ def test_features_are_left_out_in_training_alone(album: Path, tmp_path: Path) ->
 def test_a_network_learns_to_tell_tones_apart(album: Path, tmp_path: Path) -> None:
     """The loss falls, and the result splits a song that it has never heard."""
     run = a_run(
-        album, tmp_path / "a.safetensors", steps=60, report_every=20, loss="sdr", learning_rate=5e-3, averaging=0.9
+        album, tmp_path / "a.safetensors", steps=60, report_every=20, loss="sdr", learning_rate=5e-3, ema_decay=0.9
     )
     losses = [progress.loss for progress in run.steps() if progress.reported]
     assert losses[0] > losses[1] > losses[2]
@@ -199,15 +202,15 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     told = whole(undisturbed)
     stopped = a_new("cut off")
     assert whole(stopped, 4) == told[:4]
-    stopped.keep()
+    stopped.save_state()
     killed = a_new("cut off")
-    assert killed.go_on()
+    assert killed.resume()
     next(killed.steps())
     assert killed.step == 5
     last = a_new("cut off")
-    assert last.go_on()
+    assert last.resume()
     assert whole(last) == told[4:]
-    for part in ("network", "averaged", "optimizers", "scaler"):
+    for part in ("network", "ema", "optimizers", "scaler"):
         assert same(getattr(last, part).state_dict(), getattr(undisturbed, part).state_dict()), part
     for name in ("a.safetensors", "a.toml"):
         assert (tmp_path / "cut off" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
@@ -220,13 +223,13 @@ def test_processes_that_prepare_examples_change_nothing(album: Path, tmp_path: P
 
 
 def test_there_may_be_nothing_to_go_on_from(album: Path, tmp_path: Path) -> None:
-    assert not a_run(album, tmp_path / "a.safetensors").go_on()
+    assert not a_run(album, tmp_path / "a.safetensors").resume()
 
 
 def test_a_run_may_be_made_longer(album: Path, tmp_path: Path) -> None:
     whole(a_run(album, tmp_path / "a.safetensors", steps=4))
     longer = a_run(album, tmp_path / "a.safetensors", steps=8)
-    assert longer.go_on()
+    assert longer.resume()
     undisturbed = a_run(album, tmp_path / "b.safetensors", steps=8)
     assert whole(longer) == whole(undisturbed)[4:]
 
@@ -234,40 +237,58 @@ def test_a_run_may_be_made_longer(album: Path, tmp_path: Path) -> None:
 def test_a_run_that_is_at_its_end_has_nothing_left_to_do(album: Path, tmp_path: Path) -> None:
     whole(a_run(album, tmp_path / "a.safetensors"))
     again = a_run(album, tmp_path / "a.safetensors")
-    assert again.go_on()
+    assert again.resume()
     assert whole(again) == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, "begun with seed 0, not 1"),
-        ({"batch_size": 3}, "begun with batch_size 2, not 3"),
-        ({"learning_rate": 1e-3}, "begun with learning_rate 0.0005, not 0.001"),
-        ({"loss": "sdr"}, "begun with loss spectral, not sdr"),
-        ({"length": 900}, "begun with length 1000, not 900"),
+        ({"seed": 1}, "started with seed 0, not 1"),
+        ({"batch_size": 3}, "started with batch_size 2, not 3"),
+        ({"learning_rate": 1e-3}, "started with learning_rate 0.0005, not 0.001"),
+        ({"loss": "sdr"}, "started with loss spectral, not sdr"),
+        ({"length": 900}, "started with length 1000, not 900"),
         (
             {"entry": replace(TINY, stems=("high", "low"))},
-            r"begun with outputs \('low', 'high'\), not \('high', 'low'\)",
+            r"started with outputs \('low', 'high'\), not \('high', 'low'\)",
         ),
-        ({"entry": replace(TINY, config={**TINY.config, "num_blocks": 2})}, "begun with num_blocks 1, not 2"),
-        ({"entry": replace(TINY, config={**TINY.config, "normalize": True})}, "begun with normalize None, not True"),
-        ({"entry": ROFORMER}, "begun with architecture sudormrf, not bs_roformer"),
+        ({"entry": replace(TINY, config={**TINY.config, "num_blocks": 2})}, "started with num_blocks 1, not 2"),
+        ({"entry": replace(TINY, config={**TINY.config, "normalize": True})}, "started with normalize None, not True"),
+        ({"entry": ROFORMER}, "started with architecture sudormrf, not bs_roformer"),
     ],
 )
 def test_other_settings_are_refused_by_name(album: Path, tmp_path: Path, change: Any, message: str) -> None:
     run = a_run(album, tmp_path / "a.safetensors")
-    run.keep()
+    run.save_state()
     with pytest.raises(StemsplitError, match=rf"a\.training\.pt was {message}; use that, or another --output$"):
-        a_run(album, tmp_path / "a.safetensors", **change).go_on()
+        a_run(album, tmp_path / "a.safetensors", **change).resume()
+
+
+def test_a_run_of_an_earlier_version_can_be_resumed(album: Path, tmp_path: Path) -> None:
+    """It named some settings otherwise, and they are still compared."""
+    undisturbed = a_run(album, tmp_path / "b.safetensors")
+    expected = whole(undisturbed)
+    run = a_run(album, tmp_path / "a.safetensors")
+    whole(run, 5)
+    run.save_state()
+    state = torch.load(run.state_file, weights_only=True)
+    earlier = {name: state["settings"].pop(today) for name, today in EARLIER_NAMES.items()}
+    assert earlier == {"averaging": 0.999, "levels": 3.0, "silence": 0.1, "doubled": 0.0}
+    torch.save({**state, "settings": {**state["settings"], **earlier}}, run.state_file)
+    again = a_run(album, tmp_path / "a.safetensors")
+    assert again.resume()
+    assert whole(again) == expected[5:]
+    with pytest.raises(StemsplitError, match=r"was started with ema_decay 0\.999, not 0\.9; use that"):
+        a_run(album, tmp_path / "a.safetensors", ema_decay=0.9).resume()
 
 
 def test_another_precision_may_go_on(album: Path, tmp_path: Path) -> None:
     """As on another device; it is not the same run to the last bit any more."""
-    a_run(album, tmp_path / "a.safetensors", dtype=torch.float16).keep()
-    assert a_run(album, tmp_path / "a.safetensors").go_on()
-    a_run(album, tmp_path / "a.safetensors").keep()
-    assert a_run(album, tmp_path / "a.safetensors", dtype=torch.float16).go_on()
+    a_run(album, tmp_path / "a.safetensors", dtype=torch.float16).save_state()
+    assert a_run(album, tmp_path / "a.safetensors").resume()
+    a_run(album, tmp_path / "a.safetensors").save_state()
+    assert a_run(album, tmp_path / "a.safetensors", dtype=torch.float16).resume()
 
 
 def without(path: Path, key: str) -> None:
@@ -294,19 +315,41 @@ def without(path: Path, key: str) -> None:
 )
 def test_a_checkpoint_that_is_damaged_is_told(album: Path, tmp_path: Path, harm: Any) -> None:
     run = a_run(album, tmp_path / "a.safetensors")
-    run.keep()
+    run.save_state()
     harm(run.state_file)
     with pytest.raises(
-        WeightsError, match=r"^cannot go on from .*a\.training\.pt \([^\n]*\); delete it to begin again$"
+        WeightsError, match=r"^cannot resume from .*a\.training\.pt \([^\n]*\); delete it to start anew$"
     ):
-        run.go_on()
+        run.resume()
+
+
+def test_all_that_a_run_writes_is_on_the_disk_before_it_has_its_name(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, a power cut could leave an empty file in place of trained weights."""
+    synced, sync, named, replace_ = set[int](), os.fsync, dict[str, bool](), os.replace
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def moved(old: Any, new: Any, **folders: Any) -> None:
+        named[Path(new).name] = os.stat(old, dir_fd=folders.get("src_dir_fd")).st_ino in synced
+        replace_(old, new, **folders)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", moved)
+    whole(a_run(album, tmp_path / "a.safetensors", steps=1))
+    History(tmp_path / "a.csv", ("low", "high"), 1)
+    assert named == dict.fromkeys(["a.safetensors", "a.toml", "a.training.pt", "a.csv"], True)
+    assert {path.name for path in tmp_path.glob("a.*")} == named.keys()
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told(album: Path, tmp_path: Path) -> None:
     run = a_run(album, tmp_path / "a.safetensors")
     run.state_file.mkdir()
     with pytest.raises(WeightsError, match=r"^cannot write .*a\.training\.pt"):
-        run.keep()
+        run.save_state()
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
 
 
@@ -333,21 +376,21 @@ def test_steps_without_a_finite_gradient_are_passed_over(album: Path, tmp_path: 
     assert told[4].loss == told[1].loss
     assert all(math.isfinite(progress.loss) for progress in told)
     assert not same(run.network.state_dict(), before)
-    for part in (run.network, run.averaged):
+    for part in (run.network, run.ema):
         assert all(value.isfinite().all() for value in part.state_dict().values())
-    assert run.lost == 0
+    assert run.skipped == 0
 
 
 def test_a_run_gives_up_where_there_is_no_finite_gradient_any_more(
     album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "MOST_LOST", 3)
+    monkeypatch.setattr(loop, "MOST_SKIPPED", 3)
     run = a_run(album, tmp_path / "a.safetensors")
     run.loss = nowhere
     with pytest.raises(StemsplitError, match="no finite gradient in 4 steps; try a lower --learning-rate"):
         whole(run)
     assert run.step == 3
-    assert MOST_LOST == 50
+    assert MOST_SKIPPED == 50
 
 
 def test_gradients_are_cut_down(album: Path, tmp_path: Path) -> None:
@@ -425,7 +468,7 @@ def test_a_stem_that_no_song_has_keeps_no_result_from_being_written(album: Path,
 def test_the_best_weights_are_those_that_are_written(album: Path, tmp_path: Path) -> None:
     """Here the first, as later ones are thrown off; without validation it is always the last."""
     runs = {
-        name: a_run(album, tmp_path / f"{name}.safetensors", validation=songs, learning_rate=0.01, averaging=0.0)
+        name: a_run(album, tmp_path / f"{name}.safetensors", validation=songs, learning_rate=0.01, ema_decay=0.0)
         for name, songs in (("with", songs(album)), ("without", ()))
     }
     for name, run in runs.items():
@@ -439,6 +482,17 @@ def test_the_best_weights_are_those_that_are_written(album: Path, tmp_path: Path
                 written.append((progress.best, (tmp_path / f"{name}.safetensors").read_bytes()))
         assert [best for best, _ in written] == [True, name == "without"]
         assert (written[0][1] == written[1][1]) == (name == "with")
+
+
+def test_weights_without_a_score_are_replaced_by_later_ones(album: Path, tmp_path: Path) -> None:
+    """Validation songs may be added to a run: its next weights are the best, as those before were never measured."""
+    whole(a_run(album, tmp_path / "a.safetensors", steps=4))
+    run = a_run(album, tmp_path / "a.safetensors", steps=12, validation=songs(album))
+    assert run.resume()
+    assert math.isnan(run.best)
+    told = [progress for progress in run.steps() if progress.reported]
+    assert told[0].best
+    assert run.best == max(progress.mean for progress in told)
 
 
 def test_what_the_network_leaves_is_dealt_with_as_the_entry_says() -> None:
@@ -480,9 +534,9 @@ def test_a_step_that_is_given_up_was_not_made(album: Path, tmp_path: Path, share
             next(steps)
     assert run.step == 1
     assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
-    run.keep()
+    run.save_state()
     again, undisturbed = a_run(album, tmp_path / "a.safetensors"), a_run(album, tmp_path / "b.safetensors")
-    assert again.go_on()
+    assert again.resume()
     for each, count in ((again, 1), (undisturbed, 2)):
         with closing(each.steps()) as steps:
             list(islice(steps, count))

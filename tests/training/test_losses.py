@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.training.losses import HOP, LOSSES, WINDOWS, relative_error, spectral
+from stemsplit.training.plan import LOSS_NAMES
 
 
 def naive(estimate: Tensor, source: Tensor) -> float:
@@ -88,3 +89,7 @@ def test_a_silent_source_asks_for_silence_and_no_more() -> None:
     assert float(relative_error(sources, sources, mixture)) == pytest.approx(-15, abs=0.1)
     leaking = sources + 0.1 * mixture[:, None]
     assert relative_error(leaking, sources, mixture) > relative_error(sources, sources, mixture) + 3
+
+
+def test_every_loss_has_a_name_to_ask_for_it_by() -> None:
+    assert (*LOSSES,) == LOSS_NAMES

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.models import build
-from stemsplit.training.optimizers import OPTIMIZERS, Optimizers, matrices
+from stemsplit.training.optimizers import Optimizers, matrices
+from stemsplit.training.plan import OPTIMIZER_NAMES
 from tests.models.test_contract import CONFIGS
 from tests.training.conftest import ROFORMER, TINY, network
 
@@ -16,15 +17,15 @@ from tests.training.conftest import ROFORMER, TINY, network
 def step(made: nn.Module, optimizers: Optimizers, rate: float = 1e-3) -> None:
     """One step down a loss that all weights have a say in."""
     optimizers.zero_grad()
-    optimizers.set_rate(rate)
+    optimizers.set_learning_rate(rate)
     loss: Tensor = sum(parameter.square().sum() for parameter in made.parameters() if parameter.requires_grad)  # type: ignore[assignment]
     loss.backward()
-    optimizers.take_gradients()
+    optimizers.share_gradients()
     for optimizer in optimizers.all:
         optimizer.step()
 
 
-@pytest.mark.parametrize(("entry", "name"), list(product([TINY, ROFORMER], OPTIMIZERS)))
+@pytest.mark.parametrize(("entry", "name"), list(product([TINY, ROFORMER], OPTIMIZER_NAMES)))
 def test_every_weight_is_moved_by_one_of_them_and_what_is_fixed_by_none(name: str, entry) -> None:  # type: ignore[no-untyped-def]
     made = network(entry)
     before = {key: value.clone() for key, value in made.state_dict().items()}
@@ -68,13 +69,13 @@ def test_a_convolution_moves_as_the_same_matrix_does() -> None:
     assert torch.allclose(weights[0][..., 0], weights[1], atol=1e-7)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
 def test_forgotten_gradients_move_nothing(name: str) -> None:
     made = network(TINY)
     optimizers = Optimizers(name, made, 0.0)
     step(made, optimizers)
     optimizers.zero_grad()
-    optimizers.take_gradients()
+    optimizers.share_gradients()
     assert all(parameter.grad is None for parameter in made.parameters())
     before = {key: value.clone() for key, value in made.state_dict().items()}
     for optimizer in optimizers.all:
@@ -83,7 +84,7 @@ def test_forgotten_gradients_move_nothing(name: str) -> None:
 
 
 def test_a_network_without_such_matrices_is_told() -> None:
-    with pytest.raises(ValueError, match="of which this network has none; take adamw"):
+    with pytest.raises(ValueError, match="and this network has none; use adamw"):
         Optimizers("muon", nn.Linear(8, 8), 0.01)
 
 

@@ -94,7 +94,7 @@ def test_it_learns_to_tell_speech_from_noise(
     (tmp_path / "small.toml").write_text(registry.as_toml(SMALL), encoding="utf-8")
     options = ["--registry", "small.toml", "--like", "small", "--device", "cpu", "--threads", "1"]
     recipe = ["--steps", "50", "--batch-size", "2", "--seconds", "1", "--loss", "sdr", "--learning-rate", "5e-3"]
-    recipe += ["--averaging", "0.9", "--cooldown", "0.5", "--silence", "0", "--remix", "1"]
+    recipe += ["--ema-decay", "0.9", "--cooldown", "0.5", "--source-dropout", "0", "--remix", "1"]
     assert stemsplit("train", data, "-o", "trained.safetensors", *options, *recipe).status == 0
     measured = json.loads(stemsplit("eval", held_out, "--model", "trained.safetensors", "-d", "cpu", "--json").out)
     gains = [

@@ -39,7 +39,7 @@ def test_others_that_cannot_be_met_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     """As where variables are left of a launcher that is not there any more."""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(DeviceError, match="the processes that train together cannot meet"):
+    with pytest.raises(DeviceError, match="the processes that train together cannot connect"):
         join(CPU)
 
 
@@ -47,5 +47,5 @@ def test_each_process_needs_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch)
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(DeviceError, match="1 CUDA devices are too few for process 2"):
+    with pytest.raises(DeviceError, match="process 2 has no CUDA device of its own; there are 1"):
         join(torch.device("cuda"))

@@ -1,4 +1,4 @@
-"""Files to blocks of samples and back: reading, writing, resampling, channel layout. Never holds a whole song."""
+"""Reads and writes audio files as blocks of samples, and resamples them; it never holds a whole song in memory."""
 
 from stemsplit.audio.conversion import Block, layout, resampled
 from stemsplit.audio.formats import WAV, Format

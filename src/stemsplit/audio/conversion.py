@@ -1,4 +1,4 @@
-"""Sample rates and channel layouts, block by block."""
+"""Converts sample rates and channel layouts, block by block."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,16 +7,16 @@ import numpy.typing as npt
 import soxr
 
 Block = npt.NDArray[np.float32]
-"""(channels, samples)."""
+"""Samples as (channels, samples)."""
 
 
 def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator[Block]:
-    """The same sound at another rate, block by block; equal to resampling it whole.
+    """Resample blocks; together, the results equal those of resampling the whole signal at once.
 
     Args:
-        blocks: (c, any number of samples), at least one.
-        from_rate: Hz.
-        to_rate: Hz.
+        blocks: at least one block (c, any number of samples).
+        from_rate: sample rate of the blocks in Hz.
+        to_rate: sample rate of the results in Hz.
     """
     if from_rate == to_rate:
         yield from blocks
@@ -32,10 +32,10 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
 
 
 def layout(channels: int, together: int) -> list[int]:
-    """Which of a song's channels each channel given to a model is.
+    """Return the indices of a song's channels in the order in which a model gets them.
 
-    A model that takes two channels together gets a song's channels in pairs; a single or last odd one makes a pair with
-    itself.
+    A model that takes two channels together gets a song's channels in pairs. A single channel, or a last odd one, is
+    paired with itself.
 
     >>> layout(1, 2), layout(2, 2), layout(5, 2), layout(3, 1)
     ([0, 0], [0, 1], [0, 1, 2, 3, 4, 4], [0, 1, 2])

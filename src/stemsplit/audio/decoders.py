@@ -1,4 +1,4 @@
-"""What decodes a file: libsndfile, or ffmpeg for what that does not know."""
+"""Opens a file with the decoder that can read it: libsndfile, or ffmpeg for all other formats."""
 
 import shlex
 import shutil
@@ -12,16 +12,20 @@ from stemsplit.audio.source import Source, UnreadableError
 
 
 def open_source(path: Path, stream: int = 0) -> Source:
-    """The decoder for a file, or for one of several audio streams that it holds, counted from 0.
+    """Open a file.
+
+    Args:
+        path: audio or video file.
+        stream: index of the audio stream, for files that hold several.
 
     Raises:
-        UnreadableError: there is none.
+        UnreadableError: the file cannot be opened, or no decoder knows its format.
     """
     try:
         if path.is_dir():
             raise UnreadableError("it is a folder")
         if not path.is_file() and path.exists():
-            raise UnreadableError("it is no regular file")
+            raise UnreadableError("it is not a regular file")
         with path.open("rb") as file:
             if not file.read(1):
                 raise UnreadableError("the file is empty")
@@ -31,7 +35,7 @@ def open_source(path: Path, stream: int = 0) -> Source:
         raise UnreadableError((error.strerror or "the system refuses").lower()) from error
     try:
         return SoundFileSource(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of `.raw` files soundfile asks for the layout
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: for `.raw` files, soundfile wants arguments
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
             target = path.with_suffix(".flac" if path.suffix.lower() == ".wav" else ".wav")

@@ -1,4 +1,4 @@
-"""What ffmpeg decodes and tells of files that libsndfile does not know."""
+"""Decodes files with ffmpeg, and reads their tags, where libsndfile cannot."""
 
 import re
 import struct
@@ -29,28 +29,29 @@ LOSSLESS = {
 STREAM = re.compile(
     rb"^\[info\] +Stream #0:\d.*: Audio: (\w+).* Hz, .*?, (u8|s16|s32|s64|flt|dbl)p?\b( \(2[04] bit\))?", re.M
 )
-"""The line that describes a stream: codec, type of sample, and how many bits of it are in use."""
+"""Matches the line that describes an audio stream: its codec, its sample format, the bits in use if not all."""
 
 COMPLAINT = re.compile(r"(\[[^]]*\] )*\[(error|fatal|panic)\] ")
+"""Matches the beginning of a line that reports an error."""
 
 LINE = re.compile(rb"^((?:\\.|[^\\=\n])*)=((?:\\.|[^\\\n])*)$", re.M | re.S)
-"""A line of ffmpeg's own format for tags, in which a backslash hides the meaning of what comes after it."""
+"""Matches a line of ffmpeg's own format for tags, in which a backslash escapes the next character."""
 
 
 def command(path: Path, ffmpeg: str, level: str) -> list[str]:
-    """Ffmpeg, opening a file."""
+    """Return the beginning of an ffmpeg command that opens a file."""
     # `file:` and an absolute path: a name may begin with a dash or look like a URL.
     quiet = ["-nostdin", "-nostats", "-hide_banner", "-loglevel", level]
     return [ffmpeg, *quiet, "-xerror", "-i", f"file:{path.absolute()}"]
 
 
 def coding(codec: str, sample: str, in_use: str) -> str:
-    """How a stream holds its samples, in libsndfile's words where it is lossless.
+    """Return how a stream codes its samples: libsndfile's name for it if it is lossless, else ffmpeg's.
 
     Args:
-        codec: ffmpeg's name of it.
-        sample: what it decodes to, such as `s16`.
-        in_use: how many bits of that, where it is not all.
+        codec: ffmpeg's name of the codec.
+        sample: ffmpeg's name of the decoded sample format, such as `s16`.
+        in_use: note on the number of bits in use, such as ` (24 bit)`; empty if all are.
     """
     if codec not in LOSSLESS and not codec.startswith(("pcm_", "dsd_")):
         return codec
@@ -62,7 +63,7 @@ def coding(codec: str, sample: str, in_use: str) -> str:
 
 
 class FfmpegSource:
-    """Reads through ffmpeg, as a float stream in the AU format, whose header tells rate and channels."""
+    """Reads a file through ffmpeg, which sends floats in the AU format; its header holds sample rate and channels."""
 
     def __init__(self, path: Path, ffmpeg: str, stream: int = 0) -> None:
         output = ["-map", f"0:a:{stream}", "-f", "au", "-codec:a", "pcm_f32be", "-"]
@@ -72,16 +73,16 @@ class FfmpegSource:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.messages,
-            # Ctrl-C in a terminal is ours to act upon: ffmpeg would end there, as at the end of a song.
+            # Ctrl-C in a terminal must not reach ffmpeg: it would stop, as if the song had ended there.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         header = self.stdout.read(24)
         if len(header) < 24 or header[:4] != b".snd":
             self.process.wait()
-            said = self.message()
+            message = self.message()
             self.close()
-            raise UnreadableError(said or "no audio in it")
+            raise UnreadableError(message or "no audio in it")
         offset, _, _, self.sample_rate, self.channels = struct.unpack(">5I", header[4:])
         self.stdout.read(offset - 24)
         self.frames: int | None = None
@@ -91,35 +92,39 @@ class FfmpegSource:
 
     @property
     def stdout(self) -> IO[bytes]:
-        """What ffmpeg decoded."""
+        """The decoded stream."""
         assert self.process.stdout is not None
         return self.process.stdout
 
     def log(self) -> bytes:
-        """All that ffmpeg said."""
+        """Return everything that ffmpeg has reported."""
         self.messages.seek(0)
         return self.messages.read()
 
     def message(self) -> str:
-        """Why ffmpeg stopped."""
+        """Return why ffmpeg stopped; empty if it reported no error."""
         lines = [line for line in self.log().decode(errors="replace").splitlines() if COMPLAINT.match(line)]
-        # The first line is the cause; in front of it stands in brackets which part of ffmpeg says so.
+        # The first line is the cause; the part of ffmpeg that reports it stands before it in brackets.
         return re.sub(r"^(\[[^]]*\] )+", "", lines[0]).split(": ")[-1].strip() if lines else ""
 
-    def skip(self, frames: int) -> int:  # noqa: ARG002  # where ffmpeg lands depends on the file
-        """Stays: what comes before is decoded and left to the caller to drop."""
+    def skip(self, frames: int) -> int:  # noqa: ARG002  # where ffmpeg would land depends on the file
+        """Skip nothing: the caller drops the frames before."""
         return 0
 
     def read(self) -> Frames:
-        """The next frames; none at the end."""
+        """Return the next frames; none at the end.
+
+        Raises:
+            UnreadableError: ffmpeg failed.
+        """
         data = self.stdout.read(BLOCK_FRAMES * self.channels * 4)
         if not data and (self.process.wait() or "prematurely" in self.message()):
-            raise UnreadableError(f"ffmpeg gave up on it: {self.message()}")
+            raise UnreadableError(f"ffmpeg failed: {self.message()}")
         whole = len(data) // (4 * self.channels) * self.channels
         return np.frombuffer(data, ">f4", whole).reshape(-1, self.channels).astype(np.float32)
 
     def close(self) -> None:
-        """Stop ffmpeg, wherever it is."""
+        """Stop ffmpeg, even if it has not reached the end."""
         self.process.kill()
         self.process.wait()
         self.stdout.close()
@@ -127,16 +132,16 @@ class FfmpegSource:
 
 
 def metadata(path: Path, ffmpeg: str) -> dict[str, bytes]:
-    """Everything ffmpeg tells of a file, or failing that of its first audio stream; names in lower case.
+    """Return the tags that ffmpeg finds in a file, or else in its first audio stream; names are in lower case.
 
     Raises:
-        OSError: ffmpeg does not run.
+        OSError: ffmpeg cannot be run.
     """
     output = ["-map", "0:a:0", "-c", "copy", "-t", "0", "-map_chapters", "-1", "-f", "ffmetadata", "-"]
-    told = subprocess.run(
+    result = subprocess.run(
         command(path, ffmpeg, "quiet") + output, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    found: dict[str, bytes] = {}
-    for name, value in LINE.findall(told.stdout):
-        found.setdefault(name.decode(errors="replace").lower(), re.sub(rb"\\(.)", rb"\1", value, flags=re.S))
-    return found
+    tags: dict[str, bytes] = {}
+    for name, value in LINE.findall(result.stdout):
+        tags.setdefault(name.decode(errors="replace").lower(), re.sub(rb"\\(.)", rb"\1", value, flags=re.S))
+    return tags

@@ -1,4 +1,4 @@
-"""The formats that can be written, what each can hold, and which loses nothing of a song."""
+"""Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ SIXTEEN = (
 DEPTHS = {
     **dict.fromkeys(SIXTEEN.split(), BitDepth.b16),
     **dict.fromkeys(("PCM_24", "DWVW_24", "ALAC_20", "ALAC_24"), BitDepth.b24),
-    # Of integers of 32 bits, float keeps 25: more than any converter has.
+    # Of 32-bit integers, float keeps 25 bits: more than any converter has.
     **dict.fromkeys(("PCM_32", "ALAC_32", "FLOAT", "DOUBLE"), BitDepth.b32f),
 }
-"""libsndfile's name of how samples are held -> the smallest bit depth that holds them. What is missing is lossy."""
+"""libsndfile's name of a coding -> the smallest bit depth that keeps all of it. Codings that are not here are lossy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ class Format:
         cannot hold them.
 
         Args:
-            container: kind of file, in libsndfile's words.
-            coding: how it holds samples, in libsndfile's words.
-            sample_rate: Hz.
-            channels: how many.
+            container: libsndfile's name for the type of file.
+            coding: libsndfile's name for the coding of its samples.
+            sample_rate: sample rate in Hz.
+            channels: number of channels.
         """
         depth = DEPTHS.get(coding)
         if (container, coding) == ("OGG", "VORBIS"):

@@ -1,4 +1,4 @@
-"""The tags of an MP3: libsndfile hands them to LAME as if all text were Latin-1, so these are written here."""
+"""Writes the tags of MP3 files, because libsndfile hands them to LAME as if all text were Latin-1."""
 
 from collections.abc import Mapping
 from typing import IO
@@ -11,23 +11,26 @@ FRAMES = {
     "date": b"TDRC",
     "genre": b"TCON",
 }
+"""Tag -> the ID3 frame that holds it."""
+
 BLOCK = 1 << 20
+"""Bytes that are moved at once."""
 
 
 def size(number: int) -> bytes:
-    """A number as ID3 writes sizes: seven bits a byte, so that none looks like the start of sound."""
+    """Return a number as ID3 writes sizes: seven bits per byte, so that no byte looks like the start of audio."""
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 
 def id3(tags: Mapping[str, str]) -> bytes:
-    """An ID3v2.4 tag, in UTF-8; empty if there is nothing to say."""
+    """Return an ID3v2.4 tag in UTF-8; empty if there are no tags."""
     texts = {FRAMES[key]: b"\3" + text.encode() for key, text in tags.items()}
     frames = b"".join(name + size(len(text)) + bytes(2) + text for name, text in texts.items())
     return b"ID3\4\0\0" + size(len(frames)) + frames if frames else b""
 
 
 def prepend(file: IO[bytes], head: bytes) -> None:
-    """Put something before all that is in a file, in place: from its end on, every block moves up."""
+    """Insert bytes at the beginning of a file, in place: every block moves up, from the last one on."""
     end = file.seek(0, 2)
     while end:
         start = max(end - BLOCK, 0)

@@ -1,4 +1,4 @@
-"""Knows which files may hold audio: by their extension, or by how they begin."""
+"""Tells which files may hold audio, by their extension or by their first bytes."""
 
 import re
 from pathlib import Path
@@ -11,29 +11,29 @@ AUDIO = (
 VIDEO = "mp4 m4v mkv webm mov qt avi wmv asf flv f4v mpg mpeg vob m2ts mts ogv 3gp 3g2 rm"
 
 EXTENSIONS = frozenset(f"{AUDIO} {VIDEO}".split())
-"""Of what may hold audio; not `.ts`, for most such files are programs."""
+"""Extensions of files that may hold audio. `.ts` is not one: most such files are programs."""
 
 BEGINNINGS = re.compile(
     rb"""(?sx)
     (RIFF|RIFX|RF64|BW64)....WAVE | RIFF....AVI\x20 | FORM....(AIFF|AIFC|8SVX) | FRM8.{8}DSD\x20 | DSD\x20\x1c\x00
     | riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00 | fLaC[\x00\x80] | OggS\x00 | caff\x00 | \.snd\x00
     | wvPK..[\x00-\x0f]\x00 | TTA1[\x01\x02]\x00 | MAC\x20.[\x0c-\x0f] | MPCK | MP\+[\x07\x17] | tBaK | ajkg | \#!AMR
-    | ID3[\x02-\x04].[\x00-\xf0][\x00-\x7f]{4}                         # a tag, as MP3s begin
-    | \xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef]                     # MPEG, but layer I: UTF-16 begins like it
+    | ID3[\x02-\x04].[\x00-\xf0][\x00-\x7f]{4}                         # a tag, with which MP3 files begin
+    | \xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef]                     # MPEG, but layer I: UTF-16 text begins like it
     | \xff[\xf0\xf1\xf8\xf9][\x00-\x33\x40-\x73\x80-\xb3]            # AAC
-    | ....ftyp(M4[ABPV]\x20|F4[AV]\x20|mp4|iso[m2-9]|qt\x20|dash|3g)    # MP4, but not the images that begin with ftyp
+    | ....ftyp(M4[ABPV]\x20|F4[AV]\x20|mp4|iso[m2-9]|qt\x20|dash|3g)    # MP4, but not images, which begin with ftyp too
     | \x1a\x45\xdf\xa3 | \x30\x26\xb2\x75\x8e\x66\xcf\x11             # Matroska, Windows Media
     """
 )
-"""What audio and video files begin with."""
+"""Matches the first bytes of audio and video files."""
 
 
 def is_audio(path: Path) -> bool:
-    """Whether a file is audio by its extension, or else by its content."""
+    """Return whether a file is audio or video by its extension, or else by its first bytes."""
     if path.suffix[1:].lower() in EXTENSIONS:
         return True
     try:
-        # A pipe or a device could keep us waiting.
+        # Reading from a pipe or a device could block.
         if not path.is_file():
             return False
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Levels in decibels, and which of them count as silence or as nothing lost."""
+"""Computes levels in decibels, and defines which of them count as silence or as an exact sum."""
 
 import math
 from collections.abc import Sequence
@@ -8,21 +8,20 @@ import numpy as np
 from stemsplit.audio import Block
 
 EXACT = -200.0
-"""The sum error in dB that stands for none at all, which has no logarithm."""
-
+"""The sum error in dB that stands for no error at all, which has no logarithm."""
 
 SILENT = 1e-3
-"""What has no larger sample, 60 dB below full scale, is called silent."""
+"""Largest sample of a stem that counts as silent: 60 dB below full scale."""
 
 
 class SumError:
-    """How far the sum of the stems, as written, is from the song."""
+    """Measures how far the sum of the stems, as written, is from the song."""
 
     def __init__(self) -> None:
         self.song = self.error = 0.0
 
     def add(self, mixture: Block, stems: Sequence[Block]) -> None:
-        """Take another block of the song and of all its stems."""
+        """Add a block of the song and of all its stems."""
         error = mixture.astype(np.float64)
         self.song += float(np.square(error).sum())
         for stem in stems:
@@ -31,12 +30,12 @@ class SumError:
 
     @property
     def decibels(self) -> float:
-        """Energy of the error over the song's, between `EXACT` for none and its negative if only the song is silent."""
+        """Energy of the error over the song's: `EXACT` if there is none, and -`EXACT` if only the song is silent."""
         if not self.error:
             return EXACT
         return round(max(10 * math.log10(self.error / self.song), EXACT), 2) if self.song else -EXACT
 
 
 def decibels(ratio: float) -> float:
-    """A ratio of energies; `EXACT`, which is far below any other, for none."""
+    """Return a ratio of energies in dB; `EXACT`, which is far below any other, for zero."""
     return max(10 * math.log10(ratio), EXACT) if ratio > 0 else EXACT

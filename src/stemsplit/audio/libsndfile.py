@@ -1,4 +1,4 @@
-"""What libsndfile decodes, and how it is asked to without its pitfalls."""
+"""Decodes files with libsndfile, and works around its pitfalls."""
 
 import os
 import re
@@ -14,43 +14,44 @@ from stemsplit.audio.ogg import ends_as_ogg
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 
 UNKNOWN = (1 << 63) - 1
-"""What libsndfile says of a file whose header does not tell its length."""
+"""Length that libsndfile gives for a file whose header does not hold it."""
 
 OPENING = Lock()
+"""Held while a file is opened, see `opened`."""
 
 SEEKABLE = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"}
 SEEKABLE_CODINGS = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
-"""Where libsndfile finds any frame exactly; in lossy files what it decodes after a jump is a little different."""
+"""Containers and codings in which libsndfile finds any frame exactly. Lossy files decode differently after a jump."""
 
 
 def native(path: Path) -> str | bytes:
-    """A file's name as soundfile takes any: Unix names are bytes, which need not be text."""
+    """Return a file's name in a form that soundfile always accepts: on Unix, names are bytes and need not be text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def reason(error: Exception) -> str:
-    """Libsndfile's own words, without its prefixes."""
+    """Return libsndfile's message without its prefixes."""
     return re.sub(r"^(Error opening .*?: |Error : )+", "", str(getattr(error, "error_string", error))).rstrip(".")
 
 
 def opened(file: str | bytes | int | IO[bytes], *args: Any, **options: Any) -> soundfile.SoundFile:
-    """soundfile.SoundFile, from any thread."""
-    # libsndfile keeps the reason why a file could not be opened for the whole process, not for the thread; soundfile
-    # sees to that itself from 0.14 on.
+    """Open a soundfile.SoundFile; unlike its constructor, safe in any thread."""
+    # libsndfile keeps the last error of opening a file per process, not per thread; soundfile has its own lock for that
+    # from 0.14 on.
     with OPENING:
         return soundfile.SoundFile(file, *args, **options)
 
 
 def piped(path: Path, failures: list[OSError]) -> int:
-    """The reading end of a pipe that gives an MP3 from its first frame on, past any tags.
+    """Return the reading end of a pipe that holds an MP3 from its first frame on, without the tags before it.
 
-    Of an MP3 that does not tell its length, libsndfile guesses it from the first frames, and stops there; from a pipe
-    it reads to the end. What goes wrong with the file stands in `failures` before the pipe ends.
+    If an MP3 does not hold its length, libsndfile guesses it from the first frames, and stops there. From a pipe, it
+    reads to the end. Errors of reading the file are added to `failures` before the pipe ends.
     """
     reading, writing = os.pipe()
 
     def feed() -> None:
-        # A reader that stops early breaks the pipe, which is no error.
+        # A reader that stops early breaks the pipe, which is not an error.
         with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
             try:
                 with path.open("rb") as file:
@@ -71,19 +72,21 @@ def piped(path: Path, failures: list[OSError]) -> int:
 
 
 def cut_off(log: str) -> str:
-    """What a header promises and the file lacks, from libsndfile's log; it mends this silently. Empty if all is there.
+    """Return how much of the data that a header promises is in the file, from libsndfile's log; empty if all is.
 
-    The lines are those of WAV (data), AIFF (SSND), AU (Data Size) and W64 (riff).
+    libsndfile corrects the length silently. The lines in its log are those of WAV (data), AIFF (SSND), AU (Data Size)
+    and W64 (riff).
     """
-    for name, said, there in re.findall(r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", log, re.M):
-        # Programs that write to a pipe leave the largest size there is, or none.
-        if int(there) < int(said) < 0x7FFF_0000:
-            return f"{there} of {said} bytes of its {name} are there"
+    pattern = r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)"
+    for name, promised, present in re.findall(pattern, log, re.M):
+        # Programs that write to a pipe leave the largest possible size, or 0.
+        if int(present) < int(promised) < 0x7FFF_0000:
+            return f"{present} of {promised} bytes of its {name} are there"
     return ""
 
 
 class SoundFileSource:
-    """Reads through libsndfile."""
+    """Reads a file through libsndfile."""
 
     def __init__(self, path: Path) -> None:
         self.file = opened(native(path))
@@ -91,9 +94,9 @@ class SoundFileSource:
         self.coding: str = self.file.subtype
         self.failures: list[OSError] = []
         if self.container == "MP3":
-            with suppress(soundfile.SoundFileError):  # with junk before its first frame, only the file will do
+            with suppress(soundfile.SoundFileError):  # with junk before the first frame, only the file opens
                 self.file = opened(piped(path, self.failures))
-        # soundfile would look for its place after every block, which fails in files that do not tell their length.
+        # soundfile would ask for its position after every block, which fails in files that do not hold their length.
         self.file.seekable = lambda: False
         self.sample_rate: int = self.file.samplerate
         self.channels: int = self.file.channels
@@ -104,9 +107,9 @@ class SoundFileSource:
         self.done = 0
 
     def skip(self, frames: int) -> int:
-        """Go straight to a frame, where that is exact."""
-        known = self.frames is not None and frames < self.frames
-        if frames and known and self.container in SEEKABLE and self.coding in SEEKABLE_CODINGS:
+        """Jump to a frame if libsndfile finds it exactly, and return the position."""
+        inside = self.frames is not None and frames < self.frames
+        if frames and inside and self.container in SEEKABLE and self.coding in SEEKABLE_CODINGS:
             try:
                 self.done = self.file.seek(frames)
             except soundfile.SoundFileError as error:
@@ -115,12 +118,16 @@ class SoundFileSource:
         return self.done
 
     def _check_disk(self) -> None:
-        """Raises if there is more in the file, but it could not be had."""
+        """Raise UnreadableError if the rest of the file could not be read from the disk."""
         if self.failures:
             raise UnreadableError((self.failures[0].strerror or "the system refuses").lower())
 
     def read(self) -> Frames:
-        """The next frames; none at the end."""
+        """Return the next frames; none at the end.
+
+        Raises:
+            UnreadableError: the file is damaged or cut off, or cannot be read from the disk.
+        """
         try:
             frames: Frames = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
@@ -135,5 +142,5 @@ class SoundFileSource:
         return frames
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.file.close()

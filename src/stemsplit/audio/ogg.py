@@ -1,17 +1,17 @@
-"""The pages of an Ogg file: whether the last is there, and whose they are."""
+"""Reads and changes the pages of Ogg files: whether the last one is there, and their serial number."""
 
 import zlib
 from pathlib import Path
 from typing import IO
 
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-"""Every byte with its bits in the opposite order."""
+"""Translates every byte into the one with its bits in reverse order."""
 
 
 def ends_as_ogg(path: Path) -> bool:
-    """Whether the last page of an Ogg file (Vorbis, Opus, FLAC) is marked as its end."""
+    """Return whether the last page of an Ogg file (Vorbis, Opus, FLAC) is marked as its end."""
     with path.open("rb") as file:
-        # A page is at most 65,307 bytes long; in its sixth byte stand its flags.
+        # A page is at most 65,307 bytes long; its sixth byte holds the flags.
         file.seek(max(path.stat().st_size - 70_000, 0))
         end = file.read()
     page = end.rfind(b"OggS")
@@ -19,17 +19,17 @@ def ends_as_ogg(path: Path) -> bool:
 
 
 def checksum(page: bytes | bytearray) -> int:
-    """The CRC-32 of a page whose own field for it is zero.
+    """Return the CRC-32 of a page whose checksum field is zero.
 
-    Ogg has zlib's polynomial, but the most significant bit first, and neither of its complements: zlib's of the
-    mirrored bytes, mirrored.
+    Ogg uses zlib's polynomial, but with the most significant bit first and without the two complements. So this is
+    zlib's checksum of the mirrored bytes, mirrored.
     """
     mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def renumber(file: IO[bytes], serial: int) -> None:
-    """Give the one stream of an Ogg file a serial number, in place; libsndfile takes one from the time of day."""
+    """Give the one stream of an Ogg file a serial number, in place; libsndfile derives one from the time of day."""
     file.seek(0)
     while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
         sizes = file.read(head[26])

@@ -1,4 +1,4 @@
-"""Songs, or parts of them, as blocks of samples, and what can be known of a song before any work goes into it."""
+"""Reads songs, or excerpts of them, as blocks of samples, and examines songs before any work goes into them."""
 
 import math
 import sys
@@ -20,33 +20,33 @@ from stemsplit.words import clock
 
 
 class Reader:
-    """Blocks (channels, samples) of a song, or of a part of it, in order.
+    """Yields blocks (channels, samples) of a song, or of an excerpt of it, in order.
 
-    A part is the same samples as in the whole song, whatever the format. One thread at a time may use a reader.
+    An excerpt has the very samples that the whole song has there, in any format. One thread at a time may use a reader.
 
     Args:
-        path: the file.
-        start: seconds into the song at which the part begins, to the nearest sample.
-        duration: seconds of the part; None, or more than there are, for all that is left.
-        stream: which of the file's audio streams, where it holds several, as a `.stem.mp4` does.
+        path: audio or video file.
+        start: start of the excerpt in seconds, rounded to the nearest sample.
+        duration: length of the excerpt in seconds; None, or more than the song has, for the rest of the song.
+        stream: index of the audio stream, for files that hold several, such as a `.stem.mp4`.
 
     Attributes:
-        sample_rate: Hz.
-        channels: how many.
-        frames: how long the part is, by what the file says; None if it does not say.
-        format: the song's own if it can be written, or else one that loses nothing of it.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        frames: length of the excerpt by the file's header, in samples per channel; None if the header does not hold it.
+        format: the song's own format if it can be written, or else one that loses nothing of it.
 
     Raises:
-        AudioError: it cannot be read, or ends before `start`; also while reading, when it turns out so, or damaged, cut
-            off or not finite.
-        ValueError: there is no such part in any song.
+        AudioError: the file cannot be read, or ends before `start`. While it is read: it is damaged or cut off, or has
+            a sample that is not finite.
+        ValueError: `start` or `duration` is out of range.
     """
 
     def __init__(self, path: Path, start: float = 0.0, duration: float | None = None, stream: int = 0) -> None:
         if not 0 <= start < math.inf:
-            raise ValueError(f"a part starts at 0 s or later, not at {start} s")
+            raise ValueError(f"start must be 0 s or later, not {start} s")
         if duration is not None and not 0 < duration < math.inf:
-            raise ValueError(f"a part lasts more than 0 s, not {duration} s")
+            raise ValueError(f"duration must be longer than 0 s, not {duration} s")
         self.path, self.start = path, start
         try:
             self.source = open_source(path, stream)
@@ -75,9 +75,9 @@ class Reader:
         )
 
     def _check_end(self, there: int) -> None:
-        """Raises if the file ended, after `there` frames, too early."""
+        """Raise UnreadableError or AudioError if the file ended too early, after `there` frames."""
         said = self.source.frames
-        # Decoders disagree by an encoder's delay; a tenth of a second is no cut.
+        # Decoders disagree by an encoder's delay, so a tenth of a second less is not a cut.
         if said is not None and there < said - 0.1 * self.sample_rate:
             times = f"{there / self.sample_rate:.1f} of {said / self.sample_rate:.1f} s"
             raise UnreadableError(f"it is cut off: {times} are there")
@@ -103,7 +103,7 @@ class Reader:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.source.close()
 
     def __enter__(self) -> Self:
@@ -117,13 +117,13 @@ class Reader:
 
 @dataclass(frozen=True)
 class Song:
-    """What is known of a file, or of a part of it, after it was decoded once.
+    """The facts about a file, or an excerpt of it, from decoding it once.
 
     Args:
-        path: the file.
-        sample_rate: Hz.
-        channels: how many.
-        frames: samples of each, in the part.
+        path: audio or video file.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
         tags: see `read_tags`.
     """
@@ -137,26 +137,26 @@ class Song:
 
     @property
     def seconds(self) -> float:
-        """Duration of the part."""
+        """Duration in seconds."""
         return self.frames / self.sample_rate
 
 
 def examine(
     path: Path, start: float = 0.0, duration: float | None = None, pulse: Callable[[], object] = lambda: None
 ) -> Song:
-    """Decode a whole file, or a part of it, once, so that what is wrong with it is known before any work goes into it.
+    """Decode a whole file, or an excerpt of it, once, so that errors are known before any work goes into it.
 
     Decoding takes about a thousandth of the song's duration.
 
     Args:
-        path: the file.
-        start: seconds into the song, to the nearest sample.
-        duration: seconds; None for all that is left.
-        pulse: called after every block; what it raises ends the work.
+        path: audio or video file.
+        start: start of the excerpt in seconds, rounded to the nearest sample.
+        duration: length of the excerpt in seconds; None for the rest of the song.
+        pulse: called after every block; it may raise to stop the work.
 
     Raises:
-        AudioError: it cannot be read to its end, has nothing after `start`, or holds no samples.
-        ValueError: there is no such part in any song.
+        AudioError: the file cannot be read to its end, ends before `start`, or holds no samples.
+        ValueError: `start` or `duration` is out of range.
     """
     with Reader(path, start, duration) as reader:
         frames = 0
@@ -164,6 +164,6 @@ def examine(
             frames += block.shape[1]
             pulse()
         if frames == 0:
-            what = "it" if duration is None else "the part asked for"
+            what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
         return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path))

@@ -1,4 +1,4 @@
-"""What a decoder is: an open file whose samples come from start to end."""
+"""Defines what a decoder is: an open file whose samples are read from start to end."""
 
 from typing import Protocol
 
@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 Frames = npt.NDArray[np.float32]
-"""(frames, channels), as files hold them."""
+"""Samples as (frames, channels), the order in files."""
 
 BLOCK_FRAMES = 1 << 15
-"""Frames read or written at once. libsndfile crashes when it is given minutes of Vorbis in one call."""
+"""Frames that are read or written at once. libsndfile crashes on minutes of Vorbis in one call."""
 
 
 class UnreadableError(Exception):
-    """Why a file gives no audio, and what a person may do about it."""
+    """A file cannot be read; `reason` says why, and `advice` what a person can do about it."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
@@ -21,14 +21,14 @@ class UnreadableError(Exception):
 
 
 class Source(Protocol):
-    """An open file, decoded from start to end. One thread at a time; several may take turns.
+    """An open file that is decoded from start to end, by one thread at a time; several may take turns.
 
     Attributes:
-        sample_rate: Hz.
-        channels: how many.
-        frames: how long the file says it is; None if it does not say.
-        container: what kind of file it is, in libsndfile's words ("WAV"); empty if only ffmpeg reads it.
-        coding: how it holds samples, in libsndfile's words ("PCM_24"); a lossy codec of ffmpeg's in ffmpeg's.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        frames: length by the file's header, in samples per channel; None if the header does not hold it.
+        container: libsndfile's name for the type of file ("WAV"); empty if only ffmpeg reads it.
+        coding: libsndfile's name for the coding of the samples ("PCM_24"), or ffmpeg's name for a lossy codec.
     """
 
     sample_rate: int
@@ -38,10 +38,10 @@ class Source(Protocol):
     coding: str
 
     def skip(self, frames: int) -> int:
-        """Make the way to a later frame shorter, where that is exact; gives the frame that comes next."""
+        """Skip towards a frame, where that is exact; return the position, which may be before it."""
 
     def read(self) -> Frames:
-        """The next frames, (frames, channels); none at the end."""
+        """Return the next frames, (frames, channels); none at the end."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""

@@ -1,4 +1,4 @@
-"""Stems to files of exactly the format asked for."""
+"""Writes audio files of exactly the format that was asked for."""
 
 import math
 import os
@@ -24,35 +24,35 @@ from stemsplit.errors import AudioError
 
 SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
 RIFF_LIMIT = 4_000_000_000
-"""Bytes from which on a WAV file is written as RF64: RIFF counts in 32 bits."""
+"""Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
 
 
 class Writer:
-    """Writes blocks (channels, samples) to a file of exactly the format asked for.
+    """Writes blocks (channels, samples) to a file of exactly the format that was asked for.
 
     16-bit files are dithered (triangular, 2 LSB wide, the same noise for the same file name); samples beyond full scale
-    are clipped and counted, never rescaled. The same samples give the same bytes for the same file name, whenever, by
-    whichever thread and in blocks of whatever size they are written. One thread at a time may use a writer.
+    are clipped and counted, never rescaled. The same samples and file name always give the same bytes, in blocks of any
+    size and in any thread. One thread at a time may use a writer.
 
     Args:
-        path: file to write, made anew.
+        path: file to write; an existing file is replaced.
         file_format: format of the file.
         sample_rate: Hz.
-        channels: how many.
-        frames: samples that will be written, for choosing a container that can count them.
-        tags: what the file says of itself, under any of `TAGS`.
-        file: the file itself, empty, open for reading and writing; the path is then only its name. It is closed with
+        channels: number of channels.
+        frames: number of samples per channel that will be written, for choosing a container that can count them.
+        tags: tags of the file, each one of `TAGS`.
+        file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
             the writer.
 
     Attributes:
-        clipped: samples beyond full scale so far, in files that cannot hold them.
-        peak: the largest absolute sample so far, before clipping and rounding; full scale is 1.
+        clipped: number of samples so far that were beyond full scale, in files that cannot hold them.
+        peak: largest absolute sample so far, before clipping and rounding; full scale is 1.
         energy: sum of the squares of all samples so far, as `write` returned them.
-        size: bytes of the file, once it is closed.
+        size: size of the file in bytes, once it is closed.
 
     Raises:
         AudioError: the file cannot be written.
-        ValueError: there is no such tag.
+        ValueError: a tag's name is unknown.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Writer:
             raise AudioError(f"cannot write {path} ({reason(error)})") from error
 
     def _opened(self, *args: Any, **options: Any) -> soundfile.SoundFile:
-        """Libsndfile's hold on the file, from its beginning on."""
+        """Open the file with libsndfile, at its beginning."""
         self.stream.flush()
         if os.name == "nt":  # where libsndfile cannot be handed a descriptor
             self.stream.seek(0)
@@ -103,12 +103,12 @@ class Writer:
 
     @property
     def exact(self) -> bool:
-        """Whether `write` returns what the file holds: lossy formats cannot tell."""
+        """Whether `write` returns exactly what the file holds; for lossy formats, it cannot."""
         return self.bits is not None
 
     def _stored(self, block: Block) -> Block:
-        """What the file will hold of a block, as float32; lossy formats aside."""
-        peak = float(np.abs(block).max(initial=0))  # not a number if any sample is none
+        """Return a block as the file will hold it, in float32; for lossy formats, only clipped."""
+        peak = float(np.abs(block).max(initial=0))  # NaN if any sample is NaN
         if not math.isfinite(peak):
             raise AudioError(
                 f"cannot write {self.path.name} (the model gave a sample that is not a number or infinite)"
@@ -133,7 +133,7 @@ class Writer:
         return np.divide(levels, np.float32(scale), out=levels)
 
     def _hand_on(self) -> None:
-        """Give libsndfile what is waiting."""
+        """Hand the waiting samples to libsndfile."""
         part = self.waiting[: self.filled]
         if self.bits in (BitDepth.b16, BitDepth.b24):
             # Left-aligned integers: libsndfile keeps exactly the bits that the file has.
@@ -165,16 +165,16 @@ class Writer:
         return stored
 
     def abandon(self) -> None:
-        """Let go of the file, whole or not."""
+        """Close the file, whether it is whole or not."""
         for held in ("file", "stream"):
             with suppress(soundfile.SoundFileError, OSError, AttributeError):
                 getattr(self, held).close()
 
     def close(self) -> None:
-        """Finish the file, have it on the disk and make sure that it is whole.
+        """Finish the file, flush it to the disk, and check that it is whole.
 
         Raises:
-            AudioError: it is not, as on a full disk.
+            AudioError: it is not whole, as on a full disk.
         """
         try:
             self._hand_on()

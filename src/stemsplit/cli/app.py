@@ -51,7 +51,7 @@ app.command("remove")(remove.remove)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("eval")(eval_.eval_)
-app.command("train", hidden=True)(train.train)
+app.command("train", hidden=True, context_settings={"token_normalize_func": train.current_name})(train.train)
 
 COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")

@@ -1,11 +1,10 @@
-"""`stemsplit train`."""
+"""Runs `stemsplit train`."""
 
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,21 +12,49 @@ from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
 from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under
 from stemsplit.cli.signals import AskedError, Stop
+from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
     from stemsplit.registry import ModelEntry
-    from stemsplit.training.data import Collection
     from stemsplit.training.loop import Run
 
+
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
+ENTRY = "The model's entry"
+"""Panels of the command's help."""
+
+
+def current_name(name: str) -> str:
+    """Return today's name of an option; earlier versions gave other names to some."""
+    return EARLIER_NAMES.get(name, name).replace("_", "-")
+
+
+def option(text: str, panel: str) -> Any:
+    """Return an option with this help text in this panel."""
+    return typer.Option(help=text, rich_help_panel=panel)
+
+
+def count(text: str, panel: str, least: int = 0) -> Any:
+    """Return an option for a whole number from `least` on."""
+    return typer.Option(min=least, help=text, rich_help_panel=panel)
+
+
+def number(text: str, panel: str, least: float = 0, most: float | None = None) -> Any:
+    """Return an option for a finite number from `least` to `most`."""
+    return typer.Option(min=least, max=most, callback=finite, help=text, rich_help_panel=panel)
+
+
+def share(text: str, panel: str, most: float = 1) -> Any:
+    """Return an option for a share, from 0 to `most`."""
+    return number(text, panel, most=most)
 
 
 def chosen_model(
     like: str, from_: str | None, registry_file: Path | None, config: Path | None, settings: list[str] | None
 ) -> "ModelEntry":
-    """The entry of the model to train, named or fine-tuned."""
+    """Return the entry of the model to train, or to fine-tune."""
     entry, described = choose.model(from_ or like, registry_file, config, settings)
     if described:
         choose.tell(described)
@@ -35,7 +62,7 @@ def chosen_model(
 
 
 def check_output(out: Path, inputs: Sequence[Path]) -> None:
-    """See whether the weights, and all that lies beside them, can be written there.
+    """Check that the weights, and the files beside them, can be written.
 
     Raises:
         typer.BadParameter: not under that name.
@@ -52,52 +79,28 @@ def check_output(out: Path, inputs: Sequence[Path]) -> None:
         if written.is_dir():
             raise StemsplitError(f"cannot write {written}: it is a folder")
         if any(written.exists() and given.exists() and written.samefile(given) for given in inputs):
-            raise typer.BadParameter(f"it would overwrite {written}, which it reads", param_hint="--output")
+            raise typer.BadParameter(f"{written} is read, and would be overwritten", param_hint="--output")
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise StemsplitError(f"cannot write into {folder}: {error.strerror}") from error
 
 
-def collections_of(places: list[Path], entry: "ModelEntry") -> "list[Collection]":
-    """What there is to train on.
-
-    Raises:
-        AudioError: a folder or list holds no songs, or they cannot be read.
-    """
-    from stemsplit.errors import AudioError
-    from stemsplit.evaluation.multitracks import multitracks
-    from stemsplit.training.data import collect
-
-    found = {place: collect(multitracks(place), entry) for place in dict.fromkeys(places)}
-    collections = [found[place] for place in places]
-    for name, takes in zip(entry.outputs, zip(*(c.takes for c in collections), strict=True), strict=True):
-        if not any(takes):
-            raise AudioError(f"no recording of {name} in {', '.join(map(str, places))}")
-    return collections
-
-
 def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module":
-    """The network to train, with the model's weights or with fresh ones.
+    """Return the network to train, with the model's weights or with initial ones.
 
     Raises:
         RegistryError: the entry's config makes no network.
-        WeightsError: the model's weights cannot be had, or do not fit.
+        WeightsError: the model's weights cannot be obtained, or do not fit.
     """
-    from stemsplit import models
-    from stemsplit.checkpoints.loading import load_network
+    from stemsplit.checkpoints.loading import built, load_network
     from stemsplit.cli.obtain import obtain
-    from stemsplit.errors import RegistryError
     from stemsplit.training.start import start
 
-    try:
-        models.check(entry.architecture, entry.config, len(entry.stems), entry.channels)
-        network = models.build(entry.architecture, entry.config)
-    except ValueError as error:
-        raise RegistryError(f"the config of {entry.name!r} makes no network: {error}") from error
+    network = built(entry)
     if fine_tuned:
         obtain(entry, quiet)
-        # Copied: what is loaded may still lie in its file, and of no parameter it is said any more that it is fixed.
+        # Copied, because loaded weights may still lie in their file and are not marked for training.
         network.load_state_dict(load_network(entry).state_dict())
     else:
         start(network, len(entry.outputs))
@@ -105,10 +108,10 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
 
 
 def carry_out(run: "Run") -> None:
-    """Take up a run where it is, make its steps, and tell and write down how it goes.
+    """Resume or begin a run, train to its end, and report its progress.
 
     Raises:
-        typer.Exit: a signal asked to stop; the run goes on from there.
+        typer.Exit: a signal asked to stop; the run can be resumed.
         StemsplitError: see `Run`; or the device ran out of memory.
     """
     from stemsplit.errors import StemsplitError
@@ -119,11 +122,11 @@ def carry_out(run: "Run") -> None:
     stems, first = run.entry.outputs if run.validation else (), run.workers.first
     advice = "try a smaller --batch-size or --seconds"
     with Stop() as stop, TrainReport(stems, run.plan.steps, shown=first) as report:
-        if run.go_on():
-            report.note(f"{run.out} goes on from step {run.step} of {run.plan.steps}")
+        if run.resume():
+            report.note(f"{run.out} resumes from step {run.step} of {run.plan.steps}")
         history = History(run.out.with_suffix(".csv"), stems, run.step) if first else None
         if run.workers.count == 1:
-            run.pulse = stop.check  # several would wait for the one that gives its step up
+            run.pulse = stop.check  # with several, the others would wait for a process that gives up its step
         try:
             with memory_errors(f"while training on {run.device}", advice), closing(run.steps()) as steps:
                 for progress in steps:
@@ -133,7 +136,7 @@ def carry_out(run: "Run") -> None:
                     if stop.number:
                         break
         except AskedError:
-            pass  # the step was not made; what was before it is kept below
+            pass  # the step was not made; those before it are saved below
         except RuntimeError as error:
             if "DataLoader worker" in str(error):
                 raise StemsplitError("a process that prepares examples was killed; try fewer --workers") from error
@@ -141,12 +144,12 @@ def carry_out(run: "Run") -> None:
             if run.workers.count == 1 or not stop.number:
                 raise
         except KeyboardInterrupt:
-            report.note("interrupted; started again, the run goes on from its last checkpoint")
+            report.note("interrupted; start it again to resume from its last checkpoint")
             raise typer.Exit(130) from None
         if stop.number:
             if first:
-                run.keep()
-            report.note(f"interrupted; started again, the run goes on from step {run.step}")
+                run.save_state()
+            report.note(f"interrupted; start it again to resume from step {run.step}")
             raise typer.Exit(128 + stop.number)
 
 
@@ -155,112 +158,47 @@ def train(
         list[Path],
         typer.Argument(
             metavar="DATA...",
-            help="Folders of songs, each a folder with a file a stem (drums.wav, bass.wav ...) or a .stem.mp4; or "
-            "lists of songs: CSV files with a line song,stem,path for each file. Each folder and list is drawn from "
-            "as often as any other; name one twice to have it drawn from twice as often.",
+            help="Folders of songs, each song a folder with one file per stem (drums.wav, bass.wav ...) or a "
+            ".stem.mp4; or lists of songs: CSV files with the columns song,stem,path. All are drawn from equally "
+            "often; name one twice to draw from it twice as often.",
             exists=True,
         ),
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="The weights to write: NAME.safetensors.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="File for the weights: NAME.safetensors.")],
     validation: Annotated[
-        Path | None, typer.Option("--validation", help="Songs that are measured on, never trained on.", exists=True)
+        Path | None, typer.Option("--validation", help="Songs to validate on, never to train on.", exists=True)
     ] = None,
-    like: Annotated[
-        str, typer.Option("--like", help="The model whose network and stems to train.", show_default=True)
-    ] = "starter",
-    from_: Annotated[
-        str | None, typer.Option("--from", help="Fine-tune this model, or checkpoint's file, instead.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the weights in all.", rich_help_panel=RECIPE)] = 400_000,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Examples a step, on each device.", rich_help_panel=RECIPE)
-    ] = 4,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, callback=finite, help="Duration of an example.", rich_help_panel=RECIPE)
-    ] = 8.0,
+    like: Annotated[str, typer.Option(help="Model whose network and stems to train from scratch.")] = "starter",
+    from_: Annotated[str | None, typer.Option("--from", help="Model or checkpoint file to fine-tune instead.")] = None,
+    steps: Annotated[int, count("Number of training steps.", RECIPE, 1)] = Plan.steps,
+    batch_size: Annotated[int, count("Examples per step, on each device.", RECIPE, 1)] = Plan.batch_size,
+    seconds: Annotated[float, number("Length of an example in seconds.", RECIPE, 0.1)] = 8.0,
     loss: Annotated[
-        str,
-        typer.Option(
-            help="spectral: L1 of waveforms and of complex spectrograms; sdr: what is measured.", rich_help_panel=RECIPE
-        ),
-    ] = "spectral",
-    optimizer: Annotated[
-        str, typer.Option(help="adamw; or muon, which learns in fewer steps.", rich_help_panel=RECIPE)
-    ] = "adamw",
-    learning_rate: Annotated[
-        float, typer.Option(min=0, callback=finite, help="At its height.", rich_help_panel=RECIPE)
-    ] = 5e-4,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps over which it rises.", rich_help_panel=RECIPE)] = 0,
-    decay: Annotated[
-        float,
-        typer.Option(min=0, max=1, callback=finite, help="It is multiplied with this ...", rich_help_panel=RECIPE),
-    ] = 0.9,
-    decay_steps: Annotated[int, typer.Option(min=1, help="... every so many steps.", rich_help_panel=RECIPE)] = 40_000,
+        str, option("spectral: L1 of waveforms and complex spectrograms; sdr: negative SDR.", RECIPE)
+    ] = Plan.loss,
+    optimizer: Annotated[str, option("adamw; or muon, which needs fewer steps.", RECIPE)] = Plan.optimizer,
+    learning_rate: Annotated[float, number("Peak learning rate.", RECIPE)] = Plan.learning_rate,
+    warmup: Annotated[int, count("Steps over which the learning rate rises to its peak.", RECIPE)] = Plan.warmup,
+    decay: Annotated[float, share("Factor by which the learning rate decays.", RECIPE)] = Plan.decay,
+    decay_steps: Annotated[int, count("Steps between decays of the learning rate.", RECIPE, 1)] = Plan.decay_steps,
     cooldown: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="Share of the steps over which it falls to zero.",
-            rich_help_panel=RECIPE,
-        ),
-    ] = 0.0,
-    weight_decay: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Of the optimizer.", rich_help_panel=RECIPE)
-    ] = 0.01,
+        float, share("Share of the steps, at the end, over which the learning rate falls to zero.", RECIPE)
+    ] = Plan.cooldown,
+    weight_decay: Annotated[float, number("Weight decay of the optimizer.", RECIPE)] = Plan.weight_decay,
     dropout: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=0.9,
-            callback=finite,
-            help="Share of a RoFormer's features left out at random, against overfitting.",
-            rich_help_panel=RECIPE,
-        ),
-    ] = 0.0,
-    averaging: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="What averaged weights keep of themselves a step.",
-            rich_help_panel=RECIPE,
-        ),
-    ] = 0.999,
-    levels: Annotated[
-        float,
-        typer.Option(
-            min=0, callback=finite, help="dB by which a source gets louder or softer at most.", rich_help_panel=DATA
-        ),
-    ] = 3.0,
-    silence: Annotated[
-        float,
-        typer.Option(min=0, max=1, callback=finite, help="Share of sources that are left out.", rich_help_panel=DATA),
-    ] = 0.1,
-    remix: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, callback=finite, help="Share of mixtures of different songs and places.", rich_help_panel=DATA
-        ),
-    ] = 0.5,
-    doubled: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, callback=finite, help="Share of their sources that are two at once.", rich_help_panel=DATA
-        ),
-    ] = 0.0,
+        float, share("Share of a RoFormer's features dropped at random, against overfitting.", RECIPE, 0.9)
+    ] = Plan.dropout,
+    ema_decay: Annotated[float, share("Decay of the moving average of the weights (EMA).", RECIPE)] = Plan.ema_decay,
+    gain: Annotated[float, number("Largest random gain of a source, in dB, up or down.", DATA)] = Mixing.gain,
+    source_dropout: Annotated[float, share("Share of sources that are silenced.", DATA)] = Mixing.source_dropout,
+    remix: Annotated[float, share("Share of examples mixed from different songs.", DATA)] = Mixing.remix,
+    mixup: Annotated[float, share("In those, share of stems made of two recordings.", DATA)] = Mixing.mixup,
     augment: Annotated[
-        list[str] | None,
-        typer.Option(help="More variety, with commas: swap, polarity, equalise, speed.", rich_help_panel=DATA),
+        list[str] | None, option("Augmentations, separated by commas: swap, polarity, equalise, speed.", DATA)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything random.", rich_help_panel=DATA)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.", rich_help_panel=DATA)] = Plan.seed,
     memory: Annotated[
-        float,
-        typer.Option(
-            min=0, callback=finite, help="GB of recordings to keep in memory at most.", rich_help_panel=MACHINE
-        ),
+        float, number("Largest memory for recordings in GB; larger collections are read from disk.", MACHINE)
     ] = 8.0,
     device: Annotated[
         str,
@@ -274,29 +212,25 @@ def train(
     ] = "auto",
     precision: Annotated[PrecisionName, under(MACHINE, Precision)] = PrecisionName.auto,
     threads: Annotated[int | None, under(MACHINE, Threads)] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes that prepare examples; best some with a GPU.", rich_help_panel=MACHINE)
-    ] = 0,
+    workers: Annotated[int, count("Processes that prepare examples; use some with a GPU.", MACHINE)] = 0,
     compile_: Annotated[bool, under(MACHINE, Compile)] = False,
-    bits: Annotated[WeightBits, typer.Option(help="Of each weight in the file.")] = WeightBits.b32,
-    about: Annotated[
-        str, typer.Option(help="What it was trained on, for the model's entry.", rich_help_panel="The model's entry")
-    ] = "",
+    bits: Annotated[WeightBits, typer.Option(help="Bits per weight in the file.")] = WeightBits.b32,
+    about: Annotated[str, option("What the model was trained on.", ENTRY)] = "",
     license_: Annotated[
-        str, typer.Option("--license", help="Of the weights, e.g. CC-BY-4.0.", rich_help_panel="The model's entry")
+        str, typer.Option("--license", help="Licence of the weights, e.g. CC-BY-4.0.", rich_help_panel=ENTRY)
     ] = "",
-    author: Annotated[str, typer.Option(help="Who trained it.", rich_help_panel="The model's entry")] = "",
+    author: Annotated[str, option("Who trained the model.", ENTRY)] = "",
     report_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and between validations.")
-    ] = 1_000,
+    ] = Plan.report_every,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
     """Train a model on songs whose stems are known, or fine-tune one.
 
-    A run that was cut off goes on where it was when started again with the same options. It leaves weights that
-    `--model` takes, an entry for models.toml, and a CSV of losses and scores.
+    An interrupted run resumes where it was when it is started again with the same options. Training writes weights
+    that `--model` takes, an entry for models.toml, and a CSV of losses and scores.
     """
     given = [*data, *(path for path in (validation, registry_file, config, Path(from_ or like)) if path)]
     check_output(out, given)
@@ -309,18 +243,25 @@ def train(
     from stemsplit.fast.cpu.pool import cores
     from stemsplit.fast.device import pick_device
     from stemsplit.terminal.stdout import print_paths
-    from stemsplit.training.data import Examples, Mixing, hold, read_song
-    from stemsplit.training.loop import Run, droppable
+    from stemsplit.training import result
+    from stemsplit.training.data import collections_of, hold, read_song
+    from stemsplit.training.examples import Examples
+    from stemsplit.training.loop import Run
+    from stemsplit.training.network import dropout_layers
     from stemsplit.training.optimizers import Optimizers
-    from stemsplit.training.plan import Plan
     from stemsplit.training.workers import join
 
     try:
         mixing = Mixing(
-            round(seconds * entry.sample_rate), levels, silence, remix, doubled, augmentations=tuple(listed(augment))
+            length=round(seconds * entry.sample_rate),
+            gain=gain,
+            source_dropout=source_dropout,
+            remix=remix,
+            mixup=mixup,
+            augmentations=tuple(listed(augment)),
         )
         plan = Plan(
-            steps,
+            steps=steps,
             batch_size=batch_size,
             loss=loss,
             optimizer=optimizer,
@@ -331,7 +272,7 @@ def train(
             cooldown=cooldown,
             weight_decay=weight_decay,
             dropout=dropout,
-            averaging=averaging,
+            ema_decay=ema_decay,
             seed=seed,
             report_every=report_every,
         )
@@ -340,49 +281,34 @@ def train(
         raise typer.BadParameter(str(error)) from error
     with closing(team):
         dtype = chosen(precision.value, team.device)
-        # Silent stems fill layers with denormal numbers, which CPUs are slow at.
+        # Silent stems fill layers with denormal numbers, which are slow on CPUs.
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads or max(cores() // team.count, 1))
         torch.manual_seed(seed)
         network = network_of(entry, bool(from_), quiet=not team.first).to(team.device)
+        # What the network does not support must be known now, before all songs are read.
         try:
             Optimizers(optimizer, network, weight_decay)
         except ValueError as error:
-            # Now, not when all songs have been read.
             raise typer.BadParameter(str(error), param_hint="--optimizer") from error
-        if dropout and not droppable(network):
-            raise typer.BadParameter(
-                "this network has no layers whose features could be left out", param_hint="--dropout"
-            )
-        entry = replace(
-            entry,
-            description=f"fine-tuned from {entry.name}" if from_ else f"trained like {entry.name}",
-            training_data=about,
-            license=license_,
-            author=author,
-            license_note="",
-            license_url="",
-            page="",
-            score={},
-        )
+        if dropout and not dropout_layers(network):
+            raise typer.BadParameter("this network has no layers with dropout", param_hint="--dropout")
         collections = collections_of(data, entry)
-        held_out = [read_song(song, entry) for song in multitracks(validation)] if validation and team.first else []
+        songs = [read_song(song, entry) for song in multitracks(validation)] if validation and team.first else []
         hold(collections, round(memory * 1e9))
-        examples = Examples(collections, mixing, entry.sample_rate, seed)
-        carry_out(
-            Run(
-                network,
-                entry,
-                examples,
-                held_out,
-                out,
-                plan,
-                workers=team,
-                dtype=dtype,
-                compiled=compile_,
-                loaders=workers,
-                bits=int(bits.value),
-            )
+        run = Run(
+            network,
+            result.entry_of(entry, bool(from_), about, license_, author),
+            Examples(collections, mixing, entry.sample_rate, seed),
+            songs,
+            out,
+            plan,
+            workers=team,
+            dtype=dtype,
+            compiled=compile_,
+            loaders=workers,
+            bits=int(bits.value),
         )
+        carry_out(run)
     if team.first:
         print_paths([out])

@@ -55,4 +55,4 @@ class TrainReport(Report):
             scores = [f"{progress.scores[stem]:.2f}" for stem in measured]
             mean = [f"{progress.mean:.3f}" + ("*" if progress.best else "")] if measured else []
             time_ = minutes(progress.seconds)
-            self._line([str(progress.step), loss, f"{progress.rate:.2g}", time_, *scores, *mean])
+            self._line([str(progress.step), loss, f"{progress.learning_rate:.2g}", time_, *scores, *mean])

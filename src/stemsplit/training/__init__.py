@@ -1,1 +1,1 @@
-"""Training a network on multitracks: data, augmentation, losses, the loop. Imported by the `train` command alone."""
+"""Trains a network on multitracks: data, augmentation, losses, the loop. Only the `train` command imports it."""

@@ -1,71 +1,58 @@
-"""Making more songs out of few: each way has a name, by which a run asks for it."""
+"""Augmentations: random changes to a source, so that a network hears more music than there are recordings."""
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from torch import Tensor
 
 from stemsplit.libraries import load_torchaudio
 
 SPEEDS = ((1, 1), (10, 9), (9, 8), (8, 9), (9, 10), (17, 16), (16, 17))
-"""Resampling ratios: speed and pitch go up or down together, at most by a whole tone."""
+"""Resampling ratios; speed and pitch go up or down together, by a whole tone at most."""
 
 
-def faster(take: Tensor, speed: tuple[int, int]) -> Tensor:
-    """Play `take` (..., t) at speed[0] / speed[1] of its own."""
-    if speed[0] == speed[1] or not take.numel():
-        return take
-    return load_torchaudio().functional.resample(take, speed[0], speed[1])
+def faster(samples: Tensor, speed: tuple[int, int]) -> Tensor:
+    """Play samples (..., t) at speed[0] / speed[1] times their own speed."""
+    if speed[0] == speed[1] or not samples.numel():
+        return samples
+    return load_torchaudio().functional.resample(samples, speed[0], speed[1])
 
 
 def needed(length: int, speed: tuple[int, int]) -> int:
-    """Samples of the original that give at least `length` samples at this speed."""
+    """Return how many samples of a recording give at least `length` samples at this speed."""
     return math.ceil(length * speed[0] / speed[1]) + 1
 
 
-def swap(take: Tensor, rng: random.Random, sample_rate: int) -> Tensor:  # noqa: ARG001  # all are called alike
-    """Left and right change places, half of the time."""
-    return take.flip(0) if rng.random() < 0.5 else take
+def swap(source: Tensor, rng: random.Random, sample_rate: int) -> Tensor:  # noqa: ARG001  # all are called alike
+    """Swap left and right, half of the time."""
+    return source.flip(0) if rng.random() < 0.5 else source
 
 
-def polarity(take: Tensor, rng: random.Random, sample_rate: int) -> Tensor:  # noqa: ARG001  # all are called alike
-    """The signal is turned upside down, half of the time."""
-    return -take if rng.random() < 0.5 else take
+def polarity(source: Tensor, rng: random.Random, sample_rate: int) -> Tensor:  # noqa: ARG001  # all are called alike
+    """Invert the signal, half of the time."""
+    return -source if rng.random() < 0.5 else source
 
 
-def equalise(take: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
-    """Half of the time, a wide band somewhere between 100 Hz and 10 kHz gets up to 6 dB louder or softer."""
+def equalise(source: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
+    """Half of the time, boost or cut a wide band between 100 Hz and 10 kHz by up to 6 dB."""
     if rng.random() < 0.5:
-        return take
+        return source
     centre = min(100 * 100 ** rng.random(), 0.45 * sample_rate)
-    # torchaudio's filters clip at full scale, which a source may well go beyond.
-    scale = 0.1 / max(float(take.abs().max()), 0.1)
+    # torchaudio's filters clip at full scale, and a source may be louder.
+    scale = 0.1 / max(float(source.abs().max()), 0.1)
     filtered = load_torchaudio().functional.equalizer_biquad
-    return filtered(take * scale, sample_rate, centre, rng.uniform(-6, 6), Q=0.7) / scale
+    return filtered(source * scale, sample_rate, centre, rng.uniform(-6, 6), Q=0.7) / scale
 
 
 Augmentation = Callable[[Tensor, random.Random, int], Tensor]
-WAYS: dict[str, Augmentation] = {"swap": swap, "polarity": polarity, "equalise": equalise}
-"""Those that take a source (2, t), chance and a sample rate, and leave its length."""
+AUGMENTATIONS: dict[str, Augmentation] = {"swap": swap, "polarity": polarity, "equalise": equalise}
+"""Name -> function of a source (2, t), a random generator and a sample rate in Hz that keeps the source's length.
 
-NAMES = (*WAYS, "speed")
-"""All; `speed` needs more of a recording than it gives, so whoever reads the recording sees to it."""
-
-
-def check(names: Sequence[str]) -> None:
-    """Check that these augmentations exist and can run on this machine.
-
-    Raises:
-        ValueError: there is no augmentation of that name.
-        LibraryError: torchaudio, which some augmentations need, does not load.
-    """
-    if unknown := sorted({*names} - {*NAMES}):
-        raise ValueError(f"no augmentation {unknown[0]!r}; there are {', '.join(NAMES)}")
-    if {"equalise", "speed"} & {*names}:
-        load_torchaudio()
+`speed` is not among them: it needs more of a recording than it gives, so it is applied where recordings are read.
+"""
 
 
-def levelled(take: Tensor, rng: random.Random, most: float) -> Tensor:
-    """A source made louder or softer, by `most` dB at most."""
-    return take * 10 ** (rng.uniform(-most, most) / 20)
+def with_random_gain(source: Tensor, rng: random.Random, limit: float) -> Tensor:
+    """Make a source louder or softer by `limit` dB at most."""
+    return source * 10 ** (rng.uniform(-limit, limit) / 20)

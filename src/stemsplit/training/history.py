@@ -1,4 +1,4 @@
-"""The CSV of a run: a line for each report, none twice however often the run was cut off."""
+"""Writes the CSV of a run: one line per report, and no report twice, however often the run was interrupted."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ class History:
     """A CSV file of step, loss, learning rate, seconds, the SDR of each stem and their mean.
 
     Args:
-        path: the file; lines of steps that a run which goes on has yet to make are dropped.
-        stems: that are measured.
-        done: steps that the run has made already.
+        path: CSV file; its lines up to step `done` are kept, and later ones are dropped.
+        stems: stems that have an SDR.
+        done: number of steps that the run has made already.
 
     Raises:
-        StemsplitError: it cannot be written.
+        StemsplitError: the file cannot be written.
     """
 
     def __init__(self, path: Path, stems: Sequence[str], done: int) -> None:
@@ -39,7 +39,7 @@ class History:
             raise StemsplitError(f"cannot write {path}: {error.strerror}") from error
 
     def _rows(self) -> list[dict[str, str]]:
-        """The lines that are there, but for one that was cut off."""
+        """Return the lines of the file, without one that was cut off."""
         try:
             rows = list(csv.DictReader(io.StringIO(read_text(self.path), newline="")))
             return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
@@ -50,11 +50,11 @@ class History:
         """Append a line.
 
         Raises:
-            StemsplitError: it cannot be written.
+            StemsplitError: the file cannot be written.
         """
         scores = [f"{progress.scores[stem]:.4f}" for stem in self.stems]
         scores += [f"{progress.mean:.4f}"] if scores else []
-        figures = [progress.step, f"{progress.loss:.6f}", f"{progress.rate:.4g}", f"{progress.seconds:.1f}"]
+        figures = [progress.step, f"{progress.loss:.6f}", f"{progress.learning_rate:.4g}", f"{progress.seconds:.1f}"]
         try:
             line = io.StringIO(newline="")
             csv.writer(line, lineterminator="\n").writerow([*figures, *scores])

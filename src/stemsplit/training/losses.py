@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The losses that training can minimise."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 FLOOR = 1e-3
-"""Share of the mixture's energy below which an error, or a source, no longer counts: 30 dB down."""
+"""Share of the mixture's energy (-30 dB) below which the energy of an error, or of a source, hardly matters."""
 
 WINDOWS = (4096, 2048, 1024, 512, 256)
-"""Samples of the spectrograms that `spectral` compares."""
+"""STFT sizes of the spectrograms that `spectral` compares, in samples."""
 HOP = 147
-"""Samples between their frames."""
+"""Hop of these spectrograms, in samples."""
 
 
 def spectral(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:  # noqa: ARG001  # losses are called alike
-    """Mean absolute error of the waveforms plus that of their complex spectrograms at several resolutions.
+    """Return the mean absolute error of waveforms plus that of their complex spectrograms at several resolutions.
 
     The loss of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
 
@@ -25,11 +25,11 @@ def spectral(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:  # 
         mixture: (b, c, t).
 
     Returns:
-        The sum of the means.
+        A scalar.
     """
     error = (estimates - sources).flatten(0, -2)  # the spectrogram of a difference is the difference of spectrograms
     loss = error.abs().mean()
-    # The STFT continues a signal by its reflection, for which it has to be long enough.
+    # The STFT pads a signal with its reflection, so the signal must be longer than the padding.
     error = torch.nn.functional.pad(error, (0, max(WINDOWS[0] // 2 + 1 - error.shape[-1], 0)))
     for window in WINDOWS:
         hann = torch.hann_window(window, device=error.device)
@@ -38,7 +38,7 @@ def spectral(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:  # 
 
 
 def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
-    """Negative SDR with a floor, so that silent sources and nearly perfect estimates do not take over.
+    """Return the negative SDR, with a floor so that silent sources and nearly perfect estimates do not dominate.
 
     10 log10((|source - estimate|^2 + floor) / (|source|^2 + floor)), floor = FLOOR |mixture|^2: the thresholded SNR of
     Wisdom et al. 2020 (arXiv:2006.12701), its threshold measured against the mixture.
@@ -49,7 +49,7 @@ def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tenso
         mixture: (b, c, t).
 
     Returns:
-        dB, the mean over stems and batch.
+        A scalar in dB, the mean over stems and batch.
     """
     floor = FLOOR * mixture.square().sum((-2, -1))[:, None] + 1e-6
     error = (sources - estimates).square().sum((-2, -1)) + floor
@@ -59,4 +59,4 @@ def relative_error(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tenso
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LOSSES: dict[str, Loss] = {"spectral": spectral, "sdr": relative_error}
-"""By the name under which a run asks for them."""
+"""Name -> function of estimates, sources and mixture; the names are `plan.LOSS_NAMES`."""

@@ -1,9 +1,23 @@
-"""How long and how to train."""
+"""Holds the settings of a training run: how long and how it trains, how its examples are mixed. Imports no PyTorch."""
 
 from dataclasses import dataclass
 
-from stemsplit.training.losses import LOSSES
-from stemsplit.training.optimizers import OPTIMIZERS
+from stemsplit.libraries import load_torchaudio
+
+LOSS_NAMES = ("spectral", "sdr")
+OPTIMIZER_NAMES = ("adamw", "muon")
+AUGMENTATION_NAMES = ("swap", "polarity", "equalise", "speed")
+TORCHAUDIO_NAMES = {"equalise", "speed"}
+"""The augmentations that need torchaudio."""
+
+EARLIER_NAMES = {"averaging": "ema_decay", "levels": "gain", "silence": "source_dropout", "doubled": "mixup"}
+"""Settings' names in earlier versions -> their names today. Old options, and runs begun by old versions, still work."""
+
+
+def check_name(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Raise ValueError if a name is unknown."""
+    if name not in known:
+        raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -13,27 +27,27 @@ class Plan:
     The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
 
     Args:
-        steps: updates in all.
-        batch_size: examples a step, on each device.
-        loss: one of `LOSSES`.
-        optimizer: one of `OPTIMIZERS`.
-        learning_rate: at its height.
-        warmup: steps over which it rises.
-        decay: what it is multiplied with every `decay_steps`.
-        decay_steps: see there.
-        cooldown: share of all steps, at the end, over which it falls to zero.
-        weight_decay: of the optimizer.
-        dropout: share of a RoFormer's features that are left out at random.
-        averaging: share of the old average that the averaged weights keep at each step.
-        clip: norm that gradients are cut down to.
-        seed: of everything random.
-        report_every: steps between validations and checkpoints.
+        steps: number of training steps, each an update of the weights.
+        batch_size: examples per step, on each device.
+        loss: one of `LOSS_NAMES`.
+        optimizer: one of `OPTIMIZER_NAMES`.
+        learning_rate: peak learning rate.
+        warmup: steps over which the learning rate rises to its peak.
+        decay: factor by which the learning rate decays every `decay_steps`.
+        decay_steps: steps between decays of the learning rate.
+        cooldown: share of all steps, at the end, over which the learning rate falls to zero.
+        weight_decay: weight decay of the optimizer.
+        dropout: dropout rate inside a RoFormer's feed-forward layers.
+        ema_decay: decay per step of the moving average of the weights (EMA).
+        clip: largest norm of the gradient; larger gradients are scaled down to it.
+        seed: random seed.
+        report_every: steps between checkpoints, and between validations.
 
     Raises:
-        ValueError: no such loss or optimizer.
+        ValueError: the loss or the optimizer does not exist.
     """
 
-    steps: int
+    steps: int = 400_000
     batch_size: int = 4
     loss: str = "spectral"
     optimizer: str = "adamw"
@@ -44,18 +58,54 @@ class Plan:
     cooldown: float = 0.0
     weight_decay: float = 0.01
     dropout: float = 0.0
-    averaging: float = 0.999
+    ema_decay: float = 0.999
     clip: float = 5.0
     seed: int = 0
     report_every: int = 1_000
 
     def __post_init__(self) -> None:
-        for kind, name, known in (("loss", self.loss, LOSSES), ("optimizer", self.optimizer, OPTIMIZERS)):
-            if name not in known:
-                raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
+        check_name("loss", self.loss, LOSS_NAMES)
+        check_name("optimizer", self.optimizer, OPTIMIZER_NAMES)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
         rise = min(1.0, (step + 1) / max(self.warmup, 1))
         fall = min(1.0, (self.steps - step) / (self.cooldown * self.steps)) if self.cooldown else 1.0
         return self.learning_rate * rise * fall * self.decay ** (step // self.decay_steps)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How examples are mixed from recordings.
+
+    The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
+
+    Args:
+        length: length of an example, in samples.
+        gain: largest random gain of a source, in dB, up or down.
+        source_dropout: share of sources that are silenced.
+        remix: share of examples whose sources come from different songs, or from different positions.
+        mixup: in these, share of sources that are the sum of two recordings: two singers, two bands.
+        loudness: level in dBFS that a drawn source should exceed; quieter ones are drawn anew a few times.
+        augmentations: further augmentations, from `AUGMENTATION_NAMES`.
+
+    Raises:
+        ValueError: an augmentation does not exist, or a share is not between 0 and 1.
+        LibraryError: torchaudio, which some augmentations need, does not load.
+    """
+
+    length: int
+    gain: float = 3.0
+    source_dropout: float = 0.1
+    remix: float = 0.5
+    mixup: float = 0.0
+    loudness: float = -50.0
+    augmentations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.augmentations):
+            check_name("augmentation", name, AUGMENTATION_NAMES)
+        if TORCHAUDIO_NAMES & {*self.augmentations}:
+            load_torchaudio()
+        if not all(0 <= share <= 1 for share in (self.source_dropout, self.remix, self.mixup)):
+            raise ValueError("source_dropout, remix and mixup must be between 0 and 1")

@@ -1,4 +1,4 @@
-"""What a run leaves: weights that say which model they are of, and an entry for a registry."""
+"""Writes the result of a run: weights that describe their own model, and its registry entry as TOML."""
 
 import hashlib
 import json
@@ -14,14 +14,37 @@ from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry, as_toml, table_of
 
 
+def entry_of(entry: ModelEntry, fine_tuned: bool, about: str, license_: str, author: str) -> ModelEntry:
+    """Return the entry of a model in training.
+
+    Args:
+        entry: entry of the model whose network it has.
+        fine_tuned: whether it begins with that model's weights.
+        about: what it is trained on.
+        license_: licence of its weights.
+        author: who trains it.
+    """
+    return replace(
+        entry,
+        description=f"fine-tuned from {entry.name}" if fine_tuned else f"trained like {entry.name}",
+        training_data=about,
+        license=license_,
+        author=author,
+        license_note="",
+        license_url="",
+        page="",
+        score={},
+    )
+
+
 def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -> ModelEntry:
     """Write the weights, and beside them the entry as TOML.
 
     Args:
-        network: of the entry's architecture.
-        entry: of the model; its sources are those of this file.
+        network: network of the entry's architecture.
+        entry: entry of the model; its name and its sources are replaced by those of the written file.
         path: safetensors file to write.
-        bits: of each number, see `checkpoint.save`.
+        bits: bits of each weight, see `checkpoint.save`.
 
     Returns:
         The entry as it was written.
@@ -29,7 +52,7 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -
     Raises:
         WeightsError: a file cannot be written.
     """
-    # TOML has no word for nothing, which YAML configs say of what plays no part in training.
+    # TOML has no null, which YAML configs have for settings that play no part in training.
     config = {key: value for key, value in entry.config.items() if value is not None}
     sources = (f"file:{path.name}",)
     entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)

@@ -1,4 +1,4 @@
-"""Where training begins: with a network whose every stem is already its share of the mixture."""
+"""Initialises a network for training so that each stem begins as its share of the mixture."""
 
 import math
 
@@ -11,7 +11,7 @@ from stemsplit.models.sudormrf import Config, SuDoRMRF, synthesise
 
 
 def fourier_rows(config: Config) -> Tensor:
-    """Windowed cosines and sines on the mid and the side signal (or on a single channel), (basis, channels, kernel)."""
+    """Return windowed cosines and sines on mid and side (or on a single channel), (basis, channels, kernel)."""
     per_channel = config.enc_num_basis // config.in_audio_channels
     time = torch.arange(config.enc_kernel_size) - config.hop
     window = torch.cos(math.pi * time / (config.enc_kernel_size - 1))
@@ -24,19 +24,19 @@ def fourier_rows(config: Config) -> Tensor:
 
 
 def has_fourier_start(config: Config) -> bool:
-    """Whether `start_as_fourier` knows a SuDoRM-RF of these hyperparameters."""
+    """Return whether `start_as_fourier` supports a SuDoRM-RF with these hyperparameters."""
     channels = config.in_audio_channels
     return config.variant in ("improved", "groupcomm") and channels <= 2 and not config.enc_num_basis % (2 * channels)
 
 
 @torch.no_grad()
 def start_as_fourier(network: SuDoRMRF) -> None:
-    """Set encoder, decoder and mask bias so that, with masks of one, every stem is the mixture.
+    """Set encoder, decoder and mask bias so that every stem is the mixture where its mask is 1.
 
-    The encoder and decoder begin as a Fourier analysis and its inverse, so that training need not find them.
+    The encoder and decoder begin as a Fourier analysis and its inverse, so that training need not find these.
 
     Args:
-        network: improved or group-communication variant, one or two channels at once, an enc_num_basis that is a
+        network: improved or group-communication variant with one or two channels and an enc_num_basis that is a
             multiple of twice the channels.
     """
     c = network.config
@@ -44,14 +44,14 @@ def start_as_fourier(network: SuDoRMRF) -> None:
     rows = fourier_rows(c)
     synthesis = torch.zeros(c.num_sources, channels, basis, c.num_sources, channels, kernel)
     for stem in range(c.num_sources):
-        # The masks of all of a stem's channels multiply the same coefficients: each gives its share of every channel.
+        # Each of a stem's masks multiplies the same coefficients, so each contributes its share of every channel.
         synthesis[stem, :, :, stem] = rows / channels
     probe = torch.randn(1, channels, 200 * c.hop, generator=torch.Generator().manual_seed(0))
     coded = torch.nn.functional.conv1d(probe, rows, stride=c.hop, padding=c.hop)
     again = synthesise(coded, rows, 1, c.hop)
     scale = (probe * again).sum() / again.square().sum()
     network.get_parameter("encoder.weight").copy_(rows)
-    # A tenth of the random start stays in, so that stems can learn to borrow from one another.
+    # A tenth of the random weights stays, so that stems can learn to use one another's coefficients.
     decoder = network.decoder.weight
     decoder.mul_(0.1).add_((scale * synthesis).reshape_as(decoder))
     network.get_parameter("mask_net.1.bias").fill_(1 / c.num_sources)
@@ -59,11 +59,11 @@ def start_as_fourier(network: SuDoRMRF) -> None:
 
 @torch.no_grad()
 def start_as_shares(network: RoFormer, outputs: int) -> None:
-    """Set the masks' last layers so that every stem begins near its share of the mixture, instead of anywhere.
+    """Set the last layers of the masks so that every stem begins near its share of the mixture.
 
     Args:
-        network: with fresh weights.
-        outputs: stems that the mixture is dealt out to.
+        network: network with random weights.
+        outputs: number of stems that share the mixture.
     """
     for name, layer in network.mask_estimators.named_modules():
         if not name.endswith(".1") or not isinstance(layer, nn.GLU):
@@ -71,18 +71,18 @@ def start_as_shares(network: RoFormer, outputs: int) -> None:
         layers = network.mask_estimators.get_submodule(name.removesuffix("1") + "0")
         last = list(layers.children())[-1]
         assert isinstance(last, nn.Linear)
-        numbers, _ = last.bias.split(len(last.bias) // 2)  # the others are gates, which begin half open
+        numbers, _ = last.bias.split(len(last.bias) // 2)  # the other half are gates, which begin half open
         last.weight[: len(numbers)] *= 0.3
         numbers.zero_()
-        numbers[::2] = 2 / outputs  # of real and imaginary parts in turn
+        numbers[::2] = 2 / outputs  # real and imaginary parts alternate
 
 
 def start(network: nn.Module, outputs: int) -> None:
-    """Give a network with fresh weights the best beginning that is known for its kind.
+    """Give a network with random weights the best initial weights known for its architecture.
 
     Args:
-        network: of any architecture.
-        outputs: stems that the mixture is dealt out to.
+        network: network of any architecture; some keep their random weights.
+        outputs: number of stems that share the mixture.
     """
     if isinstance(network, SuDoRMRF) and has_fourier_start(network.config):
         start_as_fourier(network)

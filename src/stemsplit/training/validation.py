@@ -1,4 +1,4 @@
-"""How well a network in training separates songs that it never sees there."""
+"""Measures how well a network in training separates songs that it is not trained on."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from stemsplit.registry import ModelEntry
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Large products in that type; what needs it in float32."""
+    """Return a context that computes large products in `dtype`, and what needs it in float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
@@ -20,9 +20,15 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 def validate(
     network: nn.Module, songs: Sequence[Tensor], entry: ModelEntry, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """SDR of every output in dB, (n,): the mean over songs (n, 2, t), each split as the command would split it.
+    """Return the SDR of every output in dB, (n,): the mean over the songs, each split as the `split` command does.
 
-    Songs that lack a stem have no say in its score; if none has it, that is NaN.
+    A song that lacks a stem does not count towards its score. If no song has the stem, its score is NaN.
+
+    Args:
+        network: network to measure.
+        songs: sources of each song, (n, 2, t), in the order of the entry's outputs.
+        entry: entry of the model.
+        dtype: type of the network's large products.
     """
     device = next(network.parameters()).device
 

@@ -1,4 +1,4 @@
-"""The processes that train together, as PyTorch's own launcher starts them; most often there is one."""
+"""Joins the processes that train together, as PyTorch's own launcher starts them; usually there is only one."""
 
 import os
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from torch.nn.parallel import DistributedDataParallel
 from stemsplit.errors import DeviceError
 
 LONGEST_WAIT = timedelta(days=1)
-"""For another process: the first one may be measuring validation songs. When one dies, the launcher ends all."""
+"""How long a process waits for others; the first may be validating. If one dies, the launcher ends them."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """One process among all that train together.
+    """One of the processes that train together.
 
     Args:
-        device: that it computes on.
-        rank: its number.
-        count: how many there are.
+        device: device that this process computes on.
+        rank: index of this process.
+        count: number of processes.
     """
 
     device: torch.device
@@ -31,31 +31,31 @@ class Workers:
 
     @property
     def first(self) -> bool:
-        """Whether this one reports and writes files."""
+        """Whether this process reports and writes files."""
         return self.rank == 0
 
     def share(self, network: nn.Module) -> nn.Module:
-        """The network, such that its gradients are the mean over all processes."""
+        """Return the network, wrapped so that its gradients are the mean over all processes."""
         if self.count == 1:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
-        # Some networks have weights that nothing is computed with: the same in every step.
+        # Some networks have unused weights. static_graph allows that, because they are the same in every step.
         return DistributedDataParallel(network, devices, static_graph=True)
 
     def close(self) -> None:
-        """Part from the others."""
+        """Leave the group of processes."""
         if self.count > 1:
             dist.destroy_process_group()
 
 
 def join(device: torch.device) -> Workers:
-    """Meet the other processes that were started with this one, if any were.
+    """Connect to the other processes that were started with this one, if there are any.
 
     Args:
-        device: that was asked for; of several CUDA devices each process takes its own.
+        device: device that was asked for; with several CUDA devices, each process takes its own.
 
     Raises:
-        DeviceError: the others cannot be met, or there are fewer devices than processes.
+        DeviceError: the others cannot be reached, or there are fewer devices than processes.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
@@ -63,11 +63,13 @@ def join(device: torch.device) -> Workers:
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
-            raise DeviceError(f"{torch.cuda.device_count()} CUDA devices are too few for process {local + 1}")
+            raise DeviceError(
+                f"process {local + 1} has no CUDA device of its own; there are {torch.cuda.device_count()}"
+            )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
-        raise DeviceError(f"the processes that train together cannot meet: {error}") from error
+        raise DeviceError(f"the processes that train together cannot connect: {error}") from error
     return Workers(device, rank, count)

@@ -141,7 +141,9 @@ def test_a_missing_fluidsynth_is_said_in_a_line(
     write(tmp_path / "song.mid")
     status = midi.main([str(tmp_path), "-o", str(tmp_path / "out"), "--sound-font", "any.sf2", "--variations", "0"])
     assert status == 1
-    assert capsys.readouterr().err == "fluidsynth plays MIDI files, and is not installed; try apt install fluidsynth\n"
+    assert (
+        capsys.readouterr().err == "fluidsynth, which plays MIDI files, is not installed; try apt install fluidsynth\n"
+    )
 
 
 @pytest.fixture

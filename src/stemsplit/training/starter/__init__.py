@@ -1,1 +1,1 @@
-"""How the built-in model was made. Nothing of this is needed to use it."""
+"""Makes the built-in model: its recipe, its MIDI songs, the ensemble. Nothing here is needed to use the model."""

@@ -1,4 +1,4 @@
-"""Makes one model of several that were trained here: `python -m stemsplit.training.ensemble A B -o BOTH`."""
+"""Combines trained models into one: `python -m stemsplit.training.starter.ensemble WEIGHTS ... -o NAME.safetensors`."""
 
 import argparse
 import math
@@ -21,61 +21,61 @@ from stemsplit.registry import ModelEntry
 from stemsplit.training import result
 
 FACTS = ("description", "author", "license", "license_note", "license_url", "page", "training_data", "score")
-"""What an entry says of a model beyond how to use it."""
+"""Fields of an entry that describe a model, and that are not needed to use it."""
 
 
 def members(entry: ModelEntry, outputs: Sequence[str], share: float) -> list[dict[str, Any]]:
-    """A model as an ensemble's config has it: as one member, or as its own members if it is an ensemble itself.
+    """Return a model as members for an ensemble's config: one member, or its own members if it is an ensemble.
 
     Args:
-        entry: of the model.
+        entry: entry of the model.
         outputs: the ensemble's stems.
-        share: weight of its estimates.
+        share: weight of the model's estimates.
 
     Raises:
-        RegistryError: its stems are others, or its members' mean is not all that it is.
+        RegistryError: the model has other stems, or is an ensemble with a filter after the mean of its members.
     """
     if {*entry.outputs} != {*outputs}:
         raise RegistryError(f"{entry.name} gives {', '.join(entry.outputs)}, not {', '.join(outputs)}")
     config = dict(entry.config)
     if entry.architecture != "ensemble":
-        places = [outputs.index(stem) for stem in entry.stems]
-        return [{"architecture": entry.architecture, "config": config, "places": places, "share": share}]
+        indices = [outputs.index(stem) for stem in entry.stems]
+        return [{"architecture": entry.architecture, "config": config, "places": indices, "share": share}]
     if config.get("wiener"):
-        raise RegistryError(f"{entry.name} is filtered already, which is done to the whole ensemble")
-    whole = sum(table.get("share", 1.0) for table in config["members"])
+        raise RegistryError(f"{entry.name} has a Wiener filter already, and only a whole ensemble can be filtered")
+    total = sum(table.get("share", 1.0) for table in config["members"])
     return [
         {
             **table,
-            "places": [outputs.index(entry.outputs[place]) for place in table["places"]],
-            "share": share * table.get("share", 1.0) / whole,
+            "places": [outputs.index(entry.outputs[index]) for index in table["places"]],
+            "share": share * table.get("share", 1.0) / total,
         }
         for table in config["members"]
     ]
 
 
 def named(entries: Sequence[ModelEntry]) -> str:
-    """Models' names, in a sentence."""
+    """Return the models' names as part of a sentence."""
     return " and ".join(entry.name for entry in entries)
 
 
 def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float = 0.0) -> tuple[ModelEntry, nn.Module]:
-    """The entry and the network of an ensemble.
+    """Return the entry and the network of an ensemble.
 
     Args:
-        entries: of its members, the first of which says in which order the stems come.
-        shares: weight of each.
+        entries: entries of its members; the first one gives the order of the stems.
+        shares: weight of each member.
         wiener: share of the result that is filtered, see `stemsplit.models.wiener`.
 
     Raises:
-        RegistryError: they do not go together.
-        WeightsError: the weights of one cannot be read.
+        RegistryError: the members do not fit together.
+        WeightsError: a member's weights cannot be read.
     """
     first = entries[0]
     if any(entry.sample_rate != first.sample_rate for entry in entries):
-        raise RegistryError("the members of an ensemble are all for the same sample rate")
+        raise RegistryError("the members of an ensemble must have the same sample rate")
     if left := [entry.name for entry in entries if not entry.adds_up]:
-        raise RegistryError(f"the stems of {left[0]} do not add up to the mixture, as those of an ensemble do")
+        raise RegistryError(f"the stems of {left[0]} do not add up to the mixture, as an ensemble's must")
     config = {
         "num_stems": len(first.outputs),
         "members": [
@@ -88,7 +88,7 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
     try:
         network = models.build("ensemble", config)
     except ValueError as error:
-        raise RegistryError(f"these make no ensemble: {error}") from error
+        raise RegistryError(f"these models cannot be combined into an ensemble: {error}") from error
     assert isinstance(network, Ensemble)
     loaded = (load_network(entry) for entry in entries)
     parts = (part for whole in loaded for part in (whole.members if isinstance(whole, Ensemble) else [whole]))
@@ -109,22 +109,22 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
 
 
 def blended(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[ModelEntry, nn.Module]:
-    """One network whose weights are the mean of several's, all of them fine-tuned from the same one.
+    """Return a network whose weights are the mean of several networks', fine-tuned from the same one.
 
     Wortsman et al. 2022, "Model soups" (arXiv:2203.05482).
 
     Args:
-        entries: of the networks.
-        shares: weight of each.
+        entries: entries of the networks.
+        shares: weight of each network.
 
     Raises:
-        RegistryError: they are not of the same config and stems.
-        WeightsError: the weights of one cannot be read.
+        RegistryError: the networks differ in config or stems.
+        WeightsError: a network's weights cannot be read.
     """
     first = entries[0]
     for entry in entries:
         if (entry.architecture, entry.config, entry.outputs) != (first.architecture, first.config, first.outputs):
-            raise RegistryError(f"the weights of {entry.name} are not of the same network and stems as {first.name}'s")
+            raise RegistryError(f"{entry.name} and {first.name} differ in network or stems; their weights have no mean")
     network = load_network(first)
     mean = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in network.state_dict().items()}
     for entry, share in zip(entries, shares, strict=True):
@@ -135,25 +135,26 @@ def blended(entries: Sequence[ModelEntry], shares: Sequence[float]) -> tuple[Mod
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m stemsplit.training.ensemble`; the exit status is 1 if there is no such ensemble."""
-    parser = argparse.ArgumentParser("python -m stemsplit.training.ensemble", description="Average several models.")
-    parser.add_argument("members", nargs="+", type=Path, metavar="WEIGHTS", help="files that `stemsplit train` wrote")
+    """Run `python -m stemsplit.training.starter.ensemble`; the exit status is 1 if the models do not fit together."""
+    program = "python -m stemsplit.training.starter.ensemble"
+    parser = argparse.ArgumentParser(program, description="Combine several models into one.")
+    parser.add_argument("members", nargs="+", type=Path, metavar="WEIGHTS", help="weights that `stemsplit train` wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.safetensors")
-    parser.add_argument("--shares", help="weight of each, with commas; default: alike")
-    parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="of the result that is filtered")
-    parser.add_argument("--weights", action="store_true", help="average weights: one network, of several of the same")
-    parser.add_argument("--facts-of", metavar="NAME", help="the entry says what that model's in the registry says")
+    parser.add_argument("--shares", help="weight of each model, separated by commas; default: all equal")
+    parser.add_argument("--wiener", type=float, default=0.0, metavar="SHARE", help="share that is Wiener-filtered")
+    parser.add_argument("--weights", action="store_true", help="average weights; the networks are fine-tuned from one")
+    parser.add_argument("--facts-of", metavar="NAME", help="registry entry to copy description, licence and score from")
     bits = [*map(int, WeightBits)]
-    parser.add_argument("--bits", type=int, choices=bits, default=32, help="of each weight in the file")
+    parser.add_argument("--bits", type=int, choices=bits, default=32, help="bits per weight in the file")
     args = parser.parse_args(arguments)
     try:
         shares = [float(share) for share in args.shares.split(",")] if args.shares else [1.0] * len(args.members)
     except ValueError:
-        parser.error("--shares are numbers with commas")
+        parser.error("--shares must be numbers separated by commas")
     if len(shares) != len(args.members):
-        parser.error("--shares has to have a number for each member")
+        parser.error("--shares must have one number per member")
     if not all(0 < share < math.inf for share in shares):
-        parser.error("--shares are above 0 and finite")
+        parser.error("--shares must be finite and above 0")
     if args.weights and args.wiener:
         parser.error("--wiener is for the mean of estimates, not of weights")
     try:

@@ -1,4 +1,7 @@
-"""Knows how MIDI files become multitracks: which notes are whose stem, how a song is varied, how it comes to sound."""
+"""Renders MIDI files as multitracks: `python -m stemsplit.training.starter.midi FOLDER ... -o OUT --sound-font FILE`.
+
+It sorts the notes of a song by stem, varies the song, and plays each stem with fluidsynth.
+"""
 
 import argparse
 import math
@@ -23,22 +26,22 @@ from stemsplit.errors import AudioError, StemsplitError
 SAMPLE_RATE = 44_100
 STEMS = ("drums", "bass", "other")
 SILENT = 1e-6
-"""Mean square up to which a stem is left out (-60 dB)."""
+"""Mean square up to which a stem counts as silent and is left out (-60 dB)."""
 
 DRUMS = 9
-"""General MIDI's channel for drums, counted from 0; its programs are kits."""
+"""General MIDI's channel for drums, counted from 0; its programs are drum kits."""
 KITS = (0, 8, 16, 24, 25, 32, 40)
 BASSES = range(32, 40)
 CONTRABASS, TIMPANI, AGOGO = 43, 47, 113
 LEADS = range(80, 88)
 DISTORTED = (29, 30)
 DROPPED = {52, 53, 54, 85, 91, TIMPANI, AGOGO, *range(115, 128)}
-"""Imitated voices, which are neither vocals nor other; drums and noises that are not on the drums' channel."""
+"""Programs that are left out: imitated voices, and drums and noises outside the drums' channel."""
 HIGHEST_BASS, LOWEST_OTHER = 55, 44
-"""The note in the middle of all that a part plays: G3 and G#2."""
+"""Limits of a part's median note: a bass plays G3 or lower, an instrument of `other` G#2 or higher."""
 ALIKE = {
     0: (0, 1, 2, 4, 5),  # pianos
-    1: (4, 5, 8, 11, 12),  # bells and vibraphones, like which electric pianos are
+    1: (4, 5, 8, 11, 12),  # bells and vibraphones; electric pianos sound alike
     2: (16, 17, 18, 19),  # organs
     3: (24, 25, 26, 27, 28, 29, 30),  # guitars
     5: (40, 42, 44, 48, 49, 50, 51),  # strings
@@ -49,26 +52,26 @@ ALIKE = {
     10: (29, 30, 80, 81, 82, 83, 84, 86),  # synthesizers' leads
     11: (48, 50, 88, 89, 90, 92, 93, 94, 95),  # pads
     12: (88, 89, 90, 92, 94, 95, 96, 98),  # effects
-    13: (24, 25, 26, 27, 28),  # what is plucked elsewhere
+    13: (24, 25, 26, 27, 28),  # plucked instruments of the world
 }
-"""Family of eight programs -> what may play instead: rather what pop and rock have."""
+"""Family of eight programs -> programs that may play instead, mostly those of pop and rock."""
 
 Event = tuple[float, mido.Message]
-"""Seconds from the beginning, and what happens."""
+"""Seconds from the beginning, and the message."""
 Part = tuple[int, int]
 """Channel and program."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How a song is played.
+    """The way in which a song is played.
 
     Args:
-        semitones: how much higher than it was written, but for the drums.
-        speed: how many times as fast.
-        kit: the drums' program, None for the song's own.
-        seed: which other instruments play, None for the song's own.
-        rooms: size of the room that each stem sounds in, from 0 for none to 1.
+        semitones: transposition of all parts but the drums.
+        speed: factor of the tempo.
+        kit: program of the drums; None for the song's own.
+        seed: seed for the choice of other instruments; None for the song's own.
+        rooms: size of each stem's reverberation room, from 0 (none) to 1.
     """
 
     semitones: int = 0
@@ -79,23 +82,23 @@ class Variation:
 
 
 def drawn(seed: str) -> Variation:
-    """The variation that belongs to a seed."""
+    """Return the variation for a seed."""
     rng = random.Random(seed)
     rooms = (rng.choice((0.0, rng.uniform(0.1, 0.8))), 0.0, rng.uniform(0.0, 0.7))
     return Variation(rng.randint(-5, 6), rng.uniform(0.85, 1.15), rng.choice(KITS), seed, rooms)
 
 
 def read(path: Path) -> list[Event]:
-    """A song's events, in order.
+    """Return a song's events in order.
 
     Raises:
-        AudioError: it is no MIDI file.
+        AudioError: it is not a MIDI file.
     """
     now, events = 0.0, []
     try:
         for message in mido.MidiFile(path, clip=True):
             now += message.time
-            # Every sound font has banks of its own, every device its system messages.
+            # Banks differ between sound fonts, system messages between devices.
             if not (message.is_meta or message.type == "sysex" or message.is_cc(0) or message.is_cc(32)):
                 events.append((now, message))
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
@@ -104,12 +107,12 @@ def read(path: Path) -> list[Event]:
 
 
 def begins(message: mido.Message) -> bool:
-    """Whether a note does."""
+    """Return whether a note begins."""
     return message.type == "note_on" and message.velocity > 0
 
 
 def notes(events: Iterable[Event]) -> Iterator[tuple[Part, int]]:
-    """Every note that begins: its part and its pitch."""
+    """Yield the part and the pitch of every note that begins."""
     programs: dict[int, int] = defaultdict(int)
     for _, message in events:
         if message.type == "program_change":
@@ -119,10 +122,10 @@ def notes(events: Iterable[Event]) -> Iterator[tuple[Part, int]]:
 
 
 def stem_of(part: Part, pitch: float) -> str:
-    """The stem of a part that has half of its notes above a pitch; empty for one that is left out.
+    """Return the stem of a part with this median pitch; empty if the part is left out.
 
-    Songs have their bass played by a synthesizer's lead, melodies by a bass, and a piano that doubles the bass: what
-    may be either is nothing to learn from.
+    In some songs, a synthesizer's lead plays the bass, a bass plays a melody, or a piano doubles the bass. Parts that
+    may belong to either stem are left out.
     """
     channel, program = part
     if channel == DRUMS:
@@ -135,7 +138,7 @@ def stem_of(part: Part, pitch: float) -> str:
 
 
 def split(events: Sequence[Event]) -> dict[str, list[Event]]:
-    """What each stem plays: its notes, and everything that is no note."""
+    """Return the events of each stem: its notes, and all events that are not notes."""
     pitches: dict[Part, list[int]] = defaultdict(list)
     for part, pitch in notes(events):
         pitches[part].append(pitch)
@@ -146,11 +149,11 @@ def split(events: Sequence[Event]) -> dict[str, list[Event]]:
 
 
 def busiest(stems: Mapping[str, Iterable[Event]], seconds: int, rank: int) -> int:
-    """The second from which on most is going on; of `rank` 1, 2 and so on in what is left of the song without that."""
+    """Return the start of the busiest excerpt, in seconds; with `rank` 1, 2 ..., of the next busiest apart from it."""
     activity: dict[int, float] = defaultdict(float)
     for events in stems.values():
         for second, count in Counter(int(time) for time, message in events if begins(message)).items():
-            activity[second] += math.sqrt(count)  # all stems count for more than many notes of one
+            activity[second] += math.sqrt(count)  # so that notes in all stems count more than many notes in one
     last = max(max(activity, default=0) + 1 - seconds, 0)
     score = {start: math.fsum(activity[start + i] for i in range(seconds)) for start in range(last + 1)}
     best: list[int] = []
@@ -161,7 +164,7 @@ def busiest(stems: Mapping[str, Iterable[Event]], seconds: int, rank: int) -> in
 
 
 def played(stem: str, events: Iterable[Event], variation: Variation, start: float) -> Iterator[Event]:
-    """A stem's events as a variation has them, from `start` seconds of the song on."""
+    """Yield a stem's events as the variation plays them, from `start` seconds into the song on."""
 
     def instead(channel: int, program: int) -> int:
         if channel == DRUMS:
@@ -184,25 +187,34 @@ def played(stem: str, events: Iterable[Event], variation: Variation, start: floa
 
 
 def write_midi(path: Path, events: Iterable[Event], seconds: float) -> None:
-    """The first seconds of some events, as a file."""
+    """Write the first seconds of some events as a MIDI file."""
     track, now, end = mido.MidiTrack(), 0, round(seconds * 1000)
     for time, message in events:
         if time < seconds:
             track.append(message.copy(time=round(time * 1000) - now))
             now = round(time * 1000)
-    for channel in range(16):  # silence: fluidsynth goes on for as long as any note does
+    for channel in range(16):  # all sound off: fluidsynth plays until the last note ends
         track.append(mido.Message("control_change", channel=channel, control=120, time=0 if channel else end - now))
     mido.MidiFile(type=0, tracks=[track], ticks_per_beat=500).save(path)  # a tick is a millisecond
 
 
 def render(events: Iterable[Event], seconds: int, sound_font: Path, room: float) -> Block:
-    """How events sound, (2, t).
+    """Play events with fluidsynth.
+
+    Args:
+        events: events of one stem.
+        seconds: length of the result.
+        sound_font: file with the instruments.
+        room: size of the reverberation room, from 0 (none) to 1.
+
+    Returns:
+        (2, t).
 
     Raises:
-        AudioError: fluidsynth is not there, or gives up.
+        AudioError: fluidsynth is not installed, or fails.
     """
     if not (program := shutil.which("fluidsynth")):
-        raise AudioError("fluidsynth plays MIDI files, and is not installed; try apt install fluidsynth")
+        raise AudioError("fluidsynth, which plays MIDI files, is not installed; try apt install fluidsynth")
     with tempfile.TemporaryDirectory() as folder:
         song, sound = Path(folder, "song.mid"), Path(folder, "sound.raw")
         write_midi(song, events, seconds)
@@ -210,7 +222,7 @@ def render(events: Iterable[Event], seconds: int, sound_font: Path, room: float)
         options += ["-o", f"synth.reverb.room-size={room}", "-r", str(SAMPLE_RATE), "-T", "raw", "-O", "float"]
         command = [program, "-q", "-n", "-i", *options, "-F", str(sound), str(sound_font), str(song)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        # For a sound font that is none, it renders silence and calls that a success.
+        # Given a file that is not a sound font, it renders silence and exits with status 0.
         if ran.returncode or "error:" in ran.stderr or not sound.is_file():
             raise AudioError(f"fluidsynth cannot play with {sound_font} ({' '.join(ran.stderr.split())[:200]})")
         samples = np.fromfile(sound, np.float32).reshape(-1, 2).T[:, : seconds * SAMPLE_RATE]
@@ -218,13 +230,21 @@ def render(events: Iterable[Event], seconds: int, sound_font: Path, room: float)
 
 
 def render_song(path: Path, folder: Path, sound_font: Path, seconds: int, rank: int, variation: Variation) -> list[str]:
-    """Write what can be heard of each stem in a busy part of a song; the loudest has its peak at -6 dB.
+    """Write the audible stems of a busy excerpt of a song; the loudest peaks at -6 dB.
+
+    Args:
+        path: MIDI file.
+        folder: folder to write into, made if needed.
+        sound_font: file with the instruments.
+        seconds: length of the excerpt, as played.
+        rank: 0 for the busiest excerpt, 1 for the next, and so on.
+        variation: the way in which the song is played.
 
     Returns:
         The stems that were written.
 
     Raises:
-        AudioError: the song cannot be read, or not be played.
+        AudioError: the song cannot be read or played.
     """
     stems = split(read(path))
     start = busiest(stems, math.ceil(seconds * variation.speed), rank)
@@ -246,14 +266,17 @@ def render_song(path: Path, folder: Path, sound_font: Path, seconds: int, rank: 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m stemsplit.training.midi`; the exit status is 1 if some song failed."""
-    parser = argparse.ArgumentParser("python -m stemsplit.training.midi", description="Make multitracks of MIDI files.")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for .mid files")
+    """Run `python -m stemsplit.training.starter.midi`; the exit status is 1 if some song failed."""
+    program = "python -m stemsplit.training.starter.midi"
+    parser = argparse.ArgumentParser(program, description="Render MIDI files as multitracks.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folder to search for .mid files")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--sound-font", type=Path, action="append", required=True, help="of several, one is drawn")
+    parser.add_argument(
+        "--sound-font", type=Path, action="append", required=True, help="one of several is drawn per song"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--variations", type=int, default=1, help="of each song, besides how it was written")
-    parser.add_argument("--seconds", type=int, default=20, help="of a song and of each variation")
+    parser.add_argument("--variations", type=int, default=1, help="variations of each song, besides the original")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds to render of each song and variation")
     args = parser.parse_args(arguments)
     songs = sorted((path, root) for root in args.folders for path in root.rglob("*") if path.suffix.lower() == ".mid")
     if not songs:

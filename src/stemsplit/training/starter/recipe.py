@@ -1,4 +1,4 @@
-"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter -o FOLDER ...`."""
+"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter.recipe -o FOLDER ...`."""
 
 import argparse
 import csv
@@ -19,11 +19,11 @@ from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training.starter import ensemble, midi
 
-COMMON = "--loss sdr --batch-size 4 --seconds 3 --averaging 0.998 --compile"
+COMMON = "--loss sdr --batch-size 4 --seconds 3 --ema-decay 0.998 --compile"
 """Options of all stages."""
 
 PRECISION = "bf16" if torch.cuda.is_available() or native_bfloat16() else "fp32"
-"""bfloat16, as the built-in model was trained, where the machine has it."""
+"""bfloat16 where the machine supports it, as it did when the built-in model was trained."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Stage:
     """One run of `stemsplit train`, or the mean of some runs' weights.
 
     Args:
-        name: of the weights that it leaves.
-        begin: the stage whose weights it goes on with; or which of the starter's members it trains, from 0, afresh; or
-            the stages whose weights it is the mean of.
-        songs: what it draws from, each as often as it is named.
-        options: of the command, besides `COMMON`.
+        name: name of the weights that it writes.
+        begin: the stage whose weights it begins with; or the index of the starter's member that it trains from scratch;
+            or the stages whose weights it averages.
+        songs: names of the collections to draw from; a collection that is named twice is drawn from twice as often.
+        options: options of the command, besides `COMMON`.
     """
 
     name: str
@@ -49,50 +49,50 @@ STAGES = (
         "first",
         0,
         "musdb musdb musdb musdb free",
-        "--steps 5400 --learning-rate 1e-3 --cooldown 0.4 --levels 6 --silence 0.05 --remix 0.6 "
+        "--steps 5400 --learning-rate 1e-3 --cooldown 0.4 --gain 6 --source-dropout 0.05 --remix 0.6 "
         "--augment swap,polarity",
     ),
     Stage(
         "second",
         "first",
         "musdb musdb musdb musdb voices midi",
-        "--steps 600 --learning-rate 6e-4 --warmup 30 --levels 6 --silence 0.05 --remix 0.75 --doubled 0.15 "
+        "--steps 600 --learning-rate 6e-4 --warmup 30 --gain 6 --source-dropout 0.05 --remix 0.75 --mixup 0.15 "
         "--augment speed,swap,polarity,equalise",
     ),
     Stage(
         "third",
         "second",
         "musdb musdb musdb musdb musdb voices",
-        "--steps 2100 --learning-rate 5e-4 --warmup 20 --cooldown 1 --levels 4 --silence 0.04 --remix 0.5 "
+        "--steps 2100 --learning-rate 5e-4 --warmup 20 --cooldown 1 --gain 4 --source-dropout 0.04 --remix 0.5 "
         "--augment speed,swap,polarity --seed 1",
     ),
     Stage(
         "fourth",
         "third",
         "musdb musdb musdb musdb musdb voices",
-        "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --levels 4 --silence 0.04 "
+        "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --gain 4 --source-dropout 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 12",
     ),
     Stage(
         "sudormrf",
         "fourth",
         "musdb musdb musdb musdb musdb voices",
-        "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --levels 4 --silence 0.04 "
+        "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --gain 4 --source-dropout 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 31",
     ),
     Stage(
         "roformer-first",
         1,
         "musdb musdb musdb musdb free midi",
-        "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --levels 5 --silence 0.03 "
+        "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --gain 5 --source-dropout 0.03 "
         "--remix 0.6 --augment speed,swap,polarity",
     ),
     Stage(
         "roformer-second",
         "roformer-first",
         "musdb musdb musdb musdb musdb voices",
-        "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --averaging 0.996 "
-        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.5 --augment speed,swap,polarity "
+        "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --ema-decay 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.5 --augment speed,swap,polarity "
         "--seed 1",
     ),
     Stage("roformer-mean", ("roformer-first", "roformer-second")),
@@ -100,25 +100,25 @@ STAGES = (
         "roformer",
         "roformer-mean",
         "musdb musdb musdb musdb musdb voices",
-        "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --averaging 0.996 "
-        "--weight-decay 0.1 --dropout 0.15 --levels 4 --silence 0.04 --remix 0.35 --augment speed,swap,polarity "
+        "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --ema-decay 0.996 "
+        "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.35 --augment speed,swap,polarity "
         "--seed 51",
     ),
 )
-"""In their order. Figures: CONTRIBUTING."""
+"""All stages, in order. Their scores are in CONTRIBUTING.md."""
 
 MEMBERS = ("sudormrf", "roformer")
-"""The stages whose weights are the starter's members, in its order."""
+"""The stages whose weights become the starter's members, in the order of the members."""
 
 BITS = 8
-"""Of each weight in the file."""
+"""Bits per weight in the starter's file."""
 
 NETWORKS = "networks.toml"
-"""The registry with an entry for each member."""
+"""Name of the registry file with an entry for each member."""
 
 
 def networks(starter: ModelEntry) -> list[ModelEntry]:
-    """An entry for each member of an ensemble: an ensemble of that one, which hears the channels as it does there."""
+    """Return an entry for each member of an ensemble: an ensemble of that one, so that it gets the same channels."""
     return [
         replace(
             starter,
@@ -136,10 +136,10 @@ def networks(starter: ModelEntry) -> list[ModelEntry]:
 
 
 def write_list(path: Path, songs: Path, voices: Path) -> None:
-    """A list of the songs in a folder, and of the files in another as songs that have vocals alone.
+    """Write a list of songs: those in one folder, and each file of another as a song that only has vocals.
 
     Raises:
-        OSError: one cannot be read, or the list not be written.
+        OSError: a folder cannot be read, or the list cannot be written.
         AudioError: there are no songs.
     """
     rows = [(song.name, stem, file.resolve()) for song in multitracks(songs) for stem, file in song.stems.items()]
@@ -151,7 +151,7 @@ def write_list(path: Path, songs: Path, voices: Path) -> None:
 
 
 def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[str]:
-    """The words of the command that trains a stage, to be run where the weights of all stages are."""
+    """Return the arguments of the command that trains a stage; it runs in the folder with the weights of all stages."""
     if isinstance(stage.begin, int):
         begin = ["--registry", NETWORKS, "--like", f"member-{stage.begin}"]
     else:
@@ -162,24 +162,25 @@ def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[s
 
 
 def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:
-    """Make one file of some stages' weights; the exit status is 1 if it cannot be done."""
+    """Combine the weights of some stages into one file; the exit status is 1 if that fails."""
     *members, made = (str(folder / f"{name}.safetensors") for name in (*stages, out))
     return ensemble.main([*members, "-o", made, *options])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m stemsplit.training.starter`; the exit status is that of what failed.
+    """Run `python -m stemsplit.training.starter.recipe`; the exit status is that of the stage that failed.
 
-    Started again, it goes on where it was.
+    Started again, it resumes where it was.
     """
-    parser = argparse.ArgumentParser("python -m stemsplit.training.starter", description="Train the built-in model.")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="for all that is made")
+    program = "python -m stemsplit.training.starter.recipe"
+    parser = argparse.ArgumentParser(program, description="Train the built-in model.")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for all results")
     parser.add_argument("--musdb", type=Path, required=True, metavar="FOLDER", help="clips of MUSDB18's training songs")
     parser.add_argument("--free", type=Path, required=True, metavar="FOLDER", help="clips of 'Everything is Free'")
     parser.add_argument("--voices", type=Path, required=True, metavar="FOLDER", help="recordings of solo singing")
-    parser.add_argument("--midi", type=Path, required=True, metavar="FOLDER", help="searched for .mid files")
-    parser.add_argument("--sound-font", type=Path, required=True, metavar="FILE", help="that plays them")
-    parser.add_argument("--validation", type=Path, required=True, metavar="FOLDER", help="songs to measure on")
+    parser.add_argument("--midi", type=Path, required=True, metavar="FOLDER", help="folder to search for .mid files")
+    parser.add_argument("--sound-font", type=Path, required=True, metavar="FILE", help="sound font to play them with")
+    parser.add_argument("--validation", type=Path, required=True, metavar="FOLDER", help="validation songs")
     args = parser.parse_args(arguments)
     folder: Path = args.output
     songs = {"musdb": args.musdb, "free": args.free, "voices": folder / "voices.csv", "midi": folder / "midi"}
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not songs["midi"].exists():
         part = folder / "midi.partial"
         status = midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"])
-        # Of many songs, one may be damaged: it was told of, and the others are there.
+        # One of many songs may be damaged. That was reported, and the others were rendered.
         if not part.exists():
             return status or 1
         move(part, songs["midi"])

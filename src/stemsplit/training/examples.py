@@ -1,0 +1,96 @@
+"""Mixes the examples to train on from recordings.
+
+An example is determined by the run's seed and its own index alone, so a run that is resumed gets the very examples that
+it would have got without the interruption.
+"""
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stemsplit.training.augmentation import AUGMENTATIONS, SPEEDS, faster, needed, with_random_gain
+from stemsplit.training.data import Collection, Recording
+from stemsplit.training.plan import Mixing
+
+TRIES = 10
+"""How many times a source is drawn at most, until one is loud enough."""
+
+
+class Examples(Dataset[Tensor]):
+    """Endless examples, each (n, 2, length): the sources of a mixture, in the order of the model's outputs.
+
+    Args:
+        collections: collections to draw from; each is as likely as any other that has what is needed.
+        mixing: how examples are mixed.
+        sample_rate: sample rate of the recordings in Hz.
+        seed: random seed.
+    """
+
+    def __init__(self, collections: Sequence[Collection], mixing: Mixing, sample_rate: int, seed: int) -> None:
+        self.collections, self.mixing, self.sample_rate, self.seed = collections, mixing, sample_rate, seed
+        self.outputs = collections[0].outputs
+        self.with_songs = [collection for collection in collections if collection.songs]
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return the example with that index."""
+        rng = random.Random(f"{self.seed} {index}")
+        if self.with_songs and rng.random() >= self.mixing.remix:
+            sources = self._from_one_song(rng)
+        else:
+            sources = torch.stack([self._remixed(output, rng) for output in range(len(self.outputs))])
+        kept = [0.0 if rng.random() < self.mixing.source_dropout else 1.0 for _ in self.outputs]
+        return sources * torch.tensor(kept)[:, None, None]
+
+    def _draw_speed(self, rng: random.Random) -> tuple[int, int]:
+        return rng.choice(SPEEDS) if "speed" in self.mixing.augmentations else (1, 1)
+
+    def _draw_start(self, recordings: Sequence[Recording], speed: tuple[int, int], rng: random.Random) -> int:
+        longest = max(recording.length for recording in recordings)
+        return rng.randrange(max(longest - needed(self.mixing.length, speed), 1))
+
+    def _excerpt(self, recordings: Sequence[Recording], start: int, speed: tuple[int, int]) -> Tensor:
+        """Return the sum of the recordings' excerpts from `start` on, (2, length); beyond their ends it is silent."""
+        source = torch.zeros(2, self.mixing.length)
+        for recording in recordings:
+            original = recording.read(start, needed(self.mixing.length, speed))
+            samples = faster(original, speed)[:, : self.mixing.length]
+            source[:, : samples.shape[1]] += samples
+        return source
+
+    def _augmented(self, source: Tensor, rng: random.Random) -> Tensor:
+        for name in self.mixing.augmentations:
+            if name in AUGMENTATIONS:
+                source = AUGMENTATIONS[name](source, rng, self.sample_rate)
+        return with_random_gain(source, rng, self.mixing.gain)
+
+    def _is_loud(self, source: Tensor) -> bool:
+        return float(source.square().mean()) > 10 ** (self.mixing.loudness / 10)
+
+    def _from_one_song(self, rng: random.Random) -> Tensor:
+        """Return the sources of one song, all from the same position."""
+        for _ in range(TRIES):
+            song, speed = rng.choice(rng.choice(self.with_songs).songs), self._draw_speed(rng)
+            start = self._draw_start([recording for part in song for recording in part], speed, rng)
+            sources = torch.stack([self._excerpt(part, start, speed) for part in song])
+            if self._is_loud(sources.sum(0)):
+                break
+        return torch.stack([self._augmented(source, rng) for source in sources])
+
+    def _remixed(self, output: int, rng: random.Random) -> Tensor:
+        """Return a source of any song, or the sum of two."""
+        source = self._from_any_song(output, rng)
+        return source + self._from_any_song(output, rng) if rng.random() < self.mixing.mixup else source
+
+    def _from_any_song(self, output: int, rng: random.Random) -> Tensor:
+        able = [collection for collection in self.collections if collection.sources[output]]
+        if not able:
+            return torch.zeros(2, self.mixing.length)
+        for _ in range(TRIES):
+            recordings, speed = rng.choice(rng.choice(able).sources[output]), self._draw_speed(rng)
+            source = self._excerpt(recordings, self._draw_start(recordings, speed, rng), speed)
+            if self._is_loud(source):
+                break
+        return self._augmented(source, rng)
