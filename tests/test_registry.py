@@ -14,6 +14,7 @@ from stemsplit import registry
 from stemsplit.choices import WindowName
 from stemsplit.errors import RegistryError
 from stemsplit.models import build
+from tests.conftest import unix
 
 GOOD = """
 [tiny]
