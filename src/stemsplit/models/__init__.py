@@ -5,11 +5,12 @@ Shape letters, the same in every file: b batch, n stems, c channels, t samples, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_type_hints
 
 from torch import Tensor, nn
+
+from stemsplit.words import did_you_mean
 
 ARCHITECTURES = {
     "bs_roformer": "bs_roformer",
@@ -45,9 +46,7 @@ def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in config.items() if name not in module.IGNORED}
     for name, value in kept.items():
         if name not in names:
-            close = get_close_matches(name, names, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{architecture} has no hyperparameter {name!r}{hint}")
+            raise ValueError(f"{architecture} has no hyperparameter {name!r}{did_you_mean(name, names)}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
         if type(value) is int and abs(value) > MOST:
