@@ -183,13 +183,13 @@ def test_clips_are_as_loud_as_their_reference(song: Write, tmp_path: Path) -> No
     (tmp_path / "true").mkdir()
     soundfile.write(tmp_path / "true" / "vocals.wav", 0.5 * noise(22_050, seed=3), 44_100)
     found = made(song("a.wav"), entry("a", "vocals"), entry("b", "vocals"), reference_folder=tmp_path / "true")
-    group = found.stems["vocals"]
-    assert group.reference
-    assert group.reference.loudness is not None
-    assert group.reference.gain == 0
-    for clip in group.clips.values():
+    vocals = found.stems["vocals"]
+    assert vocals.reference
+    assert vocals.reference.loudness is not None
+    assert vocals.reference.gain == 0
+    for clip in vocals.clips.values():
         assert clip.loudness is not None
-        assert clip.loudness + clip.gain == pytest.approx(group.reference.loudness)
+        assert clip.loudness + clip.gain == pytest.approx(vocals.reference.loudness)
         assert clip.scores["sdr"] is not None
 
 

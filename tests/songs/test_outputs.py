@@ -1,4 +1,4 @@
-"""Which files are written for a song, and of what they are the sum."""
+"""Which files are written for a song, and what they add up."""
 
 import numpy as np
 import pytest

@@ -36,8 +36,8 @@ def bounds(song: Song, start: float | None, duration: float) -> tuple[int, int]:
     else:
         begin = round(start * rate)
         if begin >= song.frames:
-            end, wanted = clock(song.seconds, 3), clock(start, 3)
-            raise AudioError(f"{song.path} has only {end}; nothing to compare from {wanted}")
+            total, wanted = clock(song.seconds, 3), clock(start, 3)
+            raise AudioError(f"{song.path} has only {total}; nothing to compare from {wanted}")
     return begin, min(begin + length, song.frames)
 
 
@@ -92,8 +92,8 @@ def references(folder: Path, stems: Sequence[str], song: Song, begin: int, end: 
 def context(entry: ModelEntry, song: Song, begin: int, end: int) -> tuple[int, int]:
     """Find the stretch of a song that a model needs, so that an excerpt gets the same stems as in the whole song.
 
-    Chunks begin where they do in the whole song, and each chunk that reaches into the excerpt is complete. Between
-    sample rates of a complicated ratio, chunks are off by a fraction of a sample.
+    Chunks begin where they do in the whole song, and a chunk that reaches into the excerpt is padded only at the song's
+    own ends. Between sample rates of a complicated ratio, chunks are off by a fraction of a sample.
 
     Args:
         entry: the model.

@@ -79,11 +79,13 @@ def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
 
 
 def expand_glob(pattern: Path, out: str) -> tuple[Path, list[Path]]:
-    """Find what matches a glob. Hidden files match only parts that begin with a dot.
+    """Find the paths that match a glob.
+
+    Hidden files and folders are left out, unless a part of the glob begins with a dot.
 
     Args:
         pattern: the glob.
-        out: real path of the output folder, which is left out unless the glob's first part names it.
+        out: real path of the output folder, which is left out unless it is named before the first wildcard.
 
     Returns:
         The part of the glob before its first wildcard, and the paths that match.
@@ -163,12 +165,13 @@ def expand_lists(arguments: Sequence[Path | str], stdin: IO[bytes] | None) -> It
 def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = None) -> Search:
     """Find the songs that the arguments mean.
 
-    - A file: it is a song whether it exists or is audio, so that its error is told when it is read.
-    - A folder: its songs are the files below it that are audio by extension or content; links are followed. Hidden
-      files, `out` below the folder, and folders with stems that stemsplit wrote are left out and not counted. A folder
-      that cannot be listed is itself taken for a song, so that its error is told when it is read.
-    - A glob, unless a file has that very name: the files that match and are audio, and the songs in folders that match.
-    - `@FILE`, unless a file has that very name, or `-` for stdin: a list of files, folders and globs.
+    - A file is always a song, even if it is missing or not audio: the error comes when it is read.
+    - A folder stands for the files below it that are audio by extension or content; links are followed. Hidden files,
+      `out` below the folder, and folders with stems that stemsplit wrote are left out and not counted. A folder that
+      cannot be listed is taken for a song: the error comes when it is read.
+    - A glob, unless a file has that very name, stands for the audio files and the folders that match. If nothing
+      matches, it is taken for a missing song.
+    - `@FILE`, unless a file has that very name, and `-` for stdin are lists of files, folders and globs.
 
     Args:
         arguments: paths, globs and lists, as typed.

@@ -111,9 +111,9 @@ def chosen(
     if two_stems is not None:
         if wanted is not None:
             raise ValueError("--two-stems already chooses the stems; leave out --stems")
-        known = _known(two_stems, all_)
-        wanted, recipes = [known], [f"no_{known}={MIXTURE}-{known}", *recipes]
-    names = stems if wanted is None else [_known(name, all_) for name in wanted if name.casefold() != "none"]
+        stem = _find_stem(two_stems, all_)
+        wanted, recipes = [stem], [f"no_{stem}={MIXTURE}-{stem}", *recipes]
+    names = stems if wanted is None else [_find_stem(name, all_) for name in wanted if name.casefold() != "none"]
     outputs = [stem_output(name, stems, sums) for name in all_ if name in names]
     outputs += [parse(recipe, stems, sums) for recipe in recipes]
     if not outputs:
@@ -124,9 +124,9 @@ def chosen(
     return tuple(outputs)
 
 
-def _known(name: str, stems: Sequence[str]) -> str:
+def _find_stem(name: str, stems: Sequence[str]) -> str:
     """Return the stem of this name, in any letter case."""
-    for known in stems:
-        if known.casefold() == name.strip().casefold():
-            return known
+    for stem in stems:
+        if stem.casefold() == name.strip().casefold():
+            return stem
     raise ValueError(f"there is no stem {name!r}; this model has {', '.join(stems)}")
