@@ -38,7 +38,7 @@ class Output:
 
     @property
     def stem(self) -> int | None:
-        """Index of the model's stem that the output is; None for the mixture and for sums."""
+        """Index of the model's stem that the output is; None if it is anything else."""
         used = [index for index, gain in enumerate(self.gains[1:]) if gain]
         return used[0] if len(used) == 1 and self.gains[0] == 0 and self.gains[1 + used[0]] == 1 else None
 
