@@ -140,7 +140,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     """
     name = record.options.get("format")
     if record.song["name"] != job.path.name or name not in list(FormatName):
-        raise CommitError(f"it is not of {job.path.name}")
+        raise CommitError(f"it belongs to another song than {job.path.name}")
     file_format = Format(name)
     moves, found = [], job.recorded()
     for stem, facts in record.stems.items():
