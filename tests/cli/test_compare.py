@@ -192,7 +192,7 @@ def test_what_is_there_is_made_anew_only_by_force(compare: Command, song: Song) 
     assert compare(path, "--models", "one,two").status == 0
     refused = compare(path, "--models", "two,gone")
     assert (refused.status, refused.out) == (1, "")
-    assert "is there already; --force makes it anew" in refused.err
+    assert "already exists; replace it with --force" in refused.err
     forced = compare(path, "--models", "two", "--force")
     assert forced.paths == clips("mixture, vocals - 1 two, bass - 1 two")
     folder = forced.paths[0].parent
@@ -206,9 +206,9 @@ def test_what_somebody_put_there_is_never_taken_away(compare: Command, song: Son
     (folder / name).touch()
     result = compare(path, "--models", "one", "--force")
     assert (result.status, result.out) == (1, "")
-    assert f"{name} is no clip of a comparison" in result.err
+    assert f"{name} is not a clip of a comparison" in result.err
     (folder / "comparison.json").unlink()
-    assert "is no comparison; move it away" in compare(path, "--models", "one", "--force").err
+    assert "is not a comparison; move it away" in compare(path, "--models", "one", "--force").err
     assert len(list(folder.iterdir())) == 4
 
 

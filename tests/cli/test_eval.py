@@ -84,7 +84,7 @@ def test_a_song_that_cannot_be_measured_is_told_of_and_the_others_are_measured(
     result = stemsplit("eval", "references", "estimates", "--json")
     data = json.loads(result.out)
     assert result.status == 1
-    assert result.err == "error: no estimate of bass for one; measure others alone with --stems\n"
+    assert result.err == "error: no estimate of bass for one; name the stems to measure with --stems\n"
     assert [song["error"] for song in data["songs"]] == [None, result.err.removeprefix("error: ").strip()]
     assert data["mean"]["stems"]["bass"]["sdr"] == pytest.approx(20, abs=1e-3)
 
@@ -138,8 +138,8 @@ def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Comma
         (("nowhere", "estimates"), 2, "nowhere"),
         (("references", "-m", "starter", "-s", "piano"), 2, "starter gives no 'piano', but drums, bass, other, vocals"),
         (("references", "-m", "no-such-model"), 3, "no model named 'no-such-model'"),
-        (("empty", "estimates"), 1, "error: no song with stems in empty; it should have a folder a song"),
-        (("references", "empty"), 1, "error: no estimates in empty; it should have a folder a song"),
+        (("empty", "estimates"), 1, "error: no song with stems in empty; it should have a folder for each song"),
+        (("references", "empty"), 1, "error: no estimates in empty; it should have a folder for each song"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -240,7 +240,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(
     for line, (state, name) in zip(shown.out.splitlines(), states, strict=True):
         assert re.match(rf"{state} +(0:00 +)?{name}\.(wav|flac) +\S", line)
     (last,) = shown.err.splitlines()
-    assert last.startswith("5 songs: 1 to split, 1 split before, 3 with problems; ")
+    assert last.startswith("5 songs: 1 to split, 1 already split, 3 with problems; ")
     plans, summary = read_lines(told.out)
     assert {plan["song"]: plan["status"] for plan in plans} == {
         "bad.wav": "failed",

@@ -246,7 +246,7 @@ def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, 
     ("options", "status", "complaint"),
     [
         (["--model", "stater"], 3, "error: no model named 'stater'; did you mean 'starter'?"),
-        (["--stems", "vocals,guitar"], 2, "no stem 'guitar'; this model gives drums, bass, other, vocals"),
+        (["--stems", "vocals,guitar"], 2, "no stem 'guitar'; this model has drums, bass, other, vocals"),
         (["--stems", ","], 2, "name at least one stem"),
         (["--format", "mp3", "--bit-depth", "16"], 2, "no bit depth"),
         (["--format", "flac", "--bit-depth", "32f"], 2, "flac holds 16 or 24 bits"),

@@ -1,4 +1,4 @@
-"""Loudness, gains that make clips alike, and differences."""
+"""The loudness of clips, the gains that match it, and their differences."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stemsplit.audio.levels import EXACT
-from stemsplit.comparison.clips import FARTHEST, Clip, difference, loudness, match, measured, scores
+from stemsplit.comparison.clips import LARGEST_GAIN, Clip, difference, loudness, match, measured, scores
 from stemsplit.evaluation.metrics import sdr, si_sdr
 from tests.conftest import Samples, noise
 
@@ -24,14 +24,14 @@ def clip(level: float, peak: float = 0.1) -> Clip:
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
-def test_a_full_tone_has_the_loudness_that_the_recommendation_says(rate: int) -> None:
+def test_a_full_scale_tone_has_the_loudness_of_the_recommendation(rate: int) -> None:
     """ITU-R BS.1770-4: 997 Hz in one channel is -3.01 LUFS."""
     assert loudness(tone(997, rate=rate), rate) == pytest.approx(-3.01, abs=0.1)
     assert loudness(np.concatenate([tone(997, rate=rate)] * 2), rate) == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize("frequency", [60, 3_000, 10_000])
-def test_twice_as_large_is_six_decibels_louder_at_every_level(frequency: float) -> None:
+def test_twice_the_amplitude_is_six_decibels_louder_at_every_level(frequency: float) -> None:
     """Also where the weighting filters go beyond full scale."""
     levels = [loudness(tone(frequency) * np.float32(2.0**power), RATE) for power in (-4, -1, 0, 2)]
     assert np.diff(levels) == pytest.approx([18.062, 6.021, 12.041], abs=0.01)
@@ -42,11 +42,11 @@ def test_silence_has_no_loudness() -> None:
     assert loudness(0.0009 * tone(997), RATE) is None
 
 
-def test_a_clip_too_short_to_be_measured_counts_as_if_silence_followed() -> None:
+def test_a_clip_too_short_to_measure_is_padded_with_silence() -> None:
     assert loudness(tone(997, 0.2), RATE) == pytest.approx(-6.02, abs=0.1)
 
 
-def test_the_low_frequency_channel_of_surround_sound_does_not_count() -> None:
+def test_the_low_frequency_channel_of_surround_sound_is_ignored() -> None:
     channels = np.concatenate([tone(997)] * 6)
     channels[3] *= 10
     assert loudness(channels, RATE) == loudness(channels[[0, 1, 2, 4, 5]], RATE)
@@ -59,45 +59,45 @@ def test_clips_are_brought_to_the_target() -> None:
     assert all(c.matched for c in clips)
 
 
-def test_what_was_measured_and_amplified_is_as_loud_as_the_target() -> None:
+def test_a_measured_clip_with_its_gain_is_as_loud_as_the_target() -> None:
     clips = [measured(Path(), amount * noise(RATE, seed=seed).T, RATE) for seed, amount in enumerate((1, 0.3, 2))]
     match(clips, clips[0].loudness)
     found = [loudness(c.samples * np.float32(10 ** (c.gain / 20)), RATE) for c in clips]
     assert found == pytest.approx([clips[0].loudness] * 3, abs=0.05)
 
 
-def test_where_one_would_clip_all_are_softer() -> None:
+def test_all_clips_are_softer_if_one_would_go_beyond_full_scale() -> None:
     clips = [clip(-20, peak=0.5), clip(-26, peak=1.0), clip(-21, peak=0.1)]
     match(clips, -20)
     assert [c.gain for c in clips] == pytest.approx([-6, 0, -5])
 
 
-def test_what_is_beyond_full_scale_by_itself_is_softer_too() -> None:
+def test_a_single_clip_beyond_full_scale_is_softer() -> None:
     (alone,) = clips = [clip(-3, peak=2.0)]
     match(clips, alone.loudness)
     assert alone.gain == pytest.approx(-6.02, abs=0.01)
 
 
-def test_a_silent_clip_is_left_as_it_is() -> None:
+def test_a_silent_clip_is_left_alone() -> None:
     clips = [clip(-20, peak=2.0), Clip(Path(), np.zeros((1, 0), np.float32), None, 0.0)]
     match(clips, -20)
     assert (clips[1].gain, clips[1].matched) == (0, False)
 
 
-def test_nothing_is_brought_to_silence() -> None:
+def test_no_clip_is_matched_to_silence() -> None:
     clips = [clip(-40), clip(-50)]
     match(clips, None)
     assert [(c.gain, c.matched) for c in clips] == [(0, False), (0, False)]
 
 
-def test_what_is_all_but_silent_is_not_blown_up() -> None:
-    clips = [clip(-20, peak=2.0), clip(-20 - FARTHEST - 0.1)]
+def test_a_nearly_silent_clip_is_not_amplified() -> None:
+    clips = [clip(-20, peak=2.0), clip(-20 - LARGEST_GAIN - 0.1)]
     match(clips, -20)
     assert [c.matched for c in clips] == [True, False]
     assert clips[0].gain == clips[1].gain < 0
 
 
-def test_a_difference_is_relative_to_the_louder() -> None:
+def test_a_difference_is_relative_to_the_louder_clip() -> None:
     samples = noise(1_000).T
     assert difference(samples, np.float32(0.9) * samples) == pytest.approx(-20, abs=0.01)
     assert difference(np.float32(0.5) * samples, -samples) == pytest.approx(20 * np.log10(1.5), abs=0.01)
@@ -112,6 +112,6 @@ def test_scores_are_the_metrics_of_the_samples() -> None:
     assert found == {"sdr": float(sdr(*pair)), "si_sdr": float(si_sdr(*pair))}
 
 
-def test_against_silence_there_is_no_score() -> None:
+def test_there_is_no_score_against_silence() -> None:
     silent, heard = (measured(Path(), amount * noise(RATE).T, RATE) for amount in (0, 1))
     assert set(scores(heard, silent).values()) == {None}

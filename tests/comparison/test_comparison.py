@@ -1,4 +1,4 @@
-"""What is compared, and that clips are what splitting the whole song would give."""
+"""Which stems are compared, and that clips have the samples that splitting the whole song gives."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stemsplit.comparison import comparison, plan
 from stemsplit.comparison.comparison import Comparison, speed
-from stemsplit.comparison.plan import compared
+from stemsplit.comparison.plan import choose_stems
 from stemsplit.engine import estimator, separator
 from stemsplit.errors import StemsplitError
 from stemsplit.registry import ModelEntry, find
@@ -30,7 +30,7 @@ def entry(name: str, *stems: str) -> ModelEntry:
 
 
 class Network(nn.Module):
-    """Stems that depend on where in its chunk a sample lies, and on the whole chunk; or none, by the model's name."""
+    """Makes stems that depend on a sample's index in its chunk and on the whole chunk; by name, fails or is silent."""
 
     def __init__(self, entry: ModelEntry) -> None:
         super().__init__()
@@ -57,57 +57,59 @@ def made(path: Path, *entries: ModelEntry, **options: Any) -> Comparison:
     return comparison.compare(plan.plan(path, entries, **options), {"device": "cpu", "threads": 1}, lambda *_: None)
 
 
-def test_stems_of_at_least_two_models_are_compared() -> None:
+def test_stems_that_at_least_two_models_have_are_compared() -> None:
     entries = [entry("a", "drums", "Vocals"), entry("b", "vocals", "other"), entry("c", "other", "bass")]
-    assert compared(entries, None) == ({"Vocals": (0, 1), "other": (1, 2)}, {"drums": (0,), "bass": (2,)})
+    assert choose_stems(entries, None) == ({"Vocals": (0, 1), "other": (1, 2)}, {"drums": (0,), "bass": (2,)})
 
 
 def test_a_residual_is_a_stem_like_others() -> None:
-    chosen, left = compared([VOCALS, entry("b", "instrumental")], None)
+    chosen, left = choose_stems([VOCALS, entry("b", "instrumental")], None)
     assert (chosen, left) == ({"instrumental": (0, 1)}, {"vocals": (0,)})
 
 
-def test_of_one_model_all_stems_are_compared() -> None:
-    assert compared([VOCALS], None) == ({"vocals": (0,), "instrumental": (0,)}, {})
+def test_all_stems_of_a_single_model_are_compared() -> None:
+    assert choose_stems([VOCALS], None) == ({"vocals": (0,), "instrumental": (0,)}, {})
 
 
-def test_stems_that_are_named_are_compared_even_if_one_model_alone_gives_them() -> None:
+def test_named_stems_are_compared_even_if_only_one_model_has_them() -> None:
     entries = [entry("a", "drums", "vocals"), entry("b", "vocals")]
-    assert compared(entries, [" VOCALS", "drums"])[0] == {"drums": (0,), "vocals": (0, 1)}
+    assert choose_stems(entries, [" VOCALS", "drums"])[0] == {"drums": (0,), "vocals": (0, 1)}
 
 
 @pytest.mark.parametrize(
     ("stems", "wanted", "complaint"),
     [
-        (("drums", "bass"), None, "no stem in common: a gives drums; b gives bass; name stems"),
-        (("drums", "bass"), ["banjo"], "there is no stem 'banjo'; these models give drums, bass"),
-        (("drums", "bass"), ["drums"], "b gives bass, none of which is compared"),
+        (("drums", "bass"), None, "no stem in common: a has drums; b has bass; name stems"),
+        (("drums", "bass"), ["banjo"], "there is no stem 'banjo'; these models have drums, bass"),
+        (("drums", "bass"), ["drums"], "b has bass, none of which is compared"),
         (("drums", "drums"), [], "no stem in common"),
     ],
 )
-def test_models_that_cannot_be_compared(stems: tuple[str, ...], wanted: list[str] | None, complaint: str) -> None:
+def test_models_that_cannot_be_compared_are_refused(
+    stems: tuple[str, ...], wanted: list[str] | None, complaint: str
+) -> None:
     with pytest.raises(ValueError, match=complaint):
-        compared([entry(name, stem) for name, stem in zip("ab", stems, strict=True)], wanted)
+        choose_stems([entry(name, stem) for name, stem in zip("ab", stems, strict=True)], wanted)
 
 
 @pytest.mark.parametrize("window", ["hann", "linear", "mean"])
 @pytest.mark.parametrize("hop", [2_000, 3_000, 8_000])
 @pytest.mark.parametrize(("start", "duration"), [(0, 0.3), (0.5, 0.2), (0.7, 0.7), (1.95, 1)])
-def test_clips_are_the_same_samples_as_in_the_whole_song(
+def test_clips_have_the_same_samples_as_stems_of_the_whole_song(
     song: Write, window: str, hop: int, start: float, duration: float
 ) -> None:
     path, model = song("a.wav", frames=88_200, subtype="FLOAT"), replace(STARTER, window=window, hop=hop)
     found = made(path, model, start=start, duration=duration)
     mixture = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
     whole = separator.Separator(model, "cpu", threads=1).separate(mixture, 44_100)
-    for stem, group in found.groups.items():
+    for stem, compared in found.stems.items():
         expected = whole[stem].numpy()[:, found.plan.begin : found.plan.end]
-        assert np.allclose(group.clips[0].samples, expected, atol=1e-6)
+        assert np.allclose(compared.clips[0].samples, expected, atol=1e-6)
     assert np.array_equal(found.mixture.samples, mixture[:, found.plan.begin : found.plan.end])
 
 
 class Remembering:
-    """Gives the mixture times the sum of all that it heard so far."""
+    """Streams the mixture times the sum of all samples so far."""
 
     def __init__(self) -> None:
         self.sum = torch.zeros(2, 1)
@@ -121,44 +123,42 @@ class Remembering:
         return torch.zeros(1, 2, 0)
 
 
-def test_a_model_that_remembers_all_of_a_song_hears_it_from_its_beginning(
-    song: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_streaming_model_is_given_the_song_from_its_beginning(song: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Network, "streamable", True, raising=False)
     monkeypatch.setattr(Network, "stream", staticmethod(Remembering), raising=False)
     path = song("a.wav", frames=60_000, subtype="FLOAT")
     found = made(path, VOCALS, start=1.0, duration=0.2)
     mixture = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
     whole = separator.Separator(VOCALS, "cpu", threads=1).separate(mixture, 44_100)
-    for stem, group in found.groups.items():
+    for stem, compared in found.stems.items():
         expected = whole[stem].numpy()[:, found.plan.begin : found.plan.end]
-        assert np.allclose(group.clips[0].samples, expected, atol=1e-6)
+        assert np.allclose(compared.clips[0].samples, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [48_000, 22_050, 96_000])
-def test_so_they_are_at_other_rates_but_for_the_ends_of_the_resampling(song: Write, rate: int) -> None:
+def test_clips_at_other_rates_differ_only_at_the_ends_of_the_resampling(song: Write, rate: int) -> None:
     path, model = song("a.wav", frames=2 * rate, rate=rate, subtype="FLOAT"), replace(STARTER, chunk=8_820, hop=2_205)
     found = made(path, model, start=0.75, duration=0.5)
     mixture = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
     whole = separator.Separator(model, "cpu", threads=1).separate(mixture, rate)
-    for stem, group in found.groups.items():
+    for stem, compared in found.stems.items():
         expected = whole[stem].numpy()[:, found.plan.begin : found.plan.end]
-        error = group.clips[0].samples - expected
+        error = compared.clips[0].samples - expected
         assert np.square(error).mean() < 1e-6 * np.square(expected).mean()
 
 
 def test_residuals_are_compared_with_stems(song: Write) -> None:
     found = made(song("a.wav"), VOCALS, entry("b", "vocals", "instrumental"))
-    assert list(found.groups) == ["vocals", "instrumental"]
-    assert found.groups["vocals"].differences == {(0, 1): -200}
+    assert list(found.stems) == ["vocals", "instrumental"]
+    assert found.stems["vocals"].differences == {(0, 1): -200}
     assert np.allclose(
-        found.groups["instrumental"].clips[0].samples,
-        found.mixture.samples - found.groups["vocals"].clips[0].samples,
+        found.stems["instrumental"].clips[0].samples,
+        found.mixture.samples - found.stems["vocals"].clips[0].samples,
         atol=1e-6,
     )
 
 
-def test_one_model_is_in_memory_at_a_time(song: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_model_is_in_memory_at_a_time(song: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     alive = WeakSet[Network]()
 
     def load(entry: ModelEntry) -> Network:
@@ -170,50 +170,50 @@ def test_one_model_is_in_memory_at_a_time(song: Write, monkeypatch: pytest.Monke
     made(song("a.wav"), entry("a", "vocals"), entry("b", "vocals"), entry("c", "vocals"))
 
 
-def test_a_silent_model_is_left_as_it_is_and_others_are_matched(song: Write) -> None:
+def test_a_silent_clip_is_left_alone_and_the_others_are_matched(song: Write) -> None:
     found = made(song("a.wav"), entry("silent", "vocals"), entry("b", "vocals"), entry("c", "drums", "vocals"))
-    first, *others = found.groups["vocals"].clips.values()
+    first, *others = found.stems["vocals"].clips.values()
     assert (first.loudness, first.gain, first.matched) == (None, 0, False)
     assert others[0].loudness is not None
     assert others[0].gain == 0
     assert others[1].gain == pytest.approx(others[0].loudness - (others[1].loudness or 0))
 
 
-def test_with_a_reference_all_are_as_loud_as_that(song: Write, tmp_path: Path) -> None:
+def test_clips_are_as_loud_as_their_reference(song: Write, tmp_path: Path) -> None:
     (tmp_path / "true").mkdir()
     soundfile.write(tmp_path / "true" / "vocals.wav", 0.5 * noise(22_050, seed=3), 44_100)
     found = made(song("a.wav"), entry("a", "vocals"), entry("b", "vocals"), reference_folder=tmp_path / "true")
-    group = found.groups["vocals"]
-    assert group.reference
-    assert group.reference.loudness is not None
-    assert group.reference.gain == 0
-    for clip in group.clips.values():
+    vocals = found.stems["vocals"]
+    assert vocals.reference
+    assert vocals.reference.loudness is not None
+    assert vocals.reference.gain == 0
+    for clip in vocals.clips.values():
         assert clip.loudness is not None
-        assert clip.loudness + clip.gain == pytest.approx(group.reference.loudness)
+        assert clip.loudness + clip.gain == pytest.approx(vocals.reference.loudness)
         assert clip.scores["sdr"] is not None
 
 
-def test_a_model_that_fails_ends_it(song: Write, tmp_path: Path) -> None:
+def test_a_model_that_fails_ends_the_comparison(song: Write, tmp_path: Path) -> None:
     path = song("a.wav")
     with pytest.raises(StemsplitError, match="the model is broken"):
         made(path, entry("a", "vocals"), entry("broken", "vocals"))
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_progress_goes_from_nothing_to_all_for_each_model(song: Write) -> None:
+def test_progress_goes_from_0_to_1_for_each_model(song: Write) -> None:
     told: list[tuple[int, float]] = []
     planned = plan.plan(song("a.wav"), [entry("a", "vocals"), entry("b", "vocals")])
-    comparison.compare(planned, {"device": "cpu", "threads": 1}, lambda place, share: told.append((place, share)))
+    comparison.compare(planned, {"device": "cpu", "threads": 1}, lambda index, share: told.append((index, share)))
     assert [step for step in told if step[1] in (0, 1)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert told == sorted(told)
 
 
-def test_a_name_tells_song_part_stem_and_model(song: Write) -> None:
+def test_a_clip_is_named_after_song_excerpt_stem_and_model(song: Write) -> None:
     planned = plan.plan(song("a: [live] 100%.wav"), [replace(VOCALS, name="x/y")], start=0.25, duration=0.1)
     assert planned.path("vocals", " - 1", "x/y") == Path("compare/a: [live] 100% 0.00.25-0.00.35/vocals - 1 x_y.wav")
 
 
-def test_speed_leaves_the_first_chunk_aside_where_results_come_one_by_one() -> None:
+def test_speed_ignores_the_first_chunk_if_results_come_one_by_one() -> None:
     ticks = [(0.0, 100), (10.0, 200), (11.0, 300), (12.0, 400)]
     assert speed(ticks, one_by_one=True) == 100
     assert speed(ticks, one_by_one=False) == 25

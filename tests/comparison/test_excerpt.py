@@ -1,4 +1,4 @@
-"""Where a part of a song lies, and what is truly in it."""
+"""Where an excerpt lies in its song, the context it needs, and its reference stems."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,47 +9,38 @@ import pytest
 import soundfile
 
 from stemsplit.audio import examine
-from stemsplit.comparison.excerpt import context, part, references, samples
+from stemsplit.comparison.excerpt import bounds, context, references, samples
 from stemsplit.errors import AudioError
 from stemsplit.registry import find
-from stemsplit.words import stamp
 
 Write = Callable[..., Path]
 STARTER = find("starter")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0:00"), (60, "1:00"), (60.5, "1:00.5"), (60.3, "1:00.3"), (59.9996, "1:00"), (3_725.25, "1:02:05.25")],
-)
-def test_a_time_is_said_as_exactly_as_it_is(seconds: float, text: str) -> None:
-    assert stamp(seconds) == text
-
-
-@pytest.mark.parametrize(
     ("start", "duration", "expected"),
     [
         (None, 2, (3, 5)),  # a third, in whole seconds
-        (None, 8, (2, 10)),  # earlier, so that all of it is there
+        (None, 8, (2, 10)),  # earlier, so that the whole excerpt fits
         (None, 30, (0, 10)),
         (1, 2, (1, 3)),
         (9, 2, (9, 10)),
     ],
 )
-def test_a_part_is_there_as_far_as_the_song_goes(
+def test_an_excerpt_ends_with_the_song_at_the_latest(
     song: Write, start: float | None, duration: float, expected: tuple[int, int]
 ) -> None:
     found = examine(song("a.wav", frames=10_000, rate=1_000))
-    assert part(found, start, duration) == tuple(1_000 * second for second in expected)
+    assert bounds(found, start, duration) == tuple(1_000 * second for second in expected)
 
 
-def test_behind_the_end_there_is_no_part(song: Write) -> None:
+def test_an_excerpt_that_starts_after_the_end_is_refused(song: Write) -> None:
     found = examine(song("a.wav", frames=1_500, rate=1_000))
     with pytest.raises(AudioError, match=r"a\.wav has only 0:01\.5; nothing to compare from 0:01\.5"):
-        part(found, 1.5, 20)
+        bounds(found, 1.5, 20)
 
 
-def test_samples_are_those_of_the_whole_song(song: Write) -> None:
+def test_samples_are_the_same_as_in_the_whole_song(song: Write) -> None:
     path = song("a.flac")
     whole, rate = soundfile.read(path, dtype="float32")
     assert np.array_equal(samples(path, rate, 12_345, 20_001), whole[12_345:20_001].T)
@@ -62,14 +53,14 @@ def test_a_context_begins_where_a_chunk_of_the_whole_song_does(song: Write) -> N
     assert context(entry, found, 1_000, 99_000) == (0, 100_000)
 
 
-def test_a_context_is_counted_at_the_song_s_rate(song: Write) -> None:
+def test_a_context_is_in_samples_at_the_song_s_rate(song: Write) -> None:
     found = replace(examine(song("a.wav", rate=88_200)), frames=200_000)
     entry = replace(STARTER, chunk=8_000, hop=2_000)
     assert context(entry, found, 101_000, 120_000) == (88_000, 136_000)
 
 
-def test_a_context_near_the_end_is_no_short_song(song: Write) -> None:
-    """Which a window may treat in another way."""
+def test_a_context_near_the_end_is_not_a_short_song(song: Write) -> None:
+    """Windows may treat a short song in another way."""
     found = replace(examine(song("a.wav")), frames=100_000)
     entry = replace(STARTER, chunk=8_000, hop=2_000)
     first, last = context(entry, found, 99_000, 100_000)
@@ -83,7 +74,7 @@ def true_stems(folder: Path, rate: int = 44_100, channels: int = 2, frames: int 
     return folder
 
 
-def test_references_are_the_same_part_of_whole_stems(song: Write, tmp_path: Path) -> None:
+def test_references_are_the_same_excerpt_of_whole_stems(song: Write, tmp_path: Path) -> None:
     whole = examine(song("a.wav"))
     folder = true_stems(tmp_path / "stems")
     (folder / "vocals.txt").touch()
@@ -93,7 +84,7 @@ def test_references_are_the_same_part_of_whole_stems(song: Write, tmp_path: Path
     assert np.array_equal(found["vocals"], expected[1_000:3_000].T)
 
 
-def test_references_may_be_as_long_as_the_part(song: Write, tmp_path: Path) -> None:
+def test_references_may_be_as_long_as_the_excerpt(song: Write, tmp_path: Path) -> None:
     folder = true_stems(tmp_path / "stems", frames=2_000)
     found = references(folder, ["vocals"], examine(song("a.wav")), 1_000, 3_000)
     expected, _ = soundfile.read(folder / "Vocals.wav", dtype="float32")
@@ -101,7 +92,7 @@ def test_references_may_be_as_long_as_the_part(song: Write, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("odd", [{"rate": 48_000}, {"channels": 1}, {"frames": 22_049}])
-def test_a_reference_that_does_not_fit_is_refused(song: Write, tmp_path: Path, odd: dict[str, int]) -> None:
+def test_a_reference_that_does_not_match_the_song_is_refused(song: Write, tmp_path: Path, odd: dict[str, int]) -> None:
     folder = true_stems(tmp_path / "stems", **odd)  # type: ignore[arg-type]
     with pytest.raises(AudioError, match=r"Vocals\.wav has .* samples, .*a\.wav has 44100 Hz, 2 channels and 22050"):
         references(folder, ["vocals"], examine(song("a.wav")), 1_000, 3_000)
@@ -109,7 +100,7 @@ def test_a_reference_that_does_not_fit_is_refused(song: Write, tmp_path: Path, o
 
 def test_a_folder_without_references_is_refused(song: Write, tmp_path: Path) -> None:
     whole = examine(song("a.wav"))
-    with pytest.raises(AudioError, match="has no reference; files in it have to be called drums, bass"):
+    with pytest.raises(AudioError, match="has no reference; its files must be named after stems: drums, bass"):
         references(true_stems(tmp_path / "stems"), ["drums", "bass"], whole, 0, 1_000)
     with pytest.raises(AudioError, match="cannot look into"):
         references(tmp_path / "nowhere", ["drums"], whole, 0, 1_000)

@@ -301,7 +301,7 @@ def test_a_stem_that_was_split_on_can_be_named_where_its_parts_can() -> None:
     """It is the sum of them; what is asked for by no name is the parts alone."""
     plan = ChainEntry(entry("music"), (("vocals", entry("speech")),))
     outputs = chosen(plan.stems, ["Vocals", "vocals-noise"], ["band=mixture-vocals+vocals-noise"], None, plan.sums)
-    assert {output.name: output.weights for output in outputs} == {
+    assert {output.name: output.gains for output in outputs} == {
         "vocals-noise": (0, 0, 1, 0),
         "vocals": (0, 1, 1, 0),
         "band": (1, -1, 0, 0),

@@ -1,4 +1,4 @@
-"""Figures of whole songs: which files are measured against which, and what is said of those that cannot be."""
+"""Metrics of whole songs: which files are measured against which, and which are refused."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +20,10 @@ from stemsplit.evaluation.evaluation import (
     FromModel,
     Result,
     Score,
+    average,
     evaluate,
-    measure,
-    over,
-    parts,
+    measure_song,
+    stems_of_outputs,
     summary,
 )
 from stemsplit.evaluation.metrics import sdr, si_sdr
@@ -45,7 +45,7 @@ def estimates(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, samples: dict[str, Samples], rate: int = RATE, suffix: str = "wav") -> None:
-    """Files of a song, one for each stem (t, c)."""
+    """Write the files of a song, one for each stem, from samples (t, c)."""
     folder.mkdir(parents=True, exist_ok=True)
     for stem, part in samples.items():
         soundfile.write(folder / f"{stem}.{suffix}", part, rate, subtype="FLOAT" if suffix == "wav" else None)
@@ -56,21 +56,21 @@ def sources(frames: int = 20_500, stems: Sequence[str] = STEMS, channels: int = 
 
 
 def worse(samples: dict[str, Samples]) -> dict[str, Samples]:
-    """With a little of another sound in each, more from stem to stem."""
+    """Return the stems with some noise in each, more from stem to stem."""
     return {
-        stem: part + np.float32(0.1 * (place + 1)) * noise(*part.shape, 100 + place)
-        for place, (stem, part) in enumerate(samples.items())
+        stem: part + np.float32(0.1 * (index + 1)) * noise(*part.shape, 100 + index)
+        for index, (stem, part) in enumerate(samples.items())
     }
 
 
 def only(folder: Path, given: Estimates, wanted: Sequence[str] = ()) -> Result:
-    """What became of the only song in a folder."""
+    """Measure the only song in a folder."""
     (song,) = song_folders(folder)
-    return measure(song, given, wanted, lambda _: None)
+    return measure_song(song, given, wanted, lambda _: None)
 
 
 def expected(estimate: Samples, source: Samples) -> list[float]:
-    """SDR and SI-SDR."""
+    """Return SDR and SI-SDR of samples (t, c)."""
     pair = torch.from_numpy(estimate.T), torch.from_numpy(source.T)
     return [float(sdr(*pair)), float(si_sdr(*pair))]
 
@@ -91,12 +91,12 @@ def test_files_are_measured_by_song_and_stem(references: Path, estimates: Path) 
     assert result.mean.sdr == pytest.approx(fmean(score.sdr for score in result.scores.values()))
 
 
-@pytest.mark.parametrize("place", ["test/song", "test/song/mixture", "test/song.stem"])
-def test_estimates_lie_where_split_puts_them(references: Path, estimates: Path, place: str) -> None:
-    """What comes of `song/mixture.wav` or of `song.stem.mp4` is one folder deeper, or called like the file."""
+@pytest.mark.parametrize("folder", ["test/song", "test/song/mixture", "test/song.stem"])
+def test_estimates_are_found_where_split_writes_them(references: Path, estimates: Path, folder: str) -> None:
+    """Estimates of `song/mixture.wav` lie one folder deeper, those of `song.stem.mp4` in `song.stem`."""
     put(references / "test" / "song", sources(1_000))
     put(references / "train" / "song", sources(1_000))
-    put(estimates / place, sources(1_000))
+    put(estimates / folder, sources(1_000))
     there, missing = song_folders(references)
     given = FromFolder(estimates)
     assert given.outputs(there) == STEMS
@@ -104,17 +104,17 @@ def test_estimates_lie_where_split_puts_them(references: Path, estimates: Path, 
         given.outputs(missing)
 
 
-@pytest.mark.parametrize("place", ["", "references", "mixture", "references/mixture"])
-def test_a_single_song_may_be_named_itself(references: Path, estimates: Path, place: str) -> None:
+@pytest.mark.parametrize("folder", ["", "references", "mixture", "references/mixture"])
+def test_the_references_may_be_the_folder_of_a_single_song(references: Path, estimates: Path, folder: str) -> None:
     put(references, sources(1_000))
-    put(estimates / place, worse(sources(1_000)))
+    put(estimates / folder, worse(sources(1_000)))
     assert only(references, FromFolder(estimates)).name == "references"
 
 
 def test_instrumentals_are_measured_against_sums(references: Path, estimates: Path) -> None:
     true = sources(9_000)
     sums = {"instrumental": [0, 1, 2], "no_drums": [0, 2, 3], "vocals": [3]}
-    mixed = {name: np.sum([true[STEMS[place]] for place in places], 0) for name, places in sums.items()}
+    mixed = {name: np.sum([true[STEMS[index]] for index in indices], 0) for name, indices in sums.items()}
     given = worse(mixed)
     put(references / "song", true)
     put(estimates / "song", given)
@@ -134,30 +134,32 @@ def test_instrumentals_are_measured_against_sums(references: Path, estimates: Pa
         (("guitar", "drums"), ("noise",), {}),
     ],
 )
-def test_each_estimate_has_its_own_stems(
+def test_each_estimate_is_measured_against_its_own_stems(
     outputs: Sequence[str], rest: Sequence[str], found: dict[str, list[str]]
 ) -> None:
-    assert parts(outputs, ("bass", "other", "piano", "vocals"), rest) == found
+    assert stems_of_outputs(outputs, ("bass", "other", "piano", "vocals"), rest) == found
 
 
-def test_only_some_stems(references: Path, estimates: Path) -> None:
+def test_some_stems_alone_can_be_measured(references: Path, estimates: Path) -> None:
     put(references / "song", sources(1_000))
     put(estimates / "song", sources(1_000, ["vocals", "other"]))
-    with pytest.raises(AudioError, match=r"^no estimate of bass, drums for song; measure others alone with --stems$"):
+    with pytest.raises(
+        AudioError, match=r"^no estimate of bass, drums for song; name the stems to measure with --stems$"
+    ):
         only(references, FromFolder(estimates))
     assert list(only(references, FromFolder(estimates), ["vocals"]).scores) == ["vocals"]
     with pytest.raises(AudioError, match=r"^no estimate of drums for song"):
         only(references, FromFolder(estimates), ["drums", "vocals"])
 
 
-def test_an_estimate_without_a_source_is_passed_over_and_named(references: Path, estimates: Path) -> None:
+def test_an_estimate_without_a_source_is_listed_as_unmeasured(references: Path, estimates: Path) -> None:
     put(references / "song", sources(1_000, ["bass"]))
     put(estimates / "song", sources(1_000))
     result = only(references, FromFolder(estimates))
     assert (list(result.scores), result.unmeasured) == (["bass"], ["drums", "other", "vocals"])
 
 
-def test_nothing_in_common(references: Path, estimates: Path) -> None:
+def test_estimates_and_sources_with_no_stem_in_common_are_refused(references: Path, estimates: Path) -> None:
     put(references / "song", sources(1_000, ["piano"]))
     put(estimates / "song", sources(1_000, ["bass"]))
     with pytest.raises(AudioError, match=r"^no estimate of piano for song"):
@@ -176,7 +178,7 @@ def test_nothing_in_common(references: Path, estimates: Path) -> None:
         (lambda folder: (folder / "bass.wav").write_text("no audio"), r"cannot read .*bass\.wav"),
     ],
 )
-def test_what_does_not_go_with_its_source_is_told(
+def test_an_estimate_that_does_not_match_its_source_is_refused(
     references: Path, estimates: Path, write: Callable[[Path], object], complaint: str
 ) -> None:
     put(references / "song", sources(1_000))
@@ -186,13 +188,13 @@ def test_what_does_not_go_with_its_source_is_told(
         only(references, FromFolder(estimates))
 
 
-def test_a_folder_without_estimates(estimates: Path) -> None:
+def test_a_folder_without_estimates_is_refused(estimates: Path) -> None:
     estimates.mkdir()
-    with pytest.raises(AudioError, match=r"^no estimates in .*estimates; it should have a folder a song"):
+    with pytest.raises(AudioError, match=r"^no estimates in .*estimates; it should have a folder for each song"):
         FromFolder(estimates)
 
 
-def test_one_bad_song_does_not_keep_the_others_from_being_measured(references: Path, estimates: Path) -> None:
+def test_a_song_that_fails_does_not_stop_the_others(references: Path, estimates: Path) -> None:
     for name in ("a", "b", "c"):
         put(references / name, sources(1_000))
         put(estimates / name, worse(sources(1_000 + (name == "b"))))
@@ -205,7 +207,7 @@ def test_one_bad_song_does_not_keep_the_others_from_being_measured(references: P
 
 
 class Quarters:
-    """A model whose four stems are each a quarter of the song; as a `Separator`, as far as it is asked."""
+    """Stands in for a `Separator`: each of its four stems is a quarter of the song."""
 
     stems = ("vocals", "drums", "bass", "other")
 
@@ -240,7 +242,7 @@ def test_a_model_gets_the_mixture_where_there_is_one(references: Path) -> None:
     assert np.array_equal(np.concatenate(quarters.heard, -1).T, noise(20_500, seed=9))
 
 
-def test_what_a_model_has_no_stem_for_is_in_its_other(references: Path) -> None:
+def test_other_collects_the_stems_that_a_model_does_not_have(references: Path) -> None:
     true = sources(9_000, ["bass", "other", "piano", "strings"])
     put(references / "song", true)
     mixture = np.sum(list(true.values()), 0)
@@ -251,7 +253,7 @@ def test_what_a_model_has_no_stem_for_is_in_its_other(references: Path) -> None:
     assert [score.sdr, score.si_sdr] == pytest.approx(expected(mixture / 4, rest), abs=1e-5)
 
 
-def test_no_work_goes_into_a_song_whose_stems_do_not_fit(references: Path) -> None:
+def test_a_model_is_not_run_on_a_song_whose_stems_do_not_match(references: Path) -> None:
     put(references / "song", sources(9_000))
     put(references / "song", sources(9_001, ["mixture"]))
     quarters = Quarters()
@@ -260,15 +262,15 @@ def test_no_work_goes_into_a_song_whose_stems_do_not_fit(references: Path) -> No
     assert quarters.heard == []
 
 
-def test_means_and_medians_pass_over_what_is_no_figure() -> None:
+def test_averages_ignore_values_that_are_not_finite() -> None:
     scores = [Score(1.0, -math.inf, math.nan), Score(2.0, 3.0, math.nan), Score(9.0, 5.0, math.nan)]
-    assert astuple(over(scores, fmean)) == pytest.approx((4.0, 4.0, math.nan), nan_ok=True)
-    assert astuple(over(scores, median)) == pytest.approx((2.0, 4.0, math.nan), nan_ok=True)
-    assert astuple(over([], fmean)) == pytest.approx((math.nan,) * 3, nan_ok=True)
+    assert astuple(average(scores, fmean)) == pytest.approx((4.0, 4.0, math.nan), nan_ok=True)
+    assert astuple(average(scores, median)) == pytest.approx((2.0, 4.0, math.nan), nan_ok=True)
+    assert astuple(average([], fmean)) == pytest.approx((math.nan,) * 3, nan_ok=True)
 
 
-def test_a_set_is_summed_up_stem_by_stem() -> None:
-    """A song that lacks a stem, or has no figures at all, does not count."""
+def test_a_set_of_songs_is_averaged_stem_by_stem() -> None:
+    """A song that lacks a stem, or failed, does not count."""
     figures = {"a": {"x": 1.0, "y": 10.0}, "b": {"x": 2.0}, "c": {"x": 6.0, "y": 20.0}}
     results = [Result(name, {s: Score(f, f, f) for s, f in of.items()}) for name, of in figures.items()]
     found = summary([*results, Result("d", error="unreadable")])

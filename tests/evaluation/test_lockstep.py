@@ -1,4 +1,4 @@
-"""Several tracks of a song, second by second."""
+"""Several tracks of a song are read second by second."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ RATE = 100
 
 
 def track(name: str, sizes: Sequence[int], rate: int = RATE, channels: int = 2) -> Track:
-    """Numbers that count up, in blocks of these sizes."""
+    """Return a track of numbers that count up, in blocks of these sizes."""
     whole = np.arange(sum(sizes) * channels, dtype=np.float32).reshape(1, channels, -1)
     return Track(name, rate, channels, iter(np.split(whole, np.cumsum(sizes)[:-1], -1)))
 
 
 @pytest.mark.parametrize("length", [1, 99, 100, 101, 350])
-def test_seconds_come_together_however_the_tracks_were_cut(length: int) -> None:
+def test_tracks_are_read_by_the_second_however_they_were_cut(length: int) -> None:
     sizes = [[length], [1] * length, [min(length, 70), max(length - 70, 0)]]
     seconds = list(in_step([track("a", some) for some in sizes]))
     assert [second[0].shape[-1] for second in seconds] == [RATE] * (length // RATE) + [length % RATE] * (
@@ -39,11 +39,11 @@ def test_seconds_come_together_however_the_tracks_were_cut(length: int) -> None:
         (track("b", [249], channels=1), "b has 1 channel, but a 2"),
     ],
 )
-def test_what_does_not_go_together_is_told(other: Track, complaint: str) -> None:
+def test_tracks_that_do_not_match_are_refused(other: Track, complaint: str) -> None:
     with pytest.raises(AudioError, match=f"^{re.escape(complaint)}$"):
         list(in_step([track("a", [249]), other]))
 
 
-def test_nothing_is_no_song() -> None:
+def test_tracks_without_samples_are_refused() -> None:
     with pytest.raises(AudioError, match="a has no samples"):
         list(in_step([track("a", [0]), track("b", [0])]))

@@ -1,4 +1,4 @@
-"""Where the stems of songs lie."""
+"""How multitracks are found in folders and lists."""
 
 import subprocess
 from pathlib import Path
@@ -19,19 +19,19 @@ def data(tmp_path: Path) -> Path:
 
 
 def put(folder: Path, *names: str) -> None:
-    """Empty files: nothing of them is read to find songs."""
+    """Make empty files: songs are found without reading any."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
 
 
-def test_a_song_is_a_folder_with_a_file_a_stem(data: Path) -> None:
+def test_a_song_is_a_folder_with_a_file_for_each_stem(data: Path) -> None:
     put(data, "song/vocals.flac", "song/bass.OGG", "song/mixture.wav", "song/cover.png", "song/stemsplit.json")
     stems = {"bass": data / "song" / "bass.OGG", "vocals": data / "song" / "vocals.flac"}
     assert song_folders(data) == [Multitrack("song", stems, data / "song" / "mixture.wav")]
 
 
-def test_songs_go_by_their_path_and_come_in_its_order(data: Path) -> None:
+def test_songs_are_named_and_sorted_by_their_paths(data: Path) -> None:
     put(data, "test/song 10/vocals.wav", "test/song 2/vocals.wav", "train/a/vocals.wav")
     assert [song.name for song in song_folders(data)] == ["test/song 2", "test/song 10", "train/a"]
 
@@ -45,12 +45,12 @@ def test_the_folder_itself_is_a_song_if_there_is_none_below(data: Path) -> None:
     assert (song.name, song.title) == ("song", "song")
 
 
-def test_a_folder_with_nothing_but_a_mixture_is_no_song(data: Path) -> None:
+def test_a_folder_with_only_a_mixture_is_not_a_song(data: Path) -> None:
     put(data, "song/mixture.wav")
     assert song_folders(data) == []
 
 
-def test_what_is_hidden_is_left_out(data: Path) -> None:
+def test_hidden_files_are_left_out(data: Path) -> None:
     put(data, "song/._vocals.wav", ".stemsplit-1/song/vocals.wav", "song/bass.wav")
     assert [list(song.stems) for song in song_folders(data)] == [["bass"]]
 
@@ -62,25 +62,25 @@ def test_links_are_followed_once(data: Path, tmp_path: Path) -> None:
     assert [song.name for song in song_folders(data)] == ["linked/song"]
 
 
-def test_two_files_for_a_stem_are_one_too_many(data: Path) -> None:
+def test_two_files_for_one_stem_are_refused(data: Path) -> None:
     put(data, "song/vocals.wav", "song/vocals.flac")
     with pytest.raises(AudioError, match=r"vocals\.flac and vocals\.wav are the same stem; keep one of them$"):
         song_folders(data)
 
 
-def test_a_stem_is_known_in_any_letter_case(data: Path) -> None:
+def test_stems_are_found_in_any_letter_case(data: Path) -> None:
     put(data, "song/Vocals.WAV", "song/DRUMS.flac", "song/Mixture.wav")
     (song,) = song_folders(data)
     assert ([*song.stems], song.mixture) == (["drums", "vocals"], data / "song/Mixture.wav")
 
 
-def test_a_folder_that_is_not_there(data: Path) -> None:
+def test_a_missing_folder_is_an_error(data: Path) -> None:
     with pytest.raises(AudioError, match=r"cannot look into .*nowhere \(no such file or directory\)$"):
         song_folders(data / "nowhere")
 
 
 def test_a_stem_mp4_holds_a_whole_song(data: Path, ffmpeg: Path) -> None:
-    """Five streams of tones, the higher the later."""
+    """Its five streams are tones, each higher than the one before."""
     inputs, maps = [], []
     for number in range(len(STREAMS)):
         tone = f"sine=frequency={500 * (number + 1)}:duration=1:sample_rate=44100"
@@ -96,7 +96,7 @@ def test_a_stem_mp4_holds_a_whole_song(data: Path, ffmpeg: Path) -> None:
         assert abs(int(spectrum.argmax()) - 500 * (number + 1)) <= 1
 
 
-def test_a_part_of_a_stem(data: Path) -> None:
+def test_an_excerpt_of_a_stem_can_be_read(data: Path) -> None:
     (data / "song").mkdir()
     samples = np.arange(1_000, dtype=np.float32) / 1_000
     soundfile.write(data / "song" / "vocals.wav", samples, 1_000, subtype="FLOAT")
@@ -111,7 +111,7 @@ def test_a_part_of_a_stem(data: Path) -> None:
 
 
 def written(data: Path, text: str) -> Path:
-    """A list beside some files."""
+    """Write a list beside some files."""
     put(data, "a/vocals.wav", "a/bass.ogg", "drums b.flac", "b.stem.mp4")
     path = data / "list.csv"
     path.write_text(text, encoding="utf-8")
@@ -119,7 +119,7 @@ def written(data: Path, text: str) -> Path:
 
 
 def test_a_list_names_a_stem_in_each_line(data: Path) -> None:
-    """Lines of a song need not stand together; other columns, empty lines and spaces around values are passed over."""
+    """A song's lines may be apart; other columns, empty lines and spaces around values are ignored."""
     text = (
         '\ufeffstem,year,path , song\nvocals,1999,a/vocals.wav,Ä\n\ndrums,,"drums b.flac",2, two\nbass,1,a/bass.ogg,Ä\n'
     )
@@ -127,7 +127,7 @@ def test_a_list_names_a_stem_in_each_line(data: Path) -> None:
     assert multitracks(written(data, text)) == [Multitrack("Ä", a), Multitrack("2", {"drums": data / "drums b.flac"})]
 
 
-def test_a_lists_paths_may_lead_anywhere_and_its_mixture_is_no_stem(data: Path, tmp_path: Path) -> None:
+def test_a_list_may_hold_any_paths_and_its_mixture_is_not_a_stem(data: Path, tmp_path: Path) -> None:
     put(tmp_path / "else", "where.wav")
     text = (
         f"song,stem,path\na,mixture,../else/where.wav\na,bass,{tmp_path / 'else' / 'where.wav'}\nb,mixture,a/bass.ogg\n"
@@ -141,7 +141,7 @@ def test_a_list_may_name_stems_inside_a_stem_mp4(data: Path) -> None:
     assert song.streams == {"vocals": STREAMS.index("vocals")}
 
 
-def test_a_folder_may_stand_where_a_list_may(data: Path) -> None:
+def test_a_folder_may_be_given_instead_of_a_list(data: Path) -> None:
     put(data, "song/vocals.wav")
     assert multitracks(data) == song_folders(data)
 
@@ -151,36 +151,41 @@ def test_a_folder_may_stand_where_a_list_may(data: Path) -> None:
     [
         ("", "has no column song; its first line should be song,stem,path$"),
         ("song,path\na,a/vocals.wav\n", "has no column stem; its first line should be song,stem,path$"),
-        ("song,stem,path\na,bass,a/bass.ogg\na,vocals\n", r"list\.csv, line 3: there is no path$"),
-        ("song,stem,path\n,bass,a/bass.ogg\n", r"list\.csv, line 2: there is no song$"),
-        ("song,stem,path\na,bass,gone.wav\n", r"list\.csv, line 2: there is no file .*gone\.wav$"),
-        ("song,stem,path\na,bass,a\n", r"list\.csv, line 2: there is no file .*a$"),
+        ("song,stem,path\na,bass,a/bass.ogg\na,vocals\n", r"list\.csv, line 3: the path is missing$"),
+        ("song,stem,path\n,bass,a/bass.ogg\n", r"list\.csv, line 2: the song is missing$"),
+        ("song,stem,path\na,bass,gone.wav\n", r"list\.csv, line 2: .*gone\.wav does not exist$"),
+        ("song,stem,path\na,bass,a\n", r"list\.csv, line 2: .*a does not exist$"),
         (
             "song,stem,path\na,bass,a/bass.ogg\na,bass,a/vocals.wav\n",
-            r"list\.csv, line 3: a has its bass already, .*bass\.ogg$",
+            r"list\.csv, line 3: a already has bass: .*bass\.ogg$",
         ),
-        ("song,stem,path\nb,piano,b.stem.mp4\n", "b.stem.mp4 holds mixture, drums, bass, other, vocals, no piano$"),
-        ('song,stem,path\na,"bass,a/bass.ogg', "line 2: there is no path$"),
-        ("song,stem,path\na," + 200_000 * "b" + ",a/bass.ogg\n", r"\(it is no CSV with song, stem, path\)$"),
+        (
+            "song,stem,path\nb,piano,b.stem.mp4\n",
+            "b.stem.mp4 holds mixture, drums, bass, other, vocals, but not piano$",
+        ),
+        ('song,stem,path\na,"bass,a/bass.ogg', "line 2: the path is missing$"),
+        ("song,stem,path\na," + 200_000 * "b" + ",a/bass.ogg\n", r"\(it is not a CSV with song, stem, path\)$"),
     ],
 )
-def test_a_list_that_makes_no_sense(data: Path, text: str, message: str) -> None:
+def test_an_invalid_list_is_an_error(data: Path, text: str, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         manifest(written(data, text))
 
 
-def test_a_list_that_is_none(data: Path) -> None:
+def test_a_file_that_is_not_a_list_is_an_error(data: Path) -> None:
     (data / "song.wav").write_bytes(b"RIFF\xff\xff\xff\xffWAVE")
-    with pytest.raises(AudioError, match=r"cannot read the list .*song\.wav \(it is no CSV with song, stem, path\)$"):
+    with pytest.raises(
+        AudioError, match=r"cannot read the list .*song\.wav \(it is not a CSV with song, stem, path\)$"
+    ):
         multitracks(data / "song.wav")
     with pytest.raises(AudioError, match=r"cannot read the list .*gone\.csv \(no such file or directory\)$"):
         multitracks(data / "gone.csv")
 
 
-def test_a_place_without_songs_is_told(tmp_path: Path) -> None:
+def test_finding_no_songs_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("song,stem,path\n", encoding="utf-8")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(AudioError, match=r"^no song with stems in .*list.csv; it should have a line a stem$"):
+    with pytest.raises(AudioError, match=r"^no song with stems in .*list.csv; it should have a line for each stem$"):
         multitracks(tmp_path / "list.csv")
-    with pytest.raises(AudioError, match=r"^no song with stems in .*folder; it should have a folder a song"):
+    with pytest.raises(AudioError, match=r"^no song with stems in .*folder; it should have a folder for each song"):
         multitracks(tmp_path / "folder")

@@ -1,4 +1,4 @@
-"""The journal by which a song's files get their names is input: it is followed only if a run on the song wrote it."""
+"""A song's journal is untrusted input: it is carried out only if a run on the song wrote it."""
 
 import hashlib
 import json
@@ -26,14 +26,14 @@ FIGURES = {"duration": 1.0, "sample_rate": 44_100, "channels": 2, "frames": 44_1
 
 
 def record(job: Job, **changes: Any) -> Record:
-    """What a run on a song would record, were its stems of four bytes."""
+    """Return the record of a run on a song whose stems have four bytes each."""
     stems = {name: {"file": job.name(target), **FACTS} for name, target in job.targets.items()}
     song = {"name": job.path.name, "size": 1, "sha256": "0" * 64}
     return replace(Record(song, {"name": "m"}, job.recorded_options, stems, FIGURES), **changes)
 
 
 def killed(job: Job, of: Record, digest: str = "", parts: bytes = b"stem") -> Path:
-    """The hidden folder of a run that was killed right after its commit."""
+    """Make the hidden folder of a run that was killed right after it wrote its journal."""
     held = commit.hold(job, pytest.fail)
     for name in job.targets:
         with held.create(commit.hidden(name, job.format)) as file:
@@ -48,7 +48,7 @@ def killed(job: Job, of: Record, digest: str = "", parts: bytes = b"stem") -> Pa
 
 
 def resumed(job: Job) -> list[str]:
-    """Begin to work on a song, as the next run does, and stop; gives what was told."""
+    """Begin to work on a song, as the next run does, and stop; return the messages."""
     told: list[str] = []
     held = commit.hold(job, told.append)
     assert held.names == []
@@ -67,14 +67,14 @@ def out(job: Job) -> Path:
     return job.options.out
 
 
-def test_what_was_committed_gets_its_names(job: Job, out: Path) -> None:
+def test_finished_files_are_moved_to_their_names(job: Job, out: Path) -> None:
     made = record(job)
     killed(job, made)
     assert resumed(job) == []
     assert snapshot(out / "a") == {"drums.wav": b"stem", "vocals.wav": b"stem", "stemsplit.json": made.text().encode()}
 
 
-def test_also_by_a_run_that_makes_other_stems_in_another_format(job: Job, out: Path, tmp_path: Path) -> None:
+def test_they_are_moved_also_by_a_run_for_other_stems_in_another_format(job: Job, out: Path, tmp_path: Path) -> None:
     killed(job, record(job))
     (other,) = planned([job.path], options(tmp_path, "bass", format=Format("flac")))
     assert resumed(other) == []
@@ -82,7 +82,7 @@ def test_also_by_a_run_that_makes_other_stems_in_another_format(job: Job, out: P
 
 
 @pytest.mark.parametrize("moved", ["drums", "both", "all"])
-def test_also_if_some_of_it_had_its_name_already(job: Job, out: Path, moved: str) -> None:
+def test_they_are_moved_also_if_some_were_moved_before(job: Job, out: Path, moved: str) -> None:
     made = record(job)
     hidden = killed(job, made)
     (out / "a").mkdir()
@@ -95,7 +95,7 @@ def test_also_if_some_of_it_had_its_name_already(job: Job, out: Path, moved: str
 
 
 def to(stem: str, file: str) -> Callable[[Job], Record]:
-    """A record whose stem lies elsewhere."""
+    """Return a record with a stem in another place."""
     return lambda job: record(job, stems={**record(job).stems, stem: {"file": file, **FACTS}})
 
 
@@ -116,7 +116,7 @@ LIES: dict[str, Callable[[Job], Record]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_what_no_run_on_the_song_commits_is_told_and_not_followed(
+def test_a_journal_that_no_run_on_the_song_wrote_is_told_and_not_carried_out(
     job: Job, out: Path, tmp_path: Path, lie: str
 ) -> None:
     (tmp_path / "victim").mkdir()
@@ -148,14 +148,14 @@ WRONG: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_journal_of_the_wrong_shape_blocks_no_run(job: Job, out: Path, wrong: str) -> None:
+def test_a_malformed_journal_does_not_stop_a_run(job: Job, out: Path, wrong: str) -> None:
     WRONG[wrong](killed(job, record(job)))
     (told,) = resumed(job)
     assert "is not used" in told
     assert snapshot(out) == {}
 
 
-def test_a_file_that_somebody_put_there_meanwhile_is_not_moved_over(job: Job, out: Path) -> None:
+def test_a_file_that_others_put_there_is_not_overwritten(job: Job, out: Path) -> None:
     killed(job, record(job))
     (out / "a").mkdir()
     (out / "a/vocals.wav").write_bytes(b"mine")
@@ -164,7 +164,7 @@ def test_a_file_that_somebody_put_there_meanwhile_is_not_moved_over(job: Job, ou
     assert snapshot(out) == {"a": None, "a/vocals.wav": b"mine"}
 
 
-def test_what_earlier_stems_were_is_moved_over(job: Job, out: Path) -> None:
+def test_stems_of_an_earlier_run_are_overwritten(job: Job, out: Path) -> None:
     killed(job, record(job))
     assert resumed(job) == []
     new = record(job, stems={name: {"file": f"{name}.wav", **FACTS, "size": 3} for name in job.targets})
@@ -173,7 +173,7 @@ def test_what_earlier_stems_were_is_moved_over(job: Job, out: Path) -> None:
     assert snapshot(out / "a")["vocals.wav"] == b"new"
 
 
-def test_a_commit_that_cannot_be_carried_out_is_left_to_the_next_run(
+def test_a_journal_that_cannot_be_carried_out_is_left_to_the_next_run(
     job: Job, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = record(job)
@@ -194,7 +194,7 @@ def test_a_commit_that_cannot_be_carried_out_is_left_to_the_next_run(
     assert set(snapshot(out / "a")) == {"drums.wav", "vocals.wav", "stemsplit.json"}
 
 
-def test_sweeping_removes_what_is_half_done_and_keeps_what_is_whole(
+def test_sweeping_removes_unfinished_files_and_keeps_finished_ones(
     job: Job, out: Path, song: Song, tmp_path: Path
 ) -> None:
     whole = killed(job, record(job))
@@ -205,17 +205,17 @@ def test_sweeping_removes_what_is_half_done_and_keeps_what_is_whole(
     told: list[str] = []
     commit.sweep(out, told.append)
     assert list(out.iterdir()) == [whole]
-    assert ["the same command goes on from there" in line for line in told] == [True]
+    assert ["run the same command again to move them" in line for line in told] == [True]
     assert resumed(job) == []
 
 
-def test_sweeping_a_folder_that_is_gone_is_no_trouble(out: Path) -> None:
+def test_sweeping_a_missing_folder_does_nothing(out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     commit.sweep(out, pytest.fail)
 
 
 @pytest.mark.parametrize("stem", ["vocals", "v" * 300, "ö" * 140, "\udcff" * 250])
-def test_a_hidden_file_has_a_name_that_every_disk_takes(stem: str) -> None:
+def test_the_name_of_a_hidden_file_is_valid_on_every_disk(stem: str) -> None:
     flac = Format("flac")
     assert len(os.fsencode(commit.hidden(stem, flac))) <= 255
     assert commit.hidden(stem, flac) != commit.hidden(f"{stem}x", flac)

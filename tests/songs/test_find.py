@@ -1,4 +1,4 @@
-"""Which songs arguments mean; only files' names and first bytes count, so that most songs here are empty."""
+"""Which songs the arguments mean. Only the names and first bytes of files count, so most songs here are empty."""
 
 import io
 import os
@@ -21,7 +21,7 @@ OUT = Path("stems")
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder."""
+    """Make the working folder."""
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -42,13 +42,13 @@ def found(*arguments: str, out: Path = OUT, listed: bytes = b"") -> list[str]:
     return [song.path.as_posix() for song in find(*arguments, out=out, listed=listed).songs]
 
 
-def test_a_file_that_is_named_is_a_song_whatever_it_is() -> None:
+def test_a_named_file_is_always_a_song() -> None:
     make("a.txt", ".hidden", "stems/vocals.wav", "stems/stemsplit.json")
     names = ["a.txt", "missing.flac", ".hidden", "stems/vocals.wav", "/nowhere/at/all.mp3"]
     assert find(*names) == Search(tuple(Found(Path(name), Path()) for name in names), 0)
 
 
-def test_a_folder_gives_what_is_audio_and_counts_the_rest() -> None:
+def test_a_folder_gives_its_audio_files_and_counts_the_others() -> None:
     make("album/a.wav", "album/b.FLAC", "album/c.Mp4", "album/cover.jpg", "album/cd2/notes.txt", "album/cd2/d.ogg")
     search = find("album")
     assert search.songs == (
@@ -61,7 +61,7 @@ def test_a_folder_gives_what_is_audio_and_counts_the_rest() -> None:
 
 
 @pytest.mark.parametrize("folder", [".", "..", "../place", "{here}"])
-def test_the_tree_is_kept_however_its_top_is_named(place: Path, folder: str) -> None:
+def test_the_tree_of_folders_is_kept_however_the_top_is_named(place: Path, folder: str) -> None:
     make("a/b/song.wav")
     (song,) = find(folder.format(here=place)).songs
     assert song.path.samefile("a/b/song.wav")
@@ -69,13 +69,13 @@ def test_the_tree_is_kept_however_its_top_is_named(place: Path, folder: str) -> 
 
 
 def test_an_empty_argument_is_not_the_working_folder() -> None:
-    """It is a variable in a script that was not set."""
+    """It usually comes from a script's variable that is not set."""
     make("song.wav")
     with pytest.raises(ValueError, match="empty"):
         find("")
 
 
-def test_songs_come_as_a_person_sorts_them() -> None:
+def test_songs_are_in_natural_order() -> None:
     names = ["a/1.wav", "a/02.wav", "a/2.wav", "a/10.wav", "B/1.wav", "c 9/x.wav", "c 10/x.wav", "É.wav", "f.wav"]
     make(*(f"album/{name}" for name in reversed(names)))
     assert found("album") == [f"album/{name}" for name in names]
@@ -86,27 +86,27 @@ def test_the_order_does_not_depend_on_how_the_disk_lists_them(names: list[str]) 
     assert sorted(names, key=natural) == sorted(sorted(names), key=natural)
 
 
-def test_arguments_keep_their_order_and_a_song_comes_once_at_its_first_place() -> None:
+def test_arguments_keep_their_order_and_a_song_is_listed_once_where_it_comes_first() -> None:
     make("album/1.wav", "album/2.wav", "album/cd/3.wav", "z.wav")
     Path("album/2 again.wav").symlink_to("2.wav")
     arguments = ["z.wav", "album/cd", "album/2.wav", "album", "./z.wav", "*.wav", "album/**/*.wav", "no.wav", "no.wav"]
     assert found(*arguments) == ["z.wav", "album/cd/3.wav", "album/2.wav", "album/1.wav", "no.wav"]
 
 
-def test_what_a_folder_passed_over_is_a_song_where_it_is_named() -> None:
+def test_a_file_passed_over_in_a_folder_is_a_song_if_it_is_named() -> None:
     make("album/a.txt", "album/b.txt")
     search = find("album", "album/a.txt", "album/", "album/*.txt")
     assert ([song.path for song in search.songs], search.passed_over) == ([Path("album/a.txt")], 1)
 
 
-def test_hidden_files_and_our_own_stems_are_not_even_counted() -> None:
+def test_hidden_files_and_our_own_stems_are_not_counted() -> None:
     make("a.wav", "._a.wav", ".DS_Store", ".git/b.wav", "stems/a/vocals.wav", "old/a/stemsplit.json", "old/a/bass.wav")
     make("old/song.wav")
     assert find(".") == Search((Found(Path("a.wav")), Found(Path("old/song.wav"), Path("old"))), 0)
 
 
-def test_a_folder_that_is_itself_the_output_is_searched() -> None:
-    """As in `stemsplit . -o .`; the stems of an earlier run are known by what lies beside them."""
+def test_the_output_folder_is_searched_if_it_is_named() -> None:
+    """As in `stemsplit . -o .`; stems of an earlier run are recognised by the record beside them."""
     make("a.wav", "a/vocals.wav", "a/stemsplit.json")
     assert found(".", out=Path()) == ["a.wav"]
 
@@ -139,19 +139,19 @@ def test_a_folder_that_cannot_be_listed_is_a_song_that_fails(monkeypatch: pytest
 
 
 @unix
-def test_a_pipe_is_not_waited_for() -> None:
+def test_a_pipe_in_a_folder_is_not_read() -> None:
     make("album/a.wav")
     os.mkfifo("album/pipe")
     assert find("album") == Search((Found(Path("album/a.wav")),), 1)
 
 
-def test_nothing_found_is_no_error() -> None:
+def test_finding_nothing_is_not_an_error() -> None:
     Path("empty").mkdir()
     assert find("empty") == find() == find("-") == Search((), 0)
 
 
 @pytest.mark.parametrize("format_", ["WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"])
-def test_audio_is_known_by_its_content(format_: str) -> None:
+def test_audio_is_recognised_by_its_content(format_: str) -> None:
     Path("album").mkdir()
     soundfile.write("album/song", noise(2_000), 44_100, format=format_)
     Path("album/song").rename("album/song.part")
@@ -170,7 +170,7 @@ def test_audio_is_known_by_its_content(format_: str) -> None:
         b"wvPK\xd8\x5a\x01\x00\x10\x04",
     ],
 )
-def test_what_only_ffmpeg_decodes_is_known_too(head: bytes) -> None:
+def test_audio_that_only_ffmpeg_decodes_is_recognised_too(head: bytes) -> None:
     make("album/song", content=head)
     assert found("album") == ["album/song"]
 
@@ -195,12 +195,12 @@ def test_what_only_ffmpeg_decodes_is_known_too(head: bytes) -> None:
         ),
     ],
 )
-def test_text_and_pictures_are_no_audio(head: bytes) -> None:
+def test_text_and_pictures_are_not_audio(head: bytes) -> None:
     make("album/file", content=head)
     assert find("album") == Search((), 1)
 
 
-def test_a_glob_keeps_the_tree_below_its_part_without_magic() -> None:
+def test_a_glob_keeps_the_tree_below_its_first_wildcard() -> None:
     make("music/x/1.wav", "music/y/2.wav", "music/y/z/3.wav", "music/y/cover.jpg", "music/y/.4.wav")
     assert find("music/**/*.wav").songs == (
         Found(Path("music/x/1.wav"), Path("x")),
@@ -213,19 +213,19 @@ def test_a_glob_keeps_the_tree_below_its_part_without_magic() -> None:
     assert found("mus**/y/.*") == ["music/y/.4.wav"]
 
 
-def test_a_name_with_magic_in_it_is_a_name_if_it_is_there() -> None:
+def test_a_path_with_wildcards_is_a_name_if_it_exists() -> None:
     make("[live].wav", "l.wav", "Live [1999]/1.wav", "what?.wav")
     assert found("[live].wav", "what?.wav") == ["[live].wav", "what?.wav"]
     assert find("Live [1999]/*.wav").songs == (Found(Path("Live [1999]/1.wav")),)
 
 
 @pytest.mark.parametrize("glob", ["no*.wav", "no/**/*.wav", "[", "*/../*.wav", "*/" + "x" * 300, "/no*where/*"])
-def test_a_glob_without_a_match_is_a_song_that_is_missing(glob: str) -> None:
+def test_a_glob_without_a_match_is_a_missing_song(glob: str) -> None:
     make("album/a.flac")
     assert find(glob) == Search((Found(Path(glob)),), 0)
 
 
-def test_a_glob_spares_the_output_folder_unless_it_names_it() -> None:
+def test_a_glob_leaves_out_the_output_folder_unless_it_names_it() -> None:
     make("a.wav", "stems/a/vocals.wav", "stems/a/stemsplit.json")
     assert found("**/*.wav") == ["a.wav"]
     assert found("stems/*/vocals.wav") == ["stems/a/vocals.wav"]
@@ -254,16 +254,16 @@ def test_a_list_stands_for_its_lines(argument: str, data: bytes) -> None:
     assert search.songs[1].below == Path("1")
 
 
-def test_a_line_is_a_name_and_never_another_list() -> None:
+def test_a_line_of_a_list_is_never_another_list() -> None:
     make("-", "@song.wav", "inner", " spaces .wav ")
     assert found("-", listed=b"-\n@inner\n@song.wav\n spaces .wav ") == ["-", "@inner", "@song.wav", " spaces .wav "]
 
 
-def test_a_name_may_hold_a_line_break_between_nuls() -> None:
+def test_names_between_nuls_may_have_line_breaks() -> None:
     assert found("-", listed=b"a\nb.wav\r\0c.wav\0") == ["a\nb.wav\r", "c.wav"]
 
 
-def test_names_need_not_be_text() -> None:
+def test_names_need_not_be_valid_text() -> None:
     name = b"caf\xe9.wav"
     assert [os.fsencode(song.path) for song in find("-", listed=name).songs] == [name]
 
@@ -288,13 +288,13 @@ def test_a_song_given_as_a_list_is_an_error(song: Callable[..., Path]) -> None:
         find("-", listed=path.read_bytes())
 
 
-def test_stdin_is_read_only_when_asked_and_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_is_read_only_if_it_is_named_and_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert find_songs([Path("a.wav"), "-"], OUT) == Search((Found(Path("a.wav")),), 0)
 
 
-def test_many_loops_do_not_take_for_ever() -> None:
-    """Two links that lead back up would double the paths at every step."""
+def test_many_loops_of_links_take_no_longer() -> None:
+    """Each link that leads back up would multiply the paths at every step."""
     make("a/song.wav")
     for link in ("x", "y", "z"):
         Path("a", link).symlink_to(".")

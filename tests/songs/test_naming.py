@@ -1,4 +1,4 @@
-"""What the files of a song are called."""
+"""How the files of a song are named."""
 
 from pathlib import Path, PurePath
 
@@ -10,7 +10,7 @@ from stemsplit.songs.naming import DEFAULT, Template, folded, track_of
 
 NAMES = {"track": "song", "model": "starter", "parent": "album", "ext": "flac", "artist": "Band", "title": "Tune"}
 
-# Everything that a tag or a file's name may hold, and what is most likely to do harm.
+# Anything that a tag or a file's name may hold, and the characters that are most likely to do harm.
 value = st.text(st.characters(exclude_categories=())) | st.text("./\\ \0\n~aé\udcff日𝄞", max_size=400)
 template = st.lists(
     st.lists(
@@ -29,20 +29,24 @@ def path(text: str, stem: str = "vocals", **changes: str | None) -> str:
     return Template(text).path(stem=stem, **{**NAMES, **changes}).as_posix()  # type: ignore[arg-type]
 
 
-def sidecar(text: str) -> str:
+def record_path(text: str) -> str:
     return Template(text).of_song(**NAMES).record
 
 
-def test_the_default_is_a_folder_a_song() -> None:
-    assert (path(DEFAULT), sidecar(DEFAULT), Template()) == ("song/vocals", "song/stemsplit.json", Template(DEFAULT))
+def test_the_default_is_a_folder_for_each_song() -> None:
+    assert (path(DEFAULT), record_path(DEFAULT), Template()) == (
+        "song/vocals",
+        "song/stemsplit.json",
+        Template(DEFAULT),
+    )
 
 
-def test_every_field_has_its_place() -> None:
+def test_every_field_is_filled_in() -> None:
     text = "{parent}/{artist} - {title} [{model}]/{track}.{ext} ({stem})"
     assert path(text) == "album/Band - Tune [starter]/song.flac (vocals)"
 
 
-def test_literal_text_stays_as_it_is() -> None:
+def test_literal_text_stays_unchanged() -> None:
     assert path("./a b//.{{x}}/{stem}.wav") == "a b/.{x}/vocals.wav"
 
 
@@ -54,22 +58,22 @@ def test_literal_text_stays_as_it_is() -> None:
         ("{stem}.wav", "stemsplit.wav.json"),
     ],
 )
-def test_the_record_takes_a_stems_place(text: str, record: str) -> None:
-    assert sidecar(text) == record
+def test_the_record_is_named_like_a_stem(text: str, record: str) -> None:
+    assert record_path(text) == record
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "without a name"),
-        ("{stem}/", "without a name"),
+        ("", "gives the file no name"),
+        ("{stem}/", "gives the file no name"),
         ("{track}", "no {stem}"),
         ("{{stem}}", "no {stem}"),
-        ("{tracks}/{stem}", "did you mean {track}"),
-        ("{ARTIST}/{stem}", "did you mean {artist}"),
-        ("{year}/{stem}", "there are {track}, {stem}"),
-        ("{}/{stem}", "{} is no part"),
-        ("{0}/{stem}", "{0} is no part"),
+        ("{tracks}/{stem}", "did you mean '{track}'"),
+        ("{ARTIST}/{stem}", "did you mean '{artist}'"),
+        ("{year}/{stem}", "use {track}, {stem}"),
+        ("{}/{stem}", "{} is not a field"),
+        ("{0}/{stem}", "{0} is not a field"),
         ("{track.stem}/{stem}", "did you mean"),
         ("{track[0]}/{stem}", "did you mean"),
         ("{track:>9}/{stem}", "without : or !"),
@@ -79,28 +83,28 @@ def test_the_record_takes_a_stems_place(text: str, record: str) -> None:
         ("{track}}/{stem}", "braces"),
         ("{track!}/{stem}", "braces"),
         ("{stem}{", "braces"),
-        ("/tmp/{stem}", "leaves the output folder"),
-        ("../{stem}", "leaves the output folder"),
-        ("a/../../{stem}", "leaves the output folder"),
-        ("{stem}/..", "leaves the output folder"),
-        (".../{stem}", "leaves the output folder"),
+        ("/tmp/{stem}", "leads out of the output folder"),
+        ("../{stem}", "leads out of the output folder"),
+        ("a/../../{stem}", "leads out of the output folder"),
+        ("{stem}/..", "leads out of the output folder"),
+        (".../{stem}", "leads out of the output folder"),
         ("{track}\\{stem}", "with /"),
         ("{stem}\0", "character"),
         ("x" * 240 + "{stem}", "too long"),
     ],
 )
-def test_a_template_that_cannot_name_stems_is_a_slip(text: str, reason: str) -> None:
+def test_a_template_that_cannot_name_stems_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason.replace("{", r"\{").replace("[", r"\[")):
         Template(text)
 
 
-def test_tags_are_needed_only_where_they_are_named() -> None:
+def test_tags_are_needed_only_if_the_template_names_them() -> None:
     needs = [Template(text).needs_tags for text in ("{artist}/{stem}", "{stem} {title}", DEFAULT, "{{title}}{stem}")]
     assert needs == [True, True, False, False]
 
 
 @pytest.mark.parametrize("missing", [None, "", " \t"])
-def test_what_the_tags_do_not_tell_is_made_up(missing: str | None) -> None:
+def test_missing_tags_have_a_default(missing: str | None) -> None:
     assert path("{artist}/{title}/{stem}", artist=missing, title=missing) == "unknown artist/song/vocals"
 
 
@@ -123,11 +127,11 @@ def test_values_are_made_safe(title: str, name: str) -> None:
     assert path("{title}/{stem}", title=title) == f"{name}/vocals"
 
 
-def test_a_name_that_would_be_empty_is_not() -> None:
+def test_an_empty_name_becomes_an_underscore() -> None:
     assert path("{parent}/{track}.{ext}/{stem}", parent="", ext="") == "_/song/vocals"
 
 
-def test_a_long_name_is_cut_alike_for_all_stems_and_in_no_character() -> None:
+def test_a_long_name_is_cut_alike_for_all_stems_and_between_characters() -> None:
     names = [
         path("{artist} - {track} - {stem}", stem=stem, track="é" * 200, artist="A" * 20) for stem in ("b", "vocals")
     ]
@@ -138,7 +142,7 @@ def test_a_long_name_is_cut_alike_for_all_stems_and_in_no_character() -> None:
 
 
 def test_a_name_that_fits_is_never_cut() -> None:
-    """The longest that a file system takes for a song leaves a folder of that name."""
+    """The longest name of a song that a file system allows is also a folder's name."""
     assert path(DEFAULT, track="x" * 247) == "x" * 247 + "/vocals"
 
 
@@ -171,7 +175,7 @@ def test_stems_never_share_a_file(values: dict[str, str | None], text: str) -> N
         (". .mp3", ". .mp3"),
     ],
 )
-def test_a_track_is_called_as_its_file(song: str, track: str) -> None:
+def test_a_track_is_named_after_its_file(song: str, track: str) -> None:
     assert track_of(Path(song)) == track
     assert PurePath(path(DEFAULT, track=track)).parts[1:] == ("vocals",)
 
@@ -180,15 +184,15 @@ RESERVED = ["CON", "con", "Prn", "AUX", "NUL", "COM1", "lpt9", "COM\u00b9", "CON
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_what_windows_keeps_for_devices_is_altered_on_every_system(name: str) -> None:
-    """With any suffix; of a folder as of a file, and of what the template itself says."""
+def test_names_that_windows_reserves_are_changed_on_every_system(name: str) -> None:
+    """With any suffix, for folders and files, in values and in the template itself."""
     assert path(DEFAULT, track=name) == f"_{name}/vocals"
     assert path("{track}/{stem}", stem=name) == f"song/_{name}"
     assert path(f"{name}/{{stem}}") == f"_{name}/vocals"
 
 
 @pytest.mark.parametrize("name", ["CONE", "COM", "COM10", "LPT", "my CON", "AUXILIARY", "nul_", "c.on"])
-def test_names_like_these_are_nobody_s(name: str) -> None:
+def test_names_that_only_look_reserved_are_kept(name: str) -> None:
     assert path(DEFAULT, track=name) == f"{name}/vocals"
 
 
@@ -196,12 +200,12 @@ def test_names_like_these_are_nobody_s(name: str) -> None:
     ("name", "altered"),
     [("song", False), ("so.ng", False), ("a/b", True), ("x.", True), ("CON", True), ("y" * 300, True)],
 )
-def test_it_is_known_whether_a_name_was_altered(name: str, altered: bool) -> None:
+def test_a_changed_name_can_be_recognised(name: str, altered: bool) -> None:
     names = Template().of_song(**{**NAMES, "track": name})
     assert (names.path("vocals") != names.meant("vocals")) == altered
 
 
-def test_names_that_some_file_system_takes_for_one_are_folded_alike() -> None:
+def test_names_that_are_equal_on_some_file_system_are_folded_alike() -> None:
     one = {folded(text) for text in ("out/\u00c9t\u00e9", "OUT/E\u0301te\u0301", "out/e\u0301T\u00c9")}
     assert len(one) == 1
     assert folded("out/a") != folded("out/b")

@@ -69,10 +69,9 @@ class Reader:
 
     def _too_short(self, frames: int) -> AudioError:
         there = frames / self.sample_rate
-        exact = clock(there) == clock(self.start)
-        return AudioError(
-            f"{self.path} has only {clock(there, exact)}; nothing to split from {clock(self.start, exact)}"
-        )
+        unit = 1_000 if math.floor(there) == math.floor(self.start) else 1  # milliseconds only where seconds are equal
+        length, start = (clock(math.floor(unit * seconds) / unit, 3) for seconds in (there, self.start))
+        return AudioError(f"{self.path} has only {length}; nothing to split from {start}")
 
     def _check_end(self, there: int) -> None:
         """Raise UnreadableError or AudioError if the file ended too early, after `there` frames."""

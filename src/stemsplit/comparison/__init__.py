@@ -1,1 +1,1 @@
-"""Runs several models on the same excerpt of a song, and puts their stems side by side."""
+"""Runs several models on the same excerpt of a song, and writes their stems side by side."""

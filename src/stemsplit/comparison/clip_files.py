@@ -1,4 +1,4 @@
-"""Folders of clips: whole or not at all, and never in place of what somebody else put there."""
+"""Writes a folder of clips, whole or not at all, and never over files that others put there."""
 
 import hashlib
 import json
@@ -20,21 +20,21 @@ from stemsplit.disk.space import existing_ancestor
 from stemsplit.errors import AudioError
 
 RECORD = "comparison.json"
-"""Lies beside the clips: their figures, and what their files are called."""
+"""Name of the record beside the clips, which holds their figures and file names."""
 
 LIMIT = 16_000_000
-"""Bytes of such a record."""
+"""Largest size of a record, in bytes."""
 
 NEW, OLD = "new", "old"
-"""Folders in the hidden one: the clips that are made, and those that they replace."""
+"""Names of two folders in the hidden folder: one for the clips being written, one for the clips they replace."""
 
 
 def _recorded(folder: Folder) -> set[str]:
-    """The files of a comparison: its record, and those that this names.
+    """Return the names of a comparison's files: its record, and the files that the record lists.
 
     Raises:
-        ValueError: there is no such record.
-        OSError: it cannot be read.
+        ValueError: the record is not one of a comparison.
+        OSError: the record cannot be read.
     """
     content = json.loads(folder.read(RECORD, LIMIT))
     names = content.get("files") if isinstance(content, dict) else None
@@ -44,22 +44,22 @@ def _recorded(folder: Folder) -> set[str]:
 
 
 def check(folder: Path, force: bool) -> frozenset[str]:
-    """See whether a folder of clips can be made, or with `force` made anew.
+    """Check that a folder of clips can be written, or with `force` replaced.
 
     Returns:
-        The names of all that is in it now: clips, and hidden files of other programs, which stay.
+        Names of all files in the folder now: clips, and hidden files of other programs, which will stay.
 
     Raises:
-        AudioError: it cannot, or it is there and force is not, or holds what is not of a comparison.
+        AudioError: the folder cannot be written, exists without `force`, or holds files that are not a comparison's.
     """
     parent = existing_ancestor(folder.parent)
     effective = os.access in os.supports_effective_ids
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
-        raise AudioError(f"cannot write into {parent} (no permission, or not a folder); choose another with -o")
+        raise AudioError(f"cannot write into {parent} (no permission, or not a folder); choose another folder with -o")
     if not os.path.lexists(folder):
         return frozenset()
     if not force:
-        raise AudioError(f"{folder} is there already; --force makes it anew, -o chooses another place")
+        raise AudioError(f"{folder} already exists; replace it with --force, or choose another folder with -o")
     try:
         with Folder(parent) as around, around.enter(folder.name) as inside:
             ours, names = _recorded(inside), inside.names()
@@ -69,21 +69,22 @@ def check(folder: Path, force: bool) -> frozenset[str]:
                 if not stat.S_ISREG(inside.stat(name).st_mode) or (name not in ours and not name.startswith("."))
             ]
     except (OSError, ValueError, RecursionError):
-        raise AudioError(f"{folder} is no comparison; move it away, or choose another place with -o") from None
+        raise AudioError(f"{folder} is not a comparison; move it away, or choose another folder with -o") from None
     if others:
-        raise AudioError(f"{folder / min(others)} is no clip of a comparison; move it away, or choose another with -o")
+        other = folder / min(others)
+        raise AudioError(f"{other} is not a clip of a comparison; move it away, or choose another folder with -o")
     return frozenset(names)
 
 
 def _settle(held: Claim, name: str) -> None:
-    """Put what was in the place of new clips back there: all of it if there are no new ones, else what is not ours.
+    """Move files that were set aside back: all of them if no new clips took their place, else only those of others.
 
     Args:
         held: the hidden folder.
-        name: of the folder of clips beside it.
+        name: name of the folder of clips beside it.
 
     Raises:
-        OSError: something cannot be moved.
+        OSError: a file cannot be moved.
     """
     if not held.folder.has(OLD):
         return
@@ -94,7 +95,7 @@ def _settle(held: Claim, name: str) -> None:
         try:
             ours = _recorded(old)
         except (OSError, ValueError, RecursionError):
-            return  # half of it was removed already, and only of what is ours
+            return  # A killed run had begun to remove our files; it had moved the files of others back before.
         for each in set(old.names()) - ours:
             if not new.has(each):
                 old.move(each, new, each)
@@ -102,9 +103,9 @@ def _settle(held: Claim, name: str) -> None:
 
 @contextmanager
 def _working_beside(folder: Path) -> Iterator[Claim]:
-    """The hidden folder beside another, which goes at the end; so do empty ones on the way that were made for it."""
+    """Open the hidden folder beside a folder of clips, and remove it at the end, with the empty parents made for it."""
     out = folder.parent
-    made = [way for way in (out, *out.parents) if not way.exists()]
+    missing = [parent for parent in (out, *out.parents) if not parent.exists()]
     key = hashlib.sha256(b"comparison " + os.fsencode(folder.name)).hexdigest()[:16]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -116,17 +117,18 @@ def _working_beside(folder: Path) -> Iterator[Claim]:
             _settle(held, folder.name)
         except BaseException:
             if held.folder.has(OLD):
-                held.leave()  # for the next one to put back
+                held.leave()  # the next run moves the old clips back
             raise
         finally:
             held.release()
     except BlockingIOError:
-        raise AudioError(f"another process makes {folder}; wait for it, or choose another place with -o") from None
+        busy = f"another process is writing {folder}"
+        raise AudioError(f"{busy}; wait for it, or choose another folder with -o") from None
     except OSError as error:
         raise AudioError(f"cannot write into {out} ({error.strerror})") from error
     finally:
-        for way in made:
-            remove_empty_folder(way)
+        for parent in missing:
+            remove_empty_folder(parent)
 
 
 def write(
@@ -137,23 +139,23 @@ def write(
     figures: Mapping[str, Any],
     force: bool = False,
 ) -> None:
-    """Write clips with their gains, and figures beside them.
+    """Write clips with their gains applied, and a record of their figures beside them.
 
     Args:
-        folder: gets the clips, whose paths are in it.
-        clips: of one number of channels.
-        sample_rate: Hz.
+        folder: folder of the clips; their paths lie in it.
+        clips: clips to write, all with the same number of channels.
+        sample_rate: sample rate in Hz.
         file_format: format of the clips.
-        figures: of the clips, as JSON has them.
-        force: in place of a comparison that is there.
+        figures: figures of the clips, ready for JSON.
+        force: whether to replace an earlier comparison.
 
     Raises:
-        AudioError: something cannot be written.
+        AudioError: a file cannot be written.
     """
     names = [clip.path.name for clip in clips]
     record = json.dumps({**figures, "files": names}, indent=2) + "\n"
     with _working_beside(folder) as held:
-        before = check(folder, force)  # once more: time has passed
+        before = check(folder, force)  # again: the folder may have changed since the plan was made
         held.begin([f"{NEW}/{name}" for name in (*names, RECORD)] + [f"{OLD}/{name}" for name in before])
         held.folder.make(NEW)
         for clip in clips:
@@ -170,7 +172,7 @@ def write(
             file.flush()
             os.fsync(file.fileno())
         if check(folder, force) != before:
-            raise AudioError(f"{folder} was changed meanwhile; try again")
+            raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):
             held.out.move(folder.name, held.folder, OLD)
         held.folder.move(NEW, held.out, folder.name)

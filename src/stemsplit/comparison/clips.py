@@ -1,4 +1,4 @@
-"""Clips to be compared by ear: how loud they are, gains that make them alike, and how far apart they are."""
+"""Measures clips that are compared by ear: their loudness, the gains that match it, and how much they differ."""
 
 import math
 from collections.abc import Sequence
@@ -11,55 +11,55 @@ from stemsplit.audio import Block
 from stemsplit.audio.levels import SILENT, decibels
 from stemsplit.libraries import load_torchaudio
 
-FARTHEST = 20.0
-"""dB by which a clip is made louder or softer at most: what is farther away is all but silent, and to be heard so."""
+LARGEST_GAIN = 20.0
+"""Largest gain in dB; a clip further from the target is nearly silent, and stays so."""
 
-LOUDEST = 0.25
-"""Peak up to which torchaudio measures rightly: its filters, which raise peaks up to 3.5 times, clip at full scale."""
+HIGHEST_PEAK = 0.25
+"""Highest peak that torchaudio measures correctly: its filters raise peaks up to 3.5 times and clip at full scale."""
 
 
 def loudness(clip: Block, sample_rate: int) -> float | None:
-    """Integrated loudness by ITU-R BS.1770-4; None for silence.
+    """Return the integrated loudness of a clip by ITU-R BS.1770-4.
 
     Args:
-        clip: (c, t). Of more than five channels those are left out that the recommendation leaves out in 5.1: the
-            fourth, for low frequencies, and what follows the surround channels.
-        sample_rate: Hz.
+        clip: samples (c, t). With more than five channels, the fourth (low frequencies, as in 5.1) and those after the
+            sixth are ignored, as the recommendation says.
+        sample_rate: sample rate in Hz.
 
     Returns:
-        LUFS.
+        Loudness in LUFS; None for silence.
 
     Raises:
-        LibraryError: torchaudio, which measures it, does not load.
+        LibraryError: torchaudio does not load.
     """
-    # Only now: it takes seconds, and what can be wrong before is to be known at once.
-    import torch
+    import torch  # imported here: it takes seconds, and cheaper checks have to fail first
 
-    heard = clip if len(clip) <= 5 else clip[[0, 1, 2, 4, 5]]
-    peak = float(np.abs(heard).max(initial=0))
+    channels = clip if len(clip) <= 5 else clip[[0, 1, 2, 4, 5]]
+    peak = float(np.abs(channels).max(initial=0))
     if peak < SILENT:
         return None
-    # Nothing shorter than a block of 0.4 s has a loudness.
-    missing = max(round(0.4 * sample_rate) - heard.shape[1], 0)
-    scale = min(LOUDEST / peak, 1.0)
-    samples = torch.from_numpy(np.pad(heard, ((0, 0), (0, missing)))).double() * scale
+    # Loudness is defined for blocks of 0.4 s, so a shorter clip is padded with silence.
+    missing = max(round(0.4 * sample_rate) - channels.shape[1], 0)
+    scale = min(HIGHEST_PEAK / peak, 1.0)
+    samples = torch.from_numpy(np.pad(channels, ((0, 0), (0, missing)))).double() * scale
     integrated = load_torchaudio().functional.loudness(samples, sample_rate)
-    found = float(integrated) - 20 * math.log10(scale)
-    return found if math.isfinite(found) else None
+    level = float(integrated) - 20 * math.log10(scale)
+    return level if math.isfinite(level) else None
 
 
 @dataclass
 class Clip:
-    """A part of a song, or of one of its stems.
+    """An excerpt of a song, or of one of its stems, as a file to listen to.
 
     Args:
-        path: where it is written.
-        samples: (c, t), as they were computed or read.
-        loudness: of these, in LUFS; None if they are silent.
-        peak: the largest absolute sample of these.
-        gain: dB by which they are made louder when they are written.
-        matched: whether that brings them to the loudness of the others.
-        scores: SDR and SI-SDR of these, in dB, if there is a reference; None where it, or the clip, is silent.
+        path: file that the clip is written to.
+        samples: samples (c, t) before any gain.
+        loudness: loudness of `samples` in LUFS; None if they are silent.
+        peak: largest absolute value in `samples`.
+        gain: gain in dB that is applied when the clip is written.
+        matched: whether `gain` brings the clip to the loudness of the others.
+        scores: SDR and SI-SDR of `samples` in dB, by name, if there is a reference; None where a score is not finite,
+            as against silence.
     """
 
     path: Path
@@ -72,44 +72,44 @@ class Clip:
 
 
 def measured(path: Path, samples: Block, sample_rate: int) -> Clip:
-    """The clip that these samples make, measured."""
+    """Return a clip of these samples (c, t), with its loudness and peak."""
     return Clip(path, samples, loudness(samples, sample_rate), float(np.abs(samples).max(initial=0)))
 
 
 def match(clips: Sequence[Clip], target: float | None) -> None:
-    """Choose gains that bring clips to the same loudness, without any beyond full scale.
+    """Set gains that bring clips to the same loudness, none of them beyond full scale.
 
-    What is silent is left as it is; so is, besides what is done to all, what is too far away.
+    Silent clips are left alone. Clips too far from the target get only the gain that is common to all.
 
     Args:
-        clips: of the same stem.
-        target: LUFS; None for silence, to which nothing can be brought.
+        clips: clips of the same stem.
+        target: loudness in LUFS; None for silence, to which no clip can be matched.
     """
-    heard = [clip for clip in clips if clip.loudness is not None]
+    audible = [clip for clip in clips if clip.loudness is not None]
     for clip in clips:
-        away = math.inf if target is None or clip.loudness is None else target - clip.loudness
-        clip.matched = abs(away) <= FARTHEST
-        clip.gain = away if clip.matched else 0.0
-    # Lowered all alike: else the loudest peaks would decide which clip is softer than the others.
-    over = max([20 * math.log10(clip.peak) + clip.gain for clip in heard], default=0.0)
-    for clip in heard:
-        clip.gain -= max(over, 0.0)
+        needed = math.inf if target is None or clip.loudness is None else target - clip.loudness
+        clip.matched = abs(needed) <= LARGEST_GAIN
+        clip.gain = needed if clip.matched else 0.0
+    # All are lowered alike, or a clip with high peaks would be softer than the others.
+    excess = max([20 * math.log10(clip.peak) + clip.gain for clip in audible], default=0.0)
+    for clip in audible:
+        clip.gain -= max(excess, 0.0)
 
 
 def difference(one: Block, other: Block) -> float | None:
-    """Energy of the difference of two clips, in dB of the louder one's; None if both are silent."""
-    energies = [float(np.square(part, dtype=np.float64).sum()) for part in (one, other, one - other)]
-    louder = max(energies[:2])
-    return decibels(energies[2] / louder) if louder else None
+    """Return the energy of the difference of two clips, in dB relative to the louder one; None if both are silent."""
+    first, second, between = (float(np.square(each, dtype=np.float64).sum()) for each in (one, other, one - other))
+    louder = max(first, second)
+    return decibels(between / louder) if louder else None
 
 
 def scores(clip: Clip, reference: Clip) -> dict[str, float | None]:
-    """SDR and SI-SDR of a clip, in dB."""
-    import torch  # only now, as above
+    """Return SDR and SI-SDR of a clip against its reference, in dB; None where a score is not finite."""
+    import torch  # imported here, as above
 
     from stemsplit.evaluation.metrics import sdr, si_sdr
 
     pair = torch.from_numpy(clip.samples), torch.from_numpy(reference.samples)
-    found = {"sdr": float(sdr(*pair)), "si_sdr": float(si_sdr(*pair))}
-    heard = reference.loudness is not None
-    return {name: figure if heard and math.isfinite(figure) else None for name, figure in found.items()}
+    figures = {"sdr": float(sdr(*pair)), "si_sdr": float(si_sdr(*pair))}
+    audible = reference.loudness is not None
+    return {name: figure if audible and math.isfinite(figure) else None for name, figure in figures.items()}

@@ -1,4 +1,4 @@
-"""The same part of a song by several models: their stems as clips of the same loudness, and figures."""
+"""Splits one excerpt of a song by several models, and makes their stems into clips of equal loudness, with figures."""
 
 import gc
 import time
@@ -20,12 +20,12 @@ from stemsplit.comparison.plan import Plan
 
 
 @dataclass(frozen=True)
-class Run:
-    """How long a model took for the part with its context.
+class Timing:
+    """How long a model took for the excerpt and its context.
 
     Args:
-        seconds: without loading it.
-        speed: seconds of song a second.
+        seconds: time in seconds, without loading the model.
+        speed: seconds of song split per second.
     """
 
     seconds: float
@@ -33,42 +33,43 @@ class Run:
 
 
 def speed(ticks: Sequence[tuple[float, int]], one_by_one: bool) -> float:
-    """Samples a second.
+    """Return the speed of a model, in samples per second.
 
     Args:
-        ticks: times in seconds, and how many samples were done by then; the first before any was.
-        one_by_one: whether results came chunk by chunk, as they were computed. Then the first is left aside: there is
-            more to do for it.
+        ticks: times in seconds, each with the number of samples done by then; the first from before any was done.
+        one_by_one: whether results came chunk by chunk, as they were computed. Then the first chunk, which takes
+            longer, does not count if there are others.
     """
-    (started, before), (ended, after) = ticks[one_by_one and len(ticks) > 2], ticks[-1]
+    first = 1 if one_by_one and len(ticks) > 2 else 0
+    (started, before), (ended, after) = ticks[first], ticks[-1]
     return (after - before) / max(ended - started, 1e-9)
 
 
-def separated(
-    plan: Plan, place: int, settings: Mapping[str, Any], tell: Callable[[float], object]
-) -> tuple[dict[str, Block], Run]:
-    """Have one of the models split the part.
+def separate(
+    plan: Plan, index: int, settings: Mapping[str, Any], tell: Callable[[float], object]
+) -> tuple[dict[str, Block], Timing]:
+    """Split the excerpt by one of the models.
 
     Args:
-        plan: what to compare.
-        place: of the model.
-        settings: of its `Separator`.
-        tell: is told which share is done.
+        plan: plan of the comparison.
+        index: index of the model in `plan.entries`.
+        settings: keyword arguments for its `Separator`.
+        tell: called with the share that is done, from 0 to 1.
 
     Returns:
-        Stem -> (c, t), of the stems that are compared; and how long it took.
+        Estimates (c, t) of the compared stems, by name; and the time they took.
     """
     from stemsplit.engine.separator import Separator
 
-    entry, song, begin, end = plan.entries[place], plan.song, plan.begin, plan.end
+    entry, song, begin, end = plan.entries[index], plan.song, plan.begin, plan.end
     tell(0.0)
     separator = Separator(entry, **settings)
     first, last = context(entry, song, begin, end)
     if separator.streams_songs:
         first = 0
-    positions = {stem.casefold(): number for number, stem in enumerate(separator.stems)}
-    wanted = {stem: positions[stem.casefold()] for stem, makers in plan.stems.items() if place in makers}
-    found: dict[str, list[Block]] = {stem: [] for stem in wanted}
+    stem_indices = {stem.casefold(): number for number, stem in enumerate(separator.stems)}
+    wanted = {stem: stem_indices[stem.casefold()] for stem, models in plan.stems.items() if index in models}
+    estimates: dict[str, list[Block]] = {stem: [] for stem in wanted}
     done, ticks = first, [(time.perf_counter(), first)]
     with (
         Reader(song.path, first / song.sample_rate, (last - first) / song.sample_rate) as reader,
@@ -76,25 +77,25 @@ def separated(
     ):
         for _, stems in results:
             for stem, number in wanted.items():
-                found[stem].append(stems[number, :, max(begin - done, 0) : end - done])
+                estimates[stem].append(stems[number, :, max(begin - done, 0) : end - done])
             done += stems.shape[-1]
             ticks.append((time.perf_counter(), done))
             tell(min((done - first) / (end - first), 1.0))
-            # What follows is only context.
+            # Only context follows.
             if done >= end:
                 break
-    run = Run(ticks[-1][0] - ticks[0][0], speed(ticks, separator.device.type == "cpu") / song.sample_rate)
-    return {stem: np.concatenate(blocks, -1) for stem, blocks in found.items()}, run
+    timing = Timing(ticks[-1][0] - ticks[0][0], speed(ticks, separator.device.type == "cpu") / song.sample_rate)
+    return {stem: np.concatenate(blocks, -1) for stem, blocks in estimates.items()}, timing
 
 
 @dataclass(frozen=True)
-class Group:
-    """A stem by all that give it.
+class StemClips:
+    """The clips of one stem.
 
     Args:
-        clips: place of the model -> its clip.
-        reference: what it truly is, if that is known.
-        differences: places of two models -> how far apart their clips are, before any gain, as `difference` has it.
+        clips: clip of each model that has the stem, by the model's index.
+        reference: clip of the true stem, if that is known.
+        differences: difference of two models' clips before any gain, as `difference` gives it, by the models' indices.
     """
 
     clips: Mapping[int, Clip]
@@ -102,18 +103,18 @@ class Group:
     differences: Mapping[tuple[int, int], float | None]
 
 
-def group(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> Group:
+def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemClips:
     """Measure a stem's clips and choose their gains.
 
     Args:
-        plan: what to compare.
-        stem: its name.
-        estimates: place of a model -> (c, t).
+        plan: plan of the comparison.
+        stem: name of the stem.
+        estimates: estimates (c, t) of the stem, by the model's index.
     """
     rate = plan.song.sample_rate
     clips = {
-        place: measured(plan.path(stem, f" - {place + 1}", plan.entries[place].name), block, rate)
-        for place, block in estimates.items()
+        index: measured(plan.path(stem, f" - {index + 1}", plan.entries[index].name), block, rate)
+        for index, block in estimates.items()
     }
     true = plan.references.get(stem)
     reference = None if true is None else measured(plan.path(stem, " - reference"), true, rate)
@@ -122,75 +123,80 @@ def group(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> Group:
             clip.scores = scores(clip, reference)
         match([reference, *clips.values()], reference.loudness)
     else:
-        heard = [clip.loudness for clip in clips.values() if clip.loudness is not None]
-        match(list(clips.values()), heard[0] if heard else None)
+        levels = [clip.loudness for clip in clips.values() if clip.loudness is not None]
+        match(list(clips.values()), levels[0] if levels else None)
     pairs = combinations(clips, 2)
-    return Group(clips, reference, {pair: difference(*(clips[place].samples for place in pair)) for pair in pairs})
+    differences = {(one, other): difference(clips[one].samples, clips[other].samples) for one, other in pairs}
+    return StemClips(clips, reference, differences)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of a plan.
+    """The result of comparing models on an excerpt.
 
     Args:
-        plan: what was to be compared.
-        runs: of each model.
-        mixture: the part of the song itself, in its own loudness.
-        groups: stem -> its clips.
+        plan: plan of the comparison.
+        timings: timing of each model.
+        mixture: clip of the song itself, at its own loudness.
+        stems: clips of each stem, by its name.
     """
 
     plan: Plan
-    runs: Sequence[Run]
+    timings: Sequence[Timing]
     mixture: Clip
-    groups: Mapping[str, Group]
+    stems: Mapping[str, StemClips]
 
     @property
     def clips(self) -> list[Clip]:
-        """All of them, in the order in which a player shows those of a stem."""
-        groups = self.groups.values()
-        return [
-            self.mixture,
-            *(clip for group in groups for clip in (*group.clips.values(), group.reference) if clip is not None),
-        ]
+        """All clips; those of a stem in the order in which a player lists them."""
+        clips = [self.mixture]
+        for stem in self.stems.values():
+            clips += stem.clips.values()
+            if stem.reference:
+                clips.append(stem.reference)
+        return clips
 
 
 def compare(plan: Plan, settings: Mapping[str, Any], tell: Callable[[int, float], object]) -> Comparison:
-    """Have all models split the part, one at a time in memory, and make clips of what they give.
+    """Split the excerpt by all models, one in memory at a time, and make clips of their stems.
 
     Args:
-        plan: what to compare.
-        settings: of each `Separator`: device, precision and so on.
-        tell: is told the place of the model that is at work, and which share of its work is done.
+        plan: plan of the comparison.
+        settings: keyword arguments for each `Separator`: device, precision and so on.
+        tell: called with the index of the model at work, and the share of its work that is done, from 0 to 1.
 
     Raises:
         StemsplitError: a model cannot be loaded, or fails.
     """
-    runs, estimates = [], dict[str, dict[int, Block]]()
-    for place in range(len(plan.entries)):
-        if place:
-            gc.collect()  # what refers to itself would stay beside the next network
-        found, run = separated(plan, place, settings, partial(tell, place))
-        runs.append(run)
-        for stem, block in found.items():
-            estimates.setdefault(stem, {})[place] = block
+    timings, estimates = [], dict[str, dict[int, Block]]()
+    for index in range(len(plan.entries)):
+        if index:
+            gc.collect()  # reference cycles would keep the last network in memory beside the next
+        blocks, timing = separate(plan, index, settings, partial(tell, index))
+        timings.append(timing)
+        for stem, block in blocks.items():
+            estimates.setdefault(stem, {})[index] = block
     song = plan.song
     mixture = measured(
         plan.path("mixture"), samples(song.path, song.sample_rate, plan.begin, plan.end), song.sample_rate
     )
     match([mixture], mixture.loudness)
-    return Comparison(plan, runs, mixture, {stem: group(plan, stem, estimates[stem]) for stem in plan.stems})
+    return Comparison(plan, timings, mixture, {stem: compare_stem(plan, stem, estimates[stem]) for stem in plan.stems})
 
 
 def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = False) -> list[Path]:
-    """Write all clips, and their figures beside them: all or none.
+    """Write all clips, and a record of their figures beside them: all files or none.
 
     Args:
-        comparison: what came of a plan.
-        figures: of it, as JSON has them.
-        force: in place of a comparison that is there.
+        comparison: result of comparing models.
+        figures: figures of the comparison, ready for JSON.
+        force: whether to replace an earlier comparison.
+
+    Returns:
+        Paths of the clips.
 
     Raises:
-        AudioError: something cannot be written.
+        AudioError: a file cannot be written.
     """
     plan = comparison.plan
     clip_files.write(plan.folder, comparison.clips, plan.song.sample_rate, plan.format, figures, force)

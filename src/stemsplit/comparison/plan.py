@@ -1,4 +1,4 @@
-"""Which part of a song, which models and which of their stems are compared, and where the clips go."""
+"""Plans a comparison: the excerpt of a song, the models and their stems, and where the clips are written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,31 +7,33 @@ from pathlib import Path
 from stemsplit.audio import WAV, Block, Format, Song, examine
 from stemsplit.choices import BitDepth
 from stemsplit.comparison import clip_files
-from stemsplit.comparison.excerpt import part, references
+from stemsplit.comparison.excerpt import bounds, references
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of
-from stemsplit.words import stamp
+from stemsplit.words import clock
 
-USUAL_SECONDS = 20.0
+DEFAULT_SECONDS = 20.0
+"""Length of an excerpt, unless another is asked for."""
+
 LONGEST_SECONDS = 600.0
-"""All clips of all models are in memory together."""
+"""Length of the longest excerpt: all clips of all models are in memory together."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be compared.
+    """A comparison to make.
 
     Args:
-        song: as it was examined, whole.
-        begin: sample of the song that the part begins with.
-        end: the one after the part's last.
+        song: the whole song.
+        begin: index of the excerpt's first sample in the song.
+        end: index of the sample after its last.
         entries: the models.
-        stems: name -> places among the models of those whose clips of it are compared.
-        left_out: the same of stems that are not.
-        references: stem -> its true samples in the part, (c, t).
-        out: folder that gets a folder of clips.
+        stems: stems to compare: name -> indices of the models that have it.
+        left_out: stems that are not compared, in the same form.
+        references: true samples (c, t) of stems in the excerpt, by name.
+        out: folder in which the folder of clips is made.
         format: format of the clips.
     """
 
@@ -47,21 +49,27 @@ class Plan:
 
     @property
     def start(self) -> float:
-        """Seconds into the song at which the part begins."""
+        """Start of the excerpt in seconds."""
         return self.begin / self.song.sample_rate
 
     @property
     def duration(self) -> float:
-        """Seconds of the part."""
+        """Length of the excerpt in seconds."""
         return (self.end - self.begin) / self.song.sample_rate
 
     @property
     def span(self) -> str:
-        """The part for people: 1:00-1:20."""
-        return f"{stamp(self.start)}-{stamp(self.start + self.duration)}"
+        """The excerpt in words: 1:00-1:20."""
+        return f"{clock(self.start, 3)}-{clock(self.start + self.duration, 3)}"
 
     def path(self, stem: str, maker: str = "", model: str = "") -> Path:
-        """The file of a clip: `song 1.00-1.20/vocals - 1 starter.wav`, so that a player shows a stem's together."""
+        """Return the path of a clip, such as `song 1.00-1.20/vocals - 1 starter.wav`: players list a stem's together.
+
+        Args:
+            stem: name of the stem, or `mixture`.
+            maker: text that tells the stem's clips apart, such as ` - 1` for the first model's.
+            model: name of the model.
+        """
         text = f"{{track}} {self.span.replace(':', '.')}/{{stem}}{maker}{' {model}' if model else ''}"
         song = self.song.path
         values = {"track": track_of(song), "stem": stem, "model": model, "parent": "", "ext": ""}
@@ -70,43 +78,47 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the clips go."""
+        """Folder of the clips."""
         return self.path("mixture").parent
 
 
-def compared(
+def choose_stems(
     entries: Sequence[ModelEntry], wanted: Sequence[str] | None
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """The stems to compare, and those that are left out, with the places of the models that give them.
+    """Choose the stems to compare.
 
     Args:
         entries: the models.
-        wanted: names, in any letter case; None for all that at least two of the models give, or that the only one does.
+        wanted: names of stems, in any letter case; None for all stems that at least two models have, or for all stems
+            of a single model.
+
+    Returns:
+        The chosen stems: name -> indices of the models that have it; and the other stems in the same form.
 
     Raises:
-        ValueError: there is none, or no model gives one that is wanted, or a model gives none of them.
+        ValueError: no stem is left to compare, no model has a wanted stem, or a model has none of the stems.
     """
     names: dict[str, str] = {}
-    places: dict[str, tuple[int, ...]] = {}
-    for place, entry in enumerate(entries):
+    models: dict[str, tuple[int, ...]] = {}
+    for index, entry in enumerate(entries):
         for name in entry.outputs:
-            first = names.setdefault(name.casefold(), name)
-            places[first] = (*places.get(first, ()), place)
+            first_spelling = names.setdefault(name.casefold(), name)
+            models[first_spelling] = (*models.get(first_spelling, ()), index)
     if wanted is None:
-        chosen = [name for name, makers in places.items() if len(makers) > 1 or len(entries) == 1]
+        chosen = [name for name, indices in models.items() if len(indices) > 1 or len(entries) == 1]
     else:
         if unknown := [name for name in wanted if name.strip().casefold() not in names]:
-            raise ValueError(f"there is no stem {unknown[0].strip()!r}; these models give {', '.join(places)}")
+            raise ValueError(f"there is no stem {unknown[0].strip()!r}; these models have {', '.join(models)}")
         asked = {names[name.strip().casefold()] for name in wanted}
-        chosen = [name for name in places if name in asked]
+        chosen = [name for name in models if name in asked]
     if not chosen:
-        told = "; ".join(f"{entry.name} gives {', '.join(entry.outputs)}" for entry in entries)
-        raise ValueError(f"these models have no stem in common: {told}; name stems with --stems")
-    for place, entry in enumerate(entries):
-        if not any(place in places[name] for name in chosen):
-            gives = f"gives {', '.join(entry.outputs)}, none of which is compared"
-            raise ValueError(f"{entry.name} {gives}; leave it out, or name stems with --stems")
-    return {name: places[name] for name in chosen}, {name: places[name] for name in places if name not in chosen}
+        stems = "; ".join(f"{entry.name} has {', '.join(entry.outputs)}" for entry in entries)
+        raise ValueError(f"these models have no stem in common: {stems}; name stems with --stems")
+    for index, entry in enumerate(entries):
+        if not any(index in models[name] for name in chosen):
+            has = f"has {', '.join(entry.outputs)}, none of which is compared"
+            raise ValueError(f"{entry.name} {has}; leave it out, or name stems with --stems")
+    return {name: models[name] for name in chosen}, {name: models[name] for name in models if name not in chosen}
 
 
 def plan(
@@ -114,39 +126,39 @@ def plan(
     entries: Sequence[ModelEntry],
     *,
     start: float | None = None,
-    duration: float = USUAL_SECONDS,
+    duration: float = DEFAULT_SECONDS,
     stems: Sequence[str] | None = None,
     reference_folder: Path | None = None,
     out: Path = Path("compare"),
     file_format: Format = WAV,
     force: bool = False,
 ) -> Plan:
-    """See that all that can be known of a comparison before any model is loaded speaks for it.
+    """Plan a comparison, and make every check that needs no model.
 
     Args:
-        path: the song.
+        path: file of the song.
         entries: the models.
-        start: see `part`.
-        duration: seconds.
-        stems: see `compared`.
-        reference_folder: see `references`.
-        out: folder that gets the folder of clips.
+        start: start of the excerpt, as `bounds` takes it.
+        duration: length of the excerpt in seconds.
+        stems: names of the stems to compare, as `choose_stems` takes them.
+        reference_folder: folder of true stems, as `references` takes it.
+        out: folder in which the folder of clips is made.
         file_format: format of the clips; without a bit depth, wav and flac get 24 bits.
-        force: make a folder of clips anew.
+        force: whether to replace an earlier comparison.
 
     Raises:
-        ValueError: what was asked for cannot be done with any song.
-        AudioError: it cannot be done with this one, or here.
+        ValueError: the request is impossible for any song.
+        AudioError: the request is impossible for this song, or the clips cannot be written.
     """
     if file_format.bits is None and file_format.depth is not None:
         file_format = replace(file_format, bits=BitDepth.b24)
     if reason := file_format.refusal(44_100, 2):
         raise ValueError(reason)
-    chosen, left_out = compared(entries, stems)
+    chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
     if reason := file_format.refusal(song.sample_rate, song.channels):
         raise AudioError(f"cannot write clips of {path}: {reason}")
-    begin, end = part(song, start, duration)
+    begin, end = bounds(song, start, duration)
     true = references(reference_folder, list(chosen), song, begin, end) if reference_folder else {}
     made = Plan(song, begin, end, tuple(entries), chosen, left_out, true, out, file_format)
     clip_files.check(made.folder, force)
@@ -156,10 +168,10 @@ def plan(
 
 
 def check_device(device: str, precision: str) -> None:
-    """See whether there is a device, with a precision, as `Separator` takes them.
+    """Check that a device exists and has a precision, both as `Separator` takes them.
 
     Raises:
-        DeviceError: there is not.
+        DeviceError: the device is missing, or does not have the precision.
     """
     from stemsplit.fast import chosen
     from stemsplit.fast.device import pick_device

@@ -1,1 +1,1 @@
-"""Measures stems, or a model, against the true stems of songs."""
+"""Measures estimates of stems, or a model's, against the true stems of songs."""

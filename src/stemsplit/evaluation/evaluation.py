@@ -1,4 +1,4 @@
-"""How close estimates are to the stems of whole songs: files in a folder, or what a model makes of the songs."""
+"""Measures estimates of stems, from files or from a model, against the true stems of whole songs."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,66 +21,84 @@ if TYPE_CHECKING:
     from stemsplit.engine.separator import Separator
 
 WITHOUT_VOCALS = ("instrumental", "accompaniment")
+"""Names for all stems but vocals."""
+
 REST = ("other", "noise")
-"""Where a model puts what it has no other stem for."""
+"""Outputs of a model that also collect stems without an output of their own."""
 
 
 def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
-    """A stem of a song, or its mixture.
+    """Open a stem of a song, or its mixture.
+
+    Args:
+        song: song with its stems.
+        stem: name of the stem, or `mixture`.
+        open_: stack that closes the file.
 
     Raises:
-        AudioError: it cannot be read.
+        AudioError: the file cannot be read.
     """
     reader = open_.enter_context(song.open(stem))
     label = f"{reader.path} ({stem})" if song.streams else str(reader.path)
     return Track(label, reader.sample_rate, reader.channels, (block[None] for block in reader))
 
 
-def parts(outputs: Sequence[str], stems: Collection[str], rest: Collection[str] = ()) -> dict[str, list[str]]:
-    """Which of a song's stems, added up, each estimate is measured against.
+def stems_of_outputs(
+    outputs: Sequence[str], stems: Collection[str], rest: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Choose the stems of a song whose sum each estimate is measured against.
 
-    The one of its name; else, for an instrumental, all but vocals, and for a `no_X`, all but X.
+    An estimate is measured against the stem of its name; otherwise an instrumental against all stems but vocals, and a
+    `no_X` against all stems but X.
 
     Args:
         outputs: names of the estimates.
-        stems: names of the song's own.
-        rest: outputs that take in, besides, whatever stem no output is named after.
+        stems: names of the song's stems.
+        rest: outputs that also collect stems without an output of their own, such as `other`.
 
     Returns:
-        Output -> stems; outputs without any are left out.
+        Stems of each output, by its name; outputs without any are left out.
     """
-    found: dict[str, list[str]] = {}
+    chosen: dict[str, list[str]] = {}
     for output in outputs:
         left_out = "vocals" if output in WITHOUT_VOCALS else output.removeprefix("no_")
         if output in rest:
-            found[output] = [stem for stem in stems if stem == output or stem not in outputs]
+            chosen[output] = [stem for stem in stems if stem == output or stem not in outputs]
         elif output in stems:
-            found[output] = [output]
+            chosen[output] = [output]
         elif left_out != output:
-            found[output] = [stem for stem in stems if stem != left_out]
-    return {output: chosen for output, chosen in found.items() if chosen}
+            chosen[output] = [stem for stem in stems if stem != left_out]
+    return {output: names for output, names in chosen.items() if names}
 
 
 class Estimates(Protocol):
-    """Where estimates come from.
+    """A source of estimates.
 
     Attributes:
-        rest: see `parts`.
-        partial: whether a stem without an estimate is as it should be.
+        rest: outputs that also collect stems without an output of their own.
+        partial: whether stems may lack an estimate.
     """
 
     rest: Collection[str]
     partial: bool
 
     def outputs(self, song: Multitrack) -> Sequence[str]:
-        """Names of the stems that there are estimates of.
+        """Return the names of a song's estimates.
 
         Raises:
-            AudioError: there are none of that song.
+            AudioError: the song has no estimates.
         """
 
     def tracks(self, song: Multitrack, outputs: Sequence[str], open_: ExitStack) -> list[Track]:
-        """These estimates, in this order, in one track or several.
+        """Open estimates of a song.
+
+        Args:
+            song: song with its stems.
+            outputs: names of the estimates.
+            open_: stack that closes what is opened.
+
+        Returns:
+            One track or several, which hold the estimates in the order of `outputs`.
 
         Raises:
             AudioError: a file cannot be read.
@@ -88,15 +106,14 @@ class Estimates(Protocol):
 
 
 class FromFolder:
-    """Estimates in files that lie as `stemsplit split` writes them: a folder a song, a file a stem.
+    """Estimates in files, as `stemsplit split` writes them: a folder for each song, a file for each stem.
 
     Args:
-        folder: has a song's estimates at the same path as the song has in its own folder, or itself holds those of the
-            only song. What stemsplit made of `song/mixture.wav` may be in `song/mixture`, of `song.stem.mp4` in
-            `song.stem`.
+        folder: folder with each song's estimates at the song's path below the references, or with those of the only
+            song. The estimates of `song/mixture.wav` may be in `song/mixture`, those of `song.stem.mp4` in `song.stem`.
 
     Raises:
-        AudioError: there is no such folder, or no song in it.
+        AudioError: the folder does not exist, or holds no estimates.
     """
 
     rest: Collection[str] = ()
@@ -106,31 +123,33 @@ class FromFolder:
         self.folder = folder
         self.songs = {song.name: song for song in song_folders(folder)}
         if not self.songs:
-            raise AudioError(f"no estimates in {folder}; it should have a folder a song, with a file a stem in it")
+            raise AudioError(
+                f"no estimates in {folder}; it should have a folder for each song, with a file for each stem"
+            )
 
-    def _of(self, song: Multitrack) -> Multitrack:
+    def _estimates_of(self, song: Multitrack) -> Multitrack:
         for name in (song.name, song.title):
-            for place in (name, (PurePosixPath(name) / MIXTURE).as_posix(), f"{name}.stem"):
-                if place in self.songs:
-                    return self.songs[place]
+            for path in (name, (PurePosixPath(name) / MIXTURE).as_posix(), f"{name}.stem"):
+                if path in self.songs:
+                    return self.songs[path]
         raise AudioError(f"no estimates of {song.title} in {self.folder}")
 
     def outputs(self, song: Multitrack) -> Sequence[str]:
         """See `Estimates`."""
-        return tuple(self._of(song).stems)
+        return tuple(self._estimates_of(song).stems)
 
     def tracks(self, song: Multitrack, outputs: Sequence[str], open_: ExitStack) -> list[Track]:
         """See `Estimates`."""
-        return [opened(self._of(song), output, open_) for output in outputs]
+        return [opened(self._estimates_of(song), output, open_) for output in outputs]
 
 
 class FromModel:
-    """Estimates that a model makes of a song's mixture, or of the sum of its stems where there is no such file.
+    """Estimates that a model makes from a song's mixture, or from the sum of its stems if it has no mixture file.
 
     The two may differ: MUSDB18's mixtures were mastered, its stems were not.
 
     Args:
-        separator: the model.
+        separator: model that makes the estimates.
     """
 
     rest: Collection[str] = REST
@@ -139,7 +158,7 @@ class FromModel:
     def __init__(self, separator: "Separator") -> None:
         self.separator = separator
 
-    def outputs(self, song: Multitrack) -> Sequence[str]:  # noqa: ARG002  # the same of every song
+    def outputs(self, song: Multitrack) -> Sequence[str]:  # noqa: ARG002  # every song has the same
         """See `Estimates`."""
         return self.separator.stems
 
@@ -147,25 +166,25 @@ class FromModel:
         """See `Estimates`."""
         mixed = [MIXTURE] if song.mixture else list(song.stems)
         with ExitStack() as briefly:
-            # Read once to its end before any work goes into it.
+            # Read all files once to their ends, so that a broken one is found before the model starts.
             for _ in in_step([opened(song, name, briefly) for name in {**song.stems, **dict.fromkeys(mixed)}]):
                 pass
         tracks = [opened(song, name, open_) for name in mixed]
         rate, channels = tracks[0].sample_rate, tracks[0].channels
         mixture = (np.sum(blocks, 0)[0] for blocks in in_step(tracks))
         results = open_.enter_context(closing(self.separator.stream(mixture, rate, channels)))
-        places = [self.separator.stems.index(output) for output in outputs]
-        return [Track("what the model gave", rate, channels, (stems[places] for _, stems in results))]
+        indices = [self.separator.stems.index(output) for output in outputs]
+        return [Track("the model's output", rate, channels, (stems[indices] for _, stems in results))]
 
 
 @dataclass(frozen=True)
 class Score:
-    """How close an estimate is to its source, in dB; NaN where there is no figure.
+    """Metrics of an estimate against its source, in dB; NaN where one is undefined.
 
     Args:
-        sdr: of the whole song.
-        si_sdr: of the whole song.
-        frame_sdr: median of its seconds, as museval counts them (see `metrics.Measurement`).
+        sdr: SDR of the whole song.
+        si_sdr: SI-SDR of the whole song.
+        frame_sdr: median of the SDR of the song's seconds, as museval computes it (see `metrics.Measurement`).
     """
 
     sdr: float
@@ -173,21 +192,26 @@ class Score:
     frame_sdr: float
 
 
-def over(scores: Iterable[Score], kind: Callable[[list[float]], float]) -> Score:
-    """The mean or the median of each figure; those that are none or infinite are passed over, as museval does."""
+def average(scores: Iterable[Score], kind: Callable[[list[float]], float]) -> Score:
+    """Return the average of each metric; NaN and infinite values are ignored, as by museval.
+
+    Args:
+        scores: scores to average.
+        kind: kind of average: `fmean` or `median`.
+    """
     columns = list(zip(*map(astuple, scores), strict=True)) or [()] * 3
-    finite = [[figure for figure in column if math.isfinite(figure)] for column in columns]
-    return Score(*(kind(figures) if figures else math.nan for figures in finite))
+    finite = [[value for value in column if math.isfinite(value)] for column in columns]
+    return Score(*(kind(values) if values else math.nan for values in finite))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a song.
+    """The result of measuring a song.
 
     Args:
-        name: of the song.
-        scores: of its estimates, by name.
-        unmeasured: names of which there is only a source, or only an estimate.
+        name: name of the song.
+        scores: scores of its estimates, by name.
+        unmeasured: names that have only a source, or only an estimate.
         error: why there are no scores; empty if there are.
     """
 
@@ -198,17 +222,17 @@ class Result:
 
     @property
     def mean(self) -> Score:
-        """Over the stems."""
-        return over(self.scores.values(), fmean)
+        """Mean over the stems."""
+        return average(self.scores.values(), fmean)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a set of songs, those that failed left aside.
+    """The averages over a set of songs, without those that failed.
 
     Args:
-        means: of every stem, over the songs.
-        medians: of every stem, over the songs.
+        means: mean over the songs, for every stem.
+        medians: median over the songs, for every stem.
     """
 
     means: Mapping[str, Score]
@@ -216,63 +240,69 @@ class Summary:
 
     @property
     def mean(self) -> Score:
-        """Of the stems' means."""
-        return over(self.means.values(), fmean)
+        """Mean of the stems' means."""
+        return average(self.means.values(), fmean)
 
     @property
     def median(self) -> Score:
-        """The mean of the stems' medians, which is what papers call the average."""
-        return over(self.medians.values(), fmean)
+        """Mean of the stems' medians, which papers call the average."""
+        return average(self.medians.values(), fmean)
 
 
 def summary(results: Sequence[Result]) -> Summary:
-    """All songs together."""
-    names = dict.fromkeys(name for result in results for name in result.scores)
-    of = {name: [result.scores[name] for result in results if name in result.scores] for name in names}
-    means, medians = ({name: over(scores, kind) for name, scores in of.items()} for kind in (fmean, median))
-    return Summary(means, medians)
+    """Return the averages over all songs."""
+    by_stem: dict[str, list[Score]] = {}
+    for result in results:
+        for name, score in result.scores.items():
+            by_stem.setdefault(name, []).append(score)
+    return Summary(
+        means={name: average(scores, fmean) for name, scores in by_stem.items()},
+        medians={name: average(scores, median) for name, scores in by_stem.items()},
+    )
 
 
-def measure(
+def measure_song(
     song: Multitrack, estimates: Estimates, wanted: Collection[str], progress: Callable[[float], None]
 ) -> Result:
-    """Measure the estimates of a song, in memory that does not grow with it.
+    """Measure the estimates of a song, in memory that does not grow with its length.
 
     Args:
-        song: with its stems.
-        estimates: of them.
-        wanted: names of those that are to be measured; none for all.
-        progress: told, again and again, how many seconds are measured.
+        song: song with its stems.
+        estimates: source of the estimates.
+        wanted: names of the estimates to measure; empty for all.
+        progress: called again and again with the number of seconds measured so far.
 
     Raises:
-        AudioError: an estimate is missing, or a file cannot be read or does not go with the others.
+        AudioError: an estimate is missing, or a file cannot be read or does not match the others.
         DeviceError: out of memory.
     """
-    there = estimates.outputs(song)
+    outputs = estimates.outputs(song)
     sums = {
         output: stems
-        for output, stems in parts(there, song.stems, estimates.rest).items()
+        for output, stems in stems_of_outputs(outputs, song.stems, estimates.rest).items()
         if not wanted or output in wanted
     }
     used = list(dict.fromkeys(stem for stems in sums.values() for stem in stems))
-    lacking = [name for name in wanted if name not in there] if wanted else [s for s in song.stems if s not in used]
+    lacking = [name for name in wanted if name not in outputs] if wanted else [s for s in song.stems if s not in used]
     if lacking and not estimates.partial:
-        raise AudioError(f"no estimate of {', '.join(lacking)} for {song.title}; measure others alone with --stems")
+        raise AudioError(
+            f"no estimate of {', '.join(lacking)} for {song.title}; name the stems to measure with --stems"
+        )
     if not sums:
-        raise AudioError(f"{song.title} has no {' or '.join(wanted or there)} to measure estimates against")
+        raise AudioError(f"{song.title} has no {' or '.join(wanted or outputs)} to measure estimates against")
     with ExitStack() as open_:
         sources = [opened(song, stem, open_) for stem in used]
-        given = estimates.tracks(song, list(sums), open_)
+        tracks = estimates.tracks(song, list(sums), open_)
         measurement = Measurement(sources[0].sample_rate)
-        for blocks in in_step([*sources, *given]):
-            of = dict(zip(used, blocks, strict=False))
-            true = np.concatenate([np.sum([of[stem] for stem in stems], 0) for stems in sums.values()])
+        for blocks in in_step([*sources, *tracks]):
+            by_stem = dict(zip(used, blocks, strict=False))
+            true = np.concatenate([np.sum([by_stem[stem] for stem in stems], 0) for stems in sums.values()])
             measurement.add(torch.from_numpy(np.concatenate(blocks[len(used) :])), torch.from_numpy(true))
             progress(measurement.samples / measurement.frame)
-    found = measurement.figures()
-    columns = zip(found.sdr.tolist(), found.si_sdr.tolist(), found.frame_sdr.tolist(), strict=True)
-    scores = {name: Score(*figures) for name, figures in zip(sums, columns, strict=True)}
-    return Result(song.title, scores, [name for name in wanted or there if name not in {*sums, *lacking}] + lacking)
+    figures = measurement.figures()
+    rows = zip(figures.sdr.tolist(), figures.si_sdr.tolist(), figures.frame_sdr.tolist(), strict=True)
+    scores = {name: Score(*row) for name, row in zip(sums, rows, strict=True)}
+    return Result(song.title, scores, [name for name in wanted or outputs if name not in {*sums, *lacking}] + lacking)
 
 
 def evaluate(
@@ -281,18 +311,18 @@ def evaluate(
     wanted: Collection[str],
     progress: Callable[[Multitrack, float], None],
 ) -> Iterator[Result]:
-    """Measure songs one after the other; one that fails does not keep the others from being measured.
+    """Measure songs one after the other. A song that fails does not stop the others.
 
     Args:
-        songs: with their stems.
-        estimates: of them.
-        wanted: names of those that are to be measured; none for all.
-        progress: told, again and again, the song and how many of its seconds are measured.
+        songs: songs with their stems.
+        estimates: source of the estimates.
+        wanted: names of the estimates to measure; empty for all.
+        progress: called again and again with the song and the number of its seconds measured so far.
     """
     for song in songs:
         progress(song, 0.0)
         try:
-            result = measure(song, estimates, wanted, partial(progress, song))
+            result = measure_song(song, estimates, wanted, partial(progress, song))
         except (StemsplitError, MemoryError) as error:
             result = Result(song.title, error=str(error) or f"out of memory while measuring {song.title}")
         yield result

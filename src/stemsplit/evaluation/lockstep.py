@@ -1,4 +1,4 @@
-"""Several tracks of the same song, read second by second, none of them ever whole."""
+"""Reads several tracks of the same song in lockstep, a second at a time, so that none is in memory as a whole."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ from itertools import zip_longest
 from stemsplit.audio import Block
 from stemsplit.audio.samples import Samples
 from stemsplit.errors import AudioError
+from stemsplit.words import counted
 
 
 @dataclass(frozen=True)
 class Track:
-    """Samples on their way, which are there to be read once.
+    """A stream of samples, which can be read once.
 
     Args:
-        label: what a person calls it.
-        sample_rate: Hz.
-        channels: how many.
-        blocks: (n, channels, any number of samples) each.
+        label: name of the track in messages.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        blocks: blocks (n, c, t) of any length.
     """
 
     label: str
@@ -26,13 +27,8 @@ class Track:
     blocks: Iterable[Block]
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things in words."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 def cut(blocks: Iterable[Block], length: int) -> Iterator[Block]:
-    """The same samples in blocks of that length; what is left at the end is shorter."""
+    """Yield the same samples in blocks of this length; the last block may be shorter."""
     waiting = Samples()
     for block in blocks:
         waiting.put(block)
@@ -43,39 +39,40 @@ def cut(blocks: Iterable[Block], length: int) -> Iterator[Block]:
 
 
 def check_alike(tracks: Sequence[Track]) -> None:
-    """Raises AudioError if tracks differ in sample rate or channels."""
+    """Raise AudioError if tracks differ in sample rate or channels."""
     first = tracks[0]
     for track in tracks:
         if track.sample_rate != first.sample_rate:
             raise AudioError(f"{track.label} has {track.sample_rate} Hz, but {first.label} {first.sample_rate} Hz")
         if track.channels != first.channels:
-            there = counted(track.channels, "channel")
-            raise AudioError(f"{track.label} has {there}, but {first.label} {first.channels}")
+            channels = counted(track.channels, "channel")
+            raise AudioError(f"{track.label} has {channels}, but {first.label} {first.channels}")
 
 
 def in_step(tracks: Sequence[Track]) -> Iterator[list[Block]]:
-    """A second of each track, and the next, and so on; what is left at the end is shorter.
+    """Yield the tracks second by second.
 
     Args:
-        tracks: at least one.
+        tracks: at least one track.
 
     Yields:
-        Blocks (n, c, t) of the tracks.
+        A block (n, c, t) of each track, a second long; the last blocks may be shorter.
 
     Raises:
-        AudioError: they differ in sample rate or channels, or, as turns out only in the end, in length; or they have no
-            samples; or one cannot be read.
+        AudioError: the tracks differ in sample rate or channels, or, which is only known at their end, in length; or
+            they have no samples; or one of them cannot be read.
     """
     check_alike(tracks)
     lengths = [0] * len(tracks)
     for blocks in zip_longest(*(cut(track.blocks, track.sample_rate) for track in tracks)):
-        there = [0 if block is None else block.shape[-1] for block in blocks]
-        lengths = [length + more for length, more in zip(lengths, there, strict=True)]
+        new = [0 if block is None else block.shape[-1] for block in blocks]
+        lengths = [length + more for length, more in zip(lengths, new, strict=True)]
         if len(set(lengths)) == 1:
             yield list(blocks)
     for track, length in zip(tracks, lengths, strict=True):
         if length != lengths[0]:
-            by = counted(abs(length - lengths[0]), "sample") + (" longer" if length > lengths[0] else " shorter")
-            raise AudioError(f"{track.label} is {by} than {tracks[0].label}")
+            apart = counted(abs(length - lengths[0]), "sample")
+            longer = "longer" if length > lengths[0] else "shorter"
+            raise AudioError(f"{track.label} is {apart} {longer} than {tracks[0].label}")
     if not lengths[0]:
         raise AudioError(f"{tracks[0].label} has no samples")

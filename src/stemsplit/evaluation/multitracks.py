@@ -1,4 +1,4 @@
-"""Knows where songs are whose stems are known: each a folder with a file a stem, a `.stem.mp4`, or lines of a list."""
+"""Finds multitracks, songs whose true stems are known: as a folder with a file per stem, a `.stem.mp4`, or a list."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ from stemsplit.errors import AudioError
 from stemsplit.words import natural
 
 MIXTURE = "mixture"
-"""What the file is called that holds all stems together."""
+"""Name of the file with all stems together."""
 
 STEM_MP4 = ".stem.mp4"
 STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
-"""What such a file holds, one after the other, in MUSDB18 (Rafii et al. 2017) as in most others."""
+"""Audio streams of a `.stem.mp4`, in order, as in MUSDB18 (Rafii et al. 2017) and most other datasets."""
 
 COLUMNS = ("song", "stem", "path")
-"""Of a list of songs; others are passed over."""
+"""Columns of a list of songs; others are ignored."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Multitrack:
     """A song whose stems are files.
 
     Args:
-        name: its folder's path from the one that was searched, with slashes; `.` for that folder itself. A `.stem.mp4`
-            goes by its own name without that suffix.
-        stems: name -> file, in order of name.
-        mixture: the file of all stems together, if there is one.
-        streams: which of a file's streams a stem or the mixture is, where it is not the first.
+        name: path of the song's folder below the searched one, with slashes; `.` for the searched folder itself. For a
+            `.stem.mp4`, the path of that file without its suffix; for a song of a list, its name there.
+        stems: file of each stem by its name, in order of name.
+        mixture: file of all stems together, if there is one.
+        streams: index of the audio stream of a stem or of the mixture in its file, for files that hold several.
     """
 
     name: str
@@ -43,14 +43,19 @@ class Multitrack:
 
     @property
     def title(self) -> str:
-        """Its name, or for `.` what that folder is called."""
+        """The song's name, or for `.` the name of the folder."""
         return next(iter(self.stems.values())).absolute().parent.name if self.name == "." else self.name
 
     def open(self, stem: str, start: float = 0.0, duration: float | None = None) -> Reader:
-        """A reader of a stem, or of the `mixture`, or of a part of it.
+        """Open a stem, or the `mixture`, or an excerpt of it.
+
+        Args:
+            stem: name of the stem.
+            start: start of the excerpt in seconds.
+            duration: length of the excerpt in seconds; None for the rest of the song.
 
         Raises:
-            AudioError: it cannot be read.
+            AudioError: the file cannot be read.
             KeyError: the song has no such stem.
         """
         files = {**self.stems, MIXTURE: self.mixture} if self.mixture else self.stems
@@ -58,7 +63,13 @@ class Multitrack:
 
 
 def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder and those below it, with their files; what is hidden is left out, links are followed, but once."""
+    """Yield a folder and those below it, each with its files.
+
+    Hidden files and folders are left out. Links are followed, and each folder is visited once.
+
+    Raises:
+        AudioError: a folder cannot be listed.
+    """
 
     def refuse(error: OSError) -> None:
         raise AudioError(f"cannot look into {error.filename} ({(error.strerror or 'no reason given').lower()})")
@@ -74,13 +85,14 @@ def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def song_folders(root: Path) -> list[Multitrack]:
-    """The songs in a folder and below it, as a person would sort them.
+    """Find the songs in a folder and below it, in natural order.
 
-    A song is a folder with a file of any format for each stem, called after it in any letter case, as in MUSDB18-HQ;
-    `mixture` is none of them. A `.stem.mp4` is a song by itself. `root` is itself a song only if there is none below.
+    A song is a folder with a file for each stem, in any format, named after the stem in any letter case, as in
+    MUSDB18-HQ; `mixture` does not count as a stem. A `.stem.mp4` is a song by itself. `root` itself is a song only if
+    there is none below it.
 
     Raises:
-        AudioError: there is no such folder, or one below cannot be listed, or has two files for the same stem.
+        AudioError: a folder does not exist, cannot be listed, or has two files for the same stem.
     """
     songs: list[Multitrack] = []
     for folder, files in folders(root):
@@ -103,13 +115,13 @@ def song_folders(root: Path) -> list[Multitrack]:
 
 
 def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a CSV file that are not empty, each with its number; what surrounds a value is dropped.
+    """Yield the lines of a CSV file that are not empty: the line's number, and its values without spaces around them.
 
     Raises:
-        AudioError: it cannot be read, or is no CSV.
+        AudioError: the file cannot be read, or is not a CSV.
     """
     try:
-        # Spreadsheets put a byte-order mark first.
+        # Spreadsheets write a byte-order mark first.
         with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             for row in reader:
@@ -118,18 +130,18 @@ def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise AudioError(f"cannot read the list {path} ({(error.strerror or 'no reason given').lower()})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise AudioError(f"cannot read the list {path} (it is no CSV with {', '.join(COLUMNS)})") from error
+        raise AudioError(f"cannot read the list {path} (it is not a CSV with {', '.join(COLUMNS)})") from error
 
 
 def manifest(path: Path) -> list[Multitrack]:
-    """The songs of a list: a CSV with a line for every stem, `song,stem,path` at its top.
+    """Read a list of songs: a CSV with the heading `song,stem,path` and a line for every stem.
 
-    Paths count from the list's own folder. The stem `mixture` is the file of all together. The songs come in the order
-    in which they are first named.
+    Paths are relative to the list's folder. The stem `mixture` is the file of all stems together. Songs keep the order
+    of their first lines.
 
     Raises:
-        AudioError: it cannot be read or lacks a column; a line lacks a value, names a file that is not there, or a stem
-            that the song already has.
+        AudioError: the list cannot be read or lacks a column; or a line lacks a value, names a file that does not
+            exist, or a stem that the song already has.
     """
     lines = rows(path)
     _, heading = next(lines, (0, []))
@@ -139,33 +151,33 @@ def manifest(path: Path) -> list[Multitrack]:
     for number, row in lines:
         where, values = f"{path}, line {number}", dict(zip(heading, row, strict=False))
         if lacking := [column for column in COLUMNS if not values.get(column)]:
-            raise AudioError(f"{where}: there is no {lacking[0]}")
+            raise AudioError(f"{where}: the {lacking[0]} is missing")
         song, stem, file = values["song"], values["stem"].lower(), path.parent / values["path"]
         if not file.is_file():
-            raise AudioError(f"{where}: there is no file {file}")
+            raise AudioError(f"{where}: {file} does not exist")
         if stem in songs.setdefault(song, {}):
-            raise AudioError(f"{where}: {song} has its {stem} already, {songs[song][stem]}")
+            raise AudioError(f"{where}: {song} already has {stem}: {songs[song][stem]}")
         if file.name.endswith(STEM_MP4) and stem not in STREAMS:
-            raise AudioError(f"{where}: {file} holds {', '.join(STREAMS)}, no {stem}")
+            raise AudioError(f"{where}: {file} holds {', '.join(STREAMS)}, but not {stem}")
         songs[song][stem] = file
     return [listed(song, stems) for song, stems in songs.items() if {*stems} - {MIXTURE}]
 
 
 def listed(name: str, files: Mapping[str, Path]) -> Multitrack:
-    """A song that these files make, its mixture among them if there is one."""
+    """Return the song that has these files, stem -> file; `mixture` may be among them."""
     stems = {stem: files[stem] for stem in sorted(files) if stem != MIXTURE}
     streams = {stem: STREAMS.index(stem) for stem, path in files.items() if path.name.endswith(STEM_MP4)}
     return Multitrack(name, stems, files.get(MIXTURE), streams)
 
 
 def multitracks(path: Path) -> list[Multitrack]:
-    """The songs in a folder, or of a list; at least one.
+    """Return the songs in a folder, as `song_folders` finds them, or of a list, as `manifest` reads it.
 
     Raises:
-        AudioError: there is none; see also `song_folders` and `manifest`.
+        AudioError: there are no songs, or the folder or the list cannot be read.
     """
     songs = song_folders(path) if path.is_dir() else manifest(path)
     if not songs:
-        wanted = "a folder a song, with a file a stem in it" if path.is_dir() else "a line a stem"
+        wanted = "a folder for each song, with a file for each stem" if path.is_dir() else "a line for each stem"
         raise AudioError(f"no song with stems in {path}; it should have {wanted}")
     return songs

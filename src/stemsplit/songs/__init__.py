@@ -1,1 +1,1 @@
-"""Splits many songs: finds them, plans what is written where, computes, and records what was done."""
+"""Splits many songs: finds them, plans where their files go, computes the stems, and records what was done."""

@@ -1,4 +1,7 @@
-"""The journal by which a song's files get their names, all or none, through kills: what it says is checked first."""
+"""Moves a song's finished files to their names, all or none, even if a run is killed.
+
+A journal, `commit.json`, says that all files are whole. The next run checks it and moves what a killed run left.
+"""
 
 import errno
 import hashlib
@@ -20,50 +23,50 @@ from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
 
 COMMIT, PART = "commit.json", "commit.part"
-"""Says, in a hidden folder, that all files in it are whole, by the digest of their record: from then on they only move.
-The other name is its own until it is whole.
+"""Name of the journal in the hidden folder, and its name while it is written. The journal holds the digest of the new
+record, and says that all files in the folder are whole and only have to be moved.
 """
 
 RECORD = "record.json"
-"""The new record, there."""
+"""Name of the new record in the hidden folder."""
 
 LONGEST = 200
-"""Bytes of a stem's name that a hidden file takes as it is."""
+"""Longest name of a stem, in bytes, that a hidden file has unchanged."""
 
 
 class CommitError(AudioError):
-    """A commit is not one that a run on this song can have left, or what it says cannot be done any more."""
+    """The journal does not come from a run on this song, or cannot be carried out any more."""
 
 
 def hidden(stem: str, file_format: Format) -> str:
-    """What the file of a stem is called in the hidden folder."""
+    """Return the name of a stem's file in the hidden folder."""
     if size(stem) > LONGEST:
         stem = f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
     return f"{stem}{file_format.suffix}"
 
 
 def listed(job: Job) -> list[str]:
-    """All files that are made in the hidden folder of a song."""
+    """Return the names of all files that are made in the hidden folder of a song."""
     return [*(hidden(output.name, job.format) for output in job.options.outputs), RECORD, COMMIT, PART]
 
 
 def hold(job: Job, tell: Callable[[str], object]) -> Claim:
-    """The empty hidden folder in which a song is worked on. What a killed run made whole there gets its names first.
+    """Claim the hidden folder of a song, and empty it. Files that a killed run finished are moved to their names first.
 
     Args:
-        job: the song.
-        tell: is told what was found there and not used.
+        job: job of the song.
+        tell: called with a message about files that an earlier run left and that are not used.
 
     Raises:
-        BusyError: another process is working on it.
-        AudioError: it cannot be made.
+        BusyError: another process works on the song.
+        AudioError: the folder cannot be made.
     """
     out = job.options.out
-    place = os.path.normcase(job.record.relative_to(out))
+    path = os.path.normcase(job.record.relative_to(out))
     try:
         out.mkdir(parents=True, exist_ok=True)
         with Folder(out) as folder:
-            held = claim(folder, hashlib.sha256(os.fsencode(place)).hexdigest()[:16])
+            held = claim(folder, hashlib.sha256(os.fsencode(path)).hexdigest()[:16])
     except BlockingIOError:
         raise
     except OSError as error:
@@ -85,12 +88,12 @@ def hold(job: Job, tell: Callable[[str], object]) -> Claim:
 
 @dataclass(frozen=True)
 class Move:
-    """A file that is to get its name.
+    """A file to move to its name.
 
     Args:
-        source: its name in the hidden folder.
-        folder: of the target, below the output folder.
-        name: of the target.
+        source: name in the hidden folder.
+        folder: folder to move to, below the output folder.
+        name: name in that folder.
     """
 
     source: str
@@ -99,45 +102,45 @@ class Move:
 
 
 def _signed(held: Claim) -> str:
-    """The digest in a commit."""
+    """Return the digest in the journal."""
     try:
         commit = json.loads(held.folder.read(COMMIT, LIMIT))
     except (ValueError, RecursionError, OSError) as error:
-        raise CommitError("its commit cannot be read") from error
+        raise CommitError("its journal cannot be read") from error
     match commit:
         case {"stemsplit_commit": 1, "record": str(digest)} if len(commit) == 2:
             return digest
-    raise CommitError("its commit is of another form")
+    raise CommitError("its journal has another form")
 
 
 def _is_in_place(job: Job, held: Claim, digest: str) -> bool:
-    """Whether the record of a commit has its name already, and so have all files."""
+    """Return whether the record is already in its place, and so all files, as the record is moved last."""
     with suppress(OSError), held.out.descend(job.below(job.record).parent) as folder:
         return hashlib.sha256(folder.read(job.record.name, LIMIT)).hexdigest() == digest
     return False
 
 
 def _record(held: Claim, digest: str) -> Record:
-    """The record that a commit signs."""
+    """Return the record that the journal holds the digest of."""
     try:
         content = held.folder.read(RECORD, LIMIT)
     except OSError as error:
         raise CommitError("its record cannot be read") from error
     record = parsed(content) if hashlib.sha256(content).hexdigest() == digest else None
     if record is None:
-        raise CommitError("its record is not the one that was committed")
+        raise CommitError("its record is not the one in the journal")
     return record
 
 
 def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
-    """What is still to be moved.
+    """Return the moves that are still to be made.
 
     Raises:
-        CommitError: the record is not of this song, a file is not as it says, or something is in the way of one.
+        CommitError: the record belongs to another song, a file is not as the record says, or its name is taken.
     """
     name = record.options.get("format")
     if record.song["name"] != job.path.name or name not in list(FormatName):
-        raise CommitError(f"it is not of {job.path.name}")
+        raise CommitError(f"it belongs to another song than {job.path.name}")
     file_format = Format(name)
     moves, found = [], job.recorded()
     for stem, facts in record.stems.items():
@@ -145,11 +148,11 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             continue
         target = job.place(stem, file_format)
         if job.name(target) != facts["file"]:
-            raise CommitError(f"its {stem} would go elsewhere")
+            raise CommitError(f"its {stem} belongs in another place")
         source, below = hidden(stem, file_format), job.below(target)
         there = held.folder.size(source)
         if there is None and size_of(target) == facts["size"]:
-            continue  # it was moved before
+            continue  # it is already moved
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
         if obstacle := job.obstacle(found, target):
@@ -159,11 +162,11 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
 
 
 def carry_out(held: Claim, job: Job) -> None:
-    """Give the files in a hidden folder their names, if a commit is there and is one that a run on this song leaves.
+    """Move the files in a hidden folder to their names, if it has a journal that a run on this song left.
 
     Raises:
-        CommitError: there is a commit that is not used.
-        OSError: a file cannot be moved; it can be tried again.
+        CommitError: the journal is not used.
+        OSError: a file cannot be moved; a later call may succeed.
     """
     if COMMIT not in held.names:
         return
@@ -183,13 +186,15 @@ def carry_out(held: Claim, job: Job) -> None:
 
 
 def commit(held: Claim, job: Job, record: Record) -> None:
-    """Say that all files are whole, and give them their names, the record last.
+    """Write the journal, and move all files to their names, the record last.
 
-    Killed before the commit has its name, nothing has changed; killed later, the next run on this song does the rest.
+    If the process is killed before the journal has its name, nothing has changed; if later, the next run on this song
+    moves the rest.
 
     Raises:
-        CommitError: something was put in the place of a file meanwhile.
-        OSError: something cannot be written. If it was committed by then, the hidden folder is left to the next run.
+        CommitError: the name of a file was taken meanwhile.
+        OSError: a file cannot be written or moved. If the journal is written by then, the hidden folder is left to the
+            next run.
     """
     content = record.text().encode()
     journal = json.dumps({"stemsplit_commit": 1, "record": hashlib.sha256(content).hexdigest()}).encode()
@@ -208,22 +213,22 @@ def commit(held: Claim, job: Job, record: Record) -> None:
 
 
 def sweep(out: Path, tell: Callable[[str], object]) -> None:
-    """Remove what killed runs left in a folder, as far as it is ours and nothing in it is whole.
+    """Remove the hidden folders that killed runs left.
 
-    What is committed stays: only a run on its song can check it.
+    Those with a journal stay: only a run on their song can check it.
 
     Args:
-        out: the folder.
-        tell: is told of what is left alone.
+        out: output folder.
+        tell: called with a message about each folder that stays.
     """
     with suppress(OSError), Folder(out) as folder:
-        for found in leftovers(folder):
-            if isinstance(found, Claim):
-                if COMMIT in found.names:
-                    again = "the same command goes on from there"
-                    tell(f"{found.folder.path} holds stems that could not be given their names; {again}")
-                    found.leave()
+        for leftover in leftovers(folder):
+            if isinstance(leftover, Claim):
+                if COMMIT in leftover.names:
+                    again = "run the same command again to move them"
+                    tell(f"{leftover.folder.path} holds stems that could not be moved to their names; {again}")
+                    leftover.leave()
                 else:
-                    found.release()
-            elif found.errno == errno.EEXIST:
-                tell(f"{found.filename} is left alone: {found.strerror}")
+                    leftover.release()
+            elif leftover.errno == errno.EEXIST:
+                tell(f"{leftover.filename} is left alone: {leftover.strerror}")

@@ -1,4 +1,4 @@
-"""Knows which songs the arguments mean: files, folders, globs, and lists of these."""
+"""Finds the songs that the arguments mean: files, folders, globs, and lists of these."""
 
 import codecs
 import os
@@ -13,23 +13,24 @@ from stemsplit.audio.kinds import BEGINNINGS, is_audio
 from stemsplit.errors import AudioError
 from stemsplit.words import natural
 
-SIDECAR = "stemsplit.json"
-"""Lies beside stems that were written."""
+RECORD = "stemsplit.json"
+"""Name of the record beside the stems of a song."""
 
-LONGEST_LIST = 256_000_000
-"""Bytes of a list of songs: more than a million paths."""
+LARGEST_LIST = 256_000_000
+"""Largest size of a list of songs in bytes: more than a million paths."""
 
-MAGIC = re.compile(r"[*?[]")
+WILDCARD = re.compile(r"[*?[]")
+"""The characters that make a glob of a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A song.
+    """A song that an argument means.
 
     Args:
-        path: as named, or as found below a folder that was named.
-        below: the folder that it lies in, from the folder that was named, or from a glob's part without magic; `Path()`
-            right in there, and for a file named itself.
+        path: path as the argument names it, or as found in a folder.
+        below: the song's folder, relative to the folder of the argument or to the part of a glob before its first
+            wildcard; `Path()` for a song directly in there, and for a file that is named itself.
     """
 
     path: Path
@@ -38,11 +39,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """What the arguments mean.
+    """The songs that the arguments mean.
 
     Args:
-        songs: in the order of the arguments; in a folder as a person would sort them, on every machine alike.
-        passed_over: how many files in folders are no audio.
+        songs: songs in the order of the arguments; those in a folder in natural order, the same on every machine.
+        passed_over: number of files in folders that are not audio.
     """
 
     songs: tuple[Found, ...]
@@ -50,21 +51,23 @@ class Search:
 
 
 def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
-    """The files below a folder, and the folders that cannot be listed; what is hidden, or our own work, left out.
+    """Yield the files below a folder, and the folders below it that cannot be listed.
+
+    Hidden files, and folders with stems that stemsplit wrote, are left out.
 
     Args:
-        top: the folder.
-        out: real path of the folder for stems, which is left out below `top`.
-        entered: real paths of the folders that were listed already; grows.
+        top: the folder, or a file, which is yielded itself.
+        out: real path of the output folder, which is left out below `top`.
+        entered: real paths of the folders that are already listed; folders are added to it.
     """
     waiting = [top]
     while waiting:
         path = waiting.pop()
-        if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises where the way there is barred
+        if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises if a folder above is closed
             yield path
             continue
         real = os.path.realpath(path)
-        if real in entered or (real == out and path != top) or os.path.lexists(path / SIDECAR):
+        if real in entered or (real == out and path != top) or os.path.lexists(path / RECORD):
             continue
         entered.add(real)
         try:
@@ -75,49 +78,54 @@ def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
             waiting += sorted(inside, key=lambda entry: natural(entry.name), reverse=True)
 
 
-def matches(pattern: Path, out: str) -> tuple[Path, list[Path]]:
-    """The part of a glob without magic, and what matches: without hidden files, unless it asks, and without `out`."""
-    base, rest = Path(pattern.anchor), list(pattern.parts[bool(pattern.anchor) :])
-    # What is there by that very name is meant as it stands: a folder may be called `Live [1999]`.
+def expand_glob(pattern: Path, out: str) -> tuple[Path, list[Path]]:
+    """Find the paths that match a glob.
+
+    Hidden files and folders are left out, unless a part of the glob begins with a dot.
+
+    Args:
+        pattern: the glob.
+        out: real path of the output folder, which is left out unless it is named before the first wildcard.
+
+    Returns:
+        The part of the glob before its first wildcard, and the paths that match.
+    """
+    base, rest = Path(pattern.anchor), list(pattern.relative_to(pattern.anchor).parts)
+    # A part that exists by its very name is not a pattern: a folder may be called `Live [1999]`.
     while os.path.lexists(base / rest[0]):
         base /= rest.pop(0)
     if ".." in rest:
         return base, []
-    # `**` stands for folders only as a whole part; elsewhere pathlib refuses it. At the end, it matches files too from
-    # Python 3.13 on, unless a slash follows.
+    # pathlib refuses `**` except as a whole part. At the end it should match folders only, for which Python 3.13 needs
+    # a slash after it.
     steps = [step if step == "**" else re.sub(r"\*+", "*", step) for step in rest]
     slash = "/" if steps[-1] == "**" else ""
     try:
-        found = list(base.glob("/".join(steps) + slash))
+        paths = list(base.glob("/".join(steps) + slash))
     except OSError:
         return base, []
     if not any(step.startswith(".") for step in steps):
-        found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(base).parts)]
+        paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(base).parts)]
     if Path(os.path.realpath(base)) in Path(out).parents:
-        found = [path for path in found if not Path(os.path.realpath(path)).is_relative_to(out)]
-    return base, sorted(found, key=lambda path: [natural(part) for part in path.parts])
+        paths = [path for path in paths if not Path(os.path.realpath(path)).is_relative_to(out)]
+    return base, sorted(paths, key=lambda path: [natural(part) for part in path.parts])
 
 
-def at_most(file: IO[bytes], name: str) -> bytes:
-    """The content of a list.
+def read_list(file: IO[bytes], name: str) -> Iterator[Path]:
+    """Read a list of songs: a path in each line, or between NULs.
 
-    Raises:
-        AudioError: it is far too long, as a device is.
-    """
-    data = file.read(LONGEST_LIST + 1)
-    if len(data) > LONGEST_LIST:
-        raise AudioError(f"cannot read the list {name} (it is larger than {LONGEST_LIST / 1e6:g} MB)")
-    return data
-
-
-def entries(data: bytes, name: str) -> Iterator[Path]:
-    """The lines of a list, or what lies between its NULs.
+    Args:
+        file: file of the list.
+        name: name of the list in messages.
 
     Raises:
-        AudioError: it is no list but a song.
+        AudioError: the list is far too large, as a device would be, or is not a list but audio.
     """
+    data = file.read(LARGEST_LIST + 1)
+    if len(data) > LARGEST_LIST:
+        raise AudioError(f"cannot read the list {name} (it is larger than {LARGEST_LIST / 1e6:g} MB)")
     if BEGINNINGS.match(data):
-        raise AudioError(f"cannot read the list {name} (it is audio); to split it, give its file itself")
+        raise AudioError(f"cannot read the list {name} (it is audio); to split it, name the file without @ or -")
     if b"\0" in data:
         lines = data.split(b"\0")
     else:
@@ -125,44 +133,53 @@ def entries(data: bytes, name: str) -> Iterator[Path]:
     return (Path(os.fsdecode(line)) for line in lines if line.strip())
 
 
-def named(arguments: Sequence[Path | str], listed: IO[bytes] | None) -> Iterator[Path]:
-    """The arguments, with the lists among them read."""
+def expand_lists(arguments: Sequence[Path | str], stdin: IO[bytes] | None) -> Iterator[Path]:
+    """Yield the arguments, with the paths in a list in place of the list.
+
+    Raises:
+        AudioError: a list cannot be read.
+        ValueError: an argument is empty.
+    """
     for argument in arguments:
         text = os.fspath(argument)
         if not text:
-            raise ValueError("an empty argument names no song")
+            raise ValueError("an argument is empty; name a song, a folder or a list")
         name = "on stdin" if text == "-" else text[1:]
         try:
             if text == "-":
-                # Python has no stdin at all where it was closed.
-                stream = listed or (sys.stdin and sys.stdin.buffer)
-                yield from entries(at_most(stream, name) if stream else b"", name)
+                # sys.stdin is None if it was closed when Python started.
+                stream = stdin or (sys.stdin and sys.stdin.buffer)
+                if stream:
+                    yield from read_list(stream, name)
             elif text.startswith("@") and not os.path.lexists(text):
-                with Path(name).open("rb") as file:  # which may be a pipe: @<(find ...)
-                    yield from entries(at_most(file, name), name)
+                with Path(name).open("rb") as file:  # it may be a pipe: @<(find ...)
+                    yield from read_list(file, name)
             else:
                 yield Path(text)
         except OSError as error:
-            raise AudioError(f"cannot read the list {name} ({error.strerror}); it has one song on each line") from error
+            raise AudioError(
+                f"cannot read the list {name} ({error.strerror}); a list has one song on each line"
+            ) from error
 
 
 def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = None) -> Search:
-    """Look for the songs that are meant.
+    """Find the songs that the arguments mean.
 
-    A file that is named is a song, whatever it is, there or not: its own error comes when it is read. So does that of a
-    folder that cannot be listed, which is therefore among the songs. A folder is searched, links followed, for what is
-    audio by its extension or its content; left out, uncounted, are hidden files, `out` where it lies below, and folders
-    with stems of ours. What is not there by its name, but matches as a glob, stands for all that matches: files are
-    sifted as a folder's are, folders searched. `@FILE`, unless a file is called that, and `-` for stdin are lists of
-    files, folders and globs.
+    - A file is always a song, even if it is missing or not audio: the error comes when it is read.
+    - A folder stands for the files below it that are audio by extension or content; links are followed. Hidden files,
+      `out` below the folder, and folders with stems that stemsplit wrote are left out and not counted. A folder that
+      cannot be listed is taken for a song: the error comes when it is read.
+    - A glob, unless a file has that very name, stands for the audio files and the folders that match. If nothing
+      matches, it is taken for a missing song.
+    - `@FILE`, unless a file has that very name, and `-` for stdin are lists of files, folders and globs.
 
     Args:
-        arguments: as typed.
-        out: where stems go.
-        listed: what `-` reads; stdin unless given.
+        arguments: paths, globs and lists, as typed.
+        out: output folder.
+        listed: stream that `-` reads; stdin if None.
 
     Returns:
-        Each real file once, at its first place.
+        The songs. A file that several arguments mean is listed once, where it comes first.
 
     Raises:
         AudioError: a list cannot be read.
@@ -172,10 +189,10 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     others: set[str] = set()
     entered: set[str] = set()
     real_out = os.path.realpath(out)
-    for path in named(arguments, listed):
+    for path in expand_lists(arguments, listed):
         base, tops = path, [path]
-        if MAGIC.search(str(path)) and not os.path.lexists(path):
-            base, tops = matches(path, real_out)
+        if WILDCARD.search(str(path)) and not os.path.lexists(path):
+            base, tops = expand_glob(path, real_out)
         if not tops:
             base, tops = path, [path]
         for file in (file for top in tops for file in walk(top, real_out, entered)):

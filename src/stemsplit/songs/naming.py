@@ -1,96 +1,96 @@
-"""Knows what the files of a song are called: templates like `{track}/{stem}`."""
+"""Names the files of a song by templates such as `{track}/{stem}`."""
 
 import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePath
 from string import Formatter
+
+from stemsplit.words import did_you_mean
 
 DEFAULT = "{track}/{stem}"
 
 FIELDS = ("track", "stem", "model", "parent", "ext", "artist", "title")
 
 RECORD = "stemsplit"
-"""In place of a stem, it names the song's own record."""
+"""Stands in for the stem in the name of the song's record."""
 
 LONGEST = 255
-"""Bytes of a name, on all usual file systems."""
+"""Longest name of a file or folder in bytes, on all common file systems."""
 
 SUFFIX_ROOM, STEM_ROOM = 8, 32
-"""Bytes that are kept free for a suffix and for a stem, the same for all stems: what they share is cut alike."""
+"""Bytes that every name leaves free for a suffix and for a stem, so that long names are cut alike for all stems."""
 
-# Control characters, what Windows takes for a slash, and halves of characters that no file's name can hold. A byte that
-# is no UTF-8 stays: Python keeps it as one of the halves in between.
+# Control characters, the backslash, which Windows takes for a slash, and the surrogates that cannot be encoded. A byte
+# that is not UTF-8 stays: Python holds it as one of the other surrogates.
 BARRED = r"\x00-\x1f\x7f-\x9f\\\ud800-\udc7f\udd00-\udfff"
 UNSAFE = re.compile(f"[{BARRED}]")
 UNSAFE_VALUE = re.compile(f"[{BARRED}/{'<>:|?*' + chr(34) if os.name == 'nt' else ''}]")
 
 RESERVED = re.compile(r"(?i)(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])\s*(\..*)?")
-"""Names that Windows keeps for devices, with any suffix."""
+"""Names that Windows reserves for devices, with any suffix."""
 
 Piece = tuple[str, str]
-"""Literal text, or the name of a field; the other one is empty."""
+"""Literal text and the name of a field, one of which is empty."""
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The literal text and the fields of a template, in its order.
+    """Yield the literal texts and the fields of a template, in its order.
 
     Raises:
-        ValueError: its braces do not match, or a field is unknown, or has a format or a conversion.
+        ValueError: braces do not match, or a field is unknown or has a format or a conversion.
     """
     try:
         parsed = list(Formatter().parse(text))
     except ValueError as error:
-        raise ValueError(f"the braces of {text!r} do not match; {{{{ and }}}} stand for braces as such") from error
+        raise ValueError(f"the braces of {text!r} do not match; for a brace in a name, write {{{{ or }}}}") from error
     for literal, name, spec, conversion in parsed:
         if literal:
             yield literal, ""
         if name is None:
             continue
         if name not in FIELDS:
-            close = get_close_matches(name.strip().lower(), FIELDS, 1)
-            known = ", ".join(f"{{{field}}}" for field in FIELDS)
-            hint = f"did you mean {{{close[0]}}}?" if close else f"there are {known}"
-            raise ValueError(f"{{{name}}} is no part of a name; {hint}")
+            known = [f"{{{field}}}" for field in FIELDS]
+            hint = did_you_mean(f"{{{name.strip().lower()}}}", known) or f"; use {', '.join(known)}"
+            raise ValueError(f"{{{name}}} is not a field of a name{hint}")
         if spec or conversion:
-            raise ValueError(f"{{{name}}} in {text!r} stands alone in its braces, without : or !")
+            raise ValueError(f"{{{name}}} in {text!r} must stand in its braces alone, without : or !")
         yield "", name
 
 
 def components(text: str) -> tuple[tuple[Piece, ...], ...]:
-    """The pieces of each folder's name and of the file's.
+    """Return the pieces of each part of a template's path: of each folder's name, and of the file's.
 
     Raises:
-        ValueError: it cannot name the stems of a song.
+        ValueError: the template cannot name the stems of a song.
     """
     if not text or text.endswith("/"):
-        raise ValueError(f"{text!r} leaves the file without a name")
+        raise ValueError(f"{text!r} gives the file no name")
     if ("", "stem") not in pieces(text):
-        raise ValueError(f"{text!r} has no {{stem}}: every stem would be the same file")
+        raise ValueError(f"{text!r} has no {{stem}}, so that all stems would be the same file")
     if UNSAFE.search(text):
-        raise ValueError(f"{text!r} holds a character that no name should; folders are written with /")
+        raise ValueError(f"{text!r} has a character that names must not have; separate folders with /")
     path = PurePath(text)
     if path.anchor or any(not part.strip(". ") for part in path.parts):
-        raise ValueError(f"{text!r} leaves the output folder, or has a name of dots alone; choose the folder with -o")
+        raise ValueError(f"{text!r} leads out of the output folder, or has a name of dots only; choose folders with -o")
     parts = tuple(tuple(pieces(part)) for part in path.parts)
     for part in parts:
         if sum(STEM_ROOM if name == "stem" else size(literal) for literal, name in part) > LONGEST - SUFFIX_ROOM:
-            raise ValueError(f"{text!r} is too long for a name, which has at most {LONGEST} bytes")
+            raise ValueError(f"{text!r} is too long; a name has at most {LONGEST} bytes")
     return parts
 
 
 def size(text: str) -> int:
-    """Bytes that it takes in a file's name."""
+    """Return the bytes that a text takes in a file's name."""
     return len(text.encode("utf-8", "surrogateescape"))
 
 
 def cut(text: str, limit: int) -> str:
-    """As many of its first characters as take at most `limit` bytes."""
+    """Return the longest beginning of a text that takes at most `limit` bytes."""
     if size(text) <= limit:
         return text
     return text[: sum(total <= limit for total in accumulate(map(size, text)))]
@@ -98,18 +98,18 @@ def cut(text: str, limit: int) -> str:
 
 @lru_cache(1024)
 def named(text: str, component: tuple[Piece, ...]) -> str:
-    """A text as the name of a folder or a file, on every system; there is room for a suffix."""
+    """Return a text as the name of a folder or file that is valid on every system, with room for a suffix."""
     name = cut(text, LONGEST - SUFFIX_ROOM)
-    # A dot that the template itself begins with is meant to hide the file; one out of a tag is not.
+    # A dot at the beginning hides the file, which only the template itself may ask for, not a tag.
     if name.startswith(".") and not component[0][0]:
         name = "_" + name[1:]
     name = name.rstrip(". ") or "_"
-    # On all systems alike, as folders of stems are carried from one to another. There is room for one byte more.
+    # The same on all systems, as folders of stems are copied between them. The cut above left room for the `_`.
     return f"_{name}" if RESERVED.fullmatch(name) else name
 
 
 def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
-    """The name of a folder or a file: long values are cut, the longest first, but no stem and no literal text."""
+    """Fill in the name of a folder or file. Long values are cut, the longest first, but not stems and literal text."""
     texts = [literal or values[name] for literal, name in component]
     if len(component) == 1 and component[0][1] in ("", "stem"):
         return named(texts[0], component)
@@ -124,7 +124,7 @@ def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
 
 
 def folded(text: str) -> str:
-    """A path as the least discerning file systems tell it from others: by no letter case, in one form of accents."""
+    """Return a path with letter case and encodings of accents made the same, as some file systems compare paths."""
     if text.isascii():
         return text.casefold()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
@@ -132,13 +132,13 @@ def folded(text: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """How files are called, with folders, `{track}` and so on.
+    """A template for the paths of files, with fields such as `{track}`.
 
     Args:
-        text: as typed.
+        text: template as typed.
 
     Raises:
-        ValueError: it cannot name the stems of a song.
+        ValueError: the template cannot name the stems of a song.
     """
 
     text: str = DEFAULT
@@ -149,25 +149,25 @@ class Template:
 
     @property
     def needs_tags(self) -> bool:
-        """Whether the song's tags have to be read."""
+        """Whether the template has fields that come from the song's tags."""
         return any(name in ("artist", "title") for part in self.parts for _, name in part)
 
     def path(
         self, *, track: str, stem: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
     ) -> Path:
-        """Where a stem goes, below the output folder, without its suffix.
+        """Return the path of a stem below the output folder, without its suffix.
 
-        The suffix is to be added to the name, which may hold dots of its own: `with_suffix` would take these for one.
-        No part of it is empty, `.`, `..` or, with a suffix of up to 8 bytes, longer than 255 bytes.
+        No part of the path is empty, `.`, `..` or, with a suffix of up to 8 bytes, longer than 255 bytes. Add the
+        suffix to the name as text: the name may have dots, and `with_suffix` would replace what follows the last.
 
         Args:
-            track: from `track_of` the song.
-            stem: the stem's name.
-            model: the model's name.
-            parent: name of the folder that the song lies in.
-            ext: the song's suffix, without its dot.
-            artist: the song's; None or blank if it does not tell.
-            title: the song's; `track` stands in for it.
+            track: name of the song, from `track_of`.
+            stem: name of the stem.
+            model: name of the model.
+            parent: name of the song's folder.
+            ext: suffix of the song, without its dot.
+            artist: artist of the song; None or blank if unknown.
+            title: title of the song; None or blank for `track`.
         """
         song = self.of_song(track=track, model=model, parent=parent, ext=ext, artist=artist, title=title)
         return Path(song.path(stem))
@@ -175,26 +175,26 @@ class Template:
     def of_song(
         self, *, track: str, model: str, parent: str, ext: str, artist: str | None, title: str | None
     ) -> "Names":
-        """What the files of one song are called; arguments as `path` has them."""
+        """Return the names of one song's files; the arguments are those of `path`."""
         title = (title or "").strip() or track
         artist = (artist or "").strip() or "unknown artist"
         values = dict(zip(FIELDS, (track, "", model, parent, ext, artist, title), strict=True))
         safe = {name: UNSAFE_VALUE.sub("_", value) for name, value in values.items()}
         if safe == values:
-            safe = values
+            safe = values  # one dictionary instead of two for each of many songs
         steps = tuple(None if ("", "stem") in part else rendered(part, safe) for part in self.parts)
         return Names(self, values, safe, steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the files of one song are called, whatever the stem.
+    """The names of one song's files, filled in except for the stem.
 
     Args:
-        template: how.
-        values: what stands for each field but the stem.
-        safe: the same without what no name may hold.
-        steps: name of each folder and of the file; None for those that have the stem in them.
+        template: template of the names.
+        values: value of each field but the stem.
+        safe: the same values without characters that names must not have.
+        steps: name of each folder and of the file; None for names that contain the stem.
     """
 
     template: Template
@@ -203,22 +203,22 @@ class Names:
     steps: tuple[str | None, ...]
 
     def path(self, stem: str) -> str:
-        """Where a stem goes, below the output folder, without its suffix."""
+        """Return the path of a stem below the output folder, without its suffix."""
         safe = {**self.safe, "stem": UNSAFE_VALUE.sub("_", stem)}
         steps = zip(self.steps, self.template.parts, strict=True)
         return "/".join([rendered(part, safe) if step is None else step for step, part in steps])
 
     @property
     def record(self) -> str:
-        """Where the song's own record goes: as a stem called `stemsplit` would, with its suffix."""
+        """Path of the song's record: that of a stem named `stemsplit`, with the suffix `.json`."""
         return f"{self.path(RECORD)}.json"
 
     def meant(self, stem: str) -> str:
-        """What `path` would give if a file could have any name."""
+        """Return what `path` would return if files could have any name."""
         values = {**self.values, "stem": stem}
         return "/".join("".join(literal or values[name] for literal, name in part) for part in self.template.parts)
 
 
 def track_of(song: Path) -> str:
-    """A song's name without its suffix; with it where nothing but dots would be left."""
+    """Return the name of a song's file without its suffix, or with it if only dots would be left."""
     return song.stem if song.stem.strip(". ") else song.name

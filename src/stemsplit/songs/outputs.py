@@ -1,4 +1,4 @@
-"""Named sums and differences of a song and its stems: karaoke = mixture - vocals."""
+"""Defines the files to write for a song: stems, and sums of the song and its stems such as karaoke=mixture-vocals."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,75 +11,80 @@ import numpy.typing as npt
 Block = npt.NDArray[np.float32]
 
 MIXTURE = "mixture"
-"""What a recipe calls the song itself."""
+"""Name of the song itself in a recipe."""
 
 Sums = Mapping[str, Sequence[str]]
-"""Names for several stems together."""
+"""Names for sums of stems: name -> the stems."""
 
 NO_SUMS: Sums = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file to write for each song.
+    """A file to write for each song: a sum of the mixture and the model's stems.
 
     Args:
-        name: what it is called.
-        weights: how much of the mixture, and of each of the model's stems in turn, it is.
+        name: name of the output.
+        gains: gain of the mixture, then of each of the model's stems, in their sum.
     """
 
     name: str
-    weights: tuple[float, ...]
+    gains: tuple[float, ...]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The gains, under the name that the record of a song has for them."""
+        return self.gains
 
     @property
     def stem(self) -> int | None:
-        """Which of the model's stems it is, if it is one of them and nothing else."""
-        parts = [place for place, weight in enumerate(self.weights) if weight]
-        return parts[0] - 1 if len(parts) == 1 and parts[0] and self.weights[parts[0]] == 1 else None
+        """Index of the model's stem that the output is; None if it is anything else."""
+        used = [index for index, gain in enumerate(self.gains[1:]) if gain]
+        return used[0] if len(used) == 1 and self.gains[0] == 0 and self.gains[1 + used[0]] == 1 else None
 
     def of(self, mixture: Block, stems: Block) -> Block:
-        """(c, t) out of a mixture (c, t) and its stems (n, c, t)."""
+        """Return the samples (c, t) of the output, from a mixture (c, t) and its stems (n, c, t)."""
         if self.stem is not None:
             return stems[self.stem]
         total = np.zeros_like(mixture)
-        for weight, part in zip(self.weights, (mixture, *stems), strict=True):
-            total += np.float32(weight) * part
+        for gain, signal in zip(self.gains, (mixture, *stems), strict=True):
+            total += np.float32(gain) * signal
         return total
 
 
-def stem(name: str, stems: Sequence[str], sums: Sums = NO_SUMS) -> Output:
-    """The output that is one of the model's stems, or several together."""
-    parts = sums.get(name, (name,))
-    return Output(name, (0.0, *(float(other in parts) for other in stems)))
+def stem_output(name: str, stems: Sequence[str], sums: Sums = NO_SUMS) -> Output:
+    """Return the output that is one of the model's stems, or one of the sums."""
+    summed = sums.get(name, (name,))
+    return Output(name, (0.0, *(float(other in summed) for other in stems)))
 
 
 def parse(recipe: str, stems: Sequence[str], sums: Sums = NO_SUMS) -> Output:
-    """A recipe as people write it.
+    """Parse a recipe as people write it.
 
     Args:
-        recipe: NAME=PART+PART-PART, each part the mixture, one of the stems or one of the sums.
-        stems: of the model, in its order.
-        sums: of the stems.
+        recipe: NAME=STEM+STEM-STEM, where each STEM is the mixture, one of the stems or one of the sums.
+        stems: names of the model's stems, in its order.
+        sums: sums of the stems.
 
     Raises:
-        ValueError: it is none, or names a stem that the model does not give.
+        ValueError: the text is not a recipe, or names a stem that the model does not have.
     """
     name, equals, formula = recipe.partition("=")
     name = name.strip()
     # Stems may have signs in their names; the longest name that fits is meant.
     known = sorted([MIXTURE, *stems, *sums], key=len, reverse=True)
-    part = rf"\s*(?P<sign>[+-]?)\s*(?P<part>{'|'.join(map(re.escape, known))})\s*"
+    term = rf"\s*(?P<sign>[+-]?)\s*(?P<stem>{'|'.join(map(re.escape, known))})\s*"
     if not equals or not re.fullmatch(r"\w[\w .+-]*", name):
-        raise ValueError(f"a recipe is NAME=PART+PART-PART, such as karaoke=mixture-vocals, not {recipe!r}")
-    weights, rest, first = dict.fromkeys([MIXTURE, *stems], 0.0), formula, True
+        raise ValueError(f"a recipe is NAME=STEM+STEM-STEM, such as karaoke=mixture-vocals, not {recipe!r}")
+    gains, rest, first = dict.fromkeys([MIXTURE, *stems], 0.0), formula, True
     while rest.strip() or first:
-        found = re.match(part + r"(?=[+-]|$)", rest)
-        if not found or not (first or found["sign"]):
-            raise ValueError(f"cannot understand {rest.strip()!r} in {recipe!r}; its parts can be {', '.join(known)}")
-        for each in sums.get(found["part"], (found["part"],)):
-            weights[each] += -1.0 if found["sign"] == "-" else 1.0
-        rest, first = rest[found.end() :], False
-    return Output(name, tuple(weights.values()))
+        match = re.match(term + r"(?=[+-]|$)", rest)
+        if not match or not (first or match["sign"]):
+            raise ValueError(f"cannot understand {rest.strip()!r} in {recipe!r}; it can add up {', '.join(known)}")
+        for each in sums.get(match["stem"], (match["stem"],)):
+            gains[each] += -1.0 if match["sign"] == "-" else 1.0
+        rest, first = rest[match.end() :], False
+    return Output(name, tuple(gains.values()))
 
 
 def chosen(
@@ -89,38 +94,39 @@ def chosen(
     two_stems: str | None = None,
     sums: Sums = NO_SUMS,
 ) -> tuple[Output, ...]:
-    """The files to write for each song.
+    """Return the files to write for each song.
 
     Args:
-        stems: of the model, in its order.
-        wanted: names of stems to write, in any letter case; "none" for none, None for all.
-        recipes: more files, as `parse` reads them.
-        two_stems: write this stem, and the song without it as `no_` and its name.
-        sums: of the stems, which can be named in their place.
+        stems: names of the model's stems, in its order.
+        wanted: names of the stems to write, in any letter case; "none" for no stem, None for all.
+        recipes: recipes of more files, as `parse` takes them.
+        two_stems: name of a stem to write, together with the song without it as `no_` and its name.
+        sums: sums of the stems, which may be named like stems.
 
     Raises:
-        ValueError: a stem that the model does not give, a recipe that is none, two files of one name, or no file.
+        ValueError: the model does not have a stem, a recipe is not one, two files have the same name, or there is no
+            file to write.
     """
     all_ = (*stems, *sums)
     if two_stems is not None:
         if wanted is not None:
-            raise ValueError("--two-stems says all that --stems could")
-        known = _known(two_stems, all_)
-        wanted, recipes = [known], [f"no_{known}={MIXTURE}-{known}", *recipes]
-    names = stems if wanted is None else [_known(name, all_) for name in wanted if name.casefold() != "none"]
-    outputs = [stem(name, stems, sums) for name in all_ if name in names]
+            raise ValueError("--two-stems already chooses the stems; leave out --stems")
+        stem = _find_stem(two_stems, all_)
+        wanted, recipes = [stem], [f"no_{stem}={MIXTURE}-{stem}", *recipes]
+    names = stems if wanted is None else [_find_stem(name, all_) for name in wanted if name.casefold() != "none"]
+    outputs = [stem_output(name, stems, sums) for name in all_ if name in names]
     outputs += [parse(recipe, stems, sums) for recipe in recipes]
     if not outputs:
-        raise ValueError("there is nothing to write; name at least one stem")
-    called = [output.name.casefold() for output in outputs]
-    if twice := [name for name in called if called.count(name) > 1]:
-        raise ValueError(f"two files would be called {twice[0]!r}")
+        raise ValueError("nothing to write; name at least one stem")
+    used = [output.name.casefold() for output in outputs]
+    if twice := [name for name in used if used.count(name) > 1]:
+        raise ValueError(f"two files would have the name {twice[0]!r}")
     return tuple(outputs)
 
 
-def _known(name: str, stems: Sequence[str]) -> str:
-    """The stem of that name, in whatever letter case."""
-    for known in stems:
-        if known.casefold() == name.strip().casefold():
-            return known
-    raise ValueError(f"there is no stem {name!r}; this model gives {', '.join(stems)}")
+def _find_stem(name: str, stems: Sequence[str]) -> str:
+    """Return the stem of this name, in any letter case."""
+    for stem in stems:
+        if stem.casefold() == name.strip().casefold():
+            return stem
+    raise ValueError(f"there is no stem {name!r}; this model has {', '.join(stems)}")

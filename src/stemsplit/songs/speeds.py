@@ -1,4 +1,4 @@
-"""Remembers how fast each model was on this machine, to estimate how long a batch will take."""
+"""Remembers how fast each model was on this machine, so that the time of a batch can be estimated."""
 
 import json
 from contextlib import suppress
@@ -22,12 +22,12 @@ def _all() -> dict[str, float]:
 
 
 def known(model: str, device: str) -> float | None:
-    """Seconds of song a second, when the model last ran on that device; None if it never did."""
+    """Return the seconds of song that a model split per second in its last run on a device; None if it never ran."""
     return _all().get(f"{model} {device}")
 
 
 def remember(model: str, device: str, speed: float) -> None:
-    """Write a speed down, if it is one; where that cannot be, nothing is lost."""
+    """Store the speed of a model on a device, unless it is 0. A file that cannot be written is ignored."""
     if speed > 0:
         with suppress(OSError, WeightsError):
             _file().parent.mkdir(parents=True, exist_ok=True)

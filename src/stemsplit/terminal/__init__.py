@@ -1,1 +1,1 @@
-"""What people and scripts read: messages, tables, progress, JSON; one file a subject."""
+"""Writes what people and scripts read: messages, tables, progress, JSON; one file for each subject."""

@@ -1,8 +1,8 @@
-"""What a person sees: tables, progress, messages. The only module that draws with rich."""
+"""Prints messages and shows progress for people, on stderr."""
 
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,16 +17,11 @@ from rich.text import Text
 
 from stemsplit.words import printable
 
-if TYPE_CHECKING:
-    pass
-
-
 REPORT_SECONDS = 10.0
-"""How often a line of progress is printed where no bar can be drawn."""
-
+"""Seconds between two lines of progress where no bar can be drawn."""
 
 PEOPLE = Console(stderr=True, highlight=False, markup=False)
-"""Where messages and progress go. One for all, so that a message moves a bar that is being drawn out of its way."""
+"""The console for all messages and progress: sharing it lets a message be printed above a bar that is being drawn."""
 
 
 def message(label: str, style: str, text: str) -> None:
@@ -36,39 +31,44 @@ def message(label: str, style: str, text: str) -> None:
 
 def say(line: Text) -> None:
     """Print a line for people."""
-    # One line a message, however long: it may be read by a script, and terminals wrap by themselves.
-    # A stderr that takes nothing is no reason to stop the work.
+    # A message is one line, however long: scripts may read it, and terminals wrap lines themselves.
+    # The work goes on even if stderr is closed.
     with suppress(OSError):
         PEOPLE.print(line, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """What was done."""
+    """Print what was done."""
     say(Text(printable(text)))
 
 
 def error(text: str) -> None:
-    """What went wrong."""
+    """Print what went wrong."""
     message("error", "bold red", text)
 
 
 def warning(text: str) -> None:
-    """What a person should know, though it worked."""
+    """Print what a person should know although the work went on."""
     message("warning", "bold yellow", text)
 
 
 def hint(text: str) -> None:
-    """What would be worth trying."""
+    """Print what is worth trying."""
     message("hint", "bold cyan", text)
 
 
 class Report:
-    """Shows work going on: a bar on a terminal, a plain line now and then elsewhere; nothing unless shown."""
+    """Shows progress: a bar on a terminal, a plain line now and then elsewhere.
+
+    Args:
+        shown: whether to show anything.
+        figures: columns between the bar and the remaining time.
+    """
 
     def __init__(self, shown: bool, *figures: ProgressColumn) -> None:
         self.shown = shown
         self.task: TaskID | None = None
-        self.started = self.said = 0.0
+        self.started = self.last_line = 0.0
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -89,9 +89,14 @@ class Report:
         self.bar.stop()
 
     def line_is_due(self, now: float, every: float | None = None) -> bool:
-        """Whether to print a plain line, at a time of a clock in seconds; there is one for so many of them."""
+        """Return whether to print a plain line now; if so, the caller prints it.
+
+        Args:
+            now: time in seconds, of any clock.
+            every: seconds between two lines; None for `REPORT_SECONDS`.
+        """
         every = REPORT_SECONDS if every is None else every
-        due = self.bar.disable and self.shown and now - self.said >= every
+        due = self.bar.disable and self.shown and now - self.last_line >= every
         if due:
-            self.said = now
+            self.last_line = now
         return due

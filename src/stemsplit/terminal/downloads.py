@@ -1,28 +1,21 @@
-"""Shows a download: a bar on a terminal, a plain line now and then elsewhere."""
+"""Shows the progress of a download."""
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from rich.progress import (
-    DownloadColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import DownloadColumn, TransferSpeedColumn
 from rich.text import Text
 
-from stemsplit.words import minutes, printable, size
-
-if TYPE_CHECKING:
-    pass
 from stemsplit.terminal.console import Report, say
+from stemsplit.words import clock, printable, size
 
 
 class DownloadReport(Report):
-    """Shows a file on its way here, and how long it took.
+    """Shows how much of a file is downloaded, how fast, and at the end how long it took.
 
     Args:
-        name: of the model.
-        quiet: show nothing.
+        name: name of the model.
+        quiet: whether to show nothing.
     """
 
     def __init__(self, name: str, quiet: bool) -> None:
@@ -31,22 +24,22 @@ class DownloadReport(Report):
         self.first = self.done = 0
 
     def _speed(self, now: float) -> float:
-        """Bytes a second, of those that came and were not here from an earlier try."""
+        """Return bytes per second, without those that an earlier run had downloaded."""
         return (self.done - self.first) / max(now - self.started, 1e-9)
 
     def progress(self, done: int, total: int) -> None:
-        """`done` of `total` bytes are here; a total of 0 is unknown."""
+        """Show that `done` of `total` bytes are downloaded; a total of 0 means that it is unknown."""
         now = time.monotonic()
         if self.task is None:
-            self.first, self.started, self.said = done, now, now
+            self.first, self.started, self.last_line = done, now, now
             self.task = self.bar.add_task(self.name, total=total or None, completed=done)
             self.bar.start()
-        # The server may have had to start all over again.
+        # The download may have started again from the beginning.
         self.first, self.done = min(self.first, done), done
         self.bar.update(self.task, completed=done, total=total or None)
         if self.line_is_due(now):
             speed = self._speed(now)
-            left = minutes((total - done) / speed) if speed and total else "?"
+            left = clock((total - done) / speed) if speed and total else "?"
             share = f"{100 * done / total:.0f} % of {size(total)}" if total else size(done)
             say(Text(f"{self.name}: {share}, {size(round(speed))}/s, {left} left"))
 
@@ -54,7 +47,7 @@ class DownloadReport(Report):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, value, trace)
-        # Nothing came here where another process did the work.
+        # If another process downloaded the file, nothing was downloaded here.
         if kind is None and self.done > self.first and self.shown:
             now = time.monotonic()
             took = f"{now - self.started:.1f} s ({size(round(self._speed(now)))}/s)"

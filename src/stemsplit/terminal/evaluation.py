@@ -1,36 +1,29 @@
-"""What `eval` tells of how close stems are to their references."""
+"""Shows what `eval` measured, and its progress."""
 
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from rich.progress import (
-    TextColumn,
-)
-from rich.text import Text
-
-from stemsplit.words import minutes, printable
-
-if TYPE_CHECKING:
-    pass
 from typing import TYPE_CHECKING, Any
+
+from rich.progress import TextColumn
+from rich.text import Text
 
 from stemsplit.terminal.console import Report, say
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
+from stemsplit.words import clock, printable
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Result, Score, Summary
 
 
 def _figures(score: "Score") -> dict[str, float | None]:
-    """A score as JSON has it, which knows no infinity."""
+    """Return a score as JSON can hold it: with null in place of NaN and infinity."""
     return {name: figure if math.isfinite(figure) else None for name, figure in vars(score).items()}
 
 
 def scores_as_data(results: Sequence["Result"], summary: "Summary") -> dict[str, Any]:
-    """How close estimates are to their sources, as `eval --json` tells it."""
+    """Return the scores of all songs, and their averages, as `eval --json` prints them."""
     songs = [
         {
             "song": result.name,
@@ -41,12 +34,12 @@ def scores_as_data(results: Sequence["Result"], summary: "Summary") -> dict[str,
         }
         for result in results
     ]
-    both = (("mean", summary.means, summary.mean), ("median", summary.medians, summary.median))
+    averages = (("mean", summary.means, summary.mean), ("median", summary.medians, summary.median))
     return {
         "songs": songs,
         **{
             kind: {"stems": {name: _figures(score) for name, score in stems.items()}, "mean": _figures(mean)}
-            for kind, stems, mean in both
+            for kind, stems, mean in averages
         },
     }
 
@@ -55,7 +48,7 @@ COLUMNS = ("song", "stem", "SDR", "SI-SDR", "median SDR of 1 s")
 
 
 def print_scores(results: Sequence["Result"], summary: "Summary") -> None:
-    """The same for people: one line a stem of each song, then of all songs."""
+    """Print the scores for people: a line for each stem of each song, then for each stem over all songs."""
     blocks = [(result.name, result.scores, result.mean) for result in results if not result.error]
     if len(blocks) > 1:
         songs = f"of {len(blocks)} songs"
@@ -72,24 +65,24 @@ def print_scores(results: Sequence["Result"], summary: "Summary") -> None:
 
 
 class EvalReport(Report):
-    """Shows songs being measured: a bar of songs on a terminal, a plain line now and then elsewhere.
+    """Shows which song is being measured and how much of it: a bar of songs, or plain lines elsewhere.
 
     Args:
-        songs: their names, in order.
+        songs: names of the songs, in order.
     """
 
     def __init__(self, songs: Sequence[str]) -> None:
         super().__init__(True, TextColumn("{task.fields[measured]}", markup=False))
-        self.places = {name: place for place, name in enumerate(songs, 1)}
-        self.said = time.monotonic()
+        self.numbers = {name: number for number, name in enumerate(songs, 1)}
+        self.last_line = time.monotonic()
 
     def progress(self, song: str, seconds: float) -> None:
-        """So many seconds of a song are measured."""
-        place = self.places[song]
-        label, measured = f"[{place}/{len(self.places)}] {printable(song)}", f"{minutes(seconds)} measured"
+        """Show that `seconds` of a song are measured."""
+        number, measured = self.numbers[song], f"{clock(seconds)} measured"
+        label = f"[{number}/{len(self.numbers)}] {printable(song)}"
         if self.task is None:
-            self.task = self.bar.add_task(label, total=len(self.places), measured=measured)
+            self.task = self.bar.add_task(label, total=len(self.numbers), measured=measured)
             self.bar.start()
-        self.bar.update(self.task, description=label, completed=place - 1, measured=measured)
+        self.bar.update(self.task, description=label, completed=number - 1, measured=measured)
         if self.line_is_due(time.monotonic()):
             say(Text(f"{label}: {measured}"))

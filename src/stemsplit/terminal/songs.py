@@ -1,34 +1,25 @@
-"""What `split` tells of songs: what would be done with each, what became of each, and of all."""
+"""Shows what `split` will do with songs, its progress, and what became of each song and of all."""
 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.progress import (
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-)
+from rich.progress import ProgressColumn, Task, TaskProgressColumn
 from rich.text import Text
 
 from stemsplit.audio.levels import EXACT
-from stemsplit.words import minutes, printable, size
-
-if TYPE_CHECKING:
-    from stemsplit.songs.job import Job, Outcome, Totals
-from typing import TYPE_CHECKING, Any
-
 from stemsplit.terminal.console import Report, error, note, say, warning
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
+from stemsplit.words import clock, counted, printable, size
 
 if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Outcome, Totals
 
 
 def job_as_data(job: "Job") -> dict[str, Any]:
-    """What would be done with a song, as `split --dry-run --json` tells it."""
+    """Return what will be done with a song as `split --dry-run --json` prints it."""
     return {
         "song": str(job.path),
         "status": "failed" if job.problem else "skipped" if job.done else "to do",
@@ -40,13 +31,13 @@ def job_as_data(job: "Job") -> dict[str, Any]:
 
 
 def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, download: int | None) -> dict[str, Any]:
-    """All that would be done, as the last line of `split --dry-run --json` tells it.
+    """Return what will be done in all as the last line of `split --dry-run --json` prints it.
 
     Args:
-        jobs: all songs.
-        passed_over: files that are no songs.
-        speed: seconds of song a second, if known.
-        download: bytes of weights to be got first, 0 if unknown; None if they are here.
+        jobs: jobs of all songs.
+        passed_over: number of files that are not audio.
+        speed: seconds of song split per second, if known.
+        download: size in bytes of the weights to download first, 0 if unknown; None if no download is needed.
     """
     waiting = [job for job in jobs if not job.problem and not job.done]
     duration = sum(job.seconds for job in waiting)
@@ -64,16 +55,17 @@ def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, d
 
 
 def plan_in_words(summary: Mapping[str, Any]) -> str:
-    """The same for people."""
-    text = f"{summary['songs']} song{'s' * (summary['songs'] != 1)}: {summary['to_do']} to split"
-    text += f", {summary['skipped']} split before"
+    """Return what will be done in all, a summary from `plan_as_data`, as a line for people."""
+    text = f"{counted(summary['songs'], 'song')}: {summary['to_do']} to split"
+    text += f", {summary['skipped']} already split"
     text += f", {summary['failed']} with problems"
     if summary["passed_over"]:
-        text += f"; {summary['passed_over']} file{'s' * (summary['passed_over'] > 1)} of other kinds passed over"
+        text += f"; {counted(summary['passed_over'], 'file')} of other kinds passed over"
     if summary["to_do"]:
-        estimate = summary["estimated_seconds"]
-        took = f"about {minutes(estimate)}" if estimate else "a time that only a first run on this machine can tell"
-        text += f"; {minutes(summary['duration'])} of music, in {took}, into {size(summary['bytes'])}"
+        estimate, space = summary["estimated_seconds"], summary["bytes"]
+        time_ = f"about {clock(estimate)} to split" if estimate else "time unknown until this model has run here once"
+        disk = f"needs about {size(space)} of disk" if space else "disk space unknown"
+        text += f"; {clock(summary['duration'])} of music, {time_}; {disk}"
     if summary["download_bytes"] is not None:
         amount = summary["download_bytes"]
         text += f"; first to download: {size(amount) if amount else 'weights of unknown size'}"
@@ -81,24 +73,24 @@ def plan_in_words(summary: Mapping[str, Any]) -> str:
 
 
 def print_plan(jobs: Sequence["Job"]) -> None:
-    """One line a song that would be split: what would be done with it, and where its files would go."""
+    """Print a line for each song: what will be done with it, and where its files will be."""
     rows = []
     for job in jobs:
         state = "problem" if job.problem else "done" if job.done else "to do"
         where = job.problem
         if not where:
             where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
-        rows.append((state, minutes(job.seconds) if job.seconds else "", str(job.path), where))
+        rows.append((state, clock(job.seconds) if job.seconds else "", str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
 
 def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
-    """What became of a song, as `split --json` tells it."""
+    """Return what became of a song as `split --json` prints it."""
     record, job = outcome.record, outcome.job
-    told = ("peak", "clipped", "energy_share", "silent")
+    keys = ("peak", "clipped", "energy_share", "silent")
     stems = {
-        name: {"path": str(job.targets[name]) if facts["file"] else None, **{key: facts[key] for key in told}}
+        name: {"path": str(job.targets[name]) if facts["file"] else None, **{key: facts[key] for key in keys}}
         for name, facts in (record.stems.items() if record else ())
         if name in job.targets
     }
@@ -115,49 +107,49 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
 
 
 def totals_as_data(totals: "Totals", passed_over: int) -> dict[str, Any]:
-    """What became of all songs, as the last line of `split --json` tells it."""
+    """Return what became of all songs as the last line of `split --json` prints it."""
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
     return {"summary": {**counts, "passed_over": passed_over, **times, "real_time_factor": round(totals.speed, 3)}}
 
 
-MANY_STEMS = 8
-"""Whose energy shares are no longer listed on a line."""
+MOST_STEMS = 8
+"""Largest number of stems whose energy shares are listed."""
 
 
 class SpeedColumn(ProgressColumn):
-    """Speed as a multiple of real time: seconds of song per second."""
+    """Shows speed as a multiple of real time: seconds of song split per second."""
 
     def render(self, task: Task) -> Text:
-        """The figure of one bar."""
+        """Return the speed of one bar."""
         return Text(f"{task.speed:.1f}x" if task.speed else "-", style="progress.data.speed")
 
 
 class SplitReport(Report):
-    """Shows a batch at work: a bar for the current song on a terminal, plain lines elsewhere, a line for each done.
+    """Shows how far the current song is, in a bar or in plain lines, and a line for each song that is done.
 
     Args:
-        jobs: all songs, in order.
-        quiet: show nothing but errors.
-        steps: how far a song is: "auto", "none", or "json" for lines that another program shows in its own way.
+        jobs: jobs of all songs, in order.
+        quiet: whether to show nothing but errors.
+        steps: how to show the progress within a song: "auto", "none", or "json" for lines that another program reads.
     """
 
     def __init__(self, jobs: Sequence["Job"], quiet: bool, steps: str = "auto") -> None:
         super().__init__(steps == "auto" and not quiet, TaskProgressColumn(), SpeedColumn())
         self.quiet, self.as_json = quiet, steps == "json" and not quiet
-        self.places = {job.path: place for place, job in enumerate(jobs, 1)}
+        self.numbers = {job.path: number for number, job in enumerate(jobs, 1)}
         self.current: Job | None = None
 
     def _label(self, job: "Job") -> str:
         name = printable(job.path.name)
         name = name if len(name) <= 30 else name[:14] + "…" + name[-15:]
-        return name if len(self.places) == 1 else f"[{self.places[job.path]}/{len(self.places)}] {name}"
+        return name if len(self.numbers) == 1 else f"[{self.numbers[job.path]}/{len(self.numbers)}] {name}"
 
     def progress(self, job: "Job", done: float, total: float) -> None:
-        """`done` of `total` seconds of a song are split."""
+        """Show that `done` of `total` seconds of a song are split."""
         now = time.monotonic()
         if job is not self.current:
-            self.current, self.started, self.said = job, now, now
+            self.current, self.started, self.last_line = job, now, now
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
@@ -165,34 +157,34 @@ class SplitReport(Report):
         if not self.bar.live.is_started:
             self.bar.start()
         if done == 0:
-            # Loading the model is no part of the speed.
+            # The time that loading the model took does not count.
             self.started = now
             self.bar.reset(self.task)
         self.bar.update(self.task, completed=done)
         if self.as_json:
-            place = {"place": self.places[job.path], "songs": len(self.places)}
-            event = {"song": str(job.path), **place, "done": round(done, 3), "duration": round(total, 3)}
+            number = {"place": self.numbers[job.path], "songs": len(self.numbers)}
+            event = {"song": str(job.path), **number, "done": round(done, 3), "duration": round(total, 3)}
             say(Text(json.dumps({"progress": event})))
         elif self.line_is_due(now):
             speed = done / max(now - self.started, 1e-9)
-            left = minutes((total - done) / speed) if speed else "?"
+            left = clock((total - done) / speed) if speed else "?"
             say(Text(f"{self._label(job)}: {100 * done / total:.0f} %, {speed:.1f}x real time, {left} left"))
 
     def outcome(self, outcome: "Outcome") -> None:
-        """A song is done, or failed."""
-        # The bar is wiped away, so that neither message nor path is written into it.
+        """Show what became of a song."""
+        # Remove the bar first, so that no message or path is written into it.
         self.bar.stop()
         if outcome.error:
             error(outcome.error)
         elif not self.quiet and outcome.record:
-            self._made(outcome)
+            self._done(outcome)
 
-    def _made(self, outcome: "Outcome") -> None:
+    def _done(self, outcome: "Outcome") -> None:
         assert outcome.record is not None
         song, figures = printable(str(outcome.job.path)), outcome.record.figures
         if outcome.skipped:
-            if len(self.places) == 1:
-                note(f"{song}: split before, with the same model and options; --force splits it again")
+            if len(self.numbers) == 1:
+                note(f"{song}: already split with the same model and options; --force splits it again")
             return
         for name, facts in outcome.record.stems.items():
             target = outcome.job.targets[name]
@@ -201,31 +193,35 @@ class SplitReport(Report):
                 warning(f"{target}: {clipped}; 32-bit float wav keeps them")
             if facts["silent"]:
                 note(f"{target}: silent" + ("" if facts["file"] else ", not written"))
-        many = len(outcome.paths)
-        text = f"{song}: {many} stem{'s' * (many != 1)} of {minutes(figures['duration'])} "
+        text = f"{song}: {counted(len(outcome.paths), 'stem')} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
-            text += f", sum of stems vs song: {decibels(figures['sum_error'])}"
-        shares = ", ".join(
-            f"{name} {100 * facts['energy_share']:.0f} %" for name, facts in outcome.record.stems.items()
-        )
-        note(f"{text}; energy: {shares}" if len(outcome.record.stems) <= MANY_STEMS else text)
+            text += f", sum of stems vs song: {sum_error_in_words(figures['sum_error'])}"
+        stems = outcome.record.stems
+        if len(stems) <= MOST_STEMS:
+            shares = ", ".join(f"{name} {100 * facts['energy_share']:.0f} %" for name, facts in stems.items())
+            text += f"; share of the song's energy (need not total 100 %): {shares}"
+        note(text)
 
     def total(self, outcomes: "Totals", passed_over: int) -> None:
-        """All songs were tried."""
+        """Show what became of all songs; nothing if there was only one.
+
+        Args:
+            outcomes: numbers of songs, and times.
+            passed_over: number of files that are not audio.
+        """
         self.bar.stop()
-        if self.quiet or len(self.places) + passed_over == 1:
+        if self.quiet or len(self.numbers) + passed_over == 1:
             return
-        many = outcomes.songs != 1
-        text = f"{outcomes.songs} song{'s' * many}: {outcomes.done} split, {outcomes.skipped} split before"
+        text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
         if passed_over:
-            text += f"; {passed_over} file{'s' * (passed_over > 1)} of other kinds passed over"
+            text += f"; {counted(passed_over, 'file')} of other kinds passed over"
         if outcomes.done:
-            text += f"; {minutes(outcomes.duration)} in {minutes(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
+            text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
         note(text)
 
 
-def decibels(figure: float) -> str:
-    """A sum error for people."""
+def sum_error_in_words(figure: float) -> str:
+    """Return how far the sum of the stems is from the song, in words."""
     return "exact" if figure <= EXACT else "the song is silent" if figure >= -EXACT else f"{figure:.0f} dB"

@@ -1,4 +1,4 @@
-"""How lines get onto stdout: whole, at once, whatever bytes a file's name has."""
+"""Writes lines to stdout: whole, at once, and with any bytes that file names may have."""
 
 import json
 import os
@@ -9,48 +9,48 @@ from typing import Any
 
 
 def _write(*lines: bytes) -> None:
-    if sys.stdout is None:  # closed from the start
+    if sys.stdout is None:  # it was closed when Python started
         return
     try:
         sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
         sys.stdout.buffer.flush()
     except OSError:
-        # What is still buffered must not fail again when Python leaves.
+        # Python flushes stdout when it exits; what is still buffered must not fail again then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 
 def print_paths(written: Iterable[Path]) -> None:
-    """Files, a line each, at once; in the system's own bytes, which need not be text.
+    """Print paths, a line each, as the bytes that the file system has, which need not be text.
 
     Raises:
-        OSError: stdout takes nothing, now or ever.
+        OSError: stdout is closed, or cannot be written.
     """
     _write(*map(os.fsencode, written))
 
 
 def print_text(*lines: str) -> None:
-    """Lines as they are, at once.
+    """Print lines of text.
 
     Raises:
-        OSError: stdout takes nothing, now or ever.
+        OSError: stdout is closed, or cannot be written.
     """
     _write(*(line.encode(errors="surrogateescape") for line in lines))
 
 
 def print_line(data: Any) -> None:
-    """One line of JSON for a script, at once.
+    """Print data as one line of JSON.
 
     Raises:
-        OSError: stdout takes nothing, now or ever.
+        OSError: stdout is closed, or cannot be written.
     """
     _write(json.dumps(data, allow_nan=False).encode())
 
 
 def print_json(data: Any) -> None:
-    """Data for a script.
+    """Print data as indented JSON.
 
     Raises:
-        OSError: stdout takes nothing, now or ever.
+        OSError: stdout is closed, or cannot be written.
     """
     _write(json.dumps(data, indent=2).encode())

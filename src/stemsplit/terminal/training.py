@@ -1,29 +1,27 @@
-"""Shows a training run: a table that grows, and a bar between its lines."""
+"""Shows the progress of training: a table that grows, and a bar below it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.progress import (
-    TextColumn,
-)
+from rich.progress import TextColumn
 from rich.text import Text
 
-from stemsplit.words import minutes
+from stemsplit.terminal.console import Report, note, say
+from stemsplit.words import clock
 
 if TYPE_CHECKING:
     from stemsplit.training.loop import Progress as Step
-from stemsplit.terminal.console import Report, note, say
 
 TRAIN_SECONDS = 60.0
-"""The same in training, which takes days."""
+"""Seconds between two lines of progress in training, which may take days."""
 
 
 class TrainReport(Report):
-    """Shows training: a line of a table for each report; between them a bar of steps on a terminal, lines elsewhere.
+    """Shows training: a table with a line for each report, and between these a bar of steps, or plain lines elsewhere.
 
     Args:
-        stems: that are measured.
-        steps: in all.
+        stems: names of the stems that are measured.
+        steps: number of steps in the whole run.
         shown: whether to show anything.
     """
 
@@ -33,7 +31,7 @@ class TrainReport(Report):
         self.stems, self.steps = stems, steps
 
     def note(self, text: str) -> None:
-        """What was done."""
+        """Print what was done, if anything is shown."""
         if self.shown:
             note(text)
 
@@ -43,7 +41,7 @@ class TrainReport(Report):
             say(Text("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))))
 
     def step(self, progress: "Step") -> None:
-        """A step was made."""
+        """Show a step of training, with the scores of the stems if it was reported."""
         loss = f"{progress.loss:.4f}"
         if self.task is None:
             self._line(self.heading)
@@ -54,5 +52,5 @@ class TrainReport(Report):
             measured = self.stems if progress.reported else ()
             scores = [f"{progress.scores[stem]:.2f}" for stem in measured]
             mean = [f"{progress.mean:.3f}" + ("*" if progress.best else "")] if measured else []
-            time_ = minutes(progress.seconds)
+            time_ = clock(progress.seconds)
             self._line([str(progress.step), loss, f"{progress.learning_rate:.2g}", time_, *scores, *mean])
