@@ -67,14 +67,12 @@ def bench(
     from stemsplit.terminal.stdout import print_json
 
     batch_sizes = sizes(batch_size)
-    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
-    if described:
-        choose.tell(described)
+    entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
     entry = entry.with_chunks(chunk_seconds)
 
-    import torch
-
+    # Only now: they bring PyTorch in, which takes seconds.
     from stemsplit.bench import formats, measure
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.fast.device import pick_device
 
     found = pick_device(device)
@@ -84,7 +82,7 @@ def bench(
         obtain(entry, quiet=False)
     if found.type == "cpu" and load() > 0.5:
         console.warning(f"other programs are busy here (load {load():.1f}): the figures would be better without them")
-    torch.set_num_threads(1)  # for all but the network, as `split` has it
+    prepare_torch()
     # Drawn seldom: that takes time from what is measured.
     with console.PEOPLE.status("", refresh_per_second=2) as line:
         tell = line.update if console.PEOPLE.is_terminal else console.note

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.cli.options import usage_errors
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -62,6 +64,35 @@ CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
 
 def model(
+    name: str,
+    registry_file: Path | None,
+    config: Path | None = None,
+    settings: list[str] | None = None,
+    *,
+    quiet: bool = False,
+    first: bool = True,
+) -> "ModelEntry":
+    """The entry of that name, or the one made of a checkpoint's file; what had to be assumed of a file is said.
+
+    Args:
+        name: of a model, or path of a file.
+        registry_file: more models.
+        config: the file's config.
+        settings: the file's settings, each NAME=VALUE.
+        quiet: say nothing of what was assumed.
+        first: as in `tell`.
+
+    Raises:
+        RegistryError: there is no such model, or the config makes none.
+        WeightsError: the file cannot be used.
+    """
+    entry, described = look_up(name, registry_file, config, settings)
+    if described and not quiet:
+        tell(described, first)
+    return entry
+
+
+def look_up(
     name: str, registry_file: Path | None, config: Path | None, settings: list[str] | None
 ) -> "tuple[ModelEntry, Described | None]":
     """The entry of that name; for a file, the one made of it, and what it was made from.
@@ -82,10 +113,8 @@ def model(
     # Only now: it brings PyTorch in, which takes seconds.
     from stemsplit.checkpoints import describe
 
-    try:
+    with usage_errors("--set"):
         described = describe.describe(Path(name), config, settings or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--set") from error
     return described.entry, described
 
 
@@ -128,13 +157,9 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     plan, known = Plan(first), entries(registry_file) if then else {}
     for text in then:
         stem, name = _stem_and_model(text, plan, known)
-        entry, described = model(name, registry_file, None, None)
-        if described and not quiet:
-            tell(described, first=False)
-        try:
+        entry = model(name, registry_file, quiet=quiet, first=False)
+        with usage_errors("--then"):
             plan = replace(plan, then=(*plan.then, (stem, entry)))
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--then") from error
     return plan
 
 

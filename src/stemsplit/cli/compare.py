@@ -21,6 +21,7 @@ from stemsplit.cli.options import (
     Window,
     listed,
     seconds,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
@@ -47,13 +48,7 @@ def chosen(names: list[str], registry_file: Path | None, quiet: bool) -> "list[M
         raise typer.BadParameter("name models, with commas between them", param_hint="--models")
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise typer.BadParameter(f"{twice[0]} is named twice", param_hint="--models")
-    entries = []
-    for name in names:
-        entry, described = choose.model(name, registry_file, None, None)
-        if described and not quiet:
-            choose.tell(described, first=False)
-        entries.append(entry)
-    return entries
+    return [choose.model(name, registry_file, quiet=quiet, first=False) for name in names]
 
 
 def compare(
@@ -122,21 +117,19 @@ def compare(
         raise typer.BadParameter(f"a part lasts more than 0 s and up to {longest}", param_hint="--duration")
     entries = chosen(listed(models), registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
-    try:
+    with usage_errors():
         planned = plan.plan(
             song,
             entries,
             start=begin,
             duration=length,
-            stems=None if stems is None else [name for name in stems.split(",") if name.strip()],
+            stems=None if stems is None else listed([stems]),
             reference_folder=references,
             out=output,
             format_=format_.value,
             bit_depth=bit_depth and bit_depth.value,
             force=force,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     # Before any download: a device that is missing, or a library that does not load, is known at once. Both bring
     # PyTorch in, which takes seconds.
     plan.check_device(device, precision.value)
@@ -145,9 +138,15 @@ def compare(
         obtain(entry, quiet)
     if not quiet:
         tell(planned, chosen=begin is not None or planned.duration == planned.song.seconds)
-    settings = {"batch_size": batch_size, "precision": precision.value, "threads": threads, "tell": console.warning}
+    settings = {
+        "device": device,
+        "batch_size": batch_size,
+        "precision": precision.value,
+        "threads": threads,
+        "tell": console.warning,
+    }
     try:
-        found = run(planned, {"device": device, **settings}, quiet)
+        found = run(planned, settings, quiet)
         figures = comparison_as_data(found)
         paths = comparison.write(found, figures, force)
     except KeyboardInterrupt:
@@ -178,12 +177,11 @@ def tell(plan: "Plan", chosen: bool) -> None:
 
 def run(plan: "Plan", settings: dict[str, Any], quiet: bool) -> "Comparison":
     """Compare, and show which model is at work."""
-    import torch
-
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.comparison import comparison
     from stemsplit.terminal import console
 
-    torch.set_num_threads(1)  # for all but the networks, as `split` has it
+    prepare_torch()
     with nullcontext() if quiet else console.PEOPLE.status("") as line:
 
         def show(place: int, share: float) -> None:

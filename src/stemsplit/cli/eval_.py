@@ -109,9 +109,7 @@ def prepared(
     """
     from stemsplit.cli.obtain import obtain
 
-    entry, described = choose.model(model, registry_file, config, settings)
-    if described:
-        choose.tell(described)
+    entry = choose.model(model, registry_file, config, settings)
     if unknown := [name for name in wanted if name not in entry.outputs]:
         known = ", ".join(entry.outputs)
         raise typer.BadParameter(f"{entry.name} gives no {unknown[0]!r}, but {known}", param_hint="--stems")
@@ -125,13 +123,12 @@ def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
     Raises:
         WeightsError, DeviceError: it cannot be loaded.
     """
-    import torch
-
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.engine.separator import Separator
     from stemsplit.evaluation.evaluation import FromModel
     from stemsplit.terminal import console
 
-    torch.set_num_threads(1)  # for all but the network, as `split` has it
+    prepare_torch()
     return FromModel(Separator(entry, device, precision=precision, tell=console.warning))
 
 

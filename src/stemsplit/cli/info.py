@@ -23,7 +23,7 @@ def info(
     settings: choose.Settings = None,
 ) -> None:
     """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
-    entry, described = choose.model(name, registry_file, config, settings)
+    entry, described = choose.look_up(name, registry_file, config, settings)
     if described:
         choose.tell(described)
     if described and not as_json:

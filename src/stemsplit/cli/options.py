@@ -1,6 +1,8 @@
 """Options that several commands have, and what may stand after them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from math import isfinite
 from typing import Annotated, Any, get_args
@@ -21,6 +23,22 @@ def seconds(text: str) -> float:
     if match := re.fullmatch(r"(\d+(?:\.\d*)?)\s*(s|m|min|h)", text):
         return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
     raise typer.BadParameter(f"{text!r} is no time; write 90, 1:30 or 90s")
+
+
+@contextmanager
+def usage_errors(hint: str | None = None) -> Iterator[None]:
+    """Make a ValueError, by which the library refuses an argument, a usage error.
+
+    Args:
+        hint: the option at fault, where only one can be.
+
+    Raises:
+        typer.BadParameter: an argument was refused.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from error
 
 
 def finite(value: float | None) -> float | None:

@@ -22,7 +22,9 @@ from stemsplit.cli.options import (
     Quiet,
     Threads,
     Window,
+    listed,
     seconds,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.chain import Chain, Plan
     from stemsplit.engine.separator import Separator
-    from stemsplit.songs.job import Job, Totals
+    from stemsplit.songs.job import Job, Options, Totals
+    from stemsplit.songs.naming import Template
+    from stemsplit.songs.outputs import Output
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -132,33 +136,23 @@ def split(
     all else to stderr.
     """
     from stemsplit import registry
-    from stemsplit.cli.obtain import obtain
-    from stemsplit.fetch import digests
-    from stemsplit.songs import find as search
-    from stemsplit.songs import naming, outputs, plan, speeds
+    from stemsplit.cli.loading import load_models
+    from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
-    from stemsplit.terminal import console
+    from stemsplit.songs.naming import Template
     from stemsplit.terminal.songs import SplitReport
-    from stemsplit.words import minutes
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
         raise typer.BadParameter("a duration of nothing leaves nothing to split", param_hint="--duration")
-    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
-    if described and not quiet:
-        choose.tell(described)
+    entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
-    try:
-        wanted = None if stems is None else [name for name in stems.split(",") if name.strip()]
-        chosen = outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
-        template = naming.Template(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    for each in models.entries:
-        if not digests.identity(each) and not dry_run:
-            # Which weights they are, and so what was made with them before, is known only when they are here.
-            obtain(each, quiet)
+    with usage_errors():
+        chosen = chosen_outputs(models, stems, two_stems, mixes)
+        template = Template(name)
+    if not dry_run:
+        obtain_unidentified(models, quiet)
     options = Options(
         out=output,
         outputs=chosen,
@@ -172,63 +166,120 @@ def split(
         drop_silent=drop_silent,
         force=force,
     )
-    try:
-        found = search.find(songs, output)
-        jobs = plan.plan(found.songs, options, template, "+".join(each.name for each in models.entries))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    if not jobs:
-        console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
-        raise typer.Exit(1)
-    if (begin or length is not None) and not quiet:
-        amount = "each song" if length is None else f"{minutes(length)} of each song"
-        console.note(f"only {amount} from {minutes(begin)} on is split")
+    jobs, passed_over = planned(songs, options, template, models)
     if not quiet:
+        tell_of_excerpt(options)
         tell_of_names(jobs)
     if dry_run:
-        print_dry_run(jobs, found.passed_over, models, device, as_json)
+        print_dry_run(jobs, passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     plan.check_room(jobs)
-    if not all(job.problem or job.done for job in jobs):
+    if any(not job.problem and not job.done for job in jobs):
         if model is None and not quiet:
-            console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
-        # Before any song is read: a network that is not there is known at once.
-        for each in models.entries:
-            obtain(each, quiet)
-
-    @cache
-    def load() -> "Separator | Chain":
-        # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
-        import gc
-
-        import torch
-
-        from stemsplit.engine.chain import Chain
-        from stemsplit.engine.separator import Separator
-
-        # PyTorch's own million objects stay as long as we do: nobody has to look for rubbish among them.
-        gc.freeze()
-
-        # For all but the network, which has threads of its own: too little to share, and it would wait for them.
-        torch.set_num_threads(1)
-        loaded = partial(
-            Separator,
+            hint_at_models(registry_file)
+        obtain_all(models, quiet)
+    # Loaded once, and only when a song was found readable: PyTorch takes seconds to import.
+    load = cache(
+        partial(
+            load_models,
+            models,
+            batch_size,
             device=device,
             precision=precision.value,
             threads=threads,
             compiled=compile_,
-            tell=console.warning,
         )
-        separator: Separator | Chain = loaded(entry, batch_size=batch_size)
-        for stem, other in models.then:
-            separator = Chain(separator, stem, loaded(other))
-        return separator
-
+    )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, found.passed_over, as_json)
+    totals = run(jobs, load, report, passed_over, as_json)
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
+
+
+def chosen_outputs(
+    models: "Plan", stems: str | None, two_stems: str | None, mixes: list[str] | None
+) -> "tuple[Output, ...]":
+    """The files to write for each song.
+
+    Raises:
+        ValueError: an option names a stem that the models do not give, or is malformed.
+    """
+    from stemsplit.songs import outputs
+
+    wanted = None if stems is None else listed([stems])
+    return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
+
+
+def obtain_unidentified(models: "Plan", quiet: bool) -> None:
+    """Download weights without a known digest: without it, nobody knows which stems were made with them before.
+
+    Raises:
+        WeightsError: they cannot be downloaded.
+    """
+    from stemsplit.cli.obtain import obtain
+    from stemsplit.fetch import digests
+
+    for entry in models.entries:
+        if not digests.identity(entry):
+            obtain(entry, quiet)
+
+
+def obtain_all(models: "Plan", quiet: bool) -> None:
+    """Download all weights that are not on this machine, before any song is read.
+
+    Raises:
+        WeightsError: some cannot be downloaded.
+    """
+    from stemsplit.cli.obtain import obtain
+
+    for entry in models.entries:
+        obtain(entry, quiet)
+
+
+def planned(songs: list[str], options: "Options", template: "Template", models: "Plan") -> "tuple[Sequence[Job], int]":
+    """One job for each song that the arguments mean, and how many files in their folders are not audio.
+
+    Raises:
+        typer.BadParameter: no song can be split in this way.
+        typer.Exit: the arguments mean no song.
+        AudioError: a list of songs cannot be read.
+    """
+    from stemsplit.songs import find, plan
+    from stemsplit.terminal import console
+
+    with usage_errors():
+        found = find.find(songs, options.out)
+        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
+    if not jobs:
+        console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
+        raise typer.Exit(1)
+    return jobs, found.passed_over
+
+
+BETTER_MODEL = "mel-roformer"
+"""The smallest published model of the same four stems that sounds better than the built-in one."""
+
+
+def hint_at_models(registry_file: Path | None) -> None:
+    """Say that other models sound better than the small built-in one."""
+    from stemsplit.registry import find
+    from stemsplit.terminal import console
+    from stemsplit.words import size
+
+    better = find(BETTER_MODEL, registry_file)
+    download = f"a download of {size(better.size)}"
+    console.hint(f"for better sound: --model {better.name} ({download}); all models: stemsplit list")
+
+
+def tell_of_excerpt(options: "Options") -> None:
+    """Say which excerpt of each song is split, if it is not all of it."""
+    from stemsplit.terminal import console
+    from stemsplit.words import minutes
+
+    if options.start or options.duration is not None:
+        amount = "each song" if options.duration is None else f"{minutes(options.duration)} of each song"
+        console.note(f"only {amount} from {minutes(options.start)} on is split")
 
 
 FEW = 5
@@ -249,16 +300,12 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
 
 def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
     """Say what would be done."""
-    from stemsplit.fetch import store
     from stemsplit.songs import speeds
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
     from stemsplit.terminal.stdout import print_line
 
-    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
-    # One of unknown size makes the sum unknown.
-    download = sum(missing.values()) * all(missing.values()) if missing else None
-    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), download)
+    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), bytes_to_download(models))
     if as_json:
         for job in jobs:
             print_line(job_as_data(job))
@@ -266,6 +313,16 @@ def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", devic
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
+
+
+def bytes_to_download(models: "Plan") -> int | None:
+    """Bytes of the weights that are not on this machine: 0 if one has an unknown size, None if all are here."""
+    from stemsplit.fetch import store
+
+    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
+    if not missing:
+        return None
+    return sum(missing.values()) if all(missing.values()) else 0
 
 
 def run(

@@ -41,10 +41,7 @@ def chosen_model(
     like: str, from_: str | None, registry_file: Path | None, config: Path | None, settings: list[str] | None
 ) -> "ModelEntry":
     """The entry of the model to train, named or fine-tuned."""
-    entry, described = choose.model(from_ or like, registry_file, config, settings)
-    if described:
-        choose.tell(described)
-    return entry
+    return choose.model(from_ or like, registry_file, config, settings)
 
 
 def check_output(out: Path, inputs: Sequence[Path]) -> None:
