@@ -1,4 +1,4 @@
-"""`stemsplit split`, which is also what `stemsplit SONG` does."""
+"""`stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
 from enum import StrEnum
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class ProgressKind(StrEnum):
-    """How to show how far a song is."""
+    """How the progress of a song is shown."""
 
     auto = "auto"
     json = "json"
@@ -47,76 +47,98 @@ class ProgressKind(StrEnum):
 
 
 FILES = "Files"
-"""A panel of the help."""
+"""A panel in the help."""
 
 
 def split(
     songs: Annotated[
-        list[str],  # no paths: an empty one would be the working folder
-        typer.Argument(metavar="SONG", help="Songs, folders, 'quoted/*.wav', @list.txt, or - for stdin."),
+        list[str],  # not paths: an empty one would be the working folder
+        typer.Argument(
+            metavar="SONG",
+            help="Audio files, folders, patterns in quotes ('*.wav'), or a list of these: @list.txt, or - for stdin.",
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="From `stemsplit list`, or a checkpoint's file.", autocompletion=choose.complete_model
+            "--model",
+            "-m",
+            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file. Default: the built-in model.",
+            autocompletion=choose.complete_model,
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Gets one folder a song.")] = Path(
-        "stems"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", readable=False, help="Folder to write to; each song gets a subfolder.")
+    ] = Path("stems"),
     stems: Annotated[
         str | None,
         typer.Option(
-            "--stems", "-s", help="Write only these, e.g. vocals,drums.", autocompletion=choose.complete_stems
+            "--stems",
+            "-s",
+            help="Stems to write, e.g. vocals,drums. Default: all.",
+            autocompletion=choose.complete_stems,
         ),
     ] = None,
     two_stems: Annotated[
-        str | None, typer.Option("--two-stems", help="Write this stem, and the song without it.", metavar="STEM")
+        str | None, typer.Option("--two-stems", help="Write only this stem, and the song without it.", metavar="STEM")
     ] = None,
     mixes: Annotated[
         list[str] | None,
-        typer.Option("--mix", metavar="NAME=SUM", help="Write a sum too, e.g. karaoke=mixture-vocals."),
+        typer.Option("--mix", metavar="NAME=SUM", help="Also write a sum of stems, e.g. karaoke=mixture-vocals."),
     ] = None,
     then: Annotated[
         list[str] | None,
         typer.Option(
             "--then",
             metavar="[STEM:]MODEL",
-            help="Split a stem on, e.g. vocals:mel-roformer-denoise.",
+            help="Split a stem further with a second model, e.g. vocals:mel-roformer-denoise.",
             autocompletion=choose.complete_then,
         ),
     ] = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
-        BitDepth | None, typer.Option("--bit-depth", help="Default: 32f for wav, 24 for flac.")
+        BitDepth | None,
+        typer.Option(
+            "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
+        ),
     ] = None,
     like_source: Annotated[
-        bool, typer.Option("--like-source", help="Format and bit depth of each song instead.")
+        bool, typer.Option("--like-source", help="Write stems in the format and bit depth of their song.")
     ] = False,
-    start: Annotated[str, typer.Option("--start", help="Leave out what comes before, e.g. 1:00.")] = "0",
-    duration: Annotated[str | None, typer.Option("--duration", help="Split no more than that, e.g. 20s.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Split again, and write over what is there.")] = False,
+    start: Annotated[str, typer.Option("--start", help="Start here in each song, e.g. 1:00.")] = "0",
+    duration: Annotated[
+        str | None, typer.Option("--duration", help="Stop after this much, e.g. 20s. Default: at the end of the song.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
         str,
         typer.Option(
             "--name",
-            help="Where files go: {track} {stem} {model} {parent} {ext} {artist} {title}.",
+            help="Path of each stem in the output folder; fields are {track} {stem} {model} {parent} {ext} {artist} "
+            "{title}.",
             rich_help_panel=FILES,
         ),
     ] = "{track}/{stem}",
     drop_silent: Annotated[
-        bool, typer.Option("--drop-silent", help="Write no silent stems.", rich_help_panel=FILES)
+        bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and touch nothing.", rich_help_panel=SCRIPTS)
+        bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.", rich_help_panel=SCRIPTS)
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON a song on stdout, a summary last.", rich_help_panel=SCRIPTS)
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON per song on stdout, and a summary at the end.", rich_help_panel=SCRIPTS
+        ),
     ] = False,
     progress: Annotated[
         ProgressKind,
-        typer.Option("--progress", help="json: lines of JSON on stderr, for other programs.", rich_help_panel=SCRIPTS),
+        typer.Option(
+            "--progress",
+            help="How to show progress; json prints lines of JSON on stderr, for other programs.",
+            rich_help_panel=SCRIPTS,
+        ),
     ] = ProgressKind.auto,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
@@ -130,10 +152,11 @@ def split(
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Split songs into stems, each song in a folder of its own: stems/SONG/vocals.wav and so on.
+    """Split songs into stems.
 
-    Songs that were split before, with the same model and options, are skipped. The paths of the stems go to stdout,
-    all else to stderr.
+    The stems of song.flac are stems/song/vocals.wav and so on. Songs that
+    were already split, with the same model and options, are skipped. The
+    paths of the stems go to stdout, messages to stderr.
     """
     from stemsplit import registry
     from stemsplit.cli.loading import load_models
@@ -144,7 +167,7 @@ def split(
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
-        raise typer.BadParameter("a duration of nothing leaves nothing to split", param_hint="--duration")
+        raise typer.BadParameter("--duration must be longer than 0 s")
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
@@ -252,13 +275,14 @@ def planned(songs: list[str], options: "Options", template: "Template", models: 
         found = find.find(songs, options.out)
         jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
     if not jobs:
-        console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
+        others = f" (other files: {found.passed_over})" if found.passed_over else ""
+        console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
         raise typer.Exit(1)
     return jobs, found.passed_over
 
 
 BETTER_MODEL = "mel-roformer"
-"""The smallest published model of the same four stems that sounds better than the built-in one."""
+"""A published model of the same four stems that sounds better than the built-in one, and is not large."""
 
 
 def hint_at_models(registry_file: Path | None) -> None:
@@ -268,38 +292,49 @@ def hint_at_models(registry_file: Path | None) -> None:
     from stemsplit.words import size
 
     better = find(BETTER_MODEL, registry_file)
-    download = f"a download of {size(better.size)}"
-    console.hint(f"for better sound: --model {better.name} ({download}); all models: stemsplit list")
+    what = f"a download of {size(better.size)}" if better.size else f'"{better.description}"'
+    console.hint(f"for better sound: --model {better.name}, {what}; all models: stemsplit list")
 
 
 def tell_of_excerpt(options: "Options") -> None:
-    """Say which excerpt of each song is split, if it is not all of it."""
+    """Print which excerpt of each song is split, unless whole songs are."""
     from stemsplit.terminal import console
-    from stemsplit.words import minutes
+    from stemsplit.words import stamp
 
-    if options.start or options.duration is not None:
-        amount = "each song" if options.duration is None else f"{minutes(options.duration)} of each song"
-        console.note(f"only {amount} from {minutes(options.start)} on is split")
+    begin, length = options.start, options.duration
+    if length is not None:
+        amount = f"{length:g} s" if length < 60 else stamp(length)
+        where = f"{amount} of each song, from {stamp(begin)} on" if begin else f"the first {amount} of each song"
+        console.note(f"splitting only {where}")
+    elif begin:
+        console.note(f"splitting each song only from {stamp(begin)} on")
 
 
 FEW = 5
-"""Songs that are named one by one."""
+"""The most songs that a message names one by one."""
+
+
+def shortened(songs: "Sequence[str]") -> str:
+    """Name songs in a message: a few, and how many more there are."""
+    named = ", ".join(songs[:FEW])
+    return f"{named} and {len(songs) - FEW} more" if len(songs) > FEW else named
 
 
 def tell_of_names(jobs: "Sequence[Job]") -> None:
-    """Say which files are not called as their songs are."""
+    """Print which songs' files get other names than the songs have."""
     from stemsplit.terminal import console
 
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"not every system can have the name of {job.path}: its files are called {target} and so on")
+        console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
     if len(renamed) > FEW:
-        console.note(f"the same goes for {len(renamed) - FEW} more songs")
+        more = len(renamed) - FEW
+        console.note(f"the same is true of {more} more song{'s' * (more != 1)}")
 
 
 def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", device: str, as_json: bool) -> None:
-    """Say what would be done."""
+    """Print what would be done, song by song, and a summary."""
     from stemsplit.songs import speeds
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
@@ -332,7 +367,19 @@ def run(
     passed_over: int,
     as_json: bool,
 ) -> "Totals":
-    """Split the songs, and tell what becomes of each and of all."""
+    """Split the songs, and print the result of each and a summary.
+
+    Args:
+        jobs: the songs to split.
+        load: loads the models.
+        report: shows progress and results.
+        passed_over: number of files in the songs' folders that are not audio.
+        as_json: whether to print JSON instead of paths.
+
+    Raises:
+        typer.Exit: the user interrupted the run.
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+    """
     from stemsplit.songs import pipeline
     from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
@@ -352,11 +399,11 @@ def run(
                     else:
                         print_paths(outcome.paths)
                 except OSError as error:
-                    # Whoever read it is gone; the songs are still wanted.
+                    # The reader of stdout is gone; the songs are still wanted.
                     console.error(f"cannot write to stdout ({error.strerror})")
                     totals.untold += 1
     except KeyboardInterrupt:
-        console.error("interrupted; no stem was left half-written, and the same command goes on from here")
+        console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(130) from None
     report.total(totals, passed_over)
     if as_json:
