@@ -152,7 +152,7 @@ def test_a_download_says_where_the_file_is_and_what_to_know(
     assert first.paths[0].read_bytes() == CONTENT
     assert "warning: the author of tiny states no licence for its weights: no use is expressly allowed" in first.err
     assert f"no digest of tiny was published; that of this file is now recorded in {lock_file()}" in first.err
-    assert second.err == "tiny is already downloaded\n"
+    assert second.err == "tiny is already on this machine\n"
 
 
 def test_quiet_says_nothing(stemsplit: Command, hub: Hub, registry_file: Callable[..., Path]) -> None:
@@ -286,10 +286,10 @@ def test_all_models_of_some_stems_are_had_at_once(
     registry_file(sized, other, table("three", f"{hub.url}/gone.ckpt", stems='"speech", "noise"'))
     result = stemsplit("download", "--all", "--stems", "vocals,rest")
     assert (result.status, len(result.paths)) == (0, 1)
-    assert result.err.startswith("1 model: 0 already downloaded, 1 to download (0.3 MB)\n")
+    assert result.err.startswith("1 model: 0 already on this machine, 1 to download (0.3 MB)\n")
     result = stemsplit("download", "--all", "--stems", "vocals")
     assert (result.status, len(result.paths)) == (0, 2)
-    assert result.err.startswith("2 models: 1 already downloaded, 1 to download\n")
+    assert result.err.startswith("2 models: 1 already on this machine, 1 to download\n")
     result = stemsplit("download", "--all")
     assert (result.status, len(result.paths)) == (3, 2)
 
@@ -392,7 +392,7 @@ def test_a_read_only_cache_is_used_and_told_of(
     assert stemsplit("download", "tiny").status == 0
     with read_only(here):
         used, lacking = stemsplit("download", "tiny"), stemsplit("download", "other")
-    assert (used.status, used.err) == (0, "tiny is already downloaded\n")
+    assert (used.status, used.err) == (0, "tiny is already on this machine\n")
     assert lacking.status == 3
     assert "permission denied; set HF_HOME to a folder that can be written" in lacking.err
     assert "Traceback" not in lacking.err

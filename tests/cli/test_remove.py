@@ -32,7 +32,7 @@ def two(stemsplit: Command, hub: Hub, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_model_is_removed_and_the_others_stay(stemsplit: Command) -> None:
     result = stemsplit("remove", "one")
     assert (result.status, result.out, result.err) == (0, "", "one was removed; 0.3 MB freed\n")
-    assert stemsplit("download", "two").err == "two is already downloaded\n"
+    assert stemsplit("download", "two").err == "two is already on this machine\n"
     assert stemsplit("remove", "one").err == "one is not downloaded\n"
     assert "one: 0.3 MB downloaded" in stemsplit("download", "one").err
 
@@ -42,7 +42,7 @@ def test_a_slip_is_told_before_anything_is_removed(stemsplit: Command) -> None:
     result = stemsplit("remove", "one", "tow")
     assert result.status == 3
     assert "no model named 'tow'; did you mean 'two'?" in result.err
-    assert stemsplit("download", "one").err == "one is already downloaded\n"
+    assert stemsplit("download", "one").err == "one is already on this machine\n"
 
 
 @pytest.mark.usefixtures("two")

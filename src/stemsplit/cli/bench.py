@@ -38,7 +38,7 @@ def bench(
     ] = None,
     random_weights: Annotated[
         bool,
-        typer.Option("--random-weights", help="Use random weights, which need no download; the speed is the same."),
+        typer.Option("--random-weights", help="Measure the network with random weights, which need no download."),
     ] = False,
     precision: Annotated[
         list[str] | None,

@@ -60,7 +60,7 @@ def download(
         least = "at least " if 0 in missing else ""
         amount = f" ({least}{size(sum(missing))})" if any(missing) else ""
         count = f"{len(entries)} model{'s' * (len(entries) != 1)}"
-        console.note(f"{count}: {len(here)} already downloaded, {len(missing)} to download{amount}")
+        console.note(f"{count}: {len(here)} already on this machine, {len(missing)} to download{amount}")
     failed = False
     for entry in entries:
         try:
@@ -70,7 +70,7 @@ def download(
             failed = True
             continue
         if entry.name in here and not quiet:
-            console.note(f"{entry.name} is already downloaded")
+            console.note(f"{entry.name} is already on this machine")
         print_paths([path])
     if failed:
         raise typer.Exit(3)

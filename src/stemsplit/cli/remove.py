@@ -30,6 +30,7 @@ def remove(
         if freed is None:
             console.note(f"{entry.name} is not downloaded")
         else:
-            console.note(f"{entry.name} was removed; {f'{size(freed)} freed' if freed else kept}")
+            room = f"{size(freed)} freed" if freed else kept
+            console.note(f"{entry.name} was removed; {room}")
     if failed:
         raise typer.Exit(3)

@@ -223,7 +223,7 @@ def split(
 def chosen_outputs(
     models: "Plan", stems: str | None, two_stems: str | None, mixes: list[str] | None
 ) -> "tuple[Output, ...]":
-    """The files to write for each song.
+    """Return the files to write for each song.
 
     Raises:
         ValueError: an option names a stem that the models do not give, or is malformed.
@@ -235,7 +235,7 @@ def chosen_outputs(
 
 
 def obtain_unidentified(models: "Plan", quiet: bool) -> None:
-    """Download weights without a known digest: without it, nobody knows which stems were made with them before.
+    """Download weights without a known digest: only the digest tells which stems were made with them before.
 
     Raises:
         WeightsError: they cannot be downloaded.
@@ -261,7 +261,7 @@ def obtain_all(models: "Plan", quiet: bool) -> None:
 
 
 def planned(songs: list[str], options: "Options", template: "Template", models: "Plan") -> "tuple[Sequence[Job], int]":
-    """One job for each song that the arguments mean, and how many files in their folders are not audio.
+    """Return a job for each song that the arguments mean, and how many files in their folders are not audio.
 
     Raises:
         typer.BadParameter: no song can be split in this way.
@@ -286,7 +286,7 @@ BETTER_MODEL = "mel-roformer"
 
 
 def hint_at_models(registry_file: Path | None) -> None:
-    """Say that other models sound better than the small built-in one."""
+    """Print which model sounds better than the small built-in one."""
     from stemsplit.registry import find
     from stemsplit.terminal import console
     from stemsplit.words import size
@@ -351,7 +351,7 @@ def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "Plan", devic
 
 
 def bytes_to_download(models: "Plan") -> int | None:
-    """Bytes of the weights that are not on this machine: 0 if one has an unknown size, None if all are here."""
+    """Return the size of the weights that are not on this machine, in bytes; 0 if unknown, None if all are here."""
     from stemsplit.fetch import store
 
     missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
