@@ -458,5 +458,5 @@ def test_a_yaml_of_a_checkpoint_is_used(stemsplit: Command, song: Song, tmp_path
     )
     result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "--config", "mine.yaml")
     assert [path.name for path in result.paths] == ["choir.wav", "band.wav"]
-    assert "warning: the config says dim 9, the weights are of 8: taking 8" in result.err
+    assert "warning: the config says dim=9, but the weights have dim=8; using 8" in result.err
     assert "stft_hop_length" not in result.err
