@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stemsplit.checkpoints.loading import fresh_network, load_network
 from stemsplit.errors import DeviceError
-from stemsplit.fast import PRECISIONS, Pool, accelerated, chosen
+from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
@@ -104,7 +104,7 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     dtypes = []
     for name in names or PRECISIONS:
         try:
-            dtypes.append(chosen(name, device))
+            dtypes.append(dtype_of(name, device))
         except DeviceError:
             if names:
                 raise

@@ -46,12 +46,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     close = get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-# For `cli`, until it calls `clock` itself.
-minutes = clock
-
-
-def stamp(seconds: float) -> str:
-    """Return a time to the millisecond."""
-    return clock(seconds, 3)

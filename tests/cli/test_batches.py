@@ -250,7 +250,7 @@ def test_interrupted_it_says_so_and_leaves_whole_songs_and_whole_lines(songs: Co
         process.send_signal(signal.SIGINT)
         result = finished(process)
     assert result.status == 130
-    assert "error: interrupted; no stem was left half-written, and the same command goes on from here\n" in result.err
+    assert "error: interrupted; no stem was left half-written; run the same command again to continue\n" in result.err
     told = [json.loads(line) for line in result.out.splitlines()]
     assert {line["status"] for line in told} <= {"done", "failed"}
     assert {place(line["song"]) for line in told if line["status"] == "done"} <= records(out)

@@ -118,4 +118,4 @@ def test_other_programs_that_are_busy_are_told_of(
 ) -> None:
     monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0), raising=False)
     result = stemsplit("bench", "small", "--random-weights", "-d", "cpu", "--precision", "fp32", "--threads", 1)
-    assert ("other programs are busy" in result.err) == said
+    assert ("other programs are using" in result.err) == said

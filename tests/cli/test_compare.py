@@ -98,7 +98,7 @@ def test_people_are_told_what_is_compared_and_what_came_of_it(compare: Command, 
     result = compare(song("song.wav"), "-m", "one", "-m", "two")
     lines = result.err.splitlines()
     assert lines[0].endswith("song.wav: 0:00-0:00.5 by one, two")
-    assert lines[1] == "left out: drums (one), bass (two); to compare others: --stems"
+    assert lines[1] == "not compared: drums (one), bass (two); to compare others: --stems"
     assert lines[2:4] == ["1 of 2: one", "2 of 2: two"]
     assert lines[4].split() == ["model", "x", "real", "time", "whole", "song"]
     assert [line.split()[:2] for line in lines[5:7]] == [["1", "one"], ["2", "two"]]
@@ -149,7 +149,7 @@ def test_figures_against_references_are_those_of_the_clips_before_their_gain(
         song("song.wav", frames=44_100), "--models", "one,two", "--stems", "drums,vocals", *options, "--json"
     )
     data = json.loads(result.out)["stems"]
-    assert "no reference of drums" in result.err
+    assert "no true stem of drums" in result.err
     assert list(data) == ["drums", "vocals"]
     assert data["drums"]["reference"] is None
     part = true[11_025:33_075].T
@@ -160,10 +160,10 @@ def test_figures_against_references_are_those_of_the_clips_before_their_gain(
         assert clip["si_sdr"] == pytest.approx(float(si_sdr(*pair)), abs=0.01)
 
 
-def test_a_part_by_default_begins_a_third_into_the_song(compare: Command, song: Song) -> None:
+def test_an_excerpt_by_default_begins_a_third_into_the_song(compare: Command, song: Song) -> None:
     result = compare(song("song.wav", frames=4 * 44_100), "--models", "one", "--duration", "0.5s", "--stems", "drums")
     assert result.paths == clips("mixture, drums - 1 one", "compare/song 0.01-0.01.5")
-    assert "0:01-0:01.5 by one; another part: --start" in result.err
+    assert "0:01-0:01.5 by one; another excerpt: --start" in result.err
 
 
 def test_a_silent_song_gives_silent_clips(compare: Command, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_silent_song_gives_silent_clips(compare: Command, tmp_path: Path) -> N
 def test_a_checkpoint_s_file_can_be_compared(compare: Command, song: Song, weights: Path) -> None:
     result = compare(song("song.wav"), "--models", f"{weights / '1.ckpt'},one", "-f", "flac", "-o", "out")
     assert result.status == 0, result.err
-    assert "hint: what the weights of 1 do not tell is taken as usual: " in result.err
+    assert "hint: the weights of 1 do not say, so usual values are assumed: " in result.err
     folder = Path("out/song 0.00-0.00.5")
     assert result.paths == [folder / name for name in ("mixture.flac", "vocals - 1 1.flac", "vocals - 2 one.flac")]
 
@@ -215,14 +215,14 @@ def test_what_somebody_put_there_is_never_taken_away(compare: Command, song: Son
 WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such model": (("--models", "one,tow"), 3, "no model named 'tow'; did you mean 'two'?"),
     "twice the same": (("--models", "one,gone,one"), 2, "one is named twice"),
-    "no model": (("--models", ","), 2, "name models, with commas between them"),
+    "no model": (("--models", ","), 2, "name at least one model"),
     "models left out": ((), 2, "Missing option '--models'"),
     "no such stem": (("--models", "gone", "--stems", "banjo"), 2, "there is no stem 'banjo'"),
     "nothing in common": (("--models", "one,gone,starter", "--stems", "bass"), 2, "none of which is compared"),
     "start behind the end": (("--models", "gone", "--start", "0:01"), 1, "nothing to compare from 0:01"),
-    "no time": (("--models", "gone", "--start", "later"), 2, "'later' is no time"),
-    "nothing": (("--models", "gone", "--duration", "0"), 2, "more than 0 s and up to 10:00"),
-    "too much": (("--models", "gone", "--duration", "11m"), 2, "more than 0 s and up to 10:00"),
+    "no time": (("--models", "gone", "--start", "later"), 2, "'later' is not a time"),
+    "nothing": (("--models", "gone", "--duration", "0"), 2, "longer than 0 s and at most 10:00"),
+    "too much": (("--models", "gone", "--duration", "11m"), 2, "longer than 0 s and at most 10:00"),
     "format": (("--models", "gone", "-f", "flac", "--bit-depth", "32f"), 2, "flac holds 16 or 24 bits"),
     "no references": (("--models", "gone", "--references", "nowhere"), 1, "cannot look into nowhere"),
     "no folder": (("--models", "gone", "-o", "song.wav"), 1, "cannot write into song.wav"),

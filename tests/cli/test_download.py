@@ -151,8 +151,8 @@ def test_a_download_says_where_the_file_is_and_what_to_know(
     assert first.paths == second.paths
     assert first.paths[0].read_bytes() == CONTENT
     assert "warning: the author of tiny states no licence for its weights: no use is expressly allowed" in first.err
-    assert f"no digest of tiny was published; this file's is now remembered in {lock_file()}" in first.err
-    assert second.err == "tiny is here already\n"
+    assert f"no digest of tiny was published; that of this file is now recorded in {lock_file()}" in first.err
+    assert second.err == "tiny is already on this machine\n"
 
 
 def test_quiet_says_nothing(stemsplit: Command, hub: Hub, registry_file: Callable[..., Path]) -> None:
@@ -231,7 +231,7 @@ def test_a_server_that_dribbles_can_be_interrupted(hub: Hub, registry_file: Call
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err == "error: interrupted; the download goes on from there next time\n"
+    assert err == "error: interrupted; run the same command again to resume the download\n"
 
 
 def test_what_a_host_shows_to_people_alone_they_are_told_to_get(
@@ -249,8 +249,8 @@ def test_what_a_host_shows_to_people_alone_they_are_told_to_get(
     ("arguments", "status", "words"),
     [
         (["tiny", "tinny"], 3, "no model named 'tinny'; did you mean 'tiny'?"),
-        ([], 2, "name the models, or say --all"),
-        (["tiny", "--all"], 2, "name the models, or say --all"),
+        ([], 2, "name one or more models, or use --all"),
+        (["tiny", "--all"], 2, "name one or more models, or use --all"),
         (["tiny", "--stems", "vocals"], 2, "with --stems if only some are"),
     ],
 )
@@ -285,10 +285,10 @@ def test_all_models_of_some_stems_are_had_at_once(
     registry_file(sized, other, table("three", f"{hub.url}/gone.ckpt", stems='"speech", "noise"'))
     result = stemsplit("download", "--all", "--stems", "vocals,rest")
     assert (result.status, len(result.paths)) == (0, 1)
-    assert result.err.startswith("1 models, 0 of them here already; 1 to download, 0.3 MB\n")
+    assert result.err.startswith("1 model: 0 already on this machine, 1 to download (0.3 MB)\n")
     result = stemsplit("download", "--all", "--stems", "vocals")
     assert (result.status, len(result.paths)) == (0, 2)
-    assert result.err.startswith("2 models, 1 of them here already; 1 to download\n")
+    assert result.err.startswith("2 models: 1 already on this machine, 1 to download\n")
     result = stemsplit("download", "--all")
     assert (result.status, len(result.paths)) == (3, 2)
 
@@ -323,7 +323,7 @@ def test_killed_at_half_the_next_run_goes_on(held: Hub, name: str, status: int) 
     process.send_signal(signal.Signals[name])
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
-    assert ("error: interrupted; the download goes on from there next time" in err) == (name == "SIGINT")
+    assert ("error: interrupted; run the same command again to resume the download" in err) == (name == "SIGINT")
     (part,) = parts()
     here = part.stat().st_size
     held.go_on.set()
@@ -391,7 +391,7 @@ def test_a_read_only_cache_is_used_and_told_of(
     assert stemsplit("download", "tiny").status == 0
     with read_only(here):
         used, lacking = stemsplit("download", "tiny"), stemsplit("download", "other")
-    assert (used.status, used.err) == (0, "tiny is here already\n")
+    assert (used.status, used.err) == (0, "tiny is already on this machine\n")
     assert lacking.status == 3
     assert "(permission denied); set HF_HOME to a folder that can be written" in lacking.err
     assert "Traceback" not in lacking.err

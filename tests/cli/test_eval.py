@@ -99,10 +99,10 @@ def test_silence_has_no_figures_and_a_word(stemsplit: Command, tmp_path: Path) -
     assert song["stems"]["bass"] == {"sdr": None, "si_sdr": None, "frame_sdr": None}
     assert song["stems"]["vocals"] == {"sdr": 0.0, "si_sdr": None, "frame_sdr": None}
     assert result.err.splitlines() == [
-        "song: bass: silent in the references, so that there is nothing to measure",
-        "song: vocals: silent in the estimates, which leaves SDR alone",
-        "song: drums, other: without a second that counts, in which none of all stems is silent",
-        "song: piano is not measured: there is only a reference, or only an estimate",
+        "song: bass: not scored, because the true stem is silent",
+        "song: vocals: only its SDR is given, because the separated stem is silent",
+        "song: drums, other: no median SDR, because in every second some stem is silent or there is no error",
+        "song: piano: not scored, because only the true or only the separated stem is there",
     ]
 
 
@@ -131,12 +131,16 @@ def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Comma
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        (("references",), 2, "name a folder of estimates, or say --model, but not both"),
-        (("references", "estimates", "-m", "starter"), 2, "name a folder of estimates, or say --model, but not both"),
-        (("references", "estimates", "-d", "cpu"), 2, "go with --model"),
+        (("references",), 2, "name either a folder of separated stems or a --model"),
+        (("references", "estimates", "-m", "starter"), 2, "name either a folder of separated stems or a --model"),
+        (("references", "estimates", "-d", "cpu"), 2, "need --model"),
         (("references", "nowhere"), 2, "nowhere"),
         (("nowhere", "estimates"), 2, "nowhere"),
-        (("references", "-m", "starter", "-s", "piano"), 2, "starter gives no 'piano', but drums, bass, other, vocals"),
+        (
+            ("references", "-m", "starter", "-s", "piano"),
+            2,
+            "starter has no stem 'piano'; it has drums, bass, other, vocals",
+        ),
         (("references", "-m", "no-such-model"), 3, "no model named 'no-such-model'"),
         (("empty", "estimates"), 1, "error: no song with stems in empty; it should have a folder for each song"),
         (("references", "empty"), 1, "error: no estimates in empty; it should have a folder for each song"),

@@ -109,13 +109,13 @@ def test_info_of_a_file_tells_what_it_tells_and_what_is_only_usual(stemsplit: Co
     assert "stft_hop_length 441" in told
     assert "skip_connection" not in told
     assert "skip_connection=false" in result.err
-    assert "change it: --set NAME=VALUE" in result.err
+    assert "to change them, use --set NAME=VALUE" in result.err
 
 
 def test_a_config_belongs_to_a_file(stemsplit: Command) -> None:
     result = stemsplit("info", "starter", "--set", "stft_hop_length=441")
     assert result.status == 2
-    assert "go with a checkpoint's file" in result.err
+    assert "need a checkpoint file" in result.err
 
 
 def test_a_file_that_is_not_there_is_a_model_that_is_not_there(stemsplit: Command) -> None:

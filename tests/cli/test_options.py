@@ -16,8 +16,8 @@ def test_a_time_can_be_written_in_many_ways(text: str, time: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1:", "nan", "1e3", "1:30s"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no time"):
+def test_what_is_not_a_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a time"):
         seconds(text)
 
 

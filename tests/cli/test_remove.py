@@ -31,8 +31,8 @@ def two(stemsplit: Command, hub: Hub, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("two")
 def test_a_model_is_removed_and_the_others_stay(stemsplit: Command) -> None:
     result = stemsplit("remove", "one")
-    assert (result.status, result.out, result.err) == (0, "", "one is removed: 0.3 MB freed\n")
-    assert stemsplit("download", "two").err == "two is here already\n"
+    assert (result.status, result.out, result.err) == (0, "", "one was removed; 0.3 MB freed\n")
+    assert stemsplit("download", "two").err == "two is already on this machine\n"
     assert stemsplit("remove", "one").err == "one is not downloaded\n"
     assert "one: 0.3 MB downloaded" in stemsplit("download", "one").err
 
@@ -42,7 +42,7 @@ def test_a_slip_is_told_before_anything_is_removed(stemsplit: Command) -> None:
     result = stemsplit("remove", "one", "tow")
     assert result.status == 3
     assert "no model named 'tow'; did you mean 'two'?" in result.err
-    assert stemsplit("download", "one").err == "one is here already\n"
+    assert stemsplit("download", "one").err == "one is already on this machine\n"
 
 
 @pytest.mark.usefixtures("two")
@@ -50,7 +50,7 @@ def test_what_cannot_be_removed_does_not_keep_the_others(stemsplit: Command) -> 
     result = stemsplit("remove", "starter", "one")
     assert result.status == 3
     assert "error: cannot remove 'starter': it is part of stemsplit, not a download" in result.err
-    assert "one is removed" in result.err
+    assert "one was removed" in result.err
 
 
 @unix
@@ -65,6 +65,6 @@ def test_what_a_cache_was_made_to_lead_to_stays(stemsplit: Command, tmp_path: Pa
     result = stemsplit("remove", "one", "two")
     assert result.status == 3
     assert f"error: cannot remove {pointer}: it leads to {precious}, outside of the hub's cache" in result.err
-    assert "two is removed" in result.err
+    assert "two was removed" in result.err
     assert precious.read_text() == "what took a year to write"
     assert pointer.is_symlink()

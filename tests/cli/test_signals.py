@@ -134,4 +134,4 @@ def test_an_empty_argument_is_refused(stemsplit: Command, arguments: list[str]) 
     """As a path it would be the working folder, and comes from a variable that is not set."""
     result = stemsplit(*arguments)
     assert (result.status, result.out) == (2, "")
-    assert result.err.startswith("error: an empty argument names nothing")
+    assert result.err.startswith("error: an argument is empty")

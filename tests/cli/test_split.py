@@ -1,6 +1,7 @@
 """`stemsplit SONG...` from outside: files, messages, exit statuses."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -43,7 +44,39 @@ def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: 
     assert np.abs(sum(stem for stem, _ in stems) - song).max() <= 1e-6
     assert "sum of stems vs song: -1" in result.err
     assert "real time" in result.err
-    assert "hint: " in result.err
+    hint = next(line for line in result.err.splitlines() if line.startswith("hint: "))
+    assert re.search(r"--model mel-roformer, .*\d MB.*; all models: stemsplit list$", hint)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--duration", "9s"], "splitting only the first 9 s of each song"),
+        (["--duration", "1:30"], "splitting only the first 1:30 of each song"),
+        (["--duration", "0.2", "--start", "0.1"], "splitting only 0.2 s of each song, from 0:00.1 on"),
+        (["--start", "0.1"], "splitting each song only from 0:00.1 on"),
+    ],
+)
+def test_an_excerpt_is_said_to_be_one(stemsplit: Command, song: Song, options: list[str], told: str) -> None:
+    result = stemsplit(song("a.wav"), "--dry-run", *options)
+    assert (result.status, result.err.splitlines()[0]) == (0, told)
+
+
+def test_a_duration_of_nothing_is_refused(stemsplit: Command, song: Song) -> None:
+    result = stemsplit(song("a.wav"), "--duration", "0")
+    assert result.status == 2
+    assert "--duration must be longer than 0 s" in result.err
+
+
+def test_where_there_is_no_audio_the_places_are_named(stemsplit: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert stemsplit("empty").err.startswith("error: no audio found in empty; ")
+    (tmp_path / "empty" / "cover.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    assert stemsplit("empty").err.startswith("error: no audio found in empty (other files: 1); ")
+    places = [f"place {number}" for number in range(7)]
+    for place in places:
+        (tmp_path / place).mkdir()
+    assert ", place 4 and 2 more; " in stemsplit(*places).err
 
 
 def test_the_word_split_may_be_said(stemsplit: Command, song: Song) -> None:
@@ -406,7 +439,7 @@ def test_a_checkpoint_of_one_stem_gives_that_and_the_rest(stemsplit: Command, so
     result = stemsplit(path, "--model", checkpoint(tmp_path), "--set", "chunk=22050", "--set", "hop=11025")
     assert result.status == 0, result.err
     assert [path.name for path in result.paths] == ["vocals.wav", "instrumental.wav"]
-    assert "taken as usual: stft_hop_length=441" in result.err
+    assert "usual values are assumed: stft_hop_length=441" in result.err
     mixture, _ = soundfile.read(path)
     total = sum(soundfile.read(stem)[0] for stem in result.paths)
     assert np.allclose(total, mixture, atol=1e-6)
@@ -425,5 +458,5 @@ def test_a_yaml_of_a_checkpoint_is_used(stemsplit: Command, song: Song, tmp_path
     )
     result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "--config", "mine.yaml")
     assert [path.name for path in result.paths] == ["choir.wav", "band.wav"]
-    assert "warning: the config says dim 9, the weights are of 8: taking 8" in result.err
+    assert "warning: the config says dim=9, but the weights have dim=8; using 8" in result.err
     assert "stft_hop_length" not in result.err

@@ -133,7 +133,7 @@ def test_a_checkpoint_of_ones_own_can_come_second(split: Command, models: Path) 
         result = split("--then", argument)
         assert names(result)[:3] == ["drums", "bass", "other"], result.err
         assert all(name.startswith("vocals-") for name in names(result)[3:])
-    assert "hint: what the weights of C:mine do not tell is taken as usual: " in result.err
+    assert "hint: the weights of C:mine do not say, so usual values are assumed: " in result.err
     assert "--set" not in result.err
 
 
@@ -176,20 +176,28 @@ def test_parts_can_be_chosen_and_mixed_and_so_can_what_they_are_parts_of(split: 
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
-        (["vocal:clean"], 2, "no stem 'vocal' to split on, only drums, bass, other, vocals; did you mean 'vocals'?"),
-        (["vocal:nothere.ckpt"], 2, "no stem 'vocal' to split on, only drums, bass, other, vocals; did you mean"),
-        (["clean", "--then", "vocals:clean"], 2, "no stem 'vocals' to split on, only drums, bass, other, vocals-dry"),
+        (
+            ["vocal:clean"],
+            2,
+            "no stem 'vocal' to split further, only drums, bass, other, vocals; did you mean 'vocals'?",
+        ),
+        (["vocal:nothere.ckpt"], 2, "no stem 'vocal' to split further, only drums, bass, other, vocals; did you mean"),
+        (
+            ["clean", "--then", "vocals:clean"],
+            2,
+            "no stem 'vocals' to split further, only drums, bass, other, vocals-dry",
+        ),
         (["vocals:claen"], 3, "no model named 'claen'; did you mean 'clean'?"),
         (["claen"], 3, "no model named 'claen'; did you mean 'clean'?"),
         (
             ["tiny", "--then", "clean"],
             2,
-            "say which stem to split on, STEM:clean; there are drums, bass, other, vocals-",
+            "name the stem to split further, STEM:clean; there are drums, bass, other, vocals-",
         ),
         (["clean", "--stems", "dry"], 2, "no stem 'dry'; this model has drums, bass, other, vocals-dry"),
         (["clean", "--mix", "vocals-dry=mixture-drums"], 2, "two files would have the name 'vocals-dry'"),
         (["no-such.ckpt"], 3, "no-such.ckpt"),
-        (["clean", "--set", "dim=8"], 2, "--config and --set go with a checkpoint's file, which 'tiny' is not"),
+        (["clean", "--set", "dim=8"], 2, "--config and --set need a checkpoint file, and 'tiny' is not one"),
     ],
 )
 def test_a_slip_is_told_and_nothing_is_done(split: Command, arguments: list[str], status: int, complaint: str) -> None:

@@ -195,7 +195,7 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["--dropout", "nan"], 2, "Invalid value for '--dropout'"),
         (["--bits", "3"], 2, "Invalid value for '--bits'"),
         (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
-        (["--seconds", "inf"], 2, "inf is no number to work with"),
+        (["--seconds", "inf"], 2, "inf is not a finite number"),
         (["--device", "tpu"], 2, "error: no device 'tpu'"),
         (["--precision", "fp8"], 2, "'fp8' is not one of"),
         (["--precision", "fp16"], 2, "fp16 is for CUDA devices"),

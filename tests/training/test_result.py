@@ -65,10 +65,10 @@ def test_a_model_is_at_hand_at_once(tmp_path: Path, name: str, entry: ModelEntry
     """By the file's name, and by the entry's in a registry: with the weights that were saved."""
     made, path = network(entry, seed=3), tmp_path / f"{name}.safetensors"
     result.save(made, entry, path)
-    found, described = choose.model(str(path), None, None, None)
+    found, described = choose.look_up(str(path), None, None, None)
     assert described is not None
     assert (described.defaults, described.overruled) == ({}, {})
-    named, _ = choose.model(name, tmp_path / f"{name}.toml", None, None)
+    named = choose.model(name, tmp_path / f"{name}.toml")
     for chosen in (found, named):
         tensors = load_network(chosen).state_dict()
         assert all(torch.equal(value, tensors[key]) for key, value in made.state_dict().items())

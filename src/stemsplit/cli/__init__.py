@@ -11,7 +11,7 @@ from stemsplit.errors import DeviceError, RegistryError, StemsplitError, Weights
 
 
 def _open_standard_files() -> None:
-    """Give closed standard files to the null device: the next file opened would else get their numbers."""
+    """Open the null device for closed standard files: the next file opened would get their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -23,7 +23,7 @@ def _run(arguments: list[str]) -> None:
     """Run the command that the arguments name."""
     if any(argument == "" or re.fullmatch("--[a-z-]+=", argument) for argument in arguments):
         # An empty path would be the working folder.
-        _say(ValueError("an empty argument names nothing; is a variable in the command not set?"))
+        _say(ValueError("an argument is empty; is a variable in the command unset?"))
         sys.exit(2)
     if quick.answer(arguments):
         return
@@ -38,7 +38,7 @@ def main() -> None:
     """Run the command line and leave with its exit status."""
     _open_standard_files()
     if os.environ.get("COLUMNS") == "0":
-        # Terminals without a size say so; rich would draw nothing.
+        # Some terminals without a size set this; rich would draw nothing.
         del os.environ["COLUMNS"]
     listen()
     try:
@@ -49,12 +49,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
-        # Whoever read has seen enough, as `head` has.
+        # The reader closed the pipe, as `head` does. 13 is SIGPIPE, which the signal module lacks on Windows.
         sys.exit(128 + 13)
     except Exception as error:
         from stemsplit import libraries
 
-        # A full stdout or a vanished folder is for people too, though no module found better words for it.
+        # A full stdout or a vanished folder deserves one line too, though no module words it.
         told = libraries.failure(error) or (error if isinstance(error, OSError) else None)
         if told is None:
             raise

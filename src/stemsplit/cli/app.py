@@ -1,4 +1,4 @@
-"""The commands, as typer knows them."""
+"""Registers the commands with typer."""
 
 import sys
 from collections.abc import MutableMapping
@@ -11,23 +11,24 @@ from stemsplit.cli import bench, compare, download, eval_, info, list_, quick, r
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
-`stemsplit song.flac` writes stems/song/vocals.wav and so on. A first word that is no command is a song.
+`stemsplit song.flac` writes stems/song/vocals.wav and so on. If the
+first word is not a command, it is taken as a song.
 """
 
 
 class Commands(TyperGroup):
-    """The commands as one; typer takes an EOFError for the end of a person's input and says "Aborted!"."""
+    """The group of commands; keeps typer from taking an EOFError for the end of a person's input ("Aborted!")."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for.
+        """Run the command that the arguments name.
 
         Raises:
-            LibraryError: a library's file was cut off, so that Python found its end too early.
+            LibraryError: a file of a library is cut short.
         """
         try:
             return super().invoke(ctx)
         except EOFError as error:
-            from stemsplit.libraries import failure  # only now: `--help` is to be fast
+            from stemsplit.libraries import failure  # only now: `--help` must be fast
 
             if told := failure(error):
                 raise told from error
@@ -39,7 +40,7 @@ app = typer.Typer(
     help=USAGE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    # Where no person reads, an error is one line, not a box.
+    # Boxes are for terminals; elsewhere an error is one line.
     rich_markup_mode="rich" if sys.stderr is not None and sys.stderr.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -51,7 +52,7 @@ app.command("remove")(remove.remove)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("eval")(eval_.eval_)
-app.command("train", hidden=True, context_settings={"token_normalize_func": train.current_name})(train.train)
+app.command("train", context_settings={"token_normalize_func": train.current_name})(train.train)
 
 COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
@@ -66,25 +67,31 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Versions, GPU and folders.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show versions, the GPU found, and where downloads and settings are kept.",
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def with_command(arguments: list[str]) -> list[str]:
-    """The arguments with `split` put first, unless they name a command or ask for one of the program's own options."""
+    """Return the arguments with `split` put first, unless they begin with a command or an option of the program."""
     if not arguments or arguments[0] in COMMANDS or arguments[0] in OWN_OPTIONS:
         return arguments
     return ["split", *arguments]
 
 
 COMPLETING = "_STEMSPLIT_COMPLETE"
-"""Set by the shell when it asks what a word could become."""
+"""Environment variable that the shell sets when it asks for completions."""
 
 
 def complete_with_command(environment: MutableMapping[str, str]) -> None:
-    """Put `split` into the line that a shell wants completed, where `with_command` would."""
+    """Put `split` into the line that a shell wants completed, as `with_command` does into arguments."""
     for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS"):
         program, _, rest = environment.get(variable, "").partition(" ")
         first, more, _ = rest.replace("\n", " ").partition(" ")

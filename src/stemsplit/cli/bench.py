@@ -10,20 +10,20 @@ from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, Json, Threads
 
 
 def sizes(text: str | None) -> list[int]:
-    """Whole numbers from 1 on, with commas between them.
+    """Parse batch sizes, separated by commas; an empty list if there is no text.
 
     Raises:
-        typer.BadParameter: they are none.
+        typer.BadParameter: one is not a whole number from 1 on.
     """
     words = [] if text is None else text.split(",")
     if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise typer.BadParameter(f"{text!r} is no list of batch sizes; write 1,4,8", param_hint="--batch-size")
+        raise typer.BadParameter(f"{text!r} is not a list of batch sizes; write 1,4,8", param_hint="--batch-size")
     return list(dict.fromkeys(map(int, words)))
 
 
 def load() -> float:
-    """How many cores other programs keep busy, as far as the system tells."""
-    known = getattr(os, "getloadavg", None)  # Windows has none
+    """Return how many cores other programs keep busy; 0 where the system does not say."""
+    known = getattr(os, "getloadavg", None)  # not on Windows
     return known()[0] if known else 0.0
 
 
@@ -32,24 +32,29 @@ def bench(
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="From `stemsplit list`, or a checkpoint's file. Default: the built-in one.",
+            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file. Default: the built-in model.",
             autocompletion=choose.complete_model,
         ),
     ] = None,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Measure the network without its weights: no download.")
+        bool,
+        typer.Option("--random-weights", help="Measure the network with random weights, which need no download."),
     ] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option(
             "--precision",
-            help="fp32, bf16, fp16, with commas. Default: all that the device has.",
+            help="Number formats to measure: fp32, bf16, fp16, separated by commas. Default: all that the device has.",
             rich_help_panel=COMPUTING,
         ),
     ] = None,
     batch_size: Annotated[
         str | None,
-        typer.Option("--batch-size", help="Chunks computed together, e.g. 1,4,8.", rich_help_panel=COMPUTING),
+        typer.Option(
+            "--batch-size",
+            help="Numbers of chunks to compute together, e.g. 1,4,8. Default: what suits the device.",
+            rich_help_panel=COMPUTING,
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -59,7 +64,12 @@ def bench(
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Measure how fast a model is here, and how close that comes to what this machine can do at all."""
+    """Measure how fast a model is on this machine.
+
+    For each precision and batch size, it measures the time per chunk, the
+    speed as a multiple of real time, the memory, and the FLOP/s, also as a
+    share of what this machine reaches in products of large matrices.
+    """
     from stemsplit import registry
     from stemsplit.cli.obtain import obtain
     from stemsplit.terminal import console
@@ -67,25 +77,25 @@ def bench(
     from stemsplit.terminal.stdout import print_json
 
     batch_sizes = sizes(batch_size)
-    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
-    if described:
-        choose.tell(described)
+    entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
     entry = entry.with_chunks(chunk_seconds)
 
-    import torch
-
+    # Only now: they import PyTorch, which takes seconds.
     from stemsplit.bench import formats, measure
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.fast.device import pick_device
 
     found = pick_device(device)
-    # Before any download: a precision that is not there is known at once.
+    # Before any download: an unsupported precision is refused at once.
     precisions = formats(listed(precision), found)
     if not random_weights:
         obtain(entry, quiet=False)
     if found.type == "cpu" and load() > 0.5:
-        console.warning(f"other programs are busy here (load {load():.1f}): the figures would be better without them")
-    torch.set_num_threads(1)  # for all but the network, as `split` has it
-    # Drawn seldom: that takes time from what is measured.
+        console.warning(
+            f"other programs are using this machine (load {load():.1f}), so the model will seem slower than it is"
+        )
+    prepare_torch()
+    # Drawing takes time from what is measured.
     with console.PEOPLE.status("", refresh_per_second=2) as line:
         tell = line.update if console.PEOPLE.is_terminal else console.note
         report = measure(

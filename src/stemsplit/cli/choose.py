@@ -1,10 +1,12 @@
-"""Which model the arguments mean: one of the registry, or a checkpoint of the user's own."""
+"""Finds the model that the arguments mean: one of the registry, or a checkpoint of the user's own."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from stemsplit.cli.options import usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -15,19 +17,21 @@ if TYPE_CHECKING:
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:
-    """Models' names that begin like that, for the shell."""
+    """Complete the name of a model, for the shell."""
     from stemsplit.registry import entries
 
     return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
 
 
 def complete_then(incomplete: str) -> list[tuple[str, str]]:
-    """The same for [STEM:]MODEL."""
+    """Complete the model in [STEM:]MODEL, for the shell."""
     stem, colon, name = incomplete.rpartition(":")
     return [(f"{stem}{colon}{known}", description) for known, description in complete_model(name)]
 
 
-ModelNames = typer.Argument(metavar="NAME", help="Models from `stemsplit list`.", autocompletion=complete_model)
+ModelNames = typer.Argument(
+    metavar="NAME", help="Names of models, as shown by `stemsplit list`.", autocompletion=complete_model
+)
 RegistryFile = Annotated[
     Path | None,
     typer.Option(
@@ -35,7 +39,7 @@ RegistryFile = Annotated[
         envvar="STEMSPLIT_REGISTRY",
         exists=True,
         readable=False,
-        help="A models.toml that adds to the models there are.",
+        help="File in the format of models.toml that adds models, or replaces those of the same name.",
     ),
 ]
 ConfigFile = Annotated[
@@ -44,7 +48,7 @@ ConfigFile = Annotated[
         "--config",
         exists=True,
         readable=False,
-        help="The YAML of a checkpoint of your own.",
+        help="Config file (YAML) of your own checkpoint.",
         rich_help_panel="Own checkpoints",
     ),
 ]
@@ -53,7 +57,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Say what a checkpoint of your own does not tell, e.g. stft_hop_length=512 or stems=vocals.",
+        help="Set a value that your own checkpoint does not contain, e.g. stft_hop_length=512 or stems=vocals.",
         rich_help_panel="Own checkpoints",
     ),
 ]
@@ -62,63 +66,90 @@ CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
 
 def model(
-    name: str, registry_file: Path | None, config: Path | None, settings: list[str] | None
-) -> "tuple[ModelEntry, Described | None]":
-    """The entry of that name; for a file, the one made of it, and what it was made from.
+    name: str,
+    registry_file: Path | None,
+    config: Path | None = None,
+    settings: list[str] | None = None,
+    *,
+    quiet: bool = False,
+    first: bool = True,
+) -> "ModelEntry":
+    """Return the entry of a model, or make one for a checkpoint file and print what was assumed about it.
+
+    Args:
+        name: name of a model, or path of a checkpoint file.
+        registry_file: registry with more models.
+        config: config file of the checkpoint.
+        settings: values for the checkpoint, each NAME=VALUE.
+        quiet: whether to print no warnings and hints.
+        first: whether `--set` and `--config` are about this model.
 
     Raises:
-        RegistryError: there is no such model, or the config makes none.
+        RegistryError: there is no such model, or the config is invalid.
+        WeightsError: the file cannot be used.
+    """
+    entry, described = look_up(name, registry_file, config, settings)
+    if described and not quiet:
+        tell(described, first)
+    return entry
+
+
+def look_up(
+    name: str, registry_file: Path | None, config: Path | None, settings: list[str] | None
+) -> "tuple[ModelEntry, Described | None]":
+    """Return the entry of a model, or for a checkpoint file its entry and how well that is known; see `model`.
+
+    Raises:
+        RegistryError: there is no such model, or the config is invalid.
         WeightsError: the file cannot be used.
     """
     from stemsplit import registry
 
     known = registry.entries(registry_file)
-    # os.path: of a name that no file can have, it says no instead of raising.
+    # os.path returns False for a name that no file can have; pathlib raises.
     is_file = name not in known and (Path(name).suffix in CHECKPOINT_SUFFIXES or os.path.isfile(name))  # noqa: PTH113
     if not is_file:
         if config or settings:
-            raise typer.BadParameter(f"--config and --set go with a checkpoint's file, which {name!r} is not")
+            raise typer.BadParameter(f"--config and --set need a checkpoint file, and {name!r} is not one")
         return registry.find(name, registry_file), None
-    # Only now: it brings PyTorch in, which takes seconds.
+    # Only now: it imports PyTorch, which takes seconds.
     from stemsplit.checkpoints import describe
 
-    try:
+    with usage_errors("--set"):
         described = describe.describe(Path(name), config, settings or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--set") from error
     return described.entry, described
 
 
 def tell(described: "Described", first: bool = True) -> None:
-    """Say what of a checkpoint is no more than usual, and what its config got wrong.
+    """Print what was assumed about a checkpoint, and where its config contradicts its weights.
 
     Args:
-        described: what is known of it.
-        first: whether it is the one that `--set` and `--config` are about.
+        described: what is known about the checkpoint.
+        first: whether `--set` and `--config` are about this checkpoint.
     """
     from stemsplit.terminal import console
 
     for name, (written, inferred) in described.overruled.items():
-        console.warning(f"the config says {name} {written}, the weights are of {inferred}: taking {inferred}")
+        console.warning(f"the config says {name}={written}, but the weights have {name}={inferred}; using {inferred}")
     if described.defaults:
         usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.defaults.items())
         whose = "" if first else f" of {described.entry.name}"
-        advice = ": --set NAME=VALUE or --config" if first else ", describe them in a models.toml: --registry"
-        console.hint(f"what the weights{whose} do not tell is taken as usual: {usual}; to change it{advice}")
+        remedy = "use --set NAME=VALUE or --config" if first else "describe the model in a file for --registry"
+        console.hint(f"the weights{whose} do not say, so usual values are assumed: {usual}; to change them, {remedy}")
 
 
 def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "ChainEntry":
-    """The models that split songs, one after another.
+    """Return the models that split each song, one after another.
 
     Args:
-        first: of them.
-        then: what comes after it, each [STEM:]MODEL.
-        registry_file: as in `model`.
-        quiet: say nothing of what is taken as usual.
+        first: entry of the model that splits the song.
+        then: the models that split its stems further, each [STEM:]MODEL.
+        registry_file: registry with more models.
+        quiet: whether to print no warnings and hints.
 
     Raises:
         RegistryError: there is no such model.
-        WeightsError: a checkpoint's file cannot be used.
+        WeightsError: a checkpoint file cannot be used.
     """
     from dataclasses import replace
 
@@ -128,18 +159,14 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     plan, known = ChainEntry(first), entries(registry_file) if then else {}
     for text in then:
         stem, name = _stem_and_model(text, plan, known)
-        entry, described = model(name, registry_file, None, None)
-        if described and not quiet:
-            tell(described, first=False)
-        try:
+        entry = model(name, registry_file, quiet=quiet, first=False)
+        with usage_errors("--then"):
             plan = replace(plan, then=(*plan.then, (stem, entry)))
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--then") from error
     return plan
 
 
 def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> tuple[str, str]:
-    """What [STEM:]MODEL means: one of the plan's stems, and a model's name or file."""
+    """Parse [STEM:]MODEL into one of the plan's stems, and the name or file of a model."""
     from stemsplit.words import did_you_mean
 
     def is_model(name: str) -> bool:
@@ -150,17 +177,20 @@ def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> 
     there = ", ".join(plan.stems)
     if colon and head.casefold() in stems:
         return stems[head.casefold()], name
-    # A file's path may have a colon, too, if only after the letter of a drive.
+    # The path of a file may have a colon too, at least after the letter of a drive.
     if colon and not is_model(text) and len(head) > 1 and not {"/", "\\"} & {*head}:
         hint = did_you_mean(head, plan.stems)
-        raise typer.BadParameter(f"there is no stem {head!r} to split on, only {there}{hint}", param_hint="--then")
+        raise typer.BadParameter(f"there is no stem {head!r} to split further, only {there}{hint}", param_hint="--then")
     if not (usual := _usual_stem(plan)):
-        raise typer.BadParameter(f"say which stem to split on, STEM:{text}; there are {there}", param_hint="--then")
+        raise typer.BadParameter(f"name the stem to split further, STEM:{text}; there are {there}", param_hint="--then")
     return usual, text
 
 
 def _usual_stem(plan: "ChainEntry") -> str:
-    """The stem that is most likely to be split on: vocals, speech, or what the last model is for; empty if unclear."""
+    """Return the stem that is most likely to be split further, or an empty text if that is unclear.
+
+    It is vocals, speech, or the only stem of the last model.
+    """
     last = plan.entries[-1]
     target = last.stems[0] if len(last.stems) == 1 and last.residual else ""
     if target and plan.then:
@@ -169,14 +199,14 @@ def _usual_stem(plan: "ChainEntry") -> str:
 
 
 def as_setting(value: object) -> str:
-    """A value as `--set` takes it."""
+    """Write a value as `--set` takes it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def complete_stems(context: typer.Context, incomplete: str) -> list[str]:
-    """Lists of the chosen model's stems that begin like that, for the shell."""
+    """Complete a list of the chosen model's stems, for the shell."""
     from stemsplit.errors import RegistryError
     from stemsplit.registry import DEFAULT_MODEL, find
 

@@ -21,6 +21,7 @@ from stemsplit.cli.options import (
     Window,
     listed,
     seconds,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
@@ -30,68 +31,67 @@ if TYPE_CHECKING:
 
 
 def complete_models(incomplete: str) -> list[tuple[str, str]]:
-    """Lists of models' names that begin like that, for the shell."""
+    """Complete a list of models' names, for the shell."""
     *before, last = incomplete.split(",")
     found = choose.complete_model(last)
     return [(",".join([*before, name]), description) for name, description in found if name not in before]
 
 
 def chosen(names: list[str], registry_file: Path | None, quiet: bool) -> "list[ModelEntry]":
-    """The entries that the arguments mean.
+    """Return the entries of the models to compare.
 
     Raises:
-        RegistryError: there is none of that name.
-        WeightsError: a checkpoint's file cannot be used.
+        typer.BadParameter: no model is named, or one is named twice.
+        RegistryError: there is no model of a name.
+        WeightsError: a checkpoint file cannot be used.
     """
     if not names:
-        raise typer.BadParameter("name models, with commas between them", param_hint="--models")
+        raise typer.BadParameter("name at least one model; separate several with commas", param_hint="--models")
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise typer.BadParameter(f"{twice[0]} is named twice", param_hint="--models")
-    entries = []
-    for name in names:
-        entry, described = choose.model(name, registry_file, None, None)
-        if described and not quiet:
-            choose.tell(described, first=False)
-        entries.append(entry)
-    return entries
+    return [choose.model(name, registry_file, quiet=quiet, first=False) for name in names]
 
 
 def compare(
-    song: Annotated[Path, typer.Argument(metavar="SONG", readable=False, help="One song.")],
+    song: Annotated[Path, typer.Argument(metavar="SONG", readable=False, help="The song to split with each model.")],
     models: Annotated[
         list[str],
         typer.Option(
             "--models",
             "-m",
-            help="From `stemsplit list`, or checkpoints' files, with commas between them.",
+            help="Names of models, as shown by `stemsplit list`, or checkpoint files, separated by commas.",
             autocompletion=complete_models,
         ),
     ],
     start: Annotated[
-        str | None, typer.Option("--start", help="Where the part begins, e.g. 1:00. Default: a third into the song.")
+        str | None, typer.Option("--start", help="Start of the excerpt, e.g. 1:00. Default: a third into the song.")
     ] = None,
-    duration: Annotated[str, typer.Option("--duration", help="Of the part, up to 10 minutes.")] = "20s",
+    duration: Annotated[str, typer.Option("--duration", help="Length of the excerpt, up to 10 minutes.")] = "20s",
     output: Annotated[
-        Path, typer.Option("--output", "-o", readable=False, help="Gets a folder for this part of the song.")
+        Path, typer.Option("--output", "-o", readable=False, help="Folder to write to; each excerpt gets a subfolder.")
     ] = Path("compare"),
     stems: Annotated[
         str | None,
-        typer.Option("--stems", "-s", help="Compare these. Default: all that at least two of the models give."),
+        typer.Option(
+            "--stems", "-s", help="Stems to compare, e.g. vocals,drums. Default: those that at least two models have."
+        ),
     ] = None,
     references: Annotated[
         Path | None,
         typer.Option(
             "--references",
             readable=False,
-            help="Folder with the song's true stems, vocals.wav and so on: tells how close each model comes.",
+            help="Folder with the song's true stems (vocals.wav and so on), to score each model against them.",
         ),
     ] = None,
     format_: Format = FormatName.wav,
-    bit_depth: Annotated[BitDepth | None, typer.Option("--bit-depth", help="Default: 24 for wav and flac.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make the part's folder anew if it is there.")] = False,
+    bit_depth: Annotated[
+        BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
     quiet: Quiet = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The figures as JSON on stdout.", rich_help_panel=SCRIPTS)
+        bool, typer.Option("--json", help="Print the figures as JSON on stdout.", rich_help_panel=SCRIPTS)
     ] = False,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
@@ -102,11 +102,14 @@ def compare(
     threads: Threads = None,
     registry_file: choose.RegistryFile = None,
 ) -> None:
-    """Hear what models make of the same part of a song: clips side by side, all of a stem equally loud.
+    """Write clips of one excerpt from several models, to listen to.
 
-    Each clip is what splitting the whole song would give there, brought to the loudness of the stem's reference or else
-    of the first model's clip. Figures are of the clips before that; "vs 1" is the energy of the difference from model
-    1's, relative to the louder one. The paths go to stdout, all else to stderr.
+    A clip holds what splitting the whole song would give for the excerpt.
+    All clips of a stem are equally loud: as loud as the true stem, if there
+    is one, or else as the first model's clip. Figures are measured before
+    that; "vs 1" is the energy of the difference from model 1's clip,
+    relative to the louder of the two. The paths of the clips go to stdout,
+    messages to stderr.
     """
     from stemsplit import libraries
     from stemsplit.audio import formats
@@ -115,39 +118,45 @@ def compare(
     from stemsplit.terminal import console
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.terminal.stdout import print_json, print_paths
-    from stemsplit.words import minutes
+    from stemsplit.words import clock
 
     begin, length = None if start is None else seconds(start), seconds(duration)
     if not 0 < length <= plan.LONGEST_SECONDS:
-        longest = minutes(plan.LONGEST_SECONDS)
-        raise typer.BadParameter(f"a part lasts more than 0 s and up to {longest}", param_hint="--duration")
+        longest = clock(plan.LONGEST_SECONDS)
+        raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
     entries = chosen(listed(models), registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
-    try:
+    with usage_errors():
         planned = plan.plan(
             song,
             entries,
             start=begin,
             duration=length,
-            stems=None if stems is None else [name for name in stems.split(",") if name.strip()],
+            stems=None if stems is None else listed([stems]),
             reference_folder=references,
             out=output,
             file_format=formats.Format(format_, bit_depth),
             force=force,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    # Before any download: a device that is missing, or a library that does not load, is known at once. Both bring
-    # PyTorch in, which takes seconds.
-    plan.check_device(device, precision.value)
+    # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
+    # which takes seconds.
+    from stemsplit.fast.device import dtype_of, pick_device
+
+    dtype_of(precision.value, pick_device(device))
     libraries.load_torchaudio()
     for entry in entries:
         obtain(entry, quiet)
     if not quiet:
         tell(planned, chosen=begin is not None or planned.duration == planned.song.seconds)
-    settings = {"batch_size": batch_size, "precision": precision.value, "threads": threads, "tell": console.warning}
+    settings = {
+        "device": device,
+        "batch_size": batch_size,
+        "precision": precision.value,
+        "threads": threads,
+        "tell": console.warning,
+    }
     try:
-        found = run(planned, {"device": device, **settings}, quiet)
+        found = run(planned, settings, quiet)
         figures = comparison_as_data(found)
         paths = comparison.write(found, figures, force)
     except KeyboardInterrupt:
@@ -163,27 +172,26 @@ def compare(
 
 
 def tell(plan: "Plan", chosen: bool) -> None:
-    """Say what is compared; and, unless somebody chose the part, that another can be."""
+    """Print what is compared, and unless the user chose the excerpt, how to choose another."""
     from stemsplit.terminal import console
 
     names = [entry.name for entry in plan.entries]
-    other = "" if chosen else "; another part: --start 1:00"
+    other = "" if chosen else "; another excerpt: --start 1:00"
     console.note(f"{plan.song.path}: {plan.span} by {', '.join(names)}{other}")
     if plan.left_out:
         left = (f"{stem} ({', '.join(names[place] for place in places)})" for stem, places in plan.left_out.items())
-        console.note(f"left out: {', '.join(left)}; to compare others: --stems")
+        console.note(f"not compared: {', '.join(left)}; to compare others: --stems")
     if plan.references and (missing := [stem for stem in plan.stems if stem not in plan.references]):
-        console.note(f"no reference of {', '.join(missing)}")
+        console.note(f"no true stem of {', '.join(missing)} to score against")
 
 
 def run(plan: "Plan", settings: dict[str, Any], quiet: bool) -> "Comparison":
-    """Compare, and show which model is at work."""
-    import torch
-
+    """Compare the models, and show which one is running."""
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.comparison import comparison
     from stemsplit.terminal import console
 
-    torch.set_num_threads(1)  # for all but the networks, as `split` has it
+    prepare_torch()
     with nullcontext() if quiet else console.PEOPLE.status("") as line:
 
         def show(place: int, share: float) -> None:

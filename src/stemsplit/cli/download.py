@@ -1,4 +1,4 @@
-"""`stemsplit download`, and how other commands get the weights they need."""
+"""`stemsplit download`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,35 +14,38 @@ if TYPE_CHECKING:
 
 
 def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file: Path | None) -> "list[ModelEntry]":
-    """The entries that the arguments mean, each once.
+    """Return the entries that the arguments mean, each once.
 
     Raises:
-        RegistryError: there is none of that name.
+        typer.BadParameter: the arguments contradict each other, or mean no model.
+        RegistryError: there is no model of a name.
     """
     from stemsplit import registry
 
     if bool(names) == all_ or (stems and not all_):
-        raise typer.BadParameter("name the models, or say --all, with --stems if only some are wanted")
+        raise typer.BadParameter("name one or more models, or use --all, alone or with --stems")
     known = registry.entries(registry_file)
     if all_:
         if not (found := registry.select(known.values(), stems)):
-            raise typer.BadParameter(f"no model gives all of {stems}", param_hint="--stems")
+            raise typer.BadParameter(f"no model has all of these stems: {stems}", param_hint="--stems")
         return found
     return [registry.find(name, registry_file) for name in dict.fromkeys(names or ())]
 
 
 def download(
     names: Annotated[list[str] | None, ModelNames] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All models.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Download all models.")] = False,
     stems: Annotated[
-        str | None, typer.Option("--stems", "-s", help="With --all: only models that give all of these.")
+        str | None,
+        typer.Option("--stems", "-s", help="With --all: only models that have all of these stems, e.g. vocals,drums."),
     ] = None,
     quiet: Quiet = False,
     registry_file: RegistryFile = None,
 ) -> None:
-    """Get models' weights, to be used offline later. A download that was cut off goes on where it was.
+    """Download models, so that they can be used offline.
 
-    The paths of the files go to stdout, all else to stderr.
+    An interrupted download resumes where it stopped. The paths of the
+    files go to stdout, messages to stderr.
     """
     from stemsplit.errors import WeightsError
     from stemsplit.fetch import store
@@ -55,8 +58,9 @@ def download(
     if all_ and not quiet:
         missing = [entry.size for entry in entries if entry.name not in here]
         least = "at least " if 0 in missing else ""
-        amount = f", {least}{size(sum(missing))}" if any(missing) else ""
-        console.note(f"{len(entries)} models, {len(here)} of them here already; {len(missing)} to download{amount}")
+        amount = f" ({least}{size(sum(missing))})" if any(missing) else ""
+        count = f"{len(entries)} model{'s' * (len(entries) != 1)}"
+        console.note(f"{count}: {len(here)} already on this machine, {len(missing)} to download{amount}")
     failed = False
     for entry in entries:
         try:
@@ -66,7 +70,7 @@ def download(
             failed = True
             continue
         if entry.name in here and not quiet:
-            console.note(f"{entry.name} is here already")
+            console.note(f"{entry.name} is already on this machine")
         print_paths([path])
     if failed:
         raise typer.Exit(3)

@@ -23,14 +23,17 @@ def eval_(
         typer.Argument(
             metavar="REFERENCES",
             exists=True,
-            help="Holds a folder a song, with a file a stem (drums.wav, bass.wav ...), or .stem.mp4 files; or a list: "
-            "a CSV of song,stem,path.",
+            help="The true stems: a folder with a subfolder per song that has a file per stem (drums.wav, bass.wav "
+            "...), or with .stem.mp4 files; or a CSV file with lines song,stem,path.",
         ),
     ],
     estimates: Annotated[
         Path | None,
         typer.Argument(
-            metavar="ESTIMATES", exists=True, file_okay=False, help="The same songs, as `stemsplit split` wrote them."
+            metavar="ESTIMATES",
+            exists=True,
+            file_okay=False,
+            help="Folder of separated stems of the same songs, as `stemsplit split` writes them.",
         ),
     ] = None,
     model: Annotated[
@@ -38,12 +41,13 @@ def eval_(
         typer.Option(
             "--model",
             "-m",
-            help="Measure what this makes of the songs instead: from `stemsplit list`, or a checkpoint's file.",
+            help="Score the stems that this model makes, instead of ESTIMATES. Name of a model, as shown by "
+            "`stemsplit list`, or a checkpoint file.",
             autocompletion=choose.complete_model,
         ),
     ] = None,
     stems: Annotated[
-        str | None, typer.Option("--stems", "-s", help="Measure only these estimates, e.g. vocals,drums.")
+        str | None, typer.Option("--stems", "-s", help="Score only these stems, e.g. vocals,drums.")
     ] = None,
     as_json: Json = False,
     device: Annotated[str | None, under(MODEL, Device)] = None,
@@ -53,15 +57,16 @@ def eval_(
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Measure how close estimates of stems are to the stems as they were recorded: SDR and SI-SDR in dB.
+    """Score separated stems against the true ones, in dB.
 
-    For each song, and for all songs together their mean and their median: SDR and SI-SDR of the whole song, and the
-    median of the SDR of its seconds, as museval counts it.
+    For each song, the scores are the SDR and SI-SDR of the whole song,
+    and the median SDR of its seconds as museval computes it. The mean and
+    median of these scores over all songs follow.
     """
     if (estimates is None) == (model is None):
-        raise typer.BadParameter("name a folder of estimates, or say --model, but not both", param_hint="ESTIMATES")
+        raise typer.BadParameter("name either a folder of separated stems or a --model", param_hint="ESTIMATES")
     if model is None and (device or precision or config or settings or overlap is not None):
-        raise typer.BadParameter("--device, --overlap, --precision, --config and --set go with --model")
+        raise typer.BadParameter("--device, --overlap, --precision, --config and --set need --model")
     from stemsplit.terminal import console
     from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
     from stemsplit.terminal.stdout import print_json
@@ -102,41 +107,47 @@ def prepared(
     config: Path | None,
     settings: list[str] | None,
 ) -> "ModelEntry":
-    """The model's entry, its weights on this machine.
+    """Return the model's entry, once its weights are on this machine.
+
+    Args:
+        model: name of the model, or path of a checkpoint file.
+        overlap: share of a chunk that overlaps the next; None for the model's own.
+        wanted: stems to score; all if empty.
+        registry_file: registry with more models.
+        config: config file of the checkpoint.
+        settings: values for the checkpoint, each NAME=VALUE.
 
     Raises:
-        RegistryError, WeightsError: there is no such model, or it cannot be had.
+        typer.BadParameter: the model does not have one of the stems.
+        RegistryError, WeightsError: there is no such model, or it cannot be downloaded.
     """
     from stemsplit.cli.obtain import obtain
 
-    entry, described = choose.model(model, registry_file, config, settings)
-    if described:
-        choose.tell(described)
+    entry = choose.model(model, registry_file, config, settings)
     if unknown := [name for name in wanted if name not in entry.outputs]:
         known = ", ".join(entry.outputs)
-        raise typer.BadParameter(f"{entry.name} gives no {unknown[0]!r}, but {known}", param_hint="--stems")
+        raise typer.BadParameter(f"{entry.name} has no stem {unknown[0]!r}; it has {known}", param_hint="--stems")
     obtain(entry, quiet=False)
     return entry.with_chunks(overlap=overlap)
 
 
 def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
-    """What the model makes of the songs.
+    """Load a model whose stems are to be scored.
 
     Raises:
-        WeightsError, DeviceError: it cannot be loaded.
+        WeightsError, DeviceError: the model cannot be loaded.
     """
-    import torch
-
+    from stemsplit.cli.loading import prepare_torch
     from stemsplit.engine.separator import Separator
     from stemsplit.evaluation.evaluation import FromModel
     from stemsplit.terminal import console
 
-    torch.set_num_threads(1)  # for all but the network, as `split` has it
+    prepare_torch()
     return FromModel(Separator(entry, device, precision=precision, tell=console.warning))
 
 
 def remark(results: "list[Result]") -> None:
-    """Say which stems have no figures, and why."""
+    """Print which stems have no scores, and why."""
     from stemsplit.terminal import console
 
     unmeasured: dict[str, list[str]] = {}
@@ -147,12 +158,12 @@ def remark(results: "list[Result]") -> None:
         mute = [name for name, score in result.scores.items() if score.si_sdr == -math.inf]
         apart = [n for n, score in result.scores.items() if math.isnan(score.frame_sdr) and n not in {*silent, *mute}]
         for names, what in (
-            (silent, "silent in the references, so that there is nothing to measure"),
-            (mute, "silent in the estimates, which leaves SDR alone"),
-            (apart, "without a second that counts, in which none of all stems is silent"),
+            (silent, "not scored, because the true stem is silent"),
+            (mute, "only its SDR is given, because the separated stem is silent"),
+            (apart, "no median SDR, because in every second some stem is silent or there is no error"),
         ):
             if names:
                 console.note(f"{result.name}: {', '.join(names)}: {what}")
     for name, songs in unmeasured.items():
         where = songs[0] if len(songs) == 1 else f"{len(songs)} songs"
-        console.note(f"{where}: {name} is not measured: there is only a reference, or only an estimate")
+        console.note(f"{where}: {name}: not scored, because only the true or only the separated stem is there")

@@ -13,7 +13,7 @@ def info(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A model from `stemsplit list`, or a checkpoint's file.",
+            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file.",
             autocompletion=choose.complete_model,
         ),
     ],
@@ -22,8 +22,12 @@ def info(
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
-    entry, described = choose.model(name, registry_file, config, settings)
+    """Show what is known about a model: stems, licence, scores.
+
+    Its author, size and config follow, and whether it is downloaded. For a
+    checkpoint file, it shows what the file says and what has to be assumed.
+    """
+    entry, described = choose.look_up(name, registry_file, config, settings)
     if described:
         choose.tell(described)
     if described and not as_json:

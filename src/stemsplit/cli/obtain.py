@@ -1,4 +1,4 @@
-"""Gets the weights that a command needs, and shows how far that is."""
+"""Downloads the weights that a command needs, and shows the progress."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
 
 def obtain(entry: "ModelEntry", quiet: bool) -> Path:
-    """The file with an entry's weights; one that is downloaded is shown, and what should be known of it said.
+    """Return the file with an entry's weights, downloading it first if it is not on this machine.
+
+    Args:
+        entry: entry of the model.
+        quiet: whether to print no progress and no warnings about licence or digest.
 
     Raises:
-        WeightsError: it cannot be had.
+        WeightsError: the file cannot be downloaded or verified.
     """
     from stemsplit.fetch import digests, download, store
     from stemsplit.fetch.pins import lock_file
@@ -26,11 +30,11 @@ def obtain(entry: "ModelEntry", quiet: bool) -> Path:
         with DownloadReport(entry.name, quiet) as report:
             path = download.fetch(entry, report.progress)
     except KeyboardInterrupt:
-        console.error("interrupted; the download goes on from there next time")
+        console.error("interrupted; run the same command again to resume the download")
         raise typer.Exit(130) from None
     if entry.license_notice and not quiet:
         console.warning(entry.license_notice)
     if not digests.published(entry) and not quiet:
-        remembered = f"this file's is now remembered in {lock_file()}, and no other will be taken for it"
-        console.warning(f"no digest of {entry.name} was published; {remembered}")
+        recorded = f"that of this file is now recorded in {lock_file()}, and any other file will be refused"
+        console.warning(f"no digest of {entry.name} was published; {recorded}")
     return path

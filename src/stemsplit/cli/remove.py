@@ -11,14 +11,14 @@ def remove(
     names: Annotated[list[str], ModelNames],
     registry_file: RegistryFile = None,
 ) -> None:
-    """Remove downloaded weights, finished or not."""
+    """Remove downloaded weights, and unfinished downloads."""
     from stemsplit import registry
     from stemsplit.errors import WeightsError
     from stemsplit.fetch import store
     from stemsplit.terminal import console
     from stemsplit.words import size
 
-    kept = "its bytes are kept, as another revision in the hub's cache has the same"
+    kept = "no space was freed, because another revision in the hub's cache uses the same file"
     failed = False
     for entry in [registry.find(name, registry_file) for name in dict.fromkeys(names)]:
         try:
@@ -30,8 +30,7 @@ def remove(
         if freed is None:
             console.note(f"{entry.name} is not downloaded")
         else:
-            console.note(
-                f"{entry.name} is removed: {size(freed)} freed" if freed else f"{entry.name} is removed; {kept}"
-            )
+            room = f"{size(freed)} freed" if freed else kept
+            console.note(f"{entry.name} was removed; {room}")
     if failed:
         raise typer.Exit(3)

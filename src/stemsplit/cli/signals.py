@@ -1,4 +1,4 @@
-"""Ends a command at a signal: through all its clean-up, and after the step under way where that is wished."""
+"""Ends a command at a signal: with all its clean-up, and if wanted only after the current step."""
 
 import signal
 import threading
@@ -8,20 +8,20 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What stops a run. Windows has no SIGHUP."""
+"""Signals that stop a run. Windows has no SIGHUP."""
 
 IMPORT_SECONDS = 10.0
-"""That an import may hold a signal up."""
+"""Longest time in seconds for which an import may delay a signal."""
 
 _first_asked: dict[int, float] = {}
-"""Signal -> when it came, of those that an import holds up."""
+"""Signal -> time at which it first came, for those that an import delays."""
 
 AT_ONCE = 1.0
-"""Seconds within which signals are one wish: in a terminal, PyTorch's launcher passes on what all processes got."""
+"""Seconds within which signals count as one: PyTorch's launcher repeats one that the terminal sent to all processes."""
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported where a signal came."""
+    """Return whether the signal interrupted the import of a module."""
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -38,8 +38,8 @@ def _ask_again(number: int) -> None:
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Leave through all the clean-up, which further signals must not cut off."""
-    # Large libraries swallow an interrupt in their imports, or abort the process.
+    """Exit with all clean-up, which further signals must not interrupt."""
+    # Large libraries swallow an interrupt during their import, or abort the process.
     if _is_importing(frame) and time.monotonic() - _first_asked.setdefault(number, time.monotonic()) < IMPORT_SECONDS:
         later = threading.Timer(0.05, _ask_again, [number])
         later.daemon = True
@@ -53,22 +53,24 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 
 def listen() -> None:
-    """Let whatever stops a run leave through its clean-up."""
+    """Handle the signals that stop a run, so that its clean-up is done."""
     for number in SIGNALS:
-        # Under nohup, SIGHUP is to be ignored.
+        # Under nohup, SIGHUP must stay ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, leave)
 
 
 class AskedError(Exception):
-    """A signal asked to stop, and a step is given up for it."""
+    """A signal asked to stop, so the current step is abandoned."""
 
 
 class Stop:
-    """Lets a signal that asks to stop wait until `check` is called; whoever asks again does not wait.
+    """Holds back a first signal until `check` is called; a later one stops the run at once.
 
     Attributes:
-        number: of the signal; 0 as long as there was none.
+        number: number of the first signal; 0 if none came.
+        at: time at which the first signal came.
+        before: handlers to restore, by signal.
     """
 
     def __init__(self) -> None:
@@ -82,7 +84,7 @@ class Stop:
             self.before[number](number, frame)
 
     def check(self) -> None:
-        """Raises AskedError if a signal asked to stop."""
+        """Raise AskedError if a signal asked to stop."""
         if self.number:
             raise AskedError
 
@@ -98,6 +100,6 @@ class Stop:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self.before.items():
-            # Who could not wait may have turned further signals off.
+            # `leave` may have turned further signals off.
             if signal.getsignal(number) == self._asked:
                 signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""`stemsplit split`, which is also what `stemsplit SONG` does."""
+"""`stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
 from enum import StrEnum
@@ -22,7 +22,9 @@ from stemsplit.cli.options import (
     Quiet,
     Threads,
     Window,
+    listed,
     seconds,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Outcome, Totals
+    from stemsplit.songs.job import Job, Options, Outcome, Totals
+    from stemsplit.songs.naming import Template
+    from stemsplit.songs.outputs import Output
     from stemsplit.terminal.songs import SplitReport
 
 
 class ProgressKind(StrEnum):
-    """How to show how far a song is."""
+    """How the progress of a song is shown."""
 
     auto = "auto"
     json = "json"
@@ -43,76 +47,98 @@ class ProgressKind(StrEnum):
 
 
 FILES = "Files"
-"""A panel of the help."""
+"""A panel in the help."""
 
 
 def split(
     songs: Annotated[
-        list[str],  # no paths: an empty one would be the working folder
-        typer.Argument(metavar="SONG", help="Songs, folders, 'quoted/*.wav', @list.txt, or - for stdin."),
+        list[str],  # not paths: an empty one would be the working folder
+        typer.Argument(
+            metavar="SONG",
+            help="Audio files, folders, patterns in quotes ('*.wav'), or a list of these: @list.txt, or - for stdin.",
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="From `stemsplit list`, or a checkpoint's file.", autocompletion=choose.complete_model
+            "--model",
+            "-m",
+            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file. Default: the built-in model.",
+            autocompletion=choose.complete_model,
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", readable=False, help="Gets one folder a song.")] = Path(
-        "stems"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", readable=False, help="Folder to write to; each song gets a subfolder.")
+    ] = Path("stems"),
     stems: Annotated[
         str | None,
         typer.Option(
-            "--stems", "-s", help="Write only these, e.g. vocals,drums.", autocompletion=choose.complete_stems
+            "--stems",
+            "-s",
+            help="Stems to write, e.g. vocals,drums. Default: all.",
+            autocompletion=choose.complete_stems,
         ),
     ] = None,
     two_stems: Annotated[
-        str | None, typer.Option("--two-stems", help="Write this stem, and the song without it.", metavar="STEM")
+        str | None, typer.Option("--two-stems", help="Write only this stem, and the song without it.", metavar="STEM")
     ] = None,
     mixes: Annotated[
         list[str] | None,
-        typer.Option("--mix", metavar="NAME=SUM", help="Write a sum too, e.g. karaoke=mixture-vocals."),
+        typer.Option("--mix", metavar="NAME=SUM", help="Also write a sum of stems, e.g. karaoke=mixture-vocals."),
     ] = None,
     then: Annotated[
         list[str] | None,
         typer.Option(
             "--then",
             metavar="[STEM:]MODEL",
-            help="Split a stem on, e.g. vocals:mel-roformer-denoise.",
+            help="Split a stem further with a second model, e.g. vocals:mel-roformer-denoise.",
             autocompletion=choose.complete_then,
         ),
     ] = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
-        BitDepth | None, typer.Option("--bit-depth", help="Default: 32f for wav, 24 for flac.")
+        BitDepth | None,
+        typer.Option(
+            "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
+        ),
     ] = None,
     like_source: Annotated[
-        bool, typer.Option("--like-source", help="Format and bit depth of each song instead.")
+        bool, typer.Option("--like-source", help="Write stems in the format and bit depth of their song.")
     ] = False,
-    start: Annotated[str, typer.Option("--start", help="Leave out what comes before, e.g. 1:00.")] = "0",
-    duration: Annotated[str | None, typer.Option("--duration", help="Split no more than that, e.g. 20s.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Split again, and write over what is there.")] = False,
+    start: Annotated[str, typer.Option("--start", help="Start here in each song, e.g. 1:00.")] = "0",
+    duration: Annotated[
+        str | None, typer.Option("--duration", help="Stop after this much, e.g. 20s. Default: at the end of the song.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
         str,
         typer.Option(
             "--name",
-            help="Where files go: {track} {stem} {model} {parent} {ext} {artist} {title}.",
+            help="Path of each stem in the output folder; fields are {track} {stem} {model} {parent} {ext} {artist} "
+            "{title}.",
             rich_help_panel=FILES,
         ),
     ] = "{track}/{stem}",
     drop_silent: Annotated[
-        bool, typer.Option("--drop-silent", help="Write no silent stems.", rich_help_panel=FILES)
+        bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and touch nothing.", rich_help_panel=SCRIPTS)
+        bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.", rich_help_panel=SCRIPTS)
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON a song on stdout, a summary last.", rich_help_panel=SCRIPTS)
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON per song on stdout, and a summary at the end.", rich_help_panel=SCRIPTS
+        ),
     ] = False,
     progress: Annotated[
         ProgressKind,
-        typer.Option("--progress", help="json: lines of JSON on stderr, for other programs.", rich_help_panel=SCRIPTS),
+        typer.Option(
+            "--progress",
+            help="How to show progress; json prints lines of JSON on stderr, for other programs.",
+            rich_help_panel=SCRIPTS,
+        ),
     ] = ProgressKind.auto,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
@@ -126,40 +152,31 @@ def split(
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Split songs into stems, each song in a folder of its own: stems/SONG/vocals.wav and so on.
+    """Split songs into stems.
 
-    Songs that were split before, with the same model and options, are skipped. The paths of the stems go to stdout,
-    all else to stderr.
+    The stems of song.flac are stems/song/vocals.wav and so on. Songs that
+    were already split, with the same model and options, are skipped. The
+    paths of the stems go to stdout, messages to stderr.
     """
     from stemsplit import registry
     from stemsplit.audio import formats
-    from stemsplit.cli.obtain import obtain
-    from stemsplit.fetch import digests
-    from stemsplit.songs import find as search
-    from stemsplit.songs import naming, outputs, plan, speeds
+    from stemsplit.cli.loading import load_models
+    from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
-    from stemsplit.terminal import console
+    from stemsplit.songs.naming import Template
     from stemsplit.terminal.songs import SplitReport
-    from stemsplit.words import minutes
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
-        raise typer.BadParameter("a duration of nothing leaves nothing to split", param_hint="--duration")
-    entry, described = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
-    if described and not quiet:
-        choose.tell(described)
+        raise typer.BadParameter("--duration must be longer than 0 s")
+    entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
-    try:
-        wanted = None if stems is None else [name for name in stems.split(",") if name.strip()]
-        chosen = outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
-        template = naming.Template(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    for each in models.entries:
-        if not digests.identity(each) and not dry_run:
-            # Which weights they are, and so what was made with them before, is known only when they are here.
-            obtain(each, quiet)
+    with usage_errors():
+        chosen = chosen_outputs(models, stems, two_stems, mixes)
+        template = Template(name)
+    if not dry_run:
+        obtain_unidentified(models, quiet)
     options = Options(
         out=output,
         outputs=chosen,
@@ -172,93 +189,160 @@ def split(
         drop_silent=drop_silent,
         force=force,
     )
-    try:
-        found = search.find(songs, output)
-        jobs = plan.plan(found.songs, options, template, "+".join(each.name for each in models.entries))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    if not jobs:
-        console.error(f"there is no song among {found.passed_over} files; name songs, or folders that hold some")
-        raise typer.Exit(1)
-    if (begin or length is not None) and not quiet:
-        amount = "each song" if length is None else f"{minutes(length)} of each song"
-        console.note(f"only {amount} from {minutes(begin)} on is split")
+    jobs, passed_over = planned(songs, options, template, models)
     if not quiet:
+        tell_of_excerpt(options)
         tell_of_names(jobs)
     if dry_run:
-        print_dry_run(jobs, found.passed_over, models, device, as_json)
+        print_dry_run(jobs, passed_over, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     plan.check_room(jobs)
-    if not all(job.problem or job.done for job in jobs):
+    if any(not job.problem and not job.done for job in jobs):
         if model is None and not quiet:
-            console.hint("this is the small built-in model; published ones sound better: stemsplit list, then --model")
-        # Before any song is read: a network that is not there is known at once.
-        for each in models.entries:
-            obtain(each, quiet)
-
-    @cache
-    def load() -> "Splitter":
-        # Only now: it brings PyTorch in, which takes seconds, and every cheaper reason to stop has been looked for.
-        import gc
-
-        import torch
-
-        from stemsplit.engine.chain import Chain
-        from stemsplit.engine.separator import Separator
-
-        # PyTorch's own million objects stay as long as we do: nobody has to look for rubbish among them.
-        gc.freeze()
-
-        # For all but the network, which has threads of its own: too little to share, and it would wait for them.
-        torch.set_num_threads(1)
-        loaded = partial(
-            Separator,
+            hint_at_models(registry_file)
+        obtain_all(models, quiet)
+    # Loaded once, and only when a song was found readable: PyTorch takes seconds to import.
+    load = cache(
+        partial(
+            load_models,
+            models,
+            batch_size,
             device=device,
             precision=precision.value,
             threads=threads,
             compiled=compile_,
-            tell=console.warning,
         )
-        separator: Splitter = loaded(entry, batch_size=batch_size)
-        for stem, other in models.then:
-            separator = Chain(separator, stem, loaded(other))
-        return separator
-
+    )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, found.passed_over, as_json)
+    totals = run(jobs, load, report, passed_over, as_json)
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
 
 
+def chosen_outputs(
+    models: "ChainEntry", stems: str | None, two_stems: str | None, mixes: list[str] | None
+) -> "tuple[Output, ...]":
+    """Return the files to write for each song.
+
+    Raises:
+        ValueError: an option names a stem that the models do not give, or is malformed.
+    """
+    from stemsplit.songs import outputs
+
+    wanted = None if stems is None else listed([stems])
+    return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
+
+
+def obtain_unidentified(models: "ChainEntry", quiet: bool) -> None:
+    """Download weights without a known digest: only the digest tells which stems were made with them before.
+
+    Raises:
+        WeightsError: they cannot be downloaded.
+    """
+    from stemsplit.cli.obtain import obtain
+    from stemsplit.fetch import digests
+
+    for entry in models.entries:
+        if not digests.identity(entry):
+            obtain(entry, quiet)
+
+
+def obtain_all(models: "ChainEntry", quiet: bool) -> None:
+    """Download all weights that are not on this machine, before any song is read.
+
+    Raises:
+        WeightsError: some cannot be downloaded.
+    """
+    from stemsplit.cli.obtain import obtain
+
+    for entry in models.entries:
+        obtain(entry, quiet)
+
+
+def planned(
+    songs: list[str], options: "Options", template: "Template", models: "ChainEntry"
+) -> "tuple[Sequence[Job], int]":
+    """Return a job for each song that the arguments mean, and how many files in their folders are not audio.
+
+    Raises:
+        typer.BadParameter: no song can be split in this way.
+        typer.Exit: the arguments mean no song.
+        AudioError: a list of songs cannot be read.
+    """
+    from stemsplit.songs import find, plan
+    from stemsplit.terminal import console
+
+    with usage_errors():
+        found = find.find(songs, options.out)
+        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
+    if not jobs:
+        others = f" (other files: {found.passed_over})" if found.passed_over else ""
+        console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
+        raise typer.Exit(1)
+    return jobs, found.passed_over
+
+
+BETTER_MODEL = "mel-roformer"
+"""A published model of the same four stems that sounds better than the built-in one, and is not large."""
+
+
+def hint_at_models(registry_file: Path | None) -> None:
+    """Print which model sounds better than the small built-in one."""
+    from stemsplit.registry import find
+    from stemsplit.terminal import console
+    from stemsplit.words import size
+
+    better = find(BETTER_MODEL, registry_file)
+    what = f"a download of {size(better.size)}" if better.size else f'"{better.description}"'
+    console.hint(f"for better sound: --model {better.name}, {what}; all models: stemsplit list")
+
+
+def tell_of_excerpt(options: "Options") -> None:
+    """Print which excerpt of each song is split, unless whole songs are."""
+    from stemsplit.terminal import console
+    from stemsplit.words import stamp
+
+    begin, length = options.start, options.duration
+    if length is not None:
+        amount = f"{length:g} s" if length < 60 else stamp(length)
+        where = f"{amount} of each song, from {stamp(begin)} on" if begin else f"the first {amount} of each song"
+        console.note(f"splitting only {where}")
+    elif begin:
+        console.note(f"splitting each song only from {stamp(begin)} on")
+
+
 FEW = 5
-"""Songs that are named one by one."""
+"""The most songs that a message names one by one."""
+
+
+def shortened(songs: "Sequence[str]") -> str:
+    """Name songs in a message: a few, and how many more there are."""
+    named = ", ".join(songs[:FEW])
+    return f"{named} and {len(songs) - FEW} more" if len(songs) > FEW else named
 
 
 def tell_of_names(jobs: "Sequence[Job]") -> None:
-    """Say which files are not called as their songs are."""
+    """Print which songs' files get other names than the songs have."""
     from stemsplit.terminal import console
 
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"not every system can have the name of {job.path}: its files are called {target} and so on")
+        console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
     if len(renamed) > FEW:
-        console.note(f"the same goes for {len(renamed) - FEW} more songs")
+        more = len(renamed) - FEW
+        console.note(f"the same is true of {more} more song{'s' * (more != 1)}")
 
 
 def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
-    """Say what would be done."""
-    from stemsplit.fetch import store
+    """Print what would be done, song by song, and a summary."""
     from stemsplit.songs import speeds
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
     from stemsplit.terminal.stdout import print_line
 
-    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
-    # One of unknown size makes the sum unknown.
-    download = sum(missing.values()) * all(missing.values()) if missing else None
-    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), download)
+    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), bytes_to_download(models))
     if as_json:
         for job in jobs:
             print_line(job_as_data(job))
@@ -268,6 +352,16 @@ def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry",
         console.note(plan_in_words(summary))
 
 
+def bytes_to_download(models: "ChainEntry") -> int | None:
+    """Return the size of the weights that are not on this machine, in bytes; 0 if unknown, None if all are here."""
+    from stemsplit.fetch import store
+
+    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
+    if not missing:
+        return None
+    return sum(missing.values()) if all(missing.values()) else 0
+
+
 def run(
     jobs: "Sequence[Job]",
     load: "Callable[[], Splitter]",
@@ -275,7 +369,19 @@ def run(
     passed_over: int,
     as_json: bool,
 ) -> "Totals":
-    """Split the songs, and tell what becomes of each and of all."""
+    """Split the songs, and print the result of each and a summary.
+
+    Args:
+        jobs: the songs to split.
+        load: loads the models.
+        report: shows progress and results.
+        passed_over: number of files in the songs' folders that are not audio.
+        as_json: whether to print JSON instead of paths.
+
+    Raises:
+        typer.Exit: the user interrupted the run.
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+    """
     from stemsplit.songs import pipeline
     from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
@@ -302,7 +408,7 @@ def run(
         with report:
             pipeline.run(jobs, load, report.progress, tell, console.warning)
     except KeyboardInterrupt:
-        console.error("interrupted; no stem was left half-written, and the same command goes on from here")
+        console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(130) from None
     report.total(totals, passed_over)
     if as_json:

@@ -55,10 +55,7 @@ def chosen_model(
     like: str, from_: str | None, registry_file: Path | None, config: Path | None, settings: list[str] | None
 ) -> "ModelEntry":
     """Return the entry of the model to train, or to fine-tune."""
-    entry, described = choose.model(from_ or like, registry_file, config, settings)
-    if described:
-        choose.tell(described)
-    return entry
+    return choose.model(from_ or like, registry_file, config, settings)
 
 
 def check_output(out: Path, inputs: Sequence[Path]) -> None:
@@ -239,7 +236,7 @@ def train(
     import torch
 
     from stemsplit.evaluation.multitracks import multitracks
-    from stemsplit.fast import chosen
+    from stemsplit.fast import dtype_of
     from stemsplit.fast.cpu.pool import cores
     from stemsplit.fast.device import pick_device
     from stemsplit.terminal.stdout import print_paths
@@ -280,7 +277,7 @@ def train(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     with closing(team):
-        dtype = chosen(precision.value, team.device)
+        dtype = dtype_of(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which are slow on CPUs.
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads or max(cores() // team.count, 1))

@@ -165,15 +165,3 @@ def plan(
     files = 1 + len(true) + sum(map(len, chosen.values()))
     check_space(out, files * (end - begin) * song.channels * file_format.bytes_per_sample)
     return made
-
-
-def check_device(device: str, precision: str) -> None:
-    """Check that a device exists and has a precision, both as `Separator` takes them.
-
-    Raises:
-        DeviceError: the device is missing, or does not have the precision.
-    """
-    from stemsplit.fast import chosen
-    from stemsplit.fast.device import pick_device
-
-    chosen(precision, pick_device(device))

@@ -19,7 +19,7 @@ from stemsplit.engine.batching import Batcher, Signal
 from stemsplit.engine.completion import completed
 from stemsplit.engine.estimator import Estimator
 from stemsplit.engine.streaming import Streaming
-from stemsplit.fast import Pool, chosen
+from stemsplit.fast import Pool, dtype_of
 from stemsplit.fast.cuda.transfer import Transfer
 from stemsplit.fast.device import memory_errors, pick_device
 
@@ -76,7 +76,7 @@ class Separator(Splitter):
         self.device = pick_device(device)
         self.transfer = Transfer(self.device)
         # Before the weights are read: a precision that the device lacks is known at once.
-        dtype, pool = chosen(precision, self.device), Pool(threads)
+        dtype, pool = dtype_of(precision, self.device), Pool(threads)
         self.estimator = Estimator(
             load_network(entry),
             entry,

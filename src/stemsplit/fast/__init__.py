@@ -13,13 +13,13 @@ from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
 from stemsplit.fast.cuda.graph import Captured
 from stemsplit.fast.cuda.roformer import GpuRoFormer
-from stemsplit.fast.device import PRECISIONS, chosen
+from stemsplit.fast.device import PRECISIONS, dtype_of
 from stemsplit.fast.plain import Plain
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import SuDoRMRF
 
-__all__ = ["PRECISIONS", "Pool", "accelerated", "chosen"]
+__all__ = ["PRECISIONS", "Pool", "accelerated", "dtype_of"]
 
 
 def at_first_call(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
@@ -77,7 +77,7 @@ def accelerated(
 
     Args:
         network: the network with its weights, in float32 on the CPU.
-        dtype: type of the large products, from `chosen`.
+        dtype: type of the large products, from `dtype_of`.
         device: the device to compute on.
         pool: the threads that compute on a CPU.
         chunk: length in samples of nearly all mixtures, for which work can be prepared.

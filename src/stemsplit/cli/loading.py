@@ -1,0 +1,42 @@
+"""Loads the networks that a command runs."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemsplit.engine.base import Splitter
+    from stemsplit.engine.chain_entry import ChainEntry
+
+
+def prepare_torch() -> None:
+    """Import PyTorch, and keep its threads and Python's garbage collector out of the network's way."""
+    import gc
+
+    import torch
+
+    # PyTorch's own million objects live as long as the process: the collector need not search them.
+    gc.freeze()
+    # The network has threads of its own, and would wait for PyTorch's. All other work is too little to be shared.
+    torch.set_num_threads(1)
+
+
+def load_models(models: "ChainEntry", batch_size: int | None, **settings: Any) -> "Splitter":
+    """Load the models that split songs, one after another.
+
+    Args:
+        models: the models, whose weights are on this machine.
+        batch_size: chunks that the first model computes together; None for what suits the device.
+        settings: other settings of each `Separator`.
+
+    Raises:
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+    """
+    from stemsplit.engine.chain import Chain
+    from stemsplit.engine.separator import Separator
+    from stemsplit.terminal import console
+
+    prepare_torch()
+    settings["tell"] = console.warning
+    loaded: Splitter = Separator(models.first, batch_size=batch_size, **settings)
+    for stem, entry in models.then:
+        loaded = Chain(loaded, stem, Separator(entry, **settings))
+    return loaded
