@@ -15,6 +15,9 @@ ORDER = ("splitting", "models", "scripts", "training", "speed", "separation")
 WIDEST = 100
 """Columns beyond which lines of text are hard to read."""
 
+LONGEST_NAME = 32
+"""Columns up to which the first cells of a table are kept on one line."""
+
 
 def _place(name: str) -> tuple[int, str]:
     """Sorts topics as they are listed."""
@@ -69,15 +72,15 @@ def _draw(text: str) -> None:
             yield Padding(Text(str(self.text).rstrip()), (0, 0, 0, 2))
 
     class Whole(TableElement):
-        """A table in which no word is cut short, and none of the first column broken: it may be a name to type."""
+        """A table that cuts no word short, and breaks no name in its first column: it may have to be typed."""
 
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
             for part in super().__rich_console__(console, options):
                 if isinstance(part, Table):
                     for column in part.columns:
                         column.overflow = "fold"
-                    words = [word for cell in part.columns[0].cells for word in str(cell).split()]
-                    part.columns[0].min_width = max(map(len, words), default=0)
+                    first = part.columns[0]
+                    first.no_wrap = max((len(str(cell)) for cell in first.cells), default=0) <= LONGEST_NAME
                 yield part
 
     class Topic(Markdown):
