@@ -1,5 +1,7 @@
 """`stemsplit help`."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +66,18 @@ def test_an_unknown_topic_is_a_usage_error(stemsplit: Command, name: str, hint: 
     assert (result.status, result.out) == (2, "")
     assert f"there is no topic or command '{name}'" in result.err
     assert hint in result.err
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["help", "models"], ["help", "split"]])
+def test_it_does_not_wait_for_pytorch(arguments: list[str]) -> None:
+    """Asked of a fresh interpreter: torch takes seconds to import, the hub's library half a second."""
+    heavy = "[name for name in ('torch', 'huggingface_hub', 'rich.markdown') if name in sys.modules]"
+    ask = f"print({heavy}, file=sys.stderr)"
+    code = f"import atexit, sys; atexit.register(lambda: {ask}); sys.argv = ['stemsplit', *{arguments}]"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; from stemsplit.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "[]\n")
