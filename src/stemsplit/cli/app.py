@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stemsplit.cli import bench, compare, download, eval_, info, list_, quick, remove, split, train
+from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, quick, remove, split, train
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -53,8 +53,9 @@ app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("eval")(eval_.eval_)
 app.command("train", context_settings={"token_normalize_func": train.current_name})(train.train)
+app.command("help")(help_.help_)
 
-COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train")
+COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train", "help")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 

@@ -301,15 +301,15 @@ def hint_at_models(registry_file: Path | None) -> None:
 def tell_of_excerpt(options: "Options") -> None:
     """Print which excerpt of each song is split, unless whole songs are."""
     from stemsplit.terminal import console
-    from stemsplit.words import stamp
+    from stemsplit.words import clock
 
     begin, length = options.start, options.duration
     if length is not None:
-        amount = f"{length:g} s" if length < 60 else stamp(length)
-        where = f"{amount} of each song, from {stamp(begin)} on" if begin else f"the first {amount} of each song"
+        amount = f"{length:g} s" if length < 60 else clock(length, 3)
+        where = f"{amount} of each song, from {clock(begin, 3)} on" if begin else f"the first {amount} of each song"
         console.note(f"splitting only {where}")
     elif begin:
-        console.note(f"splitting each song only from {stamp(begin)} on")
+        console.note(f"splitting each song only from {clock(begin, 3)} on")
 
 
 FEW = 5
