@@ -251,7 +251,7 @@ def test_what_a_host_shows_to_people_alone_they_are_told_to_get(
         (["tiny", "tinny"], 3, "no model named 'tinny'; did you mean 'tiny'?"),
         ([], 2, "name one or more models, or use --all"),
         (["tiny", "--all"], 2, "name one or more models, or use --all"),
-        (["tiny", "--stems", "vocals"], 2, "with --stems if only some are"),
+        (["tiny", "--stems", "vocals"], 2, "--all, alone or with --stems"),
     ],
 )
 def test_a_slip_is_told_before_anything_is_fetched(
