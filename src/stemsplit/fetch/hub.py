@@ -22,7 +22,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from stemsplit.disk import link, make_below, move, open_regular, replacing
 from stemsplit.disk.files import BLOCK
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, hub_cache, store, xet
+from stemsplit.fetch import digests, hub_cache, store
 from stemsplit.fetch.alone import Progress, alone
 from stemsplit.fetch.failures import WE, host, persist, trouble
 from stemsplit.fetch.hub_cache import HubFile
@@ -131,8 +131,6 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         raise WeightsError("it is not the file that was published: the hub gives another digest for it")
     size, cache = told.size or entry.size, hub_cache.folder()
     make_below(cache, file.way / "blobs")
-    if told.xet_file_data and xet.wanted() and (path := xet.fetch(entry, file, size, progress)):
-        return path
     blob, part = file.folder / "blobs" / etag, file.part(etag)
     with alone(cache, PurePath(".locks", file.way, f"{etag}.lock"), part, size, progress):
         if path := store.local(entry):
