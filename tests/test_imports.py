@@ -33,6 +33,7 @@ THEIRS = {
     "typer": {"cli"},
     "rich": {"terminal"},
     "tomllib": {"registry"},
+    "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
     "hashlib": {"comparison", "disk", "fetch", "songs", "training"},
     "pickle": {"checkpoints"},
