@@ -131,10 +131,19 @@ def test_what_needs_no_network_imports_none(name: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "list --json", "list --stems vocals", "info mel-roformer", "info mel-roformer --json", "--version"],
+    [
+        "list",
+        "list --all",
+        "list --json",
+        "list --stems vocals",
+        "list vocals",
+        "info mel-roformer",
+        "info mel-roformer --json",
+        "--version",
+    ],
 )
 def test_what_is_asked_for_most_needs_neither_typer_nor_rich(command: str) -> None:
     """They take longer to import than the registry takes to read."""
     code = f"import sys; sys.argv = ['stemsplit', *{command.split()}]; from stemsplit.cli import main; main()"
-    ask = f"{code}; sys.exit(len([name for name in ('typer', 'rich') if name in sys.modules]))"
+    ask = f"{code}; sys.exit(len([name for name in ('typer', 'rich', 'tomli_w') if name in sys.modules]))"
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0

@@ -109,6 +109,8 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("package:tiny", "package:in/tiny", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:..", "is not the name of a file in stemsplit's own folder"),
+        ("size = 1", f'size = 1\nrecommended = "{"x" * 61}"', "recommended must be one line of at most 60 characters"),
+        ("size = 1", 'size = 1\nrecommended = "a\\nb"', "recommended must be one line"),
         ("package:tiny", "https://a\\u001b.org/", "a source holds a character that no address has"),
         ("size = 1", "size = -1", "size must be between 0 and 1000000000000000"),
         ("size = 1", f"size = {'9' * 4_000}", "size must be between 0 and 1000000000000000"),

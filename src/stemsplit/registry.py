@@ -38,6 +38,9 @@ LARGEST = 10**15
 DEPTH = 20
 """How deep a config's tables may be nested."""
 
+LINE = 60
+"""Characters of a recommendation, which has to fit on a line beside the model's name."""
+
 SHOWN = 200
 """Characters of a value that are shown in a message."""
 
@@ -92,6 +95,7 @@ class ModelEntry:
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: what it was trained on.
         score: its published figures and how they were measured.
+        recommended: one line on why a user should try it before others of its stems; empty for most.
     """
 
     name: str
@@ -117,6 +121,7 @@ class ModelEntry:
     residual: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
+    recommended: str = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -233,6 +238,8 @@ def problem(entry: ModelEntry) -> str:
         return complaints[0]
     if not re.fullmatch("([0-9a-f]{64})?", entry.sha256) or not re.fullmatch("([0-9a-f]{40})?", entry.git_sha1):
         return "sha256 must be 64 and git_sha1 40 lower-case hexadecimal digits"
+    if not entry.recommended.isprintable() or len(entry.recommended) > LINE:
+        return f"recommended must be one line of at most {LINE} characters"
     return "" if 0 <= entry.size <= LARGEST else f"size must be between 0 and {LARGEST}"
 
 

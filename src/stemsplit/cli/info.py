@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import choose, quick
+from stemsplit.cli import choose
 from stemsplit.cli.options import Json
+from stemsplit.cli.showing import print_model
 
 
 def info(
@@ -18,11 +19,12 @@ def info(
         ),
     ],
     as_json: Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The network's hyperparameters too.")] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Show everything known of a model: stems, licence, scores, where it is; of a file, what it tells of itself."""
+    """Show what is known of a model: what for, stems, licence, scores, where it is; of a file, what it tells."""
     entry, described = choose.model(name, registry_file, config, settings)
     if described:
         choose.tell(described)
@@ -32,4 +34,4 @@ def info(
 
         print_facts(facts_of_file(entry, store.local(entry), described.assumed))
     else:
-        quick.print_model(entry, as_json)
+        print_model(entry, as_json, verbose)

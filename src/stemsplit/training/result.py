@@ -32,7 +32,9 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -
     # TOML has no word for nothing, which YAML configs say of what plays no part in training.
     config = {key: value for key, value in entry.config.items() if value is not None}
     sources = (f"file:{path.name}",)
-    entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)
+    # What was said of the model that it was trained from does not hold for it.
+    entry = replace(entry, name=path.stem, config=config, sources=sources, recommended="")
+    entry = replace(entry, sha256="", git_sha1="", size=0)
     checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, bits=bits)
     toml = path.with_suffix(".toml")
     try:
