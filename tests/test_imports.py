@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 FLOORS = """
     __main__ __init__
     cli
-    terminal
+    api terminal
     comparison
     songs
     training
@@ -46,7 +46,7 @@ THEIRS = {
     "subprocess": {"audio", "training"},
     "mido": {"training"},
     "torchaudio": {"libraries"},
-    "torch": {"bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
+    "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
 }
 """Package of others -> the only rooms that may import it: `fetch` has no torch, and so on."""
 
@@ -102,6 +102,7 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 
 COMMANDS = {
     "import": "import stemsplit",
+    "models in Python": "import stemsplit; stemsplit.list_models(); dir(stemsplit); stemsplit.split",
     "help": "--help",
     "list": "list",
     "list of some": "list --stems vocals --json",

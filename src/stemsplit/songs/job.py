@@ -184,6 +184,7 @@ class Outcome:
         record: of what was written, now or before; None if it failed.
         skipped: whether it was written before.
         seconds: time it took.
+        cause: the exception that `error` tells of, if there was one.
     """
 
     job: Job
@@ -191,6 +192,7 @@ class Outcome:
     record: Record | None = None
     skipped: bool = False
     seconds: float = 0.0
+    cause: Exception | None = None
 
     @property
     def paths(self) -> list[Path]:
