@@ -68,6 +68,11 @@ def test_own_validations_of_two_authors_are_not_compared() -> None:
     assert shown(100, pair).count("own validation") == 2
 
 
+def test_a_name_of_any_length_leaves_its_description_whole() -> None:
+    lines = shown(100, [replace(STARTER, name="x" * 150)]).splitlines()
+    assert STARTER.description in lines[2]
+
+
 def test_the_best_of_a_table_comes_first() -> None:
     scores = [{**STARTER.score, "mean": figure} for figure in (2.0, 10.0, 9.0)]
     text = shown(100, [replace(STARTER, name=f"m{score['mean']:.0f}", score=score) for score in scores])

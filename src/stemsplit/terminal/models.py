@@ -1,4 +1,4 @@
-"""What `list` and `info` tell of models."""
+"""Shows models, as `list` and `info` do: in groups on a terminal, in a plain table elsewhere, as data."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from stemsplit.terminal.tables import Line, aligned, draw, is_terminal, print_ta
 from stemsplit.words import printable, size
 
 COLUMNS = ("model", "stems", "size", "licence", "what for")
-
+"""Columns of the plain table."""
 
 MANY = 8
 """Stems that are still named one by one."""
@@ -45,6 +45,9 @@ def print_models(
 ONE_LINE = 100
 """Columns of a terminal from which on a model has one line, with an ellipsis where its description is cut off."""
 
+SHORTEST = 12
+"""Columns below which what is left of a description would say nothing; it gets a line of its own."""
+
 Scale = tuple[str, str, str]
 """What a score is of, what it measures, and on which test set: figures of one scale can be compared."""
 
@@ -78,9 +81,8 @@ def _heading(entry: ModelEntry, scale: Scale | None) -> str:
     if scale is None:
         return f"{stems_in_words(entry)}: no published score"
     name, measure, test_set = scale
-    return f"{stems_in_words(entry)}: {'mean ' if name == 'mean' else ''}{measure}" + (
-        f", {test_set}" if name == "mean" else f" of {name}, {test_set}"
-    )
+    what = f"mean {measure}" if name == "mean" else f"{measure} of {name}"
+    return f"{stems_in_words(entry)}: {what}, {test_set}"
 
 
 def _purpose(entry: ModelEntry, others: int) -> str:
@@ -137,10 +139,9 @@ def _rows(entry: ModelEntry, here: Collection[str], widths: Sequence[int], width
     cells = (name.ljust(widths[0]), figure.rjust(widths[1]), bytes_.rjust(widths[2]), license_.ljust(widths[3]))
     marks = ("*" if entry.name in here else " ") + ("+" if entry.recommended and not others else "")
     facts = f"{marks.ljust(2 if others else 3)}{'  '.join(cell for cell in cells if cell)}"
-    purpose = printable(_purpose(entry, others))
-    if width < ONE_LINE:
+    purpose, room = printable(_purpose(entry, others)), width - len(facts) - 2
+    if width < ONE_LINE or room < SHORTEST:
         return [facts.rstrip(), f"    {purpose}"]
-    room = width - len(facts) - 2
     return [f"{facts}  {purpose if len(purpose) <= room else purpose[: room - 1] + '…'}"]
 
 
@@ -164,9 +165,10 @@ def _size_of(path: Path) -> str:
 
 
 FIRST = ("name", "description", "recommended", "stems", "license", "license note", "license url", "score", "size")
-"""The facts that decide whether a model is what one is looking for."""
+"""Facts that decide whether a model is the right one."""
 
 PLACE = "on this machine"
+"""Name of the fact where the weights are."""
 
 
 def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[str, Any]:
