@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 FLOORS = """
     __main__ __init__
     cli
-    terminal
+    api terminal
     comparison
     songs
     training
@@ -33,6 +33,7 @@ THEIRS = {
     "typer": {"cli"},
     "rich": {"terminal"},
     "tomllib": {"registry"},
+    "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
     "hashlib": {"comparison", "disk", "fetch", "songs", "training"},
     "pickle": {"checkpoints"},
@@ -45,7 +46,7 @@ THEIRS = {
     "subprocess": {"audio", "training"},
     "mido": {"training"},
     "torchaudio": {"libraries"},
-    "torch": {"bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
+    "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
 }
 """Package of others -> the only rooms that may import it: `fetch` has no torch, and so on."""
 
@@ -101,6 +102,7 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 
 COMMANDS = {
     "import": "import stemsplit",
+    "models in Python": "import stemsplit; stemsplit.list_models(); dir(stemsplit); stemsplit.split",
     "help": "--help",
     "list": "list",
     "list of some": "list --stems vocals --json",
@@ -130,10 +132,19 @@ def test_what_needs_no_network_imports_none(name: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "list --json", "list --stems vocals", "info mel-roformer", "info mel-roformer --json", "--version"],
+    [
+        "list",
+        "list --all",
+        "list --json",
+        "list --stems vocals",
+        "list vocals",
+        "info mel-roformer",
+        "info mel-roformer --json",
+        "--version",
+    ],
 )
 def test_what_is_asked_for_most_needs_neither_typer_nor_rich(command: str) -> None:
     """They take longer to import than the registry takes to read."""
     code = f"import sys; sys.argv = ['stemsplit', *{command.split()}]; from stemsplit.cli import main; main()"
-    ask = f"{code}; sys.exit(len([name for name in ('typer', 'rich') if name in sys.modules]))"
+    ask = f"{code}; sys.exit(len([name for name in ('typer', 'rich', 'tomli_w') if name in sys.modules]))"
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0

@@ -11,6 +11,7 @@ import torch
 from stemsplit import models, registry
 from stemsplit.models import build
 from stemsplit.registry import ModelEntry
+from stemsplit.terminal.models import score
 
 PUBLISHED = {name: e for name, e in registry.read(registry.packaged_path()).items() if name != registry.DEFAULT_MODEL}
 ROFORMERS = {name: entry for name, entry in PUBLISHED.items() if entry.architecture.endswith("roformer")}
@@ -116,6 +117,24 @@ def test_figures_say_what_they_measure_and_on_what(entry: ModelEntry) -> None:
         assert entry.score["measure"]
         assert entry.score["test_set"]
         assert entry.score.keys() - {"measure", "test_set"} <= {*entry.outputs, "mean"}
+
+
+RECOMMENDED = {name: entry for name, entry in PUBLISHED.items() if entry.recommended}
+
+
+def test_a_few_models_are_recommended_and_one_at_once() -> None:
+    assert 5 <= len(RECOMMENDED) <= 15
+    assert registry.find(registry.DEFAULT_MODEL).recommended
+
+
+@pytest.mark.parametrize("entry", RECOMMENDED.values(), ids=RECOMMENDED)
+def test_what_recommends_a_model_fits_beside_it_and_holds(entry: ModelEntry) -> None:
+    assert len(entry.recommended) <= 40
+    if "highest" in entry.recommended:
+        ours = score(entry)
+        assert ours is not None
+        others = [score(other) for other in PUBLISHED.values() if other.outputs == entry.outputs]
+        assert ours[1] == max(other[1] for other in others if other and other[0] == ours[0])
 
 
 @each

@@ -2,12 +2,14 @@
 
 import json
 import os
+import tomllib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stemsplit import registry
@@ -55,6 +57,27 @@ def test_a_table_becomes_an_entry(tmp_path: Path) -> None:
     assert entry.outputs == ("speech", "noise")
 
 
+@pytest.mark.parametrize("entry", registry.entries().values(), ids=registry.entries())
+def test_what_is_written_reads_back_equal(entry: registry.ModelEntry) -> None:
+    table = tomllib.loads(registry.as_toml(entry))[entry.name]
+    assert registry.entry_of(entry.name, table, registry.packaged_path()) == entry
+
+
+@given(st.recursive(st.booleans() | st.integers() | st.text(max_size=9), st.lists, max_leaves=5), st.text(max_size=9))
+@settings(deadline=None, max_examples=50)
+@example(["\x85", "\u2028,"], "\x1c")
+def test_any_value_and_any_name_are_written_so_that_they_read_back_equal(value: object, name: str) -> None:
+    entry = replace(
+        registry.find("starter"), name=name, config={"value": value, "items": [name, "],", " ,\n", "[\n 1,\n"]}
+    )
+    read = tomllib.loads(registry.as_toml(entry))
+    assert read == {name: registry.table_of(entry) | {"stems": [*entry.stems], "sources": [*entry.sources]}}
+
+
+def test_a_list_is_written_on_one_line() -> None:
+    assert '\nstems = ["drums", "bass", "other", "vocals"]\n' in registry.as_toml(registry.find("starter"))
+
+
 def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
     text = GOOD.replace("size = 1", 'size = 1\nresidual = "rest"')
     assert registry.read(written(tmp_path, text))["tiny"].outputs == ("speech", "noise", "rest")
@@ -86,6 +109,8 @@ def test_a_residual_is_one_of_the_outputs(tmp_path: Path) -> None:
         ("package:tiny", "package:in/tiny", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:", "is not the name of a file in stemsplit's own folder"),
         ("package:tiny.safetensors", "package:..", "is not the name of a file in stemsplit's own folder"),
+        ("size = 1", f'size = 1\nrecommended = "{"x" * 61}"', "recommended must be one line of at most 60 characters"),
+        ("size = 1", 'size = 1\nrecommended = "a\\nb"', "recommended must be one line"),
         ("package:tiny", "https://a\\u001b.org/", "a source contains a character that cannot be printed"),
         ("size = 1", "size = -1", "size must be between 0 and 1000000000000000"),
         ("size = 1", f"size = {'9' * 4_000}", "size must be between 0 and 1000000000000000"),

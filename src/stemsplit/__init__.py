@@ -1,15 +1,27 @@
-"""Takes songs apart into stems: `Separator("starter").separate(mixture, sample_rate)`."""
+"""Splits songs into stems: `split` takes a file, `Separator` what is in memory.
+
+>>> import numpy as np
+>>> import stemsplit
+>>> mixture = np.zeros((2, 22_050), np.float32)  # (channels, samples)
+>>> stems = stemsplit.Separator("starter").separate(mixture, sample_rate=44_100)
+>>> {name: tuple(stem.shape) for name, stem in stems.items()}
+{'drums': (2, 22050), 'bass': (2, 22050), 'other': (2, 22050), 'vocals': (2, 22050)}
+"""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stemsplit.api import list_models, load_network, split
     from stemsplit.engine.chain import Chain
     from stemsplit.engine.separator import Separator
     from stemsplit.errors import AudioError, DeviceError, LibraryError, RegistryError, StemsplitError, WeightsError
+    from stemsplit.registry import ModelEntry
 
 _HOMES = {
+    **dict.fromkeys(("list_models", "load_network", "split"), "stemsplit.api"),
     "Chain": "stemsplit.engine.chain",
+    "ModelEntry": "stemsplit.registry",
     "Separator": "stemsplit.engine.separator",
     **dict.fromkeys(
         ("AudioError", "DeviceError", "LibraryError", "RegistryError", "StemsplitError", "WeightsError"),
@@ -22,14 +34,18 @@ __all__ = [
     "Chain",
     "DeviceError",
     "LibraryError",
+    "ModelEntry",
     "RegistryError",
     "Separator",
     "StemsplitError",
     "WeightsError",
+    "list_models",
+    "load_network",
+    "split",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `import stemsplit` must not take the seconds that torch takes."""
     if name not in _HOMES:
         raise AttributeError(f"module 'stemsplit' has no attribute {name!r}")
@@ -42,3 +58,8 @@ def __getattr__(name: str) -> Any:
             raise told from error
         raise
     return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names only."""
+    return __all__

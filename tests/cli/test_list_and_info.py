@@ -40,6 +40,37 @@ def test_list_shows_what_is_asked_for(stemsplit: Command) -> None:
     assert all(name.startswith("sudormrf-speech") for name in names)
 
 
+def test_stems_need_no_option(stemsplit: Command) -> None:
+    assert stemsplit("list", "vocals") == stemsplit("list", "--stems", "vocals")
+    wanted = stemsplit("list", "--stems", "vocals,drums")
+    assert wanted.out.count("\n") > 2
+    for words in ("vocals drums", "vocals,drums", "vocals --stems drums", "--all drums vocals"):
+        assert stemsplit("list", *words.split()) == wanted
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed goes to a terminal of a hundred columns."""
+    monkeypatch.setattr("stemsplit.terminal.tables.is_terminal", lambda: True)
+    monkeypatch.setattr("stemsplit.terminal.models.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_person_is_shown_recommendations_first(stemsplit: Command) -> None:
+    known = registry.entries().values()
+    short, whole, some = (stemsplit(*line.split()).out for line in ("list", "list --all", "list guitar"))
+    for entry in known:
+        assert (f" {entry.name} " in short) == bool(entry.recommended)
+        assert f" {entry.name} " in whole
+        assert (f" {entry.name} " in some) == ("guitar" in entry.outputs)
+    assert "stemsplit list --all" in short
+
+
+def test_elsewhere_all_models_are_listed(stemsplit: Command) -> None:
+    assert stemsplit("list") == stemsplit("list", "--all")
+
+
 def test_only_what_is_here_is_listed_as_downloaded(stemsplit: Command) -> None:
     result = stemsplit("list", "--downloaded")
     assert [line.split()[0] for line in result.out.splitlines()] == ["model", "starter"]
@@ -49,6 +80,7 @@ def test_a_list_of_nothing_says_so(stemsplit: Command) -> None:
     result = stemsplit("list", "--stems", "theremin")
     assert (result.status, result.out) == (0, "")
     assert "no model is like that" in result.err
+    assert "did you mean 'vocals'?" in stemsplit("list", "vocls").err
 
 
 @pytest.mark.parametrize(
@@ -57,6 +89,10 @@ def test_a_list_of_nothing_says_so(stemsplit: Command) -> None:
         "list",
         "list --json",
         "list --stems drums,VOCALS",
+        "list vocals",
+        "list VOCALS drums",
+        "list --all",
+        "info starter --verbose",
         "list -s theremin",
         "info starter",
         "info starter --json",
@@ -86,7 +122,7 @@ def test_a_registry_that_is_not_there_is_a_usage_error(
     assert "missing.toml" in result.err
 
 
-@pytest.mark.parametrize("line", ["list --stems", "list --json extra", "info", "info starter --jsn"])
+@pytest.mark.parametrize("line", ["list --stems", "list vocals --jsn", "info", "info starter --jsn"])
 def test_arguments_that_mean_nothing_are_a_usage_error(stemsplit: Command, line: str) -> None:
     result = stemsplit(*line.split())
     assert (result.status, result.out) == (2, "")
@@ -130,6 +166,8 @@ def test_info_tells_everything(stemsplit: Command) -> None:
     assert result.status == 0
     for fact in (entry.sha256, entry.license_url, entry.training_data, "44100 Hz", "drums, bass, other, vocals"):
         assert fact in result.out
+    assert "num_stems 4" not in result.out
+    assert "num_stems 4" in stemsplit("info", "starter", "--verbose").out
 
 
 def test_info_of_an_unknown_model(stemsplit: Command) -> None:

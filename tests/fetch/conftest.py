@@ -27,7 +27,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
     with running() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_XET_HIGH_PERFORMANCE"):
+        for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"):
             monkeypatch.delenv(name, raising=False)
         # The library read these from the environment when it was imported.
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
@@ -35,7 +35,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
         )
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
-        for name in ("HF_HUB_OFFLINE", "HF_XET_HIGH_PERFORMANCE", "HF_HUB_DISABLE_SYMLINKS"):
+        for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_SYMLINKS"):
             monkeypatch.setattr(constants, name, False)
         monkeypatch.setattr(failures, "PAUSES", (0.0,) * 5)
         close_session()

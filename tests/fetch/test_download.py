@@ -20,7 +20,7 @@ from stemsplit.fetch import download, hub_cache, store, verified
 from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT, read_only
-from tests.fetch.hub import COMMIT, Fault, Hub, Served
+from tests.fetch.hub import Fault, Hub, Served
 
 STARTER = registry.find("starter")
 MB = 1_000_000
@@ -711,39 +711,7 @@ def test_a_pin_of_another_process_is_not_overwritten() -> None:
     assert pinned("tiny") == SHA256
 
 
-@pytest.mark.parametrize("brings", [CONTENT, b"\0" * SIZE, None], ids=["the file", "another", "nothing"])
-def test_xet_is_downloaded_by_the_hubs_library(
-    hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch, home: Path, brings: bytes | None
-) -> None:
-    """Its file is verified; if it fails, the file is downloaded the plain way."""
-    pytest.importorskip("hf_xet")
-    from huggingface_hub import constants
-
-    from stemsplit.fetch import xet
-
-    def get(repo: str, name: str, *, cache_dir: str, tqdm_class: type, **_: object) -> str:
-        if brings is None:
-            raise RuntimeError
-        with tqdm_class(total=SIZE, desc="w.ckpt") as bar:
-            bar.update(SIZE)
-        folder = Path(cache_dir) / f"models--{repo.replace('/', '--')}"
-        path = folder / "snapshots" / COMMIT / name
-        for each in (path.parent, folder / "refs"):
-            each.mkdir(parents=True)
-        path.write_bytes(brings)
-        (folder / "refs" / "main").write_text(COMMIT)
-        return str(path)
-
+def test_a_file_in_the_hubs_newer_storage_comes_the_plain_way(hub: Hub, entry: Make) -> None:
     hub.put("some/repo/w.ckpt", CONTENT, xet="f" * 64)
-    monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
-    monkeypatch.setattr(xet, "hf_hub_download", get)
-    wanted = entry("hf://some/repo/w.ckpt", sha256=SHA256)
-    if brings in (CONTENT, None):
-        seen: list[tuple[int, int]] = []
-        assert download.fetch(wanted, lambda *step: seen.append(step)).read_bytes() == CONTENT
-        assert seen[-1] == (SIZE, SIZE)
-        assert (sent(hub) == 0) == (brings == CONTENT)
-    else:
-        with pytest.raises(WeightsError, match="not the published file"):
-            download.fetch(wanted)
-        assert left_over(home) == []
+    assert download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256)).read_bytes() == CONTENT
+    assert sent(hub) == SIZE

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, download, hub_cache, store, timeouts, verified, xet
+from stemsplit.fetch import digests, download, hub_cache, store, timeouts, verified
 from stemsplit.fetch.pins import LockFileError, lock_file
 from stemsplit.registry import ModelEntry
 from tests.conftest import unix
@@ -296,27 +296,6 @@ def test_a_cache_that_the_hub_s_library_cannot_read_is_an_error(
     monkeypatch.setattr(timeouts, "PATIENCE", 60.0)
     with pytest.raises(WeightsError, match="the hub's library considers its cache damaged"):
         store.remove(wanted)
-
-
-def test_a_wrong_file_of_xet_is_removed_without_following_it(
-    hub: Hub, entry: Make, precious: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    def get(*_: object, **__: object) -> str:
-        pointer = hub_cache.HubFile.parse("hf://some/repo/w.ckpt").pointer(COMMIT)
-        for path in (pointer, pointer.parents[2] / "refs" / "main"):
-            path.parent.mkdir(parents=True)
-        pointer.symlink_to(precious)
-        (pointer.parents[2] / "refs" / "main").write_text(COMMIT)
-        return str(pointer)
-
-    hub.put("some/repo/w.ckpt", CONTENT, xet="f" * 64)
-    monkeypatch.setattr(constants, "HF_XET_HIGH_PERFORMANCE", True)
-    monkeypatch.setattr(xet, "wanted", lambda: True)
-    monkeypatch.setattr(xet, "hf_hub_download", get)
-    with pytest.raises(WeightsError, match="not the published file"):
-        download.fetch(entry("hf://some/repo/w.ckpt", sha256=SHA256))
 
 
 BRANCHES = [b"../../..", b"/etc", b"a\0b", b"", b"\xff\xfe", b"x" * 10_000_000, b"..", b"a/b", b".", b"c0ffee\n\n\n"]

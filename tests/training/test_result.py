@@ -49,6 +49,11 @@ def test_a_registry_reads_the_entry_that_was_written(tmp_path: Path, entry: Mode
     assert (read.size, read.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
+def test_what_recommended_a_model_does_not_recommend_what_was_trained_from_it(tmp_path: Path) -> None:
+    written = result.save(network(), replace(TINY, recommended="highest score"), tmp_path / "mine.safetensors")
+    assert written.recommended == registry.read(tmp_path / "mine.toml")["mine"].recommended == ""
+
+
 @pytest.mark.parametrize("entry", [*ENTRIES.values(), FULL])
 def test_the_weights_tell_the_same_entry_wherever_they_are(tmp_path: Path, entry: ModelEntry) -> None:
     written = result.save(network(entry), entry, tmp_path / "mine.safetensors")

@@ -39,15 +39,33 @@ def text(raw: bytes) -> str:
         return raw.decode("cp1252", "replace")
 
 
+def raw_string(file: soundfile.SoundFile, key: str) -> bytes | None:
+    """Return the bytes of a string of an open file.
+
+    soundfile decodes strings as UTF-8 and replaces what is not; it has no public name for the bytes behind them. Only
+    this function uses soundfile's private names, which another version may lack. tinytag would lose more: track
+    numbers that are not numbers, RF64 files, and the encoding of old Windows programs.
+
+    Args:
+        file: an open file.
+        key: one of `KEYS`.
+
+    Returns:
+        The bytes as the file has them; None where soundfile does not give them.
+    """
+    try:
+        pointer = soundfile._snd.sf_get_string(file._file, soundfile._str_types[key])
+        raw: bytes = soundfile._ffi.string(pointer)
+    except (AttributeError, KeyError, TypeError):
+        return None
+    return raw
+
+
 def string(file: soundfile.SoundFile, key: str) -> str:
-    """A string of an open file; empty if it has none."""
-    found: str = getattr(file, key)
-    if "\ufffd" in found:
-        # Not UTF-8. soundfile has the bytes, but no public name for them.
-        with suppress(AttributeError, KeyError, TypeError):
-            pointer = soundfile._snd.sf_get_string(file._file, soundfile._str_types[key])
-            found = text(soundfile._ffi.string(pointer))
-    return found
+    """Return a string of an open file; empty if it has none."""
+    decoded: str = getattr(file, key)
+    raw = raw_string(file, key) if "\ufffd" in decoded else None
+    return decoded if raw is None else text(raw)
 
 
 def genre(said: str) -> str:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import choose, quick
+from stemsplit.cli import choose
 from stemsplit.cli.options import Json
+from stemsplit.cli.showing import print_model
 
 
 def info(
@@ -18,14 +19,15 @@ def info(
         ),
     ],
     as_json: Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The network's hyperparameters too.")] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Show what is known about a model: stems, licence, scores.
+    """Show what is known about a model: what it is for, stems, licence, scores.
 
-    Its author, size and config follow, and whether it is downloaded. For a
-    checkpoint file, it shows what the file says and what has to be assumed.
+    Its size follows, and whether it is downloaded. For a checkpoint file, it
+    shows what the file says and what has to be assumed.
     """
     entry, described = choose.look_up(name, registry_file, config, settings)
     if described:
@@ -36,4 +38,4 @@ def info(
 
         print_facts(facts_of_file(entry, store.local(entry), described.defaults))
     else:
-        quick.print_model(entry, as_json)
+        print_model(entry, as_json, verbose)

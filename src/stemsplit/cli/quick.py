@@ -1,13 +1,11 @@
-"""What is asked for most, told without typer: that alone takes longer to import than all that one of these needs."""
+"""Answers the most frequent commands without typer, whose import takes longer than all that they need."""
 
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stemsplit.registry import ModelEntry
+from stemsplit.cli.showing import print_model, print_models
 
 
 def gpu() -> str:
@@ -40,52 +38,8 @@ def print_versions() -> None:
     print_text(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
 
 
-def print_models(
-    stems: str | None = None,
-    architecture: str | None = None,
-    licence: str | None = None,
-    downloaded: bool = False,
-    as_json: bool = False,
-    registry_file: Path | None = None,
-) -> None:
-    """What `stemsplit list` tells; stems, architecture and licence as `registry.select` takes them.
-
-    Raises:
-        RegistryError: a registry cannot be read.
-    """
-    from stemsplit.registry import entries, select
-    from stemsplit.terminal import models, stdout
-
-    chosen = select(entries(registry_file).values(), stems, architecture, licence)
-    if downloaded or as_json:
-        from stemsplit.fetch import store
-
-        paths = {entry.name: store.local(entry) for entry in chosen}
-        chosen = [entry for entry in chosen if paths[entry.name] or not downloaded]
-    if as_json:
-        stdout.print_json([models.entry_as_data(entry, paths[entry.name]) for entry in chosen])
-    elif chosen:
-        models.print_models(chosen)
-    else:
-        from stemsplit.terminal import console
-
-        console.hint("no model is like that; see them all with: stemsplit list")
-
-
-def print_model(entry: "ModelEntry", as_json: bool) -> None:
-    """What `stemsplit info` tells of a model of the registry."""
-    from stemsplit.fetch import store
-    from stemsplit.terminal import models, stdout
-
-    path = store.local(entry)
-    if as_json:
-        stdout.print_json(models.entry_as_data(entry, path))
-    else:
-        models.print_facts(models.facts(entry, path))
-
-
 def answer(arguments: list[str]) -> bool:
-    """Do what the arguments ask for, if it is in here; all else, and every refusal of arguments, is typer's.
+    """Do what the arguments ask for, if it can be done here; all else, and every refusal of arguments, is typer's.
 
     Returns:
         Whether it was done.
@@ -102,19 +56,21 @@ def answer(arguments: list[str]) -> bool:
             print_versions()
         case _ if missing:
             return False
-        case ["list"]:
-            print_models(registry_file=registry_file)
+        case ["list", "--all"]:
+            print_models(whole=True, registry_file=registry_file)
         case ["list", "--json"]:
             print_models(as_json=True, registry_file=registry_file)
         case ["list", "--stems" | "-s", stems] if not stems.startswith("-"):
             print_models(stems, registry_file=registry_file)
-        case ["info", name] | ["info", name, "--json"] if not name.startswith("-"):
+        case ["list", *stems] if not any(word.startswith("-") for word in stems):
+            print_models(",".join(stems), registry_file=registry_file)
+        case ["info", name, *options] if not name.startswith("-") and options in ([], ["--json"], ["--verbose"]):
             from stemsplit.registry import entries
 
             known = entries(registry_file)
             if name not in known:
                 return False
-            print_model(known[name], as_json=len(arguments) > 2)
+            print_model(known[name], as_json="--json" in options, verbose="--verbose" in options)
         case _:
             return False
     return True

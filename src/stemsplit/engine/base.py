@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.audio import Block
+from stemsplit.engine.arrays import AnyArray, as_tensor
 
 Mixture = tuple[Iterable[Block], int, int]
 """A song to take apart: float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
@@ -62,21 +63,23 @@ class Splitter(ABC):
             for results in songs:
                 yield from results
 
-    def separate(self, mixture: Tensor, sample_rate: int) -> dict[str, Tensor]:
+    def separate(self, mixture: Tensor | AnyArray, sample_rate: int) -> dict[str, Tensor]:
         """Take a mixture in memory apart.
 
         Args:
-            mixture: (c, t), any number of channels.
+            mixture: (c, t), any number of channels; a tensor, or a NumPy array of floating-point samples.
             sample_rate: Hz.
 
         Returns:
-            Stem name -> (c, t), at the mixture's rate and of its length.
+            Stem name -> (c, t), float32 tensors on the CPU, at the mixture's rate and of its length; also for an array,
+            and `.numpy()` makes an array of each without a copy.
 
         Raises:
-            ValueError: the mixture has no samples or another shape, or holds NaN or infinity.
+            ValueError: the mixture has no samples or another shape, holds NaN or infinity, or is an array of integers.
             DeviceError: the device ran out of memory.
             StemsplitError: a network gave NaN or infinity.
         """
+        mixture = as_tensor(mixture)
         if mixture.ndim != 2 or not mixture.numel():
             raise ValueError(f"a mixture is (channels, samples) with at least one of each, not {tuple(mixture.shape)}")
         if not mixture.isfinite().all():

@@ -4,14 +4,15 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stemsplit import registry
 from stemsplit.audio import Block
 from stemsplit.checkpoints.loading import load_network
+from stemsplit.checkpoints.resolve import Model, find
 from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
 from stemsplit.engine.base import Mixture, Pair, Splitter
@@ -22,6 +23,7 @@ from stemsplit.engine.streaming import Streaming
 from stemsplit.fast import Pool, dtype_of
 from stemsplit.fast.cuda.transfer import Transfer
 from stemsplit.fast.device import memory_errors, pick_device
+from stemsplit.registry import DEFAULT_MODEL
 
 
 class Separator(Splitter):
@@ -31,7 +33,7 @@ class Separator(Splitter):
     have no effect, and it computes in float32.
 
     Args:
-        model: a name from the registry, or an entry.
+        model: a name from the registry, the path of a checkpoint of your own, or an entry.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         chunk_seconds: seconds given to the network at once; None for what it was trained on.
         overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for the entry's own.
@@ -41,6 +43,7 @@ class Separator(Splitter):
             CPU float32, on a CUDA device half precision. A chunk that this fails on is computed again in float32.
         threads: that compute, on a CPU; None for as many as there are cores.
         compiled: let PyTorch compile the network at the first chunk, which takes minutes.
+        registry: file with more models, as models.toml has them; None for no more.
         tell: is told what a user should know, such as a smaller batch.
 
     Attributes:
@@ -48,7 +51,7 @@ class Separator(Splitter):
         estimator: its network on the device.
 
     Raises:
-        RegistryError: no such model.
+        RegistryError: no such model, or a registry cannot be read.
         WeightsError: its weights cannot be had, or do not fit.
         DeviceError: no such device, or not with this precision.
         ValueError: an impossible chunk, overlap, window, batch size or number of threads.
@@ -56,7 +59,7 @@ class Separator(Splitter):
 
     def __init__(
         self,
-        model: str | registry.ModelEntry = registry.DEFAULT_MODEL,
+        model: Model = DEFAULT_MODEL,
         device: str = "auto",
         *,
         chunk_seconds: float | None = None,
@@ -66,10 +69,10 @@ class Separator(Splitter):
         precision: str = "auto",
         threads: int | None = None,
         compiled: bool = False,
+        registry: str | PathLike[str] | None = None,
         tell: Callable[[str], object] = warnings.warn,
     ) -> None:
-        known = registry.find(model) if isinstance(model, str) else model
-        self.entry = entry = known.with_chunks(chunk_seconds, overlap, window)
+        self.entry = entry = find(model, registry, tell=tell).with_chunks(chunk_seconds, overlap, window)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.window = WindowName(entry.window)

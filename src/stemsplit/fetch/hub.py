@@ -22,7 +22,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from stemsplit.disk import link, make_below, move, open_regular, replacing
 from stemsplit.disk.files import BLOCK
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, hub_cache, store, xet
+from stemsplit.fetch import digests, hub_cache, store
 from stemsplit.fetch.checkpoint_format import is_safetensors
 from stemsplit.fetch.download_lock import Progress, download_lock
 from stemsplit.fetch.failures import USER_AGENT, host, retry, translating_errors
@@ -149,8 +149,6 @@ def _fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
         raise WeightsError("it is not the published file: the hub gives another digest for it")
     size, cache = metadata.size or entry.size, hub_cache.folder()
     make_below(cache, file.repo_folder / "blobs")
-    if metadata.xet_file_data and xet.wanted() and (path := xet.fetch(entry, file, size, progress)):
-        return path
     blob, part = file.folder / "blobs" / etag, file.part(etag)
     with download_lock(cache, PurePath(".locks", file.repo_folder, f"{etag}.lock"), part, size, progress):
         if path := store.local(entry):

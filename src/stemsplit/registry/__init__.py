@@ -1,6 +1,5 @@
 """Reads models.toml, the package's and the user's own, and finds models in it."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -81,29 +80,17 @@ def table_of(entry: ModelEntry) -> dict[str, Any]:
 
 
 def as_toml(entry: ModelEntry) -> str:
-    """An entry as models.toml has it."""
-    table = table_of(entry)
-    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    lines = [f"[{_toml_key(entry.name)}]", *(f"{key} = {_toml(value)}" for key, value in plain.items())]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{_toml_key(entry.name)}.{key}]"]
-            lines += [f"{_toml_key(name)} = {_toml(item)}" for name, item in value.items()]
-    return "\n".join(lines) + "\n"
+    """Return an entry as models.toml has it."""
+    import tomli_w  # imported here: who only reads the registry does not need it
+
+    text = tomli_w.dumps({entry.name: table_of(entry)})
+    # Lists of plain values come with one on each line. No text has a line break in it: that is written as \\n.
+    return re.sub(r"\[\n((?: +[^\s\[\]{}][^\n]*,\n)+) *\]", lambda found: f"[{_on_one_line(found[1])}]", text)
 
 
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
-
-
-def _toml(value: object) -> str:
-    """A value that an entry may hold, in TOML."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{_toml_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
-    # Texts, numbers and truth values are written as in JSON, except for one control character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _on_one_line(items: str) -> str:
+    # Not splitlines: it also splits at characters that a text may contain.
+    return ", ".join(line.strip(" ").removesuffix(",") for line in items.rstrip("\n").split("\n"))
 
 
 def read(path: Path) -> dict[str, ModelEntry]:

@@ -17,6 +17,9 @@ LARGEST = 10**15
 DEPTH = 20
 """Levels to which a config's tables may be nested."""
 
+LINE = 60
+"""Largest length of a recommendation, which has to fit on a line beside the model's name."""
+
 REQUIRED = tuple(
     field.name
     for field in fields(ModelEntry)
@@ -107,4 +110,6 @@ def entry_problem(entry: ModelEntry) -> str:
         return problems[0]
     if not re.fullmatch("([0-9a-f]{64})?", entry.sha256) or not re.fullmatch("([0-9a-f]{40})?", entry.git_sha1):
         return "sha256 must be 64 and git_sha1 40 lower-case hexadecimal digits"
+    if not entry.recommended.isprintable() or len(entry.recommended) > LINE:
+        return f"recommended must be one line of at most {LINE} characters"
     return "" if 0 <= entry.size <= LARGEST else f"size must be between 0 and {LARGEST}"

@@ -65,6 +65,7 @@ class ModelEntry:
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: data that the model was trained on.
         score: published scores, and how they were measured.
+        recommended: one line on why a user should try it before others of its stems; empty for most.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ModelEntry:
     residual: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
+    recommended: str = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -190,6 +190,7 @@ class Outcome:
         record: the record of its stems, written now or before; None if it failed.
         skipped: whether it was already split.
         seconds: the song's own compute time; 0 if it was not computed.
+        cause: the exception behind `error`, if there was one.
     """
 
     job: Job
@@ -197,6 +198,7 @@ class Outcome:
     record: Record | None = None
     skipped: bool = False
     seconds: float = 0.0
+    cause: Exception | None = None
 
     @property
     def paths(self) -> list[Path]:

@@ -66,7 +66,7 @@ def finished(files: StemFiles, seconds: float) -> Outcome:
         try:
             record = files.finish()
         except (AudioError, OSError) as error:
-            return Outcome(files.job, reason(error, files.job, "finishing"))
+            return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
         return Outcome(files.job, record=record, seconds=seconds)
 
 
@@ -176,7 +176,7 @@ class Pipeline:
                 self._write(files, results)
             except (StemsplitError, OSError, MemoryError) as error:
                 self._report_finished()
-                self.report(Outcome(job, reason(error, job, "splitting")))
+                self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
                 self.computed_at = monotonic()
                 return
             self._report_finished()

@@ -88,7 +88,7 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
     except BusyError as error:
         return Busy(job, error.beat)
     except AudioError as error:
-        return Outcome(job, str(error))
+        return Outcome(job, str(error), cause=error)
     try:
         found = job.recorded()
         if not job.options.force and job.is_done(found):
@@ -100,7 +100,7 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
         return Outcome(job, "the batch was ended")
     except (AudioError, OSError, MemoryError) as error:
         held.release()
-        return Outcome(job, reason(error, job, "looking at"))
+        return Outcome(job, reason(error, job, "looking at"), cause=error)
 
 
 def reason(error: Exception, job: Job, doing: str) -> str:

@@ -1,32 +1,155 @@
-"""What `list` and `info` tell of models."""
+"""Shows models, as `list` and `info` do: in groups on a terminal, in a plain table elsewhere, as data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemsplit.registry import ModelEntry, redacted
-from stemsplit.terminal.tables import print_table
+from stemsplit.terminal.stdout import print_text
+from stemsplit.terminal.tables import Line, aligned, draw, is_terminal, print_table
 from stemsplit.words import printable, size
 
 COLUMNS = ("model", "stems", "size", "licence", "what for")
+"""Columns of the plain table."""
+
+MANY = 8
+"""Stems that are still named one by one."""
 
 
 def row(entry: ModelEntry) -> tuple[str, ...]:
-    """An entry's cells under `COLUMNS`."""
-    stems = ", ".join(entry.outputs) if len(entry.outputs) <= 8 else f"{len(entry.outputs)} stems"
-    cells = (entry.name, stems, size(entry.size), entry.license or "not stated", entry.description)
+    """Return an entry's cells under `COLUMNS`."""
+    cells = (entry.name, stems_in_words(entry), size(entry.size), entry.license or "not stated", entry.description)
     return tuple(map(printable, cells))
 
 
-def print_models(entries: Iterable[ModelEntry]) -> None:
-    """One line a model."""
-    print_table([row(entry) for entry in entries], COLUMNS)
+def print_models(
+    entries: Sequence[ModelEntry], here: Collection[str] = (), shown: Sequence[ModelEntry] | None = None
+) -> None:
+    """Print models: in groups on a terminal, else as a table.
+
+    The table is for scripts as well: a header, then one whole line a model, however long. The columns are those of
+    `COLUMNS`, in that order, with two spaces or more between them; new ones would come last. A name has no spaces.
+
+    Args:
+        entries: all that were asked for; the table has them all.
+        here: names of those whose weights are on this machine; marked on a terminal.
+        shown: the models that a terminal shows; None for all.
+    """
+    if is_terminal():
+        shown = entries if shown is None else shown
+        draw(lambda width: listing(shown, here, width, len(entries) - len(shown)))
+    else:
+        print_text(*aligned([COLUMNS, *map(row, entries)]))
+
+
+ONE_LINE = 100
+"""Columns of a terminal from which on a model has one line, with an ellipsis where its description is cut off."""
+
+SHORTEST = 12
+"""Columns below which what is left of a description would say nothing; it gets a line of its own."""
+
+Scale = tuple[str, str, str]
+"""What a score is of, what it measures, and on which test set: figures of one scale can be compared."""
+
+
+def score(entry: ModelEntry) -> tuple[Scale, float] | None:
+    """Return the published score that stands for a model: the mean of its stems, or else that of its first stem."""
+    figures = {name: entry.score.get(name) for name in ("mean", *entry.outputs)}
+    name = next((name for name, figure in figures.items() if type(figure) in (float, int)), None)
+    if name is None:
+        return None
+    test_set = str(entry.score.get("test_set", "test set not stated"))
+    # Every author has a validation of their own.
+    test_set += f", {entry.author}" if "author" in test_set else ""
+    measure = str(entry.score.get("measure", "score")).partition(":")[0]
+    return (name, measure, test_set), float(figures[name] or 0)
+
+
+def score_in_words(entry: ModelEntry) -> str:
+    """Return all published figures of a model, with what they measure and on which test set."""
+    figures = [f"{name} {figure}" for name, figure in entry.score.items() if name not in ("measure", "test_set")]
+    about = [str(entry.score[name]) for name in ("measure", "test_set") if name in entry.score]
+    return f"{', '.join(figures)} ({'; '.join(about)})" if figures else "none published"
+
+
+def stems_in_words(entry: ModelEntry) -> str:
+    """Return the names of a model's stems, or how many there are."""
+    return ", ".join(entry.outputs) if len(entry.outputs) <= MANY else f"{len(entry.outputs)} stems"
+
+
+def _heading(entry: ModelEntry, scale: Scale | None) -> str:
+    if scale is None:
+        return f"{stems_in_words(entry)}: no published score"
+    name, measure, test_set = scale
+    what = f"mean {measure}" if name == "mean" else f"{measure} of {name}"
+    return f"{stems_in_words(entry)}: {what}, {test_set}"
+
+
+def _purpose(entry: ModelEntry, others: int) -> str:
+    """Return why a model is recommended, or else what it is for, without the stem that its heading names."""
+    if others and entry.recommended:
+        return entry.recommended
+    stem = entry.stems[0].replace("_", " ").capitalize()
+    return entry.description.removeprefix(f"{stem}; ").removeprefix(f"{stem}, ")
+
+
+def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, others: int = 0) -> list[Line]:
+    """Return the lines that show models on a terminal, those with the same stems and scores of one scale together.
+
+    Args:
+        entries: the models to show.
+        here: names of those whose weights are on this machine.
+        width: columns of the terminal.
+        others: how many models are left out; if any, those that are shown are recommendations.
+    """
+    groups: dict[tuple[str, ...], dict[Scale | None, list[ModelEntry]]] = {}
+    for entry in entries:
+        found = score(entry)
+        groups.setdefault(entry.outputs, {}).setdefault(found and found[0], []).append(entry)
+    lines: list[Line] = [("Recommended models, and those on this machine", "dim"), ("", "")] if others else []
+    for tables in groups.values():
+        # All alike where there is room for it.
+        widths = _widths(entries if others else [entry for table in tables.values() for entry in table])
+        for scale in sorted(tables, key=lambda scale: scale is None):
+            lines.append((printable(_heading(tables[scale][0], scale)), "bold"))
+            for entry in sorted(tables[scale], key=lambda entry: -(score(entry) or (None, 0.0))[1]):
+                lines += [(line, "") for line in _rows(entry, here, widths, width, others)]
+            lines.append(("", ""))
+    legend = "* is on this machine" if others else "* is on this machine, + is recommended"
+    lines.append((f"{legend}; all that is known of a model: stemsplit info NAME", "dim"))
+    if others:
+        lines.append((f"{others} more models: stemsplit list --all; of some stems: stemsplit list vocals", "dim"))
+    return lines
+
+
+def _cells(entry: ModelEntry) -> tuple[str, str, str, str]:
+    """Return name, score, size and licence."""
+    found = score(entry)
+    figure = f"{found[1]:.2f}" if found else ""
+    return printable(entry.name), figure, size(entry.size), printable(entry.license or "not stated")
+
+
+def _widths(entries: Sequence[ModelEntry]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*map(_cells, entries), strict=True)]
+
+
+def _rows(entry: ModelEntry, here: Collection[str], widths: Sequence[int], width: int, others: int) -> list[str]:
+    """Return the one line that shows a model, or two where the terminal is narrow."""
+    name, figure, bytes_, license_ = _cells(entry)
+    cells = (name.ljust(widths[0]), figure.rjust(widths[1]), bytes_.rjust(widths[2]), license_.ljust(widths[3]))
+    marks = ("*" if entry.name in here else " ") + ("+" if entry.recommended and not others else "")
+    facts = f"{marks.ljust(2 if others else 3)}{'  '.join(cell for cell in cells if cell)}"
+    purpose, room = printable(_purpose(entry, others)), width - len(facts) - 2
+    if width < ONE_LINE or room < SHORTEST:
+        return [facts.rstrip(), f"    {purpose}"]
+    return [f"{facts}  {purpose if len(purpose) <= room else purpose[: room - 1] + '…'}"]
 
 
 def entry_as_data(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
-    """Everything in an entry and where its weights are on this machine, as JSON has it; passwords are left out."""
+    """Return everything in an entry and where its weights are on this machine, as JSON has it; without passwords."""
     shown = {"sources": _sources(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
-    return {**vars(entry), **shown}
+    # An opinion of ours, which may change at any time.
+    return {name: value for name, value in vars(entry).items() if name != "recommended"} | shown
 
 
 def _sources(entry: ModelEntry) -> tuple[str, ...]:
@@ -41,26 +164,46 @@ def _size_of(path: Path) -> str:
         return ""
 
 
-def facts(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
-    """Everything in an entry and where its weights are on this machine, for people; passwords are left out."""
+FIRST = ("name", "description", "recommended", "stems", "license", "license note", "license url", "score", "size")
+"""Facts that decide whether a model is the right one."""
+
+PLACE = "on this machine"
+"""Name of the fact where the weights are."""
+
+
+def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[str, Any]:
+    """Return what people may want to know of an entry, what decides first; passwords are left out.
+
+    Args:
+        entry: the model.
+        path: its weights on this machine; None if they are not here.
+        verbose: include the network's hyperparameters.
+    """
     found = {name.replace("_", " "): value for name, value in vars(entry).items() if value not in ("", {}, (), 0)}
     for name in ("chunk", "hop"):
         found[name] = f"{found[name]} samples ({found[name] / entry.sample_rate:.4g} s)"
     if entry.sources:
         found["sources"] = _sources(entry)
+    found["stems"] = entry.outputs
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
         found["size"] = size(entry.size)
     if entry.author:
         found["license"] = entry.license or "not stated"
+        found["score"] = score_in_words(entry)
         if not (entry.sha256 or entry.git_sha1):
             found["sha256"] = "none was published; the first download's is remembered"
-    found["on this machine"] = "no" if path is None else f"{path}{_size_of(path)}"
-    return found
+    config = found.pop("config", {})
+    found[PLACE] = "no" if path is None else f"{path}{_size_of(path)}"
+    return (
+        {name: found[name] for name in (*FIRST, PLACE) if name in found}
+        | found
+        | ({"config": config} if verbose else {})
+    )
 
 
 def facts_of_file(entry: ModelEntry, path: Path | None, assumed: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a checkpoint of the user's own: what it and its config tell, apart from what is only usual."""
+    """Return the same for a checkpoint of the user's own, with its config and what in it is only a usual value."""
     told = {name: value for name, value in entry.config.items() if name not in assumed}
     return facts(entry, path) | {"config": told, "taken as usual": assumed}
 

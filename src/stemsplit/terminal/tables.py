@@ -1,14 +1,14 @@
 """Columns: drawn by rich on a terminal, aligned in plain lines elsewhere."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stemsplit.terminal.stdout import print_text
 
 Row = Sequence[str]
 
-LAST_COLUMN_WIDTH = 120
-"""Columns of a terminal from which on there is room for a table's last one."""
+Line = tuple[str, str]
+"""A text, and its style as rich names it."""
 
 
 def aligned(rows: Sequence[Row], words: int | None = None) -> list[str]:
@@ -29,27 +29,42 @@ def aligned(rows: Sequence[Row], words: int | None = None) -> list[str]:
     return lines
 
 
-def print_table(rows: Sequence[Row], header: Row | None = None) -> None:
-    """Rows of words, with names of the columns or without."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        _draw(rows, header)
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print rows of words; the first column holds their names."""
+    if is_terminal():
+        _draw(rows)
     else:
-        print_text(*aligned([header, *rows] if header else rows))
+        print_text(*aligned(rows))
 
 
-def _draw(rows: Sequence[Row], header: Row | None) -> None:
+def draw(lines: Callable[[int], Sequence[Line]]) -> None:
+    """Print lines on a terminal.
+
+    Args:
+        lines: gives them for a number of columns.
+    """
+    from rich.console import Console  # only for a terminal: it takes longer to import than to read the registry
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for text, style in lines(console.width):
+        console.print(Text(text, style))
+
+
+def _draw(rows: Sequence[Row]) -> None:
     # Only for a terminal: it takes longer to import than to read the registry.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, show_header=header is not None, header_style="bold")
-    columns = header or ("", "")
-    if header and console.width < LAST_COLUMN_WIDTH:
-        columns = columns[:-1]
-    for place, name in enumerate(columns):
-        table.add_column(name, overflow="fold", no_wrap=place == 0, style="bold" if place == 0 and not header else "")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for place in range(len(rows[0])):
+        table.add_column(overflow="fold", no_wrap=place == 0, style="bold" if place == 0 else "")
     for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
-    console.print(table)
+        table.add_row(*map(Text, cells))
+    Console(highlight=False).print(table)

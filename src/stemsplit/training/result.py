@@ -55,7 +55,9 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -
     # TOML has no null, which YAML configs have for settings that play no part in training.
     config = {key: value for key, value in entry.config.items() if value is not None}
     sources = (f"file:{path.name}",)
-    entry = replace(entry, name=path.stem, config=config, sources=sources, sha256="", git_sha1="", size=0)
+    # What was said of the model that it was trained from does not hold for it.
+    entry = replace(entry, name=path.stem, config=config, sources=sources, recommended="")
+    entry = replace(entry, sha256="", git_sha1="", size=0)
     checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, bits=bits)
     toml = path.with_suffix(".toml")
     try:

@@ -1,0 +1,237 @@
+"""What `stemsplit` offers in Python besides its classes: split a file, list the models, load a network.
+
+PyTorch is imported by the first call that needs it.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemsplit import registry as registries
+from stemsplit.errors import AudioError, StemsplitError
+from stemsplit.registry import DEFAULT_MODEL, ModelEntry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stemsplit.checkpoints.resolve import Model
+    from stemsplit.engine.base import Splitter
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.job import Job, Outcome
+
+AnyPath = str | os.PathLike[str]
+
+
+def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
+    """Return all models, as `stemsplit list --json` has them: the package's, your own, and those of a file.
+
+    Args:
+        registry: file with more models, as models.toml has them; None for no more.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+
+    >>> from stemsplit import list_models
+    >>> starter, *others = list_models()
+    >>> starter.name, starter.stems, starter.sample_rate
+    ('starter', ('drums', 'bass', 'other', 'vocals'), 44100)
+    >>> [model.name for model in others if "vocals" in model.outputs and model.license == "MIT"]
+    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3']
+    """
+    return list(registries.entries(None if registry is None else Path(registry)).values())
+
+
+def load_network(
+    name_or_path: "Model",
+    config: AnyPath | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    registry: AnyPath | None = None,
+) -> "nn.Module":
+    """Return a model's network with its weights, downloaded once if they are not on this machine.
+
+    The network takes mixtures (b, c, t) and gives estimates (b, n, c, t), float32, of a whole excerpt at once: b
+    excerpts, c channels and t samples at the sample rate of the model's entry, n stems in the entry's order. It is on
+    the CPU and in eval mode. For whole songs, at any rate, see `Separator`.
+
+    Args:
+        name_or_path: a name from the registry, the path of a checkpoint of your own, or an entry.
+        config: the YAML file that the checkpoint was published with.
+        settings: what the checkpoint does not contain, by name, such as {"stft_hop_length": 512}.
+        registry: file with more models, as models.toml has them; None for no more.
+
+    Raises:
+        RegistryError: there is no such model, or its config makes no network.
+        WeightsError: the weights cannot be downloaded or read, or do not fit the network.
+        ValueError: a setting contradicts the weights, or config or settings are given for a model of the registry.
+
+    >>> import torch
+    >>> from stemsplit import load_network
+    >>> network = load_network("starter")
+    >>> with torch.inference_mode():
+    ...     network(torch.zeros(1, 2, 44_100)).shape
+    torch.Size([1, 4, 2, 44100])
+    """
+    from stemsplit.checkpoints import loading
+    from stemsplit.checkpoints.resolve import find
+
+    return loading.load_network(find(name_or_path, registry, config, settings))
+
+
+def split(
+    path: AnyPath,
+    out: AnyPath = "stems",
+    model: "Model" = DEFAULT_MODEL,
+    *,
+    stems: str | Sequence[str] | None = None,
+    format: str = "wav",  # noqa: A002  # the command line's word for it
+    bit_depth: str | None = None,
+    then: Sequence[tuple[str, "Model"]] = (),
+    device: str = "auto",
+    force: bool = False,
+    config: AnyPath | None = None,
+    settings: Mapping[str, Any] | None = None,
+    registry: AnyPath | None = None,
+    tell: Callable[[str], object] = warnings.warn,
+) -> dict[str, Path]:
+    """Split a song into files, as the command `stemsplit PATH -o OUT --model MODEL` does, byte for byte.
+
+    A song that was already split, with the same model and options, is not split again; its files are returned.
+
+    Args:
+        path: the song, of any format that `Reader` or ffmpeg reads, sample rate and number of channels.
+        out: folder in which the song gets one of its own; made if it is not there.
+        model: a name from the registry, the path of a checkpoint of your own, or an entry.
+        stems: names of the stems to write, in a list or separated by commas; None for all.
+        format: "wav", "flac", "ogg" or "mp3".
+        bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
+        then: stems to split further, in order, each with the model that does it; see `Chain`.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        force: split again, and overwrite existing files.
+        config: the YAML file that the checkpoint of your own was published with.
+        settings: what the checkpoint does not contain, by name, such as {"stft_hop_length": 512}.
+        registry: file with more models, as models.toml has them; None for no more.
+        tell: gets what a user should know besides errors, in a sentence.
+
+    Returns:
+        Name of each stem -> its file, at the song's sample rate, with its channels and of its length.
+
+    Raises:
+        AudioError: the song cannot be read, or its stems cannot be written.
+        RegistryError: there is no such model, or its config makes no network.
+        WeightsError: the weights cannot be downloaded or read, or do not fit the network.
+        DeviceError: there is no such device, or it ran out of memory.
+        StemsplitError: the network gave NaN or infinity; all of these are such errors.
+        ValueError: an argument makes no sense, such as a stem that the model does not give, or a folder for a song.
+
+    >>> import stemsplit
+    >>> written = stemsplit.split("song.wav", out="stems", stems="vocals,drums", format="flac")
+    >>> {stem: path.as_posix() for stem, path in written.items()}
+    {'drums': 'stems/song/drums.flac', 'vocals': 'stems/song/vocals.flac'}
+    """
+    from stemsplit.checkpoints.resolve import find
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs import plan
+
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; split its songs one by one")
+    first = find(model, registry, config, settings, tell)
+    chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
+    _check_stems(chain)
+    job = _job(Path(path), Path(out), chain, stems, format, bit_depth, force)
+    if job.problem:
+        raise AudioError(job.problem)
+    plan.check_room([job])
+    outcome = _split(job, chain, device, tell)
+    if isinstance(outcome.cause, StemsplitError):
+        raise outcome.cause
+    if outcome.error or not outcome.record:
+        raise AudioError(outcome.error) from outcome.cause
+    return {name: target for name, target in job.targets.items() if outcome.record.stems[name]["file"] is not None}
+
+
+def _check_stems(chain: "ChainEntry") -> None:
+    """Raise ValueError if a stem that is to be split further does not come out of the models before."""
+    from stemsplit.engine.chain_entry import ChainEntry
+
+    for number, (stem, _) in enumerate(chain.then):
+        given = ChainEntry(chain.first, chain.then[:number]).stems
+        if stem not in given:
+            raise ValueError(f"there is no stem {stem!r} to split further, only {', '.join(given)}")
+
+
+def _job(
+    path: Path,
+    out: Path,
+    chain: "ChainEntry",
+    stems: str | Sequence[str] | None,
+    format_: str,
+    bit_depth: str | None,
+    force: bool,
+) -> "Job":
+    """Return what is to be done with a song.
+
+    Raises:
+        WeightsError: weights without a published digest cannot be downloaded.
+        ValueError: the stems or the format make no sense.
+    """
+    from stemsplit.audio import Format
+    from stemsplit.choices import BitDepth, FormatName
+    from stemsplit.fetch import digests, download
+    from stemsplit.songs import outputs, plan
+    from stemsplit.songs.find import Found
+    from stemsplit.songs.job import Options
+    from stemsplit.songs.naming import Template
+
+    if format_ not in list(FormatName):
+        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {format_!r}")
+    if bit_depth is not None and bit_depth not in list(BitDepth):
+        raise ValueError(f"bit_depth must be one of {', '.join(BitDepth)}, not {bit_depth!r}")
+    wanted = [name for name in stems.split(",") if name.strip()] if isinstance(stems, str) else stems
+    chosen = outputs.chosen(chain.stems, wanted, [], None, chain.sums)
+    for entry in chain.entries:
+        if not digests.identity(entry):
+            # Without a digest, nobody knows which stems were made with these weights before.
+            download.fetch(entry)
+    options = Options(
+        out=out,
+        outputs=chosen,
+        model=chain.identity(),
+        adds_up=chain.adds_up,
+        format=Format(format_, bit_depth),
+        force=force,
+    )
+    name = "+".join(entry.name for entry in chain.entries)
+    (job,) = plan.plan([Found(path)], options, Template("{track}/{stem}"), name)
+    return job
+
+
+def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], object]) -> "Outcome":
+    """Split one song, in this thread.
+
+    Raises:
+        WeightsError, RegistryError, DeviceError: a model cannot be loaded.
+    """
+    import torch
+
+    from stemsplit.engine.chain import Chain
+    from stemsplit.engine.separator import Separator
+    from stemsplit.songs import pipeline
+
+    def load() -> "Splitter":
+        loaded: Splitter = Separator(chain.first, device, tell=tell)
+        for stem, entry in chain.then:
+            loaded = Chain(loaded, stem, Separator(entry, device, tell=tell))
+        return loaded
+
+    outcomes: list[Outcome] = []
+    threads = torch.get_num_threads()
+    # As the command does: the network has threads of its own, and would wait for these.
+    torch.set_num_threads(1)
+    try:
+        pipeline.run([job], load, lambda *_: None, outcomes.append, tell)
+    finally:
+        torch.set_num_threads(threads)
+    return outcomes[0]

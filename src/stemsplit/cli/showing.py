@@ -1,0 +1,76 @@
+"""What `list` and `info` do; without typer, so that both start fast."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stemsplit.registry import ModelEntry
+
+
+def print_models(
+    stems: str | None = None,
+    architecture: str | None = None,
+    licence: str | None = None,
+    downloaded: bool = False,
+    as_json: bool = False,
+    whole: bool = False,
+    registry_file: Path | None = None,
+) -> None:
+    """Print the models that `stemsplit list` is asked for.
+
+    Args:
+        stems: as `registry.select` takes them.
+        architecture: as `registry.select` takes it.
+        licence: as `registry.select` takes it.
+        downloaded: leave out models that are not on this machine.
+        as_json: print everything known of each, for a script.
+        whole: show a person all models, instead of recommendations and what is on this machine.
+        registry_file: see `registry.entries`.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    from stemsplit.registry import entries, select
+    from stemsplit.terminal import models, stdout
+    from stemsplit.terminal.tables import is_terminal
+
+    known = entries(registry_file).values()
+    chosen, paths = select(known, stems, architecture, licence), {}
+    if downloaded or as_json or is_terminal():
+        from stemsplit.fetch import store
+
+        paths = {entry.name: store.local(entry) for entry in chosen}
+        chosen = [entry for entry in chosen if paths[entry.name] or not downloaded]
+    if as_json:
+        stdout.print_json([models.entry_as_data(entry, paths[entry.name]) for entry in chosen])
+    elif chosen:
+        here = {name for name, path in paths.items() if path}
+        asked = stems or architecture or licence or downloaded or whole
+        shown = [entry for entry in chosen if asked or entry.recommended or entry.name in here]
+        models.print_models(chosen, here, shown or chosen)
+    else:
+        from stemsplit.terminal import console
+        from stemsplit.words import did_you_mean
+
+        outputs = {output.lower() for entry in known for output in entry.outputs}
+        unknown = [name for name in map(str.strip, (stems or "").lower().split(",")) if name and name not in outputs]
+        hint = did_you_mean(unknown[0], outputs) if unknown else ""
+        console.hint(f"no model is like that{hint}; see them all with: stemsplit list --all")
+
+
+def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = False) -> None:
+    """Print what `stemsplit info` tells of a model of the registry.
+
+    Args:
+        entry: the model.
+        as_json: print everything known of it, for a script.
+        verbose: print the network's hyperparameters too.
+    """
+    from stemsplit.fetch import store
+    from stemsplit.terminal import models, stdout
+
+    path = store.local(entry)
+    if as_json:
+        stdout.print_json(models.entry_as_data(entry, path))
+    else:
+        models.print_facts(models.facts(entry, path, verbose))
