@@ -266,7 +266,9 @@ def test_the_map_has_every_room() -> None:
     page = text(CONTRIBUTING)
     assert len(page.splitlines()) <= 150
     drawn = page[page.index("src/stemsplit/") : page.index("tests/  ")]
-    rooms = {path for path in (ROOT / "src" / "stemsplit").iterdir() if path.suffix in ("", ".py")}
+    rooms = {
+        path for path in (ROOT / "src" / "stemsplit").iterdir() if path.suffix in ("", ".py") and path.name[0] != "."
+    }
     for room in sorted(rooms, key=str):
         name = f"{room.name}/" if room.is_dir() else room.name.replace("__.py", "__")
         assert room.name == "__pycache__" or re.search(rf"^ +(__init__ )?{re.escape(name)} ", drawn, re.M), name

@@ -136,7 +136,7 @@ class Job:
             return False
         for output in self.options.outputs:
             facts, target = found.stems.get(output.name), self.targets[output.name]
-            if facts is None or facts["weights"] != list(output.weights):
+            if facts is None or facts["weights"] != list(output.gains):
                 return False
             # What was silent may have been left out.
             if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):

@@ -32,11 +32,6 @@ class Output:
     gains: tuple[float, ...]
 
     @property
-    def weights(self) -> tuple[float, ...]:
-        """The gains, under the name that the record of a song has for them."""
-        return self.gains
-
-    @property
     def stem(self) -> int | None:
         """Index of the model's stem that the output is; None if it is anything else."""
         used = [index for index, gain in enumerate(self.gains[1:]) if gain]

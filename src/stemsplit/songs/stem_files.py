@@ -49,7 +49,7 @@ class StemFiles:
                 self.writers[output.name] = writer
             self.cleanup = undo.pop_all()
         stems = [output for output in job.options.outputs if output.stem is not None]
-        whole = len(stems) == len(job.options.outputs[0].weights) - 1
+        whole = len(stems) == len(job.options.outputs[0].gains) - 1
         exact = all(writer.exact for writer in self.writers.values())
         self.summed = {output.name for output in stems} if whole and exact and job.options.adds_up else set()
 
@@ -122,7 +122,7 @@ class StemFiles:
 
     def _record(self) -> Record:
         job, song = self.job, self.song
-        stems = {output.name: self._facts(output.name, output.weights) for output in job.options.outputs}
+        stems = {output.name: self._facts(output.name, output.gains) for output in job.options.outputs}
         return Record(
             song={"name": job.path.name, "size": self.stat.st_size, "sha256": self.digest},
             model=job.options.model,
