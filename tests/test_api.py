@@ -119,7 +119,7 @@ def test_what_was_split_is_not_split_again_unless_it_is_forced(here: Path) -> No
         ({"model": "tinny"}, RegistryError, "no model named 'tinny'"),
         ({"model": "missing.ckpt"}, WeightsError, "missing.ckpt"),
         ({"model": "starter", "settings": {"dim": 1}}, ValueError, "which 'starter' is not"),
-        ({"settings": {"num_sources": 7}}, RegistryError, "it gives 7 stems"),
+        ({"settings": {"num_sources": 7}}, RegistryError, "7 stems, but the number of stem names is 2"),
         ({"stems": "vocals"}, ValueError, "there is no stem 'vocals'"),
         ({"stems": []}, ValueError, "nothing to write"),
         ({"format": "aiff"}, ValueError, "format must be one of wav, flac, ogg, mp3, not 'aiff'"),
