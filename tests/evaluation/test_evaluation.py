@@ -23,11 +23,11 @@ from stemsplit.evaluation.evaluation import (
     average,
     evaluate,
     measure_song,
-    stems_of_outputs,
     summary,
 )
 from stemsplit.evaluation.metrics import sdr, si_sdr
 from stemsplit.evaluation.multitracks import song_folders
+from stemsplit.evaluation.stems import stems_of_outputs
 from tests.conftest import Samples, noise
 
 RATE = 8_000

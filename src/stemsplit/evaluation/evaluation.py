@@ -16,15 +16,10 @@ from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.evaluation.lockstep import Track, in_step
 from stemsplit.evaluation.metrics import Measurement
 from stemsplit.evaluation.multitracks import MIXTURE, Multitrack, song_folders
+from stemsplit.evaluation.stems import REST, stems_of_outputs
 
 if TYPE_CHECKING:
     from stemsplit.engine.separator import Separator
-
-WITHOUT_VOCALS = ("instrumental", "accompaniment")
-"""Names for all stems but vocals."""
-
-REST = ("other", "noise")
-"""Outputs of a model that also collect stems without an output of their own."""
 
 
 def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
@@ -41,34 +36,6 @@ def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
     reader = open_.enter_context(song.open(stem))
     label = f"{reader.path} ({stem})" if song.streams else str(reader.path)
     return Track(label, reader.sample_rate, reader.channels, (block[None] for block in reader))
-
-
-def stems_of_outputs(
-    outputs: Sequence[str], stems: Collection[str], rest: Collection[str] = ()
-) -> dict[str, list[str]]:
-    """Choose the stems of a song whose sum each estimate is measured against.
-
-    An estimate is measured against the stem of its name; otherwise an instrumental against all stems but vocals, and a
-    `no_X` against all stems but X.
-
-    Args:
-        outputs: names of the estimates.
-        stems: names of the song's stems.
-        rest: outputs that also collect stems without an output of their own, such as `other`.
-
-    Returns:
-        Stems of each output, by its name; outputs without any are left out.
-    """
-    chosen: dict[str, list[str]] = {}
-    for output in outputs:
-        left_out = "vocals" if output in WITHOUT_VOCALS else output.removeprefix("no_")
-        if output in rest:
-            chosen[output] = [stem for stem in stems if stem == output or stem not in outputs]
-        elif output in stems:
-            chosen[output] = [output]
-        elif left_out != output:
-            chosen[output] = [stem for stem in stems if stem != left_out]
-    return {output: names for output, names in chosen.items() if names}
 
 
 class Estimates(Protocol):

@@ -13,13 +13,11 @@ from torch import Tensor
 from stemsplit.audio import layout, resampled
 from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import Multitrack, multitracks
+from stemsplit.evaluation.stems import output_of, rest_of
 from stemsplit.registry import ModelEntry
 
 SILENT = 1e-6
 """Mean square up to which a recorded stem counts as silent (-60 dB)."""
-
-REST = ("other", "instrumental", "noise")
-"""What the output is usually called that stems go to which no output is named after."""
 
 MARGIN = 4_096
 """Samples before and after an excerpt that can change it when it is resampled."""
@@ -128,17 +126,6 @@ class Collection:
         return of_songs | {recording for sources in self.sources for source in sources for recording in source}
 
 
-def place(stem: str, outputs: Sequence[str], rest: str) -> int | None:
-    """Which output a recorded stem belongs to, if any."""
-    wanted = stem if stem in outputs else rest
-    return outputs.index(wanted) if wanted in outputs else None
-
-
-def rest_of(entry: ModelEntry) -> str:
-    """The output that takes in whatever no output is named after; empty if there is none."""
-    return next((name for name in REST if name in entry.outputs), entry.residual)
-
-
 def parts_of(song: Multitrack, entry: ModelEntry) -> list[list[Recording]]:
     """For each of a model's outputs, the recordings that make it up in a song.
 
@@ -147,7 +134,7 @@ def parts_of(song: Multitrack, entry: ModelEntry) -> list[list[Recording]]:
     """
     parts: list[list[Recording]] = [[] for _ in entry.outputs]
     for stem, path in song.stems.items():
-        index = place(stem, entry.outputs, rest_of(entry))
+        index = output_of(stem, entry)
         if index is None:
             raise AudioError(f"{path} is of a stem that {entry.name} has no place for")
         parts[index].append(Recording(song, stem, entry.sample_rate))
