@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +61,12 @@ def test_no_public_name_is_a_folder_as_well() -> None:
     folder = Path(str(stemsplit.__file__)).parent
     inside = {path.stem for path in folder.iterdir()}
     assert not inside & {*stemsplit.__all__}
+
+
+def test_the_folder_of_networks_lists_the_models_when_it_is_called() -> None:
+    code = "import stemsplit; assert stemsplit.models() == stemsplit.list_models(); import stemsplit.models.wiener"
+    code += "; assert stemsplit.models()[0].name == 'starter'"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_types_are_published() -> None:

@@ -47,9 +47,11 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: `import stemsplit` must not take the seconds that torch takes."""
-    if name not in _HOMES:
+    if name not in (*_HOMES, "models"):
         raise AttributeError(f"module 'stemsplit' has no attribute {name!r}")
     try:
+        if name == "models":
+            return import_module("stemsplit.models")  # a folder that can be called: its networks need torch
         home = import_module(_HOMES[name])
     except Exception as error:
         from stemsplit.libraries import failure

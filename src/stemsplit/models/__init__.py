@@ -3,9 +3,11 @@
 Shape letters, the same in every file: b batch, n stems, c channels, t samples, f bins, m frames, k bands, d features.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from torch import Tensor
@@ -137,3 +139,13 @@ def infer(tensors: Mapping[str, Tensor]) -> Inferred:
     examples = ", ".join(list(tensors)[:3])
     known = ", ".join(ARCHITECTURES)
     raise ValueError(f"its keys, such as {examples}, are not those of any supported architecture ({known})")
+
+
+class _Package(ModuleType):
+    """Makes this package callable: `stemsplit.models()` is `stemsplit.list_models()`, as this folder has its name."""
+
+    def __call__(self, registry: Any = None) -> Any:
+        return import_module("stemsplit").list_models(registry)
+
+
+sys.modules[__name__].__class__ = _Package
