@@ -26,6 +26,7 @@ from stemsplit.cli.options import (
     seconds,
     usage_errors,
 )
+from stemsplit.cli.split_notes import hint_at_models, print_dry_run, shortened, tell_of_excerpt, tell_of_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -281,85 +282,6 @@ def planned(
         console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
         raise typer.Exit(1)
     return jobs, found.passed_over
-
-
-BETTER_MODEL = "mel-roformer"
-"""A published model of the same four stems that sounds better than the built-in one, and is not large."""
-
-
-def hint_at_models(registry_file: Path | None) -> None:
-    """Print which model sounds better than the small built-in one."""
-    from stemsplit.registry import find
-    from stemsplit.terminal import console
-    from stemsplit.words import size
-
-    better = find(BETTER_MODEL, registry_file)
-    what = f"a download of {size(better.size)}" if better.size else f'"{better.description}"'
-    console.hint(f"for better sound: --model {better.name}, {what}; all models: stemsplit list")
-
-
-def tell_of_excerpt(options: "Options") -> None:
-    """Print which excerpt of each song is split, unless whole songs are."""
-    from stemsplit.terminal import console
-    from stemsplit.words import clock
-
-    begin, length = options.start, options.duration
-    if length is not None:
-        amount = f"{length:g} s" if length < 60 else clock(length, 3)
-        where = f"{amount} of each song, from {clock(begin, 3)} on" if begin else f"the first {amount} of each song"
-        console.note(f"splitting only {where}")
-    elif begin:
-        console.note(f"splitting each song only from {clock(begin, 3)} on")
-
-
-FEW = 5
-"""The most songs that a message names one by one."""
-
-
-def shortened(songs: "Sequence[str]") -> str:
-    """Name songs in a message: a few, and how many more there are."""
-    named = ", ".join(songs[:FEW])
-    return f"{named} and {len(songs) - FEW} more" if len(songs) > FEW else named
-
-
-def tell_of_names(jobs: "Sequence[Job]") -> None:
-    """Print which songs' files get other names than the songs have."""
-    from stemsplit.terminal import console
-
-    renamed = [job for job in jobs if not job.problem and job.is_renamed]
-    for job in renamed[:FEW]:
-        target = next(iter(job.targets.values()))
-        console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
-    if len(renamed) > FEW:
-        more = len(renamed) - FEW
-        console.note(f"the same is true of {more} more song{'s' * (more != 1)}")
-
-
-def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
-    """Print what would be done, song by song, and a summary."""
-    from stemsplit.songs import speeds
-    from stemsplit.terminal import console
-    from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
-    from stemsplit.terminal.stdout import print_line
-
-    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), bytes_to_download(models))
-    if as_json:
-        for job in jobs:
-            print_line(job_as_data(job))
-        print_line({"summary": summary})
-    else:
-        print_plan(jobs)
-        console.note(plan_in_words(summary))
-
-
-def bytes_to_download(models: "ChainEntry") -> int | None:
-    """Return the size of the weights that are not on this machine, in bytes; 0 if unknown, None if all are here."""
-    from stemsplit.fetch import store
-
-    missing = {entry.name: entry.size for entry in models.entries if not store.local(entry, remember=False)}
-    if not missing:
-        return None
-    return sum(missing.values()) if all(missing.values()) else 0
 
 
 def run(

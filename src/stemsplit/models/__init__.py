@@ -145,7 +145,7 @@ class _Package(ModuleType):
     """Makes this package callable: `stemsplit.models()` is `stemsplit.list_models()`, as this folder has its name."""
 
     def __call__(self, registry: Any = None) -> Any:
-        return import_module("stemsplit").list_models(registry)
+        return sys.modules["stemsplit"].list_models(registry)
 
 
 sys.modules[__name__].__class__ = _Package
