@@ -36,7 +36,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, song: Song) -> Path:
     monkeypatch.chdir(tmp_path)
     song("song.wav", frames=20_000, rate=8_000)
     result.save(network(TINY, seed=1), TINY, tmp_path / "tiny.safetensors")
-    result.save(network(ROFORMER, seed=2), replace(ROFORMER, complete=False), tmp_path / "second.safetensors")
+    result.save(
+        network(ROFORMER, seed=2), replace(ROFORMER, mixture_consistency=False), tmp_path / "second.safetensors"
+    )
     (tmp_path / "tiny.toml").rename(tmp_path / "mine.toml")
     return tmp_path
 

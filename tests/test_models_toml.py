@@ -90,7 +90,7 @@ def test_a_single_stem_leaves_a_named_residual(entry: ModelEntry) -> None:
 
 @each
 def test_nothing_is_left_of_a_mixture_by_stems_that_make_it_up(entry: ModelEntry) -> None:
-    assert not (entry.complete and entry.residual)
+    assert not (entry.mixture_consistency and entry.residual)
 
 
 @each_roformer

@@ -247,3 +247,13 @@ def test_the_chosen_precision_changes_the_identity() -> None:
     identities = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]
     assert identities[0] == entry.identity("0")
     assert all(one != other for one in identities for other in identities if one is not other)
+
+
+def test_the_key_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
+    earlier, present = tmp_path / "earlier.toml", tmp_path / "present.toml"
+    earlier.write_text(GOOD.replace("size = 1", "complete = true"))
+    present.write_text(GOOD.replace("size = 1", "mixture_consistency = true"))
+    (one,), (other,) = (registry.read(path).values() for path in (earlier, present))
+    assert one == other
+    assert one.mixture_consistency
+    assert one.identity("0")["complete"] is True

@@ -110,7 +110,7 @@ def test_stems_without_names_get_the_usual_ones(
     tmp_path: Path, stems: int, names: tuple[str, ...], complete: bool
 ) -> None:
     described = describe(saved(tmp_path, "bs_roformer", num_stems=stems))
-    assert (described.entry.outputs, described.entry.complete) == (names, complete)
+    assert (described.entry.outputs, described.entry.mixture_consistency) == (names, complete)
     assert "stems" in described.defaults
 
 

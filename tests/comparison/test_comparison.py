@@ -21,7 +21,7 @@ from stemsplit.registry import ModelEntry, find
 from tests.conftest import noise
 
 Write = Callable[..., Path]
-STARTER = replace(find("starter"), chunk=8_000, hop=2_000, complete=False)
+STARTER = replace(find("starter"), chunk=8_000, hop=2_000, mixture_consistency=False)
 VOCALS = replace(STARTER, name="vocals", stems=("vocals",), residual="instrumental")
 
 

@@ -41,7 +41,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "channels": 2,
         "chunk": 11_025,
         "hop": 6_000,
-        "complete": True,
+        "mixture_consistency": True,
     },
     "speech": {
         "architecture": "fullsubnet_plus",
@@ -151,7 +151,7 @@ def test_a_part_of_a_stem_can_be_split_on_again(model: Callable[..., Separator])
 
 def test_a_stem_anywhere_among_the_others_is_replaced_in_its_place() -> None:
     """Each stem is a quarter of the song, each part half of its stem."""
-    half = separator(lambda x: x[:, None] / 2, stems=("dry",), residual="reverb", complete=False)
+    half = separator(lambda x: x[:, None] / 2, stems=("dry",), residual="reverb", mixture_consistency=False)
     song = noise(60_000).T.copy()
     names = ("drums", "bass", "other", "vocals")
     for place, stem in enumerate(names):
@@ -163,7 +163,7 @@ def test_a_stem_anywhere_among_the_others_is_replaced_in_its_place() -> None:
 
 
 def test_a_chain_adds_up_if_its_first_model_does() -> None:
-    incomplete = separator(stems=("a", "b", "c", "d"), complete=False)
+    incomplete = separator(stems=("a", "b", "c", "d"), mixture_consistency=False)
     assert Chain(separator(), "bass", incomplete).adds_up
     assert not Chain(incomplete, "a", separator()).adds_up
 

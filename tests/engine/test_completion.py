@@ -9,7 +9,7 @@ import torch
 from stemsplit import registry
 from stemsplit.engine.completion import completed, remainder
 
-STARTER = replace(registry.find("starter"), complete=False, residual="")
+STARTER = replace(registry.find("starter"), mixture_consistency=False, residual="")
 
 
 def signals(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,7 +26,7 @@ def test_estimates_of_a_model_that_promises_nothing_stay_as_they_are() -> None:
 @pytest.mark.parametrize("count", [1, 2, 4, 6])
 def test_with_mixture_consistency_stems_add_up_and_are_changed_alike(count: int) -> None:
     mixture, estimates = signals(count)
-    stems = completed(estimates, mixture, replace(STARTER, complete=True))
+    stems = completed(estimates, mixture, replace(STARTER, mixture_consistency=True))
     assert (stems.sum(0) - mixture).abs().max() < 1e-5
     changes = stems - estimates
     assert (changes - changes[:1]).abs().max() < 1e-5
@@ -40,7 +40,7 @@ def test_a_residual_is_one_more_stem_and_changes_no_other(count: int) -> None:
     assert (stems.sum(0) - mixture).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("changes", [{"complete": True}, {"residual": "rest"}, {}])
+@pytest.mark.parametrize("changes", [{"mixture_consistency": True}, {"residual": "rest"}, {}])
 def test_a_batch_is_completed_as_each_of_it_alone(changes: dict[str, object]) -> None:
     pairs = [signals(3, seed) for seed in range(5)]
     entry = replace(STARTER, **changes)  # type: ignore[arg-type]

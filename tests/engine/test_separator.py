@@ -57,7 +57,7 @@ def test_stems_have_the_songs_layout_and_place(rate: int, channels: int, togethe
     # Slow tones, one a channel: they survive any resampling.
     times = np.arange(rate * 2 + 13) / rate
     song = np.stack([np.sin(2 * np.pi * (200 + 50 * c) * times) for c in range(channels)]).astype(np.float32)
-    stems = separator(complete=False, channels=together).separate(torch.from_numpy(song), rate)
+    stems = separator(mixture_consistency=False, channels=together).separate(torch.from_numpy(song), rate)
     for stem in stems.values():
         assert stem.shape == song.shape
         inner = slice(rate // 10, -rate // 10)
@@ -84,13 +84,13 @@ def test_stems_of_a_complete_model_add_up_whatever_it_leaves() -> None:
 
 def test_an_incomplete_model_is_left_as_it_is() -> None:
     mixture = torch.from_numpy(noise(30_000).T.copy())
-    stems = separator(lambda x: quarters(x) / 2, complete=False).separate(mixture, 44_100)
+    stems = separator(lambda x: quarters(x) / 2, mixture_consistency=False).separate(mixture, 44_100)
     assert torch.allclose(sum(stems.values()), mixture / 2, atol=1e-6)
 
 
 def test_a_residual_is_what_the_estimates_leave() -> None:
     mixture = torch.from_numpy(noise(30_000).T.copy())
-    model = separator(lambda x: x[:, None] * 0.7, complete=False, stems=("vocals",), residual="instrumental")
+    model = separator(lambda x: x[:, None] * 0.7, mixture_consistency=False, stems=("vocals",), residual="instrumental")
     stems = model.separate(mixture, 44_100)
     assert list(stems) == ["vocals", "instrumental"]
     assert torch.allclose(stems["instrumental"], 0.3 * mixture, atol=1e-6)
@@ -358,7 +358,7 @@ def causal(tmp_path: Path) -> Separator:
     weights["sb_model.fc_output_layer.bias"] = torch.tensor([0.4, 0.0])  # or masks are next to nothing
     torch.save(weights, tmp_path / "causal.pt")
     speech = {"architecture": "fullsubnet_plus", "config": config, "stems": ("speech",), "residual": "noise"}
-    plan = {"sample_rate": 16_000, "channels": 1, "chunk": 800, "hop": 400, "complete": False}
+    plan = {"sample_rate": 16_000, "channels": 1, "chunk": 800, "hop": 400, "mixture_consistency": False}
     source = {"sources": (f"file:{tmp_path / 'causal.pt'}",), "sha256": "", "size": 0}
     return Separator(dataclasses.replace(STARTER, **speech, **plan, **source), "cpu", threads=1)  # type: ignore[arg-type]
 

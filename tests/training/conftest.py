@@ -37,7 +37,7 @@ TINY = ModelEntry(
     hop=2_000,
     sources=(),
     author="this test",
-    complete=True,
+    mixture_consistency=True,
 )
 ROFORMER = replace(
     TINY,

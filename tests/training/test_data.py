@@ -23,7 +23,7 @@ from tests.conftest import noise
 from tests.training.conftest import RATE, TINY, gathered, put, tone
 
 FOUR = replace(TINY, stems=("drums", "bass", "other", "vocals"))
-VOCALS = replace(TINY, stems=("vocals",), complete=False, residual="instrumental")
+VOCALS = replace(TINY, stems=("vocals",), mixture_consistency=False, residual="instrumental")
 PLAIN = Mixing(100, gain=0, source_dropout=0, remix=1)
 
 

@@ -422,8 +422,10 @@ def test_a_recording_that_is_gone_is_told_in_a_line(album: Path, tmp_path: Path,
         TINY,
         ROFORMER,
         replace(TINY, window="linear", hop=1_000),
-        replace(TINY, complete=False),
-        replace(TINY, stems=("low",), residual="high", complete=False, config={**TINY.config, "num_sources": 1}),
+        replace(TINY, mixture_consistency=False),
+        replace(
+            TINY, stems=("low",), residual="high", mixture_consistency=False, config={**TINY.config, "num_sources": 1}
+        ),
     ],
     ids=["sudormrf", "bs_roformer", "linear", "incomplete", "residual"],
 )
@@ -499,9 +501,9 @@ def test_what_the_network_leaves_is_dealt_with_as_the_entry_says() -> None:
     estimates, mixture = torch.randn(1, 2, 2, 10), torch.randn(1, 2, 10)
     left = mixture - estimates.sum(1)
     assert torch.allclose(completed(estimates, mixture, TINY).sum(1), mixture, atol=1e-6)
-    rest = completed(estimates, mixture, replace(TINY, complete=False, residual="rest"))
+    rest = completed(estimates, mixture, replace(TINY, mixture_consistency=False, residual="rest"))
     assert torch.equal(rest[:, 2], left)
-    assert torch.equal(completed(estimates, mixture, replace(TINY, complete=False)), estimates)
+    assert torch.equal(completed(estimates, mixture, replace(TINY, mixture_consistency=False)), estimates)
 
 
 def test_songs_shorter_than_a_chunk_are_measured_as_well(tmp_path: Path) -> None:

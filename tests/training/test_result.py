@@ -39,7 +39,7 @@ def told(entry: ModelEntry) -> ModelEntry:
     return replace(entry, sources=(), config=config)
 
 
-@pytest.mark.parametrize("entry", [*ENTRIES.values(), FULL, replace(TINY, residual="rest", complete=False)])
+@pytest.mark.parametrize("entry", [*ENTRIES.values(), FULL, replace(TINY, residual="rest", mixture_consistency=False)])
 def test_a_registry_reads_the_entry_that_was_written(tmp_path: Path, entry: ModelEntry) -> None:
     written = result.save(network(entry), entry, tmp_path / "mine.safetensors")
     (name, read), *_ = registry.read(tmp_path / "mine.toml").items()

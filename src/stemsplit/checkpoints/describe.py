@@ -277,7 +277,7 @@ def _entry(path: Path, architecture: str, config: Facts, facts: Facts) -> ModelE
         channels=2 if config.get("stereo") else config.get("in_audio_channels", 1),
         sources=(f"file:{path.absolute()}",),
         author="",
-        complete=_whole(facts["stems"]) and not facts.get("residual"),
+        mixture_consistency=_whole(facts["stems"]) and not facts.get("residual"),
         **facts,
     )
     if problem := entry_problem(entry):

@@ -36,6 +36,6 @@ def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
     """
     if entry.residual:
         return torch.cat([estimates, remainder(mixture, estimates).unsqueeze(-3)], -3)
-    if entry.complete:
+    if entry.mixture_consistency:
         return estimates + (remainder(mixture, estimates) / estimates.shape[-3]).unsqueeze(-3)
     return estimates

@@ -37,6 +37,9 @@ DEFAULT_MODEL = "starter"
 LIMIT = 1_000_000
 """Largest size of a registry in bytes, enough for some thousand models."""
 
+EARLIER_KEYS: Mapping[object, str] = {"complete": "mixture_consistency"}
+"""Key of earlier versions, still read -> its present name."""
+
 DOTS = 500
 """Largest number of dots in a line of TOML. A key of 20,000 parts takes Python's reader seconds, and the time is
 quadratic.
@@ -56,6 +59,7 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     """
     if not isinstance(table, dict):
         raise RegistryError(f"{origin}: {name!r} is not a table")
+    table = {EARLIER_KEYS.get(key, key): value for key, value in table.items()}
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}

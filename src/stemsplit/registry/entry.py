@@ -61,7 +61,8 @@ class ModelEntry:
         license_url: address of the licence.
         page: address of the page where the checkpoint is published.
         window: how overlapping estimates are joined, one of `WindowName`.
-        complete: whether its stems should add up to the mixture; the remainder is then divided evenly among them.
+        mixture_consistency: whether its stems should add up to the mixture; the remainder is then divided evenly among
+            them.
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: data that the model was trained on.
         score: published scores, and how they were measured.
@@ -87,7 +88,7 @@ class ModelEntry:
     license_url: str = ""
     page: str = ""
     window: str = "hann"
-    complete: bool = False
+    mixture_consistency: bool = False
     residual: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class ModelEntry:
     @property
     def adds_up(self) -> bool:
         """Whether all stems together are the mixture."""
-        return self.complete or bool(self.residual)
+        return self.mixture_consistency or bool(self.residual)
 
     def with_chunks(
         self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
@@ -131,20 +132,11 @@ class ModelEntry:
             digest: digest of the weights.
             precision: precision that the user chose. "auto" is left out, because its meaning depends on the device.
         """
-        names = (
-            "architecture",
-            "config",
-            "stems",
-            "sample_rate",
-            "channels",
-            "chunk",
-            "hop",
-            "window",
-            "complete",
-            "residual",
-        )
+        names = ("architecture", "config", "stems", "sample_rate", "channels", "chunk", "hop", "window")
+        # Records call it complete: stems that were split before it had its present name must not be split again.
+        sums = {"complete": self.mixture_consistency, "residual": self.residual}
         chosen = {} if precision == "auto" else {"precision": precision}
-        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **chosen}
+        return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **sums, **chosen}
 
     @property
     def license_notice(self) -> str:

@@ -148,8 +148,9 @@ def _rows(entry: ModelEntry, here: Collection[str], widths: Sequence[int], width
 def entry_as_data(entry: ModelEntry, path: Path | None) -> dict[str, Any]:
     """Return everything in an entry and where its weights are on this machine, as JSON has it; without passwords."""
     shown = {"sources": _sources(entry), "outputs": entry.outputs, "path": None if path is None else str(path)}
-    # An opinion of ours, which may change at any time.
-    return {name: value for name, value in vars(entry).items() if name != "recommended"} | shown
+    # JSON keeps a key's first name, and leaves out recommendations, which may change at any time.
+    names = {"mixture_consistency": "complete"}
+    return {names.get(key, key): value for key, value in vars(entry).items() if key != "recommended"} | shown
 
 
 def _sources(entry: ModelEntry) -> tuple[str, ...]:
@@ -185,6 +186,8 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
     if entry.sources:
         found["sources"] = _sources(entry)
     found["stems"] = entry.outputs
+    found["add up to the song"] = "yes" if entry.adds_up else "no"
+    found.pop("mixture consistency", None)
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
         found["size"] = size(entry.size)

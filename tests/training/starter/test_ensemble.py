@@ -17,7 +17,12 @@ from stemsplit.training.starter import ensemble
 from tests.training.conftest import ROFORMER, TINY, network
 
 REST = replace(
-    ROFORMER, stems=("high",), residual="low", complete=False, config={**ROFORMER.config, "num_stems": 1}, name="rest"
+    ROFORMER,
+    stems=("high",),
+    residual="low",
+    mixture_consistency=False,
+    config={**ROFORMER.config, "num_stems": 1},
+    name="rest",
 )
 
 
@@ -55,7 +60,7 @@ def test_an_ensemble_joins_with_its_members(tmp_path: Path) -> None:
         ],
     }
     pair = replace(TINY, architecture="ensemble", config=config, channels=2, stems=("low", "high"))
-    third = replace(ROFORMER, stems=("high", "low"), residual="", complete=True)
+    third = replace(ROFORMER, stems=("high", "low"), residual="", mixture_consistency=True)
     paths = [saved(third, tmp_path / "one.safetensors"), saved(pair, tmp_path / "two.safetensors")]
     out = tmp_path / "three.safetensors"
     assert ensemble.main([*map(str, paths), "-o", str(out), "--shares", "1,3"]) == 0
@@ -94,7 +99,12 @@ def test_the_file_knows_its_entry_and_may_be_small(tmp_path: Path) -> None:
     assert ensemble.main([*map(str, members), "-o", str(out), "--bits", "8"]) == 0
     entry = own_entry(out)
     assert entry is not None
-    assert (entry.architecture, entry.outputs, entry.channels, entry.complete) == ("ensemble", ("low", "high"), 2, True)
+    assert (entry.architecture, entry.outputs, entry.channels, entry.mixture_consistency) == (
+        "ensemble",
+        ("low", "high"),
+        2,
+        True,
+    )
     assert Separator(entry, "cpu").separate(torch.randn(2, 5_000), 8_000).keys() == {"low", "high"}
     json.dumps(entry.identity("digest"))
 
@@ -104,7 +114,7 @@ def test_the_file_knows_its_entry_and_may_be_small(tmp_path: Path) -> None:
     [
         (replace(TINY, stems=("low", "loud")), "gives low, loud, not low, high"),
         (replace(TINY, sample_rate=16_000), "the same sample rate"),
-        (replace(TINY, complete=False), "do not add up to the mixture"),
+        (replace(TINY, mixture_consistency=False), "do not add up to the mixture"),
     ],
 )
 def test_members_that_do_not_go_together_are_refused(

@@ -101,7 +101,7 @@ def joined(entries: Sequence[ModelEntry], shares: Sequence[float], wiener: float
         config=config,
         stems=first.outputs,
         residual="",
-        complete=True,
+        mixture_consistency=True,
         channels=network.config.channels,
         score={},
     )
