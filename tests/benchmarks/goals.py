@@ -179,8 +179,8 @@ def silence() -> Iterator[Row]:
     sound = music(CHUNK_SECONDS)
     found = interleaved(
         {
-            "sound": lambda: separator.estimates(sound),
-            "silence": lambda: separator.estimates(torch.zeros_like(sound)),
+            "sound": lambda: separator.estimator(sound),
+            "silence": lambda: separator.estimator(torch.zeros_like(sound)),
         },
         9,
     )

@@ -175,7 +175,7 @@ def test_weights_that_were_not_downloaded_are_not_removed(entry: Make) -> None:
     with pytest.raises(WeightsError, match=r"it is your own file /own/w\.ckpt, not a download"):
         store.remove(entry("file:/own/w.ckpt"))
     with pytest.raises(
-        WeightsError, match=r"cannot remove 'tiny': the source is hf://w.ckpt, but it does not have the form hf"
+        WeightsError, match=r"cannot remove 'tiny': its source hf://w.ckpt is invalid: it does not have the form hf"
     ):
         store.remove(entry("hf://w.ckpt"))
 

@@ -71,7 +71,7 @@ def excess(separator: Separator, mixture: Tensor, speech: Tensor, borders: range
     for border in borders:
         begin = border - CHUNK * 3 // 8
         part = slice(begin, begin + CHUNK)
-        error = speech[part] - separator.network(mixture[None, None, part])[0, 0, 0]
+        error = speech[part] - separator.estimator.network(mixture[None, None, part])[0, 0, 0]
         bends = error.diff(n=2).square()
         for where, centre in (("at", border), ("elsewhere", border - HOP // 4), ("elsewhere", border + HOP // 4)):
             rough[where] += float(bends[centre - begin - NEAR : centre - begin + NEAR].mean())
@@ -82,7 +82,7 @@ def test_in_ten_minutes_no_border_of_chunks_is_audible_and_memory_is_that_of_a_c
     recording: Path, entry: registry.ModelEntry
 ) -> None:
     separator, sizes, counts = Separator(entry, "cpu", threads=1), set[torch.Size](), {"read": 0, "given": 0}
-    compute, most = separator.compute, 0
+    compute, most = separator.estimator.compute, 0
 
     def spied(mixtures: Tensor) -> Tensor:
         sizes.add(mixtures.shape)
@@ -93,7 +93,7 @@ def test_in_ten_minutes_no_border_of_chunks_is_audible_and_memory_is_that_of_a_c
             counts["read"] += block.shape[-1]
             yield block
 
-    separator.compute, parts = spied, []
+    separator.estimator.compute, parts = spied, []
     with Reader(recording) as reader:
         for mixture, stems in separator.stream(counted(reader), RATE, 1):
             counts["given"] += mixture.shape[-1]
