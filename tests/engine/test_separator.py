@@ -318,7 +318,6 @@ def test_a_cpu_that_is_slower_in_bfloat16_is_not_asked_for_it(monkeypatch: pytes
 def as_on_a_gpu() -> Separator:
     """Computes on the CPU, but as it would on a CUDA device: ahead of what is asked for."""
     model = separator()
-    model.estimates = quarters  # type: ignore[method-assign]
     model.device = torch.device("cuda")
     return model
 
