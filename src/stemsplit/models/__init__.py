@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from torch import Tensor
 
 from stemsplit.models.network import Network
-from stemsplit.words import did_you_mean
+from stemsplit.words import counted, did_you_mean
 
 ARCHITECTURES = {
     "bs_roformer": "bs_roformer",
@@ -89,7 +89,7 @@ def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: 
     """
     checked = hyperparameters(architecture, config)
     if checked.outputs != outputs:
-        stems = f"{checked.outputs} stem{'s' * (checked.outputs != 1)}"
+        stems = counted(checked.outputs, "stem")
         raise ValueError(f"the network estimates {stems}, but the number of stem names is {outputs}")
     if channels % checked.channels:
         raise ValueError(f"the number of channels must be a multiple of {checked.channels}, not {channels}")
