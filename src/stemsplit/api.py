@@ -214,10 +214,9 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
     Raises:
         WeightsError, RegistryError, DeviceError: a model cannot be loaded.
     """
-    import torch
-
     from stemsplit.engine.chain import Chain
     from stemsplit.engine.separator import Separator
+    from stemsplit.fast.cpu.pool import torch_threads
     from stemsplit.songs import pipeline
 
     def load() -> "Splitter":
@@ -227,11 +226,7 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
         return loaded
 
     outcomes: list[Outcome] = []
-    threads = torch.get_num_threads()
-    # As the command does: the network has threads of its own, and would wait for these.
-    torch.set_num_threads(1)
-    try:
+    # As the command does: the network has threads of its own, and would wait for PyTorch's.
+    with torch_threads(1):
         pipeline.run([job], load, lambda *_: None, outcomes.append, tell)
-    finally:
-        torch.set_num_threads(threads)
     return outcomes[0]

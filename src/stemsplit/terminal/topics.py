@@ -1,11 +1,10 @@
 """Prints the topics of `stemsplit help`: drawn by rich on a terminal, as they are written elsewhere."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from stemsplit.terminal.stdout import print_text
-from stemsplit.terminal.tables import print_table
+from stemsplit.terminal.tables import is_terminal, print_table
 
 FOLDER = Path(__file__).parents[1] / "docs"
 
@@ -42,7 +41,7 @@ def print_topics(known: Mapping[str, str]) -> None:
 def print_topic(name: str) -> None:
     """Print a topic."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    if sys.stdout is not None and sys.stdout.isatty():
+    if is_terminal():
         _draw(text)
     else:
         print_text(*text.splitlines())
