@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class ProgressKind(StrEnum):
-    """How the progress of a song is shown."""
+    """The ways of showing the progress of a song."""
 
     auto = "auto"
     json = "json"
@@ -48,7 +48,7 @@ class ProgressKind(StrEnum):
 
 
 FILES = "Files"
-"""A panel in the help."""
+"""Panel of the command's help."""
 
 
 def split(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options
 
 FEW = 5
-"""The most songs that a message names one by one."""
+"""Largest number of songs that a message names one by one."""
 
 
 def hint_at_models(registry_file: Path | None) -> None:

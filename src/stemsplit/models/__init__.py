@@ -1,4 +1,6 @@
-"""The networks: waveform in, waveforms out. Nothing here depends on files, the registry or a terminal.
+"""Builds networks, and infers a checkpoint's architecture and hyperparameters. Networks map waveforms to waveforms.
+
+Nothing here depends on files, the registry or a terminal.
 
 Shape letters, the same in every file: b batch, n stems, c channels, t samples, f bins, m frames, k bands, d features.
 """
