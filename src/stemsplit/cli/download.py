@@ -1,4 +1,4 @@
-"""`stemsplit download`."""
+"""Runs `stemsplit download`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`stemsplit help`."""
+"""Runs `stemsplit help`."""
 
 from typing import Annotated
 

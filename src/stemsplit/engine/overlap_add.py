@@ -43,7 +43,7 @@ def chunk_weights(window: WindowName, chunk: int, hop: int) -> Tensor:
     if window == WindowName.hann:
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
     else:
-        # A fade of one sample: both chunks have half of it, where the formula would give neither any.
+        # In a fade of one sample, each chunk has half; the formula would give both of them zero.
         ramp = torch.linspace(0, 1, fade) if fade > 1 else torch.full((fade,), 0.5)
     return torch.cat([ramp, torch.ones(chunk - 2 * fade), ramp.flip(0)])
 

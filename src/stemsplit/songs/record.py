@@ -68,7 +68,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]  # also false if it is none
+    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]  # a number
 
 
 def _is_name(value: object) -> bool:

@@ -59,7 +59,7 @@ def score(entry: ModelEntry) -> tuple[Scale, float] | None:
     if name is None:
         return None
     test_set = str(entry.score.get("test_set", "test set not stated"))
-    # Every author has a validation of their own.
+    # Authors use different validation sets.
     test_set += f", {entry.author}" if "author" in test_set else ""
     measure = str(entry.score.get("measure", "score")).partition(":")[0]
     return (name, measure, test_set), float(figures[name] or 0)
@@ -108,7 +108,7 @@ def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, ot
         groups.setdefault(entry.outputs, {}).setdefault(found and found[0], []).append(entry)
     lines: list[Line] = [("Recommended models, and those on this machine", "dim"), ("", "")] if others else []
     for tables in groups.values():
-        # All alike where there is room for it.
+        # The same widths in all groups if only recommended and local models are shown.
         widths = _widths(entries if others else [entry for table in tables.values() for entry in table])
         for scale in sorted(tables, key=lambda scale: scale is None):
             lines.append((printable(_heading(tables[scale][0], scale)), "bold"))
