@@ -1,4 +1,4 @@
-"""What `stemsplit split` tells people before it begins: what is split, what it takes, and which model sounds better."""
+"""Prints what people should know before a split: the excerpt, the files' names, a dry run, a better model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
