@@ -1,4 +1,4 @@
-"""`python -m stemsplit`."""
+"""Runs `python -m stemsplit`."""
 
 from stemsplit.cli import main
 

@@ -1,6 +1,6 @@
-"""What `stemsplit` offers in Python besides its classes: split a file, list the models, load a network.
+"""Defines the public functions: split a file, list the models, load a network.
 
-PyTorch is imported by the first call that needs it.
+The first call that needs PyTorch imports it.
 """
 
 import os
@@ -28,7 +28,7 @@ def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
     """Return all models, as `stemsplit list --json` has them: the package's, your own, and those of a file.
 
     Args:
-        registry: file with more models, as models.toml has them; None for no more.
+        registry: file with more models, in the format of models.toml.
 
     Raises:
         RegistryError: a registry cannot be read.
@@ -59,11 +59,11 @@ def load_network(
     Args:
         name_or_path: a name from the registry, the path of a checkpoint of your own, or an entry.
         config: the YAML file that the checkpoint was published with.
-        settings: what the checkpoint does not contain, by name, such as {"stft_hop_length": 512}.
-        registry: file with more models, as models.toml has them; None for no more.
+        settings: values that the checkpoint does not contain, such as {"stft_hop_length": 512}.
+        registry: file with more models, in the format of models.toml.
 
     Raises:
-        RegistryError: there is no such model, or its config makes no network.
+        RegistryError: the model does not exist, or no network can be built from its config.
         WeightsError: the weights cannot be downloaded or read, or do not fit the network.
         ValueError: a setting contradicts the weights, or config or settings are given for a model of the registry.
 
@@ -101,29 +101,29 @@ def split(
     A song that was already split, with the same model and options, is not split again; its files are returned.
 
     Args:
-        path: the song, of any format that `Reader` or ffmpeg reads, sample rate and number of channels.
-        out: folder in which the song gets one of its own; made if it is not there.
+        path: file of the song, of any format that libsndfile or ffmpeg reads, with any sample rate and channels.
+        out: output folder, in which the song gets a folder of its own; both are made if needed.
         model: a name from the registry, the path of a checkpoint of your own, or an entry.
         stems: names of the stems to write, in a list or separated by commas; None for all.
         format: "wav", "flac", "ogg" or "mp3".
         bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        force: split again, and overwrite existing files.
-        config: the YAML file that the checkpoint of your own was published with.
-        settings: what the checkpoint does not contain, by name, such as {"stft_hop_length": 512}.
-        registry: file with more models, as models.toml has them; None for no more.
-        tell: gets what a user should know besides errors, in a sentence.
+        force: whether to split the song again, and overwrite existing files.
+        config: the YAML file that your own checkpoint was published with.
+        settings: values that the checkpoint does not contain, such as {"stft_hop_length": 512}.
+        registry: file with more models, in the format of models.toml.
+        tell: called with a message that a user should see besides errors.
 
     Returns:
-        Name of each stem -> its file, at the song's sample rate, with its channels and of its length.
+        Name of each stem -> its file, which has the song's sample rate, channels and length.
 
     Raises:
         AudioError: the song cannot be read, or its stems cannot be written.
-        RegistryError: there is no such model, or its config makes no network.
+        RegistryError: the model does not exist, or no network can be built from its config.
         WeightsError: the weights cannot be downloaded or read, or do not fit the network.
-        DeviceError: there is no such device, or it ran out of memory.
-        StemsplitError: the network gave NaN or infinity; all of these are such errors.
+        DeviceError: the device does not exist, or ran out of memory.
+        StemsplitError: the network gave NaN or infinity. All errors above are of this type too.
         ValueError: an argument makes no sense, such as a stem that the model does not give, or a folder for a song.
 
     >>> import stemsplit
@@ -153,7 +153,7 @@ def split(
 
 
 def _check_stems(chain: "ChainEntry") -> None:
-    """Raise ValueError if a stem that is to be split further does not come out of the models before."""
+    """Raise ValueError if a stem to be split further is not among the stems of the models before."""
     from stemsplit.engine.chain_entry import ChainEntry
 
     for number, (stem, _) in enumerate(chain.then):
@@ -171,7 +171,7 @@ def _job(
     bit_depth: str | None,
     force: bool,
 ) -> "Job":
-    """Return what is to be done with a song.
+    """Return the job of a song.
 
     Raises:
         WeightsError: weights without a published digest cannot be downloaded.
@@ -214,10 +214,9 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
     Raises:
         WeightsError, RegistryError, DeviceError: a model cannot be loaded.
     """
-    import torch
-
     from stemsplit.engine.chain import Chain
     from stemsplit.engine.separator import Separator
+    from stemsplit.fast.cpu.pool import torch_threads
     from stemsplit.songs import pipeline
 
     def load() -> "Splitter":
@@ -227,11 +226,7 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
         return loaded
 
     outcomes: list[Outcome] = []
-    threads = torch.get_num_threads()
-    # As the command does: the network has threads of its own, and would wait for these.
-    torch.set_num_threads(1)
-    try:
+    # As the command does: the network has threads of its own, and would wait for PyTorch's.
+    with torch_threads(1):
         pipeline.run([job], load, lambda *_: None, outcomes.append, tell)
-    finally:
-        torch.set_num_threads(threads)
     return outcomes[0]

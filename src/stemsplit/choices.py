@@ -1,4 +1,4 @@
-"""The closed choices: file formats, bit depths, windows, precisions, bits of weights."""
+"""Defines the closed choices: file formats, bit depths, windows, precisions, bits of weights."""
 
 from enum import StrEnum
 from typing import NoReturn
@@ -14,7 +14,7 @@ class FormatName(StrEnum):
 
 
 class BitDepth(StrEnum):
-    """Bits of a sample; f is floating point."""
+    """The bits of a sample; f is floating point."""
 
     b16 = "16"
     b24 = "24"
@@ -22,7 +22,7 @@ class BitDepth(StrEnum):
 
 
 class WindowName(StrEnum):
-    """How overlapping estimates are joined.
+    """The ways of joining overlapping estimates.
 
     hann: a raised cosine over the whole overlap, the song continued by reflection at both ends.
     linear: ramps of a tenth of a chunk, reflection at the ends of songs longer than twice the overlap (the RoFormers'
@@ -49,7 +49,7 @@ class PrecisionName(StrEnum):
 
 
 class WeightBits(StrEnum):
-    """Bits of a number in a file of weights."""
+    """The bits of a number in a file of weights."""
 
     b32 = "32"
     b16 = "16"

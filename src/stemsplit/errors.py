@@ -1,4 +1,4 @@
-"""The errors that the command line catches and shows in one line."""
+"""Defines the errors that the command line catches and shows in one line."""
 
 
 class StemsplitError(Exception):

@@ -13,7 +13,7 @@ CHANNELS: dict[str, int] = {FormatName.wav: 1024, FormatName.flac: 8, FormatName
 RATES: dict[str, Container[int]] = {
     FormatName.wav: range(1, 1 << 31),
     FormatName.flac: range(1, 655_351),
-    # Beyond 200 kHz libsndfile's Vorbis encoder does not refuse but crashes.
+    # Above 200 kHz, libsndfile's Vorbis encoder crashes.
     FormatName.ogg: range(6_000, 200_001),
     FormatName.mp3: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
 }
@@ -78,10 +78,9 @@ class Format:
 
     @classmethod
     def like(cls, container: str, coding: str, sample_rate: int, channels: int) -> "Format":
-        """Return the format for files that are to be like a song's own and lose nothing that it had.
+        """Return the format that is most like a song's own and loses nothing of it.
 
-        That is its own format where it can be written; another lossless file's samples go into flac, or wav where flac
-        cannot hold them.
+        It is the song's own format if that can be written, else flac, or wav if flac cannot hold the samples.
 
         Args:
             container: libsndfile's name for the type of file.
@@ -96,12 +95,12 @@ class Format:
             wishes = [cls(FormatName.mp3)]
         else:
             wishes = [cls(FormatName.wav, depth)] if container in ("WAV", "WAVEX", "RF64") and depth else []
-        # An m4a or Opus cannot be written. 24 bits are finer than anything such a codec keeps, and a flac is small and
-        # carries tags, as its owner is used to; float wavs would be ten times the song. What it lacks is room above
-        # full scale, which single stems seldom need, and which is counted and said where they do.
+        # m4a and Opus cannot be written. 24 bits are finer than what such a codec keeps, and a flac is small and has
+        # tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single stems
+        # seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
         return next(wish for wish in wishes if not wish.refusal(sample_rate, channels))
 
 
 WAV = Format(FormatName.wav)
-"""The format of files for which no other is asked."""
+"""The default format."""

@@ -1,4 +1,4 @@
-"""The chunks of WAV and AIFF files, as far as libsndfile leaves them to us."""
+"""Reads and changes the chunks of WAV and AIFF files, where libsndfile does not."""
 
 from collections.abc import Iterator
 from typing import IO, Literal
@@ -8,8 +8,8 @@ KINDS: dict[bytes, Order] = {b"RIFF": "little", b"RF64": "little", b"FORM": "big
 
 
 def walk(file: IO[bytes], order: Order) -> Iterator[tuple[bytes, int]]:
-    """Name and size of one chunk after the other, from where the file stands; then it stands at the chunk's content."""
-    # A size of all ones stands for one that is written elsewhere; a name of zeros is no chunk.
+    """Yield the name and size of each chunk from the file's position on. The file is then at the chunk's content."""
+    # If a size is all ones, the size is stored elsewhere. A name of zeros is padding.
     while len(head := file.read(8)) == 8 and head[:4] != bytes(4) and head[4:] != b"\xff" * 4:
         size, content = int.from_bytes(head[4:], order), file.tell()
         yield head[:4], size
@@ -17,14 +17,14 @@ def walk(file: IO[bytes], order: Order) -> Iterator[tuple[bytes, int]]:
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Name and size of each chunk of a WAV or AIFF file, which then stands at its content; none of any other file."""
+    """Yield the name and size of each chunk of a WAV or AIFF file, as `walk` does; nothing for other files."""
     order = KINDS.get(file.read(12)[:4])
     if order is not None:
         yield from walk(file, order)
 
 
 def forget_time(file: IO[bytes]) -> None:
-    """Take the time of writing out of a float WAV's PEAK chunk, so that the same samples give the same bytes."""
+    """Set the time in a float WAV's PEAK chunk to zero, so that the same samples give the same bytes."""
     file.seek(0)
     for name, _ in chunks(file):
         if name == b"PEAK":

@@ -1,4 +1,4 @@
-"""A queue of samples: blocks of any length go in, as many samples as are asked for come out."""
+"""Queues samples: blocks of any length go in, and any number of samples can be taken out."""
 
 from collections import deque
 
@@ -8,7 +8,7 @@ from stemsplit.audio.conversion import Block
 
 
 class Samples:
-    """Samples in the order in which they came; all blocks have one shape but for their last axis, time.
+    """A queue of blocks (..., t), whose shapes differ at most in t.
 
     Attributes:
         length: samples in the queue.
@@ -27,10 +27,10 @@ class Samples:
         """Remove the oldest samples.
 
         Args:
-            length: how many, at least 1 and at most `self.length`.
+            length: number of samples to remove, from 1 to `self.length`.
 
         Returns:
-            (..., length).
+            The samples, (..., length).
         """
         taken, missing = [], length
         while missing:

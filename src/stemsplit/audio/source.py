@@ -13,7 +13,7 @@ BLOCK_FRAMES = 1 << 15
 
 
 class UnreadableError(Exception):
-    """A file cannot be read; `reason` says why, and `advice` what a person can do about it."""
+    """A file cannot be read; `reason` says why, and `advice` what a user can do."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""What a file says of its song: title, artist, album, track number, date, genre."""
+"""Reads the tags of a song's file: title, artist, album, track number, date, genre."""
 
 import io
 import re
@@ -15,24 +15,24 @@ from stemsplit.audio.riff import chunks, walk
 
 KEYS = ("title", "artist", "album", "tracknumber", "date", "genre")
 LONGEST = 1_000
-"""Characters that are kept of a tag: libsndfile writes broken headers when they get too large."""
+"""Largest number of characters kept of a tag: libsndfile writes broken headers when they get too large."""
 
 LARGEST = 1 << 26
-"""Bytes up to which a chunk of tags, pictures included, is believed to be one."""
+"""Largest size in bytes of a chunk of tags, pictures included; larger ones are skipped."""
 
 UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 SILENT_MP3 = 4 * (b"\xff\xfb\x90\x64" + bytes(413))
-"""Four frames at 128 kbit/s: as few as libsndfile takes for an MP3."""
+"""Four silent frames at 128 kbit/s, the fewest that libsndfile accepts as an MP3."""
 
 
 def cleaned(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that are known here and say something, each on one line, in the order of `KEYS`."""
+    """Return the tags in `KEYS` that are not blank, in that order, each shortened and on one line."""
     texts = {key: UNWANTED.sub(" ", tags[key]).strip()[:LONGEST] for key in KEYS if key in tags}
     return {key: text for key, text in texts.items() if text}
 
 
 def text(raw: bytes) -> str:
-    """A tag's bytes as what they most likely mean: old programs write as Windows does."""
+    """Decode a tag's bytes: as UTF-8, or else in the encoding of old Windows programs."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -42,7 +42,7 @@ def text(raw: bytes) -> str:
 def raw_string(file: soundfile.SoundFile, key: str) -> bytes | None:
     """Return the bytes of a string of an open file.
 
-    soundfile decodes strings as UTF-8 and replaces what is not; it has no public name for the bytes behind them. Only
+    soundfile decodes strings as UTF-8, replaces invalid bytes, and has no public name for the bytes themselves. Only
     this function uses soundfile's private names, which another version may lack. tinytag would lose more: track
     numbers that are not numbers, RF64 files, and the encoding of old Windows programs.
 
@@ -51,7 +51,7 @@ def raw_string(file: soundfile.SoundFile, key: str) -> bytes | None:
         key: one of `KEYS`.
 
     Returns:
-        The bytes as the file has them; None where soundfile does not give them.
+        The bytes in the file; None if this version of soundfile does not give them.
     """
     try:
         pointer = soundfile._snd.sf_get_string(file._file, soundfile._str_types[key])
@@ -69,7 +69,7 @@ def string(file: soundfile.SoundFile, key: str) -> str:
 
 
 def genre(said: str) -> str:
-    """A genre by its name: old MP3s have a number, alone or before the name."""
+    """Return the name of a genre, which old MP3s give as a number, alone or before the name."""
     match = re.fullmatch(r"\((\d{1,3})\)(.*)|(\d{1,3})", said, re.S)
     if not match or match[2]:
         return match[2] if match else said
@@ -81,20 +81,20 @@ def genre(said: str) -> str:
 
 
 def of_mp3(file: soundfile.SoundFile) -> dict[str, str]:
-    """Tags of an open MP3."""
+    """Return the tags of an open MP3."""
     found = {key: string(file, key) for key in KEYS}
     return found | {"genre": genre(found["genre"])}
 
 
 def of_chunks(path: Path) -> dict[str, str]:
-    """What libsndfile passes over in a WAV or AIFF: ID3, and the track number as ffmpeg writes it."""
+    """Return the tags of a WAV or AIFF that libsndfile ignores: ID3, and the track number as ffmpeg writes it."""
     found: dict[str, str] = {}
     with path.open("rb") as file:
         for name, size in chunks(file):
             if size > LARGEST:
                 continue
             if name in (b"id3 ", b"ID3 "):
-                # libsndfile reads ID3 at the beginning of MP3s alone: so it gets one.
+                # libsndfile reads ID3 only at the beginning of an MP3, so one is made.
                 with suppress(soundfile.SoundFileError), opened(io.BytesIO(file.read(size) + SILENT_MP3)) as mp3:
                     found |= {key: value for key, value in of_mp3(mp3).items() if value}
             elif name == b"LIST" and (info := io.BytesIO(file.read(size))).read(4) == b"INFO":
@@ -105,18 +105,18 @@ def of_chunks(path: Path) -> dict[str, str]:
 
 
 def of_ffmpeg(path: Path, ffmpeg: str) -> dict[str, str]:
-    """Tags of a file that libsndfile does not know."""
+    """Return the tags of a file that only ffmpeg can read."""
     found = {key: text(value) for key, value in metadata(path, ffmpeg).items()}
     return {"tracknumber": found.get("track", ""), "date": found.get("year", ""), **found}
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """What a file says of its song, without decoding it; empty if it says nothing or cannot be read.
+    """Read the tags of a song's file, without decoding it; empty if it has none or cannot be read.
 
-    Takes less than a millisecond, or what it takes to start ffmpeg where only that reads the file.
+    This takes less than a millisecond, except for files that only ffmpeg can read.
 
     Returns:
-        Those of `KEYS` that it has, each on one line, without control characters.
+        The tags in `KEYS` that the file has, each on one line, without control characters.
     """
     try:
         if not path.is_file():
@@ -128,7 +128,7 @@ def read_tags(path: Path) -> dict[str, str]:
         return cleaned(found | of_chunks(path))
     except OSError:
         return {}
-    except (soundfile.SoundFileError, TypeError):  # TypeError: of `.raw` files soundfile asks for the layout
+    except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants to be told the layout
         ffmpeg = shutil.which("ffmpeg")
         with suppress(OSError):
             return cleaned(of_ffmpeg(path, ffmpeg)) if ffmpeg else {}

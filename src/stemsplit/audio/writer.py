@@ -81,7 +81,7 @@ class Writer:
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
         self.noise = np.random.default_rng(self.seed)
-        # Always handed on in blocks of this size: libsndfile's Vorbis encoder makes something else of others.
+        # Always handed on in blocks of this size, because the Vorbis encoder's output depends on it.
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
             self.stream = file or path.open("w+b")

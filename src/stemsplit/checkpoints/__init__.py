@@ -1,1 +1,4 @@
-"""Reads checkpoint files, infers which network they hold, and builds it. Needs PyTorch, unlike `fetch`."""
+"""Reads checkpoint files, describes a user's own, and builds their networks. Needs PyTorch, unlike `fetch`.
+
+Which architecture a checkpoint holds is inferred in `stemsplit.models.infer`.
+"""

@@ -199,7 +199,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
 
     Args:
         path: checkpoint file.
-        config: its YAML file, if there is one.
+        config: YAML file that the checkpoint was published with, if there is one.
         settings: NAME=VALUE pairs: hyperparameters, or one of `OWN_KEYS`.
 
     Raises:

@@ -14,7 +14,7 @@ def built(entry: ModelEntry) -> nn.Module:
     """Build the entry's network, with random weights, in training mode, on PyTorch's default device.
 
     Raises:
-        RegistryError: the entry's config makes no network that has its stems and channels.
+        RegistryError: no network with the entry's stems and channels can be built from its config.
     """
     try:
         models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
@@ -38,10 +38,10 @@ def load_network(entry: ModelEntry) -> nn.Module:
     """Load the entry's network with its weights, in float32 on the CPU; they may still lie in their file.
 
     Returns:
-        a module in evaluation mode, (b, c, t) -> (b, n, c, t).
+        A module in evaluation mode, (b, c, t) -> (b, n, c, t).
 
     Raises:
-        WeightsError: the weights cannot be had, or do not fit.
+        WeightsError: the weights cannot be obtained, or do not fit the network.
         RegistryError: see `built`.
     """
     tensors = checkpoint.read(download.fetch(entry))

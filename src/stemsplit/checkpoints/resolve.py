@@ -1,4 +1,7 @@
-"""Finds the entry that a model's name, or the path of a checkpoint of the user's own, stands for."""
+"""Finds the registry entry for a model's name, or makes one for the path of a user's own checkpoint.
+
+It imports PyTorch only for a checkpoint.
+"""
 
 import os
 import warnings
@@ -15,15 +18,15 @@ Model = str | os.PathLike[str] | ModelEntry
 Tell = Callable[[str], object]
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".bin", ".safetensors")
-"""What a checkpoint's name ends with; a name that ends so is taken for a path, whether there is a file or not."""
+"""Suffixes of checkpoints. A name with one is taken for a path, whether or not the file exists."""
 
 
 def is_path(model: str | os.PathLike[str], known: Collection[str]) -> bool:
     """Return whether a model is given by the path of its checkpoint.
 
     Args:
-        model: a name or a path; a name of the registry wins over a file that is called so.
-        known: all names of the registry.
+        model: name or path of a model; a name in the registry takes precedence over a file of that name.
+        known: all names in the registry.
     """
     if not isinstance(model, str):
         return True
@@ -41,16 +44,16 @@ def find(
     """Return the entry of a model, or make one for a checkpoint.
 
     Args:
-        model: a name, a path or an entry.
-        registry_file: a registry with more models.
-        config: the YAML file that a checkpoint was published with.
-        settings: what a checkpoint does not contain, by name, such as {"stft_hop_length": 512, "stems": ["vocals"]}.
-        tell: gets what was assumed about a checkpoint, in a sentence.
+        model: name, path or entry of a model.
+        registry_file: registry with more models.
+        config: YAML file that the checkpoint was published with.
+        settings: values that the checkpoint does not contain, such as {"stft_hop_length": 512, "stems": ["vocals"]}.
+        tell: called with a message about what was assumed about a checkpoint.
 
     Raises:
-        RegistryError: there is no model of that name, or the config is not valid.
-        WeightsError: the checkpoint cannot be read, or holds no network of a known architecture.
-        ValueError: a setting contradicts the weights, or config or settings are given for no checkpoint.
+        RegistryError: no model has that name, or the config is invalid.
+        WeightsError: the checkpoint cannot be read, or is not of a known architecture.
+        ValueError: a setting contradicts the weights, or config or settings are given without a checkpoint.
     """
     more = None if registry_file is None else Path(registry_file)
     name = model.name if isinstance(model, ModelEntry) else os.fspath(model)
@@ -71,8 +74,8 @@ def find(
 
 
 def _as_texts(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as the command line has them, each NAME=VALUE."""
-    import yaml  # only for these: who names a model of the registry does not need it
+    """Return settings in the command line's form, NAME=VALUE."""
+    import yaml  # only for a checkpoint with settings
 
     texts = []
     for name, value in settings.items():

@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit status out."""
+"""Runs the command line: arguments in, exit status out."""
 
 import os
 import re

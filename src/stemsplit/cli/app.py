@@ -17,7 +17,7 @@ first word is not a command, it is taken as a song.
 
 
 class Commands(TyperGroup):
-    """The group of commands; keeps typer from taking an EOFError for the end of a person's input ("Aborted!")."""
+    """The group of commands. It keeps typer from taking an EOFError for the end of a person's input ("Aborted!")."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name.

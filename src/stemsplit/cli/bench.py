@@ -1,4 +1,4 @@
-"""`stemsplit bench`."""
+"""Runs `stemsplit bench`."""
 
 import os
 from typing import Annotated

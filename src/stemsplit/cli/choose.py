@@ -62,8 +62,6 @@ Settings = Annotated[
     ),
 ]
 
-CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".bin", ".safetensors")
-
 
 def model(
     name: str,
@@ -104,11 +102,10 @@ def look_up(
         WeightsError: the file cannot be used.
     """
     from stemsplit import registry
+    from stemsplit.checkpoints.resolve import is_path
 
     known = registry.entries(registry_file)
-    # os.path returns False for a name that no file can have; pathlib raises.
-    is_file = name not in known and (Path(name).suffix in CHECKPOINT_SUFFIXES or os.path.isfile(name))  # noqa: PTH113
-    if not is_file:
+    if not is_path(name, known):
         if config or settings:
             raise typer.BadParameter(f"--config and --set need a checkpoint file, and {name!r} is not one")
         return registry.find(name, registry_file), None
@@ -170,7 +167,7 @@ def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> 
     from stemsplit.words import did_you_mean
 
     def is_model(name: str) -> bool:
-        return name in known or os.path.isfile(name)  # noqa: PTH113 -- as in `model`
+        return name in known or os.path.isfile(name)  # noqa: PTH113 -- as in `resolve.is_path`
 
     head, colon, name = text.partition(":")
     stems = {stem.casefold(): stem for stem in plan.stems}

@@ -1,4 +1,4 @@
-"""`stemsplit compare`."""
+"""Runs `stemsplit compare`."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`stemsplit download`."""
+"""Runs `stemsplit download`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +51,7 @@ def download(
     from stemsplit.fetch import store
     from stemsplit.terminal import console
     from stemsplit.terminal.stdout import print_paths
-    from stemsplit.words import size
+    from stemsplit.words import counted, size
 
     entries = chosen(names, all_, stems, registry_file)
     here = {entry.name for entry in entries if store.local(entry)}
@@ -59,7 +59,7 @@ def download(
         missing = [entry.size for entry in entries if entry.name not in here]
         least = "at least " if 0 in missing else ""
         amount = f" ({least}{size(sum(missing))})" if any(missing) else ""
-        count = f"{len(entries)} model{'s' * (len(entries) != 1)}"
+        count = counted(len(entries), "model")
         console.note(f"{count}: {len(here)} already on this machine, {len(missing)} to download{amount}")
     failed = False
     for entry in entries:

@@ -1,4 +1,4 @@
-"""`stemsplit eval`."""
+"""Runs `stemsplit eval`."""
 
 import math
 from pathlib import Path

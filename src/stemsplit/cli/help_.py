@@ -1,4 +1,4 @@
-"""`stemsplit help`."""
+"""Runs `stemsplit help`."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 
 def complete_topic(incomplete: str) -> list[tuple[str, str]]:
-    """Topics that begin like that and their descriptions, for the shell."""
+    """Complete the name of a topic, for the shell."""
     from stemsplit.terminal import topics
 
     return [(name, line) for name, line in topics.topics().items() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""`stemsplit info`."""
+"""Runs `stemsplit info`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`stemsplit list`."""
+"""Runs `stemsplit list`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and their values."""
+"""Defines the options that several commands share. Those of one command are in its own file."""
 
 import re
 from collections.abc import Iterator

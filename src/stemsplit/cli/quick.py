@@ -1,4 +1,4 @@
-"""Answers the most frequent commands without typer, whose import takes longer than all that they need."""
+"""Answers the most frequent commands without typer, whose import would take longer than the commands."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from stemsplit.cli.showing import print_model, print_models
 
 
 def gpu() -> str:
-    """Which GPU there seems to be, as far as that can be seen without PyTorch, which takes seconds."""
+    """Return the GPU that can be seen without importing PyTorch, which takes seconds."""
     import platform
 
     driver = Path("/proc/driver/nvidia/version")
@@ -22,7 +22,7 @@ def gpu() -> str:
 
 
 def print_versions() -> None:
-    """What a report of a fault needs: versions, GPU, folders."""
+    """Print what a bug report needs: versions, GPU, folders."""
     import platform
 
     from stemsplit.disk.folders import cache_folder, user_folder
@@ -34,22 +34,22 @@ def print_versions() -> None:
     print_text(f"torch {version('torch')}, torchaudio {version('torchaudio')}")
     print_text(f"Python {platform.python_version()} on {platform.platform()}")
     print_text(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
-    # Without a home folder there may be none; its own message says what to set.
+    # Without a home folder, this raises an error that says which variable to set.
     print_text(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
 
 
 def answer(arguments: list[str]) -> bool:
-    """Do what the arguments ask for, if it can be done here; all else, and every refusal of arguments, is typer's.
+    """Run the command if it can be run without typer. All errors about arguments are left to typer.
 
     Returns:
-        Whether it was done.
+        Whether the command was run.
 
     Raises:
         RegistryError: a registry cannot be read.
     """
     more = os.environ.get("STEMSPLIT_REGISTRY")
     registry_file = Path(more) if more else None
-    # os.path: in a folder that may not be entered, it says no instead of raising.
+    # os.path returns False in a folder that may not be entered; pathlib raises.
     missing = registry_file is not None and not os.path.exists(registry_file)  # noqa: PTH110
     match arguments:
         case ["--version"]:

@@ -1,4 +1,4 @@
-"""`stemsplit remove`."""
+"""Runs `stemsplit remove`."""
 
 from typing import Annotated
 

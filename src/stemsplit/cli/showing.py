@@ -1,4 +1,4 @@
-"""What `list` and `info` do; without typer, so that both start fast."""
+"""Prints what `list` and `info` show. It does not import typer, so that both start fast."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +19,13 @@ def print_models(
     """Print the models that `stemsplit list` is asked for.
 
     Args:
-        stems: as `registry.select` takes them.
-        architecture: as `registry.select` takes it.
-        licence: as `registry.select` takes it.
-        downloaded: leave out models that are not on this machine.
-        as_json: print everything known of each, for a script.
-        whole: show a person all models, instead of recommendations and what is on this machine.
-        registry_file: see `registry.entries`.
+        stems: names of stems, as `registry.select` takes them.
+        architecture: words of an architecture's name, as `registry.select` takes them.
+        licence: part of a licence's name, as `registry.select` takes it.
+        downloaded: whether to leave out models that are not on this machine.
+        as_json: whether to print complete entries as JSON.
+        whole: whether to show all models on a terminal, instead of recommended and downloaded ones.
+        registry_file: registry with more models.
 
     Raises:
         RegistryError: a registry cannot be read.
@@ -59,12 +59,12 @@ def print_models(
 
 
 def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = False) -> None:
-    """Print what `stemsplit info` tells of a model of the registry.
+    """Print what `stemsplit info` shows of a model in the registry.
 
     Args:
-        entry: the model.
-        as_json: print everything known of it, for a script.
-        verbose: print the network's hyperparameters too.
+        entry: entry of the model.
+        as_json: whether to print the complete entry as JSON.
+        verbose: whether to print the network's hyperparameters too.
     """
     from stemsplit.fetch import store
     from stemsplit.terminal import models, stdout

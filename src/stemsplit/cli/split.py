@@ -1,4 +1,4 @@
-"""`stemsplit split`, for which `stemsplit SONG` is short."""
+"""Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
 from enum import StrEnum
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class ProgressKind(StrEnum):
-    """How the progress of a song is shown."""
+    """The ways of showing the progress of a song."""
 
     auto = "auto"
     json = "json"
@@ -48,7 +48,7 @@ class ProgressKind(StrEnum):
 
 
 FILES = "Files"
-"""A panel in the help."""
+"""Panel of the command's help."""
 
 
 def split(
@@ -322,7 +322,7 @@ def run(
             else:
                 print_paths(outcome.paths)
         except OSError as error:
-            # Whoever read it is gone; the songs are still wanted.
+            # The reader of stdout is gone, but the songs should still be split.
             console.error(f"cannot write to stdout ({error.strerror})")
             totals.untold += 1
 

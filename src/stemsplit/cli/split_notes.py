@@ -1,4 +1,4 @@
-"""What `stemsplit split` tells people before it begins: what is split, what it takes, and which model sounds better."""
+"""Prints what people should know before a split: the excerpt, the files' names, a dry run, a better model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options
 
 FEW = 5
-"""The most songs that a message names one by one."""
+"""Largest number of songs that a message names one by one."""
 
 
 def hint_at_models(registry_file: Path | None) -> None:
@@ -51,6 +51,7 @@ def shortened(songs: "Sequence[str]") -> str:
 def tell_of_names(jobs: "Sequence[Job]") -> None:
     """Print which songs' files get other names than the songs have."""
     from stemsplit.terminal import console
+    from stemsplit.words import counted
 
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
@@ -58,7 +59,7 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
     if len(renamed) > FEW:
         more = len(renamed) - FEW
-        console.note(f"the same is true of {more} more song{'s' * (more != 1)}")
+        console.note(f"the same is true of {counted(more, 'more song')}")
 
 
 def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:

@@ -61,7 +61,7 @@ FOREIGN = {
 
 
 def _translated(error: OSError, reason: str, path: Path) -> OSError:
-    """Return the error to raise for one of the system: ForeignError, or the same if it is not in FOREIGN."""
+    """Return a ForeignError for a system's error that is in FOREIGN; any other error is returned as it is."""
     return ForeignError(errno.EEXIST, reason, str(path)) if error.errno in FOREIGN else error
 
 

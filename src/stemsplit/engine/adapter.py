@@ -11,14 +11,16 @@ from stemsplit.audio.samples import Samples
 
 
 class Adapter:
-    """One song between its own rate and channels and a network's; the song is kept until its stems are there.
+    """Adapts one song to a network, and its stems back. The song's samples are kept until their stems are computed.
+
+    A stereo network gets a song's channels in pairs, a single channel twice; see `stemsplit.audio.layout`.
 
     Args:
-        blocks: float32 (c, any number of samples) each.
-        sample_rate: Hz, of the song.
-        channels: of the song.
-        network_rate: Hz, of the network.
-        together: channels that the network takes at once.
+        blocks: blocks of the song, float32 (c, any number of samples) each.
+        sample_rate: sample rate of the song in Hz.
+        channels: number of channels of the song.
+        network_rate: sample rate of the network in Hz.
+        together: number of channels that the network takes at once.
     """
 
     def __init__(
@@ -34,15 +36,18 @@ class Adapter:
             yield block
 
     def into(self) -> Iterator[Tensor]:
-        """Give the song for the network, (channels for it, some samples) each."""
+        """Yield the song for the network, (channels for the network, some samples) each."""
         for block in resampled((block[self.used] for block in self._kept()), self.sample_rate, self.network_rate):
             yield torch.from_numpy(np.ascontiguousarray(block))
 
     def out(self, estimates: Iterable[Tensor]) -> Iterator[tuple[Block, Block]]:
-        """Give pairs of song (c, t) and stems (n, c, t), of the network's estimates (n, channels for it, some samples).
+        """Yield pairs of song (c, t) and stems (n, c, t).
 
-        Resampling there and back may end a sample late or early: the song's own length counts, and `take` gives the
-        rest of it.
+        After resampling twice, the stems may be a sample too long or too short. They are cut to the song's length; if
+        they are too short, `take` returns the rest of the song.
+
+        Args:
+            estimates: the network's estimates, (n, channels for the network, some samples) each.
         """
         flat = (estimate.flatten(0, 1).numpy() for estimate in estimates)
         for block in resampled(flat, self.network_rate, self.sample_rate):
@@ -54,13 +59,13 @@ class Adapter:
             yield song, found[..., : song.shape[-1]]
 
     def take(self, length: int | None = None) -> Block:
-        """Take the oldest samples of the song that wait for their stems.
+        """Remove and return the oldest samples of the song whose stems are not computed yet.
 
         Args:
-            length: how many; None for all.
+            length: number of samples; None for all.
 
         Returns:
-            (c, t), t less than `length` if there are no more.
+            The samples (c, t), fewer than `length` at the end of the song.
         """
         count = self.waiting.length if length is None else min(length, self.waiting.length)
         return self.waiting.take(count) if count else np.zeros((self.channels, 0), np.float32)

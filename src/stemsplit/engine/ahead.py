@@ -1,4 +1,4 @@
-"""Makes the next items in another thread while the present one is used."""
+"""Prepares the next items in another thread while the present one is used."""
 
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterable[T], most: int) -> Generator[T, None, None]:
-    """Give the same items, up to `most` of them made by another thread before they are asked for.
+    """Yield the same items, up to `most` of which another thread prepares before they are asked for.
 
-    An error in making an item is raised in its place. Whoever stops early has to close this, which waits for the item
-    in work.
+    An error in preparing an item is raised in its place. A caller that stops early must close the generator, which
+    waits for the item that is being prepared.
     """
     end = object()
     source = iter(items)

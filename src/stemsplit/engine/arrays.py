@@ -1,4 +1,4 @@
-"""Takes samples as people have them in Python: as a tensor or as a NumPy array."""
+"""Converts samples from Python callers, tensors or NumPy arrays, to tensors."""
 
 from typing import Any
 

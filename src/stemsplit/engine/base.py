@@ -1,4 +1,4 @@
-"""What one model and a chain of models share: songs in, their stems out."""
+"""Defines the interface that a model and a chain of models share: songs in, their stems out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable
@@ -12,7 +12,7 @@ from stemsplit.audio import Block
 from stemsplit.engine.arrays import AnyArray, as_tensor
 
 Mixture = tuple[Iterable[Block], int, int]
-"""A song to take apart: float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
+"""A song to take apart: its blocks, float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
 
 Pair = tuple[Block, Block]
 """Some samples of a song, (c, t), and its stems, (n, c, t)."""
@@ -36,20 +36,20 @@ class Splitter(ABC):
         """Take songs apart one after the other; a batch that one song does not fill is filled from the next.
 
         Args:
-            mixtures: the songs; the next is asked for when the one before has been read as far as it is wanted.
+            mixtures: the songs; each is asked for once the previous one has been read, as far as it is needed.
 
         Yields:
-            For each song in turn what `stream` gives, with its errors. Use it up before you ask for the next song's:
-            the rest of it is lost then.
+            For each song, what `stream` yields, with the same errors. Use it up before you ask for the next song, at
+            which the rest is lost.
         """
 
     def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Generator[Pair, None, None]:
         """Take a song apart block by block, in memory that does not grow with it.
 
         Args:
-            blocks: float32 (c, any number of samples) each.
-            sample_rate: Hz, of the song and of its stems.
-            channels: of the song and of each stem.
+            blocks: blocks of the song, float32 (c, any number of samples) each.
+            sample_rate: sample rate of the song, and of its stems, in Hz.
+            channels: number of channels of the song, and of each stem.
 
         Yields:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
@@ -68,11 +68,11 @@ class Splitter(ABC):
 
         Args:
             mixture: (c, t), any number of channels; a tensor, or a NumPy array of floating-point samples.
-            sample_rate: Hz.
+            sample_rate: sample rate of the mixture in Hz.
 
         Returns:
-            Stem name -> (c, t), float32 tensors on the CPU, at the mixture's rate and of its length; also for an array,
-            and `.numpy()` makes an array of each without a copy.
+            Stem name -> (c, t), at the mixture's rate and as long: float32 tensors on the CPU, for an array too.
+            `.numpy()` makes an array of each without a copy.
 
         Raises:
             ValueError: the mixture has no samples or another shape, holds NaN or infinity, or is an array of integers.

@@ -37,8 +37,8 @@ class Signal:
     """A song as the network takes it.
 
     Args:
-        blocks: (c, any number of samples) each, which nobody changes afterwards.
-        over: whether the rest of it is not wanted, because it failed or was given up.
+        blocks: blocks of the song, (c, any number of samples) each, which nobody changes afterwards.
+        over: whether the rest of the song is not needed, because it failed or was given up.
     """
 
     blocks: Iterable[Tensor]
@@ -46,13 +46,13 @@ class Signal:
 
 
 Step = tuple[Signal, Chunk | Exception | Mark]
-"""A song, and what comes next of it."""
+"""A song, and its next chunk, the error that ended it, or a mark."""
 
 Batch = tuple[list[Step], list[tuple[Signal, Chunk]], Copied]
-"""Steps; the chunks among them; these, (b, c, chunk), on the device."""
+"""Steps; the chunks among these steps; the same chunks as a batch (b, c, chunk) on the device."""
 
 Result = tuple[Signal, Copied | Exception | Mark]
-"""A song, and what comes next of its estimates: finished samples, or the error that ended it."""
+"""A song, and its next finished samples, the error that ended it, or a mark."""
 
 
 def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
@@ -75,7 +75,7 @@ def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
 
 
 def finished(results: Iterable[Result]) -> Generator[Tensor, None, None]:
-    """Give the finished samples of one song, on the host.
+    """Yield the finished samples of one song, on the host.
 
     Raises:
         Exception: the error that ended the song.
@@ -95,15 +95,16 @@ class Batcher:
     Args:
         model: (b, c, chunk) -> (b, n, c, chunk). An estimate may depend on nothing but its own chunk. Estimates are
             added up on the device that they are on.
-        chunk: samples given to the model at once.
+        chunk: number of samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
-        window: how overlapping estimates are joined.
-        batch_size: chunks given to the model together; no effect on the result.
-        transfer: copies to the model's device and back.
-        at_once: whether reading, computing and giving results have a thread each, for a device that computes by itself.
+        window: how overlapping estimates are joined, one of `WindowName`.
+        batch_size: largest number of chunks given to the model together; it has no effect on the result.
+        transfer: copier to the model's device and back; None for the CPU.
+        at_once: whether reading, computing and returning results get a thread each, for a device that computes by
+            itself.
 
     Raises:
-        ValueError: an impossible chunk, hop, window or batch size.
+        ValueError: the chunk, hop, window or batch size is impossible.
     """
 
     def __init__(
@@ -127,15 +128,15 @@ class Batcher:
     def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
-        The next song is asked for when the one before has been read as far as it is wanted. An error in reading or
-        computing a song is raised where its results are asked for, and leaves the other songs as they are.
+        A song is asked for once the previous one has been read, as far as it is needed. An error in reading or
+        computing a song is raised among the results of that song, and does not affect the others.
 
         Args:
-            songs: one after the other.
+            songs: songs to compute, in order.
 
         Yields:
             Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. Use them up
-            before you ask for the next song's: the rest of them is lost then.
+            before you ask for the next song, at which the rest is lost.
         """
         with ExitStack() as open_:
 
@@ -199,14 +200,14 @@ class Batcher:
             return error
 
     def _estimates(self, members: list[tuple[Signal, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
-        """Give the estimate of each chunk, (n, c, chunk), or the error in its place."""
+        """Return the estimate of each chunk, (n, c, chunk), or an error in its place."""
         own = [list(group) for _, group in groupby(members, itemgetter(0))]
         try:
             return estimated(self.model, mixtures()).unbind()
         except Exception as error:
             if len(own) == 1:
-                # What the failed call still holds on its device may be what the next song needs.
+                # The next song may need the memory that the failed call still holds.
                 clear_frames(error.__traceback__)
                 return [error] * len(members)
-        # One song's fault is not to be the others': each by itself.
+        # Each song by itself, so that one song's error does not affect the others.
         return [found for group in own for found in self._estimates(group, self._sent(group))]

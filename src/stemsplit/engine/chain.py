@@ -1,4 +1,4 @@
-"""Chain: a stem that one model gives, split further by another."""
+"""Chains models: one splits a song, and another splits a stem of it further."""
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -18,28 +18,28 @@ class Fork:
     """Holds a song and its stems while one of these is split further.
 
     Args:
-        pairs: the song and its stems, see `Pair`.
-        index: which of the stems is split further.
+        pairs: blocks of the song and its stems, see `Pair`.
+        index: index of the stem that is split further.
     """
 
     def __init__(self, pairs: Iterable[Pair], index: int) -> None:
         self.pairs, self.index = pairs, index
         self.waiting = Samples()
-        """The song, and then its other stems: (n, c, some samples) each."""
+        """Samples of the song, then of its other stems: (n, c, some samples) each."""
 
     def onward(self) -> Iterator[Block]:
-        """Give the stem to be split further, (c, some samples) each."""
+        """Yield blocks of the stem to be split further, (c, some samples) each."""
         for mixture, stems in self.pairs:
             if mixture.shape[-1]:
                 self.waiting.put(np.concatenate([mixture[None], stems[: self.index], stems[self.index + 1 :]]))
-                # A copy, which does not hold on to the others.
+                # A copy, so that the other stems can be freed.
                 yield stems[self.index].copy()
 
     def joined(self, split: Generator[Pair, None, None], rest: bool) -> Generator[Pair, None, None]:
-        """Give pairs of the song and all its stems, with the parts in the place of the stem that was split further.
+        """Yield pairs of the song and all its stems, with the parts in place of the stem that was split further.
 
         Args:
-            split: the stem and its parts, see `Pair`.
+            split: blocks of the stem and its parts, see `Pair`.
             rest: whether the remainder of the stem comes after its parts.
         """
         with closing(split):
@@ -83,7 +83,7 @@ class Chain(Splitter):
         return self.before.adds_up
 
     def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
-        """Take songs apart one after the other, see `Splitter.streams`."""
+        """Take songs apart one after the other; see `Splitter.streams`."""
         layouts, forks = deque[tuple[int, int]](), deque[Fork]()
 
         def songs() -> Iterator[Mixture]:

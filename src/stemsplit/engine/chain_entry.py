@@ -17,7 +17,7 @@ def parts_of(stem: str, outputs: Sequence[str], adds_up: bool) -> tuple[str, ...
     Args:
         stem: name of the stem.
         outputs: stems of the model that splits it further.
-        adds_up: whether these add up to what the model was given.
+        adds_up: whether these stems add up to the model's mixture.
 
     >>> parts_of("vocals", ["speech"], adds_up=False)
     ('vocals-speech', 'vocals-rest')
@@ -40,7 +40,7 @@ def replaced(stems: Sequence[str], stem: str, parts: Sequence[str]) -> tuple[str
 
 @dataclass(frozen=True)
 class ChainEntry:
-    """Says which models make a song's stems, one after another; none of them is loaded yet.
+    """The models that split songs, one after another, before they are loaded.
 
     Args:
         first: the model that splits the song.
@@ -57,7 +57,7 @@ class ChainEntry:
         self._check_names()
 
     def _check_names(self) -> None:
-        """Raises ValueError if two stems would have the same name."""
+        """Raise ValueError if two stems would have the same name."""
         _ = self.stems
 
     @property
@@ -85,7 +85,7 @@ class ChainEntry:
 
     @property
     def sums(self) -> dict[str, tuple[str, ...]]:
-        """Each stem that is split further -> those of `stems` that add up to it."""
+        """Stem that is split further -> the names in `stems` that add up to it."""
         sums: dict[str, tuple[str, ...]] = {}
         for stem, entry in self.then:
             parts = parts_of(stem, entry.outputs, entry.adds_up)

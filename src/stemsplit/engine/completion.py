@@ -1,4 +1,4 @@
-"""Completes a network's estimates: what they leave of the mixture becomes a stem, or is shared out among them."""
+"""Completes a network's estimates: the rest of the mixture becomes a stem, or is divided evenly among them."""
 
 from functools import reduce
 from operator import add
@@ -10,14 +10,15 @@ from stemsplit.registry import ModelEntry
 
 
 def remainder(mixture: Tensor, estimates: Tensor) -> Tensor:
-    """Return what estimates leave of a mixture.
+    """Return the rest of a mixture without the estimates.
 
     Args:
         mixture: (..., c, t).
         estimates: (..., n, c, t), n at least 1.
 
     Returns:
-        (..., c, t): the mixture minus the sum of the estimates, added one after the other: as exact on every device.
+        (..., c, t): the mixture minus the sum of the estimates, which are added one by one, so that every device gives
+        the same result.
     """
     return mixture - reduce(add, estimates.unbind(-3))
 
@@ -26,13 +27,13 @@ def completed(estimates: Tensor, mixture: Tensor, entry: ModelEntry) -> Tensor:
     """Return all stems of a model, which add up to the mixture if the entry says so.
 
     Args:
-        estimates: (..., n, c, t), as the network gives them.
+        estimates: the network's estimates, (..., n, c, t).
         mixture: (..., c, t).
-        entry: of the model: with a residual, the remainder becomes one more stem; with mixture consistency, it is
+        entry: entry of the model. With a residual, the remainder becomes one more stem; with mixture consistency, it is
             divided evenly among the estimates.
 
     Returns:
-        (..., outputs of the entry, c, t).
+        (..., n, c, t), with a stem for each of `entry.outputs`.
     """
     if entry.residual:
         return torch.cat([estimates, remainder(mixture, estimates).unsqueeze(-3)], -3)

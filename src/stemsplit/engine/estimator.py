@@ -13,30 +13,30 @@ from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
 
 BATCHES = {"cuda": 4}
-"""Kind of device -> chunks that are computed together, where one alone leaves it idle."""
+"""Kind of device -> usual batch size. Other devices are busy with a single chunk."""
 
 
 def finite(x: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity."""
-    # One would show in the sum, which takes a fraction of the time; and the sum alone may be too large.
+    """Return whether a tensor holds neither NaN nor infinity."""
+    # The sum shows them in a fraction of the time; but it may also be too large by itself.
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
 
 
 class Estimator:
-    """A network on a device.
+    """A network on a device, which estimates the stems of chunks.
 
     Args:
-        network: with its weights, in float32 on the CPU.
-        entry: what the registry says of it.
-        device: that computes.
-        dtype: of the network's large products. A chunk that half precision fails on is computed again in float32.
-        pool: threads that compute, on a CPU.
-        batch_size: chunks computed together; None for what suits the device. Halved where the memory is too small.
-        compiled: let PyTorch compile the network at the first chunk, which takes minutes.
-        tell: is told what a user should know, such as a smaller batch.
+        network: the network with its weights, in float32 on the CPU.
+        entry: entry of the model.
+        device: the device that computes.
+        dtype: type of the network's large products. A chunk that half precision fails on is computed again in float32.
+        pool: the threads that compute on a CPU.
+        batch_size: largest number of chunks computed together; None for what suits the device.
+        compiled: whether PyTorch compiles the network at the first chunk, which takes minutes.
+        tell: called with a message that a user should see, such as one about a smaller batch.
 
     Attributes:
-        batch_size: chunks computed together, as it is now.
+        batch_size: present batch size; it is halved when memory runs out.
 
     Raises:
         DeviceError: the device's memory is too small for the network.
@@ -72,7 +72,7 @@ class Estimator:
         Raises:
             StemsplitError: the network gave NaN or infinity.
         """
-        # At least two channels together, as nearly all songs have; one of many needs no more memory than that.
+        # At least two at a time, as nearly all songs have two. More would take more memory than a stereo song does.
         together = max(self.entry.channels, 2)
         groups = [self._group(group) for group in mixtures.split(together, 1)]
         return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
@@ -99,7 +99,7 @@ class Estimator:
         return self.checked(estimates)
 
     def _batched(self, mixtures: Tensor) -> Tensor:
-        """Compute (b, c, t) -> (b, n, c, t), in smaller batches once the device was found too small."""
+        """Compute (b, c, t) -> (b, n, c, t), in smaller batches once memory ran out."""
         try:
             parts = [self.compute(part) for part in mixtures.split(self.batch_size)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -115,7 +115,7 @@ class Estimator:
         return accelerated(self.network, torch.float32, self.device, self.pool)
 
     def checked(self, estimates: Tensor) -> Tensor:
-        """Return the estimates.
+        """Return the estimates if they are finite.
 
         Raises:
             StemsplitError: they hold NaN or infinity.

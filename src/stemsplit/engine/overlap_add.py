@@ -10,11 +10,11 @@ from torch import Tensor
 from stemsplit.choices import WindowName
 
 Model = Callable[[Tensor], Tensor]
-"""(b, c, chunk) -> (b, n, c, chunk)."""
+"""A function from mixtures (b, c, chunk) to estimates (b, n, c, chunk)."""
 
 
 def check(chunk: int, hop: int) -> None:
-    """Raises ValueError for an impossible chunk or hop."""
+    """Raise ValueError for an impossible chunk or hop."""
     if not 1 <= hop <= chunk:
         raise ValueError(f"hop must be between 1 and the chunk's {chunk} samples, not {hop}")
 
@@ -43,7 +43,7 @@ def chunk_weights(window: WindowName, chunk: int, hop: int) -> Tensor:
     if window == WindowName.hann:
         ramp = torch.sin(torch.pi / 2 * (torch.arange(fade) + 0.5) / max(fade, 1)) ** 2
     else:
-        # A fade of one sample: both chunks have half of it, where the formula would give neither any.
+        # In a fade of one sample, each chunk has half; the formula would give both of them zero.
         ramp = torch.linspace(0, 1, fade) if fade > 1 else torch.full((fade,), 0.5)
     return torch.cat([ramp, torch.ones(chunk - 2 * fade), ramp.flip(0)])
 
@@ -95,8 +95,8 @@ class Buffer:
 class Chunk:
     """Samples (c, chunk) given to the model.
 
-    Once its estimate is added, its first `hop` samples are final; all of them are if it is the `last`. The samples from
-    `begin` to `end` of these belong to the song; the others are padding.
+    Once the estimate of a chunk is added, its first `hop` samples are final, or all of them in the last chunk. Those
+    from `begin` to `end` belong to the song; the others are padding.
     """
 
     samples: Tensor
@@ -110,10 +110,10 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: WindowName) -
     """Cut a stream into chunks, padded at the song's ends as the window asks for.
 
     Args:
-        blocks: (c, any number of samples) each.
-        chunk: chunk length, in samples.
+        blocks: blocks of the stream, (c, any number of samples) each.
+        chunk: length of a chunk, in samples.
         hop: samples between two chunks' starts.
-        window: decides the padding.
+        window: how overlapping estimates are joined, which decides the padding.
     """
     source, held, overlap = iter(blocks), Buffer(), chunk - hop
     long = held.fill(source, 2 * overlap + 1)
@@ -122,7 +122,7 @@ def chunks(blocks: Iterable[Tensor], chunk: int, hop: int, window: WindowName) -
     border = 0 if window == WindowName.mean or (window == WindowName.linear and not long) else overlap
     held.blocks.appendleft(reflect(held.samples(0, border + 1), border, 0)[:, :border])
     held.length += border
-    # A chunk that would only cover what earlier ones have covered, or what lies beyond the song, is not run.
+    # Chunks that would only cover samples of earlier chunks, or padding, are left out.
     unneeded = overlap if border or window != WindowName.linear else 0
     place, ended = 0, False
     while True:
@@ -169,7 +169,7 @@ class Accumulator:
             self.weight = self.total.new_zeros(self.chunk)
             self.inner = chunk_weights(self.window, self.chunk, self.hop).to(estimate.device)
         weights, fade = self.inner.clone(), fade_length(self.window, self.chunk, self.hop)
-        # Nothing overlaps the first chunk's start and the last one's end.
+        # No other chunk overlaps the start of the first or the end of the last.
         if chunk.first:
             weights[:fade] = 1
         if chunk.last:
@@ -190,8 +190,8 @@ def stream(blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, wind
     A model that returns its input gives back the song, for every length, chunk, hop and window.
 
     Args:
-        blocks: the mixture, (c, any number of samples) each, which nobody changes afterwards.
-        model: (b, c, chunk) -> (b, n, c, chunk); its estimates are added up on the device that they are on.
+        blocks: blocks of the mixture, (c, any number of samples) each, which nobody changes afterwards.
+        model: function (b, c, chunk) -> (b, n, c, chunk). Estimates are added up on the model's device.
         chunk: samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
         window: how overlapping estimates are joined.
@@ -200,7 +200,7 @@ def stream(blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, wind
         (n, c, some samples), float32 on the CPU; together as long as the mixture.
 
     Raises:
-        ValueError: an impossible chunk, hop or window, or a model that returns another shape.
+        ValueError: the chunk, hop or window is impossible, or the model returns another shape.
     """
     check(chunk, hop)
     joined = WindowName(window)
@@ -212,5 +212,5 @@ def stream(blocks: Iterable[Tensor], model: Model, *, chunk: int, hop: int, wind
 
 
 def overlap_add(mixture: Tensor, model: Model, *, chunk: int, hop: int, window: str = "hann") -> Tensor:
-    """`stream` over a mixture in memory: (c, t) -> (n, c, t)."""
+    """Estimate the stems of a mixture in memory as `stream` does: (c, t) -> (n, c, t)."""
     return torch.cat(list(stream([mixture], model, chunk=chunk, hop=hop, window=window)), -1)

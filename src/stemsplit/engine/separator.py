@@ -1,4 +1,4 @@
-"""Separator: load a model once, take many songs apart."""
+"""Loads a model once, and takes many songs apart with it."""
 
 import warnings
 from collections import deque
@@ -27,34 +27,36 @@ from stemsplit.registry import DEFAULT_MODEL
 
 
 class Separator(Splitter):
-    """A loaded model.
+    """A loaded model, which takes songs apart.
 
     A causal network is streamed: `chunk_seconds` then only sets how much is computed at once, `overlap` and `window`
     have no effect, and it computes in float32.
 
     Args:
         model: a name from the registry, the path of a checkpoint of your own, or an entry.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        chunk_seconds: seconds given to the network at once; None for what it was trained on.
-        overlap: share of a chunk that the next one covers again, 0 up to (not including) 1; None for the entry's own.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        chunk_seconds: length of a chunk; None for the entry's own, which the network was trained on.
+        overlap: share of a chunk that the next one covers too, at least 0 and below 1; None for the entry's own.
         window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
-        batch_size: chunks computed together; None for what suits the device. Changes memory and speed, not the result.
-        precision: of the network's large products: "fp32", "bf16", "fp16", or "auto" for what suits the device: on a
-            CPU float32, on a CUDA device half precision. A chunk that this fails on is computed again in float32.
-        threads: that compute, on a CPU; None for as many as there are cores.
-        compiled: let PyTorch compile the network at the first chunk, which takes minutes.
-        registry: file with more models, as models.toml has them; None for no more.
-        tell: is told what a user should know, such as a smaller batch.
+        batch_size: number of chunks computed together, which changes memory and speed but not the result; None for
+            what suits the device.
+        precision: precision of the network's large products: "fp32", "bf16", "fp16", or "auto" for half precision on
+            CUDA devices that are faster in it, else float32. A chunk that half precision fails on is computed again in
+            float32.
+        threads: number of threads that compute on a CPU; None for one per core.
+        compiled: whether PyTorch compiles the network at the first chunk, which takes minutes.
+        registry: file with more models, in the format of models.toml.
+        tell: called with a message that a user should see, such as one about a smaller batch.
 
     Attributes:
         entry: the model's entry, with the chunks asked for.
-        estimator: its network on the device.
+        estimator: the network on the device.
 
     Raises:
-        RegistryError: no such model, or a registry cannot be read.
-        WeightsError: its weights cannot be had, or do not fit.
-        DeviceError: no such device, or not with this precision.
-        ValueError: an impossible chunk, overlap, window, batch size or number of threads.
+        RegistryError: the model does not exist, or a registry cannot be read.
+        WeightsError: the weights cannot be obtained, or do not fit the network.
+        DeviceError: the device does not exist, or cannot compute in this precision.
+        ValueError: the chunk, overlap, window, batch size or number of threads is impossible.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Separator(Splitter):
         self.window = WindowName(entry.window)
         self.device = pick_device(device)
         self.transfer = Transfer(self.device)
-        # Before the weights are read: a precision that the device lacks is known at once.
+        # Before the weights are read, so that an impossible precision is reported at once.
         dtype, pool = dtype_of(precision, self.device), Pool(threads)
         self.estimator = Estimator(
             load_network(entry),
@@ -107,7 +109,7 @@ class Separator(Splitter):
         return bool(getattr(self.estimator.network, "streamable", False))
 
     def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
-        """Take songs apart one after the other, see `Splitter.streams`."""
+        """Take songs apart one after the other; see `Splitter.streams`."""
         entry, adapters = self.entry, deque[Adapter]()
 
         def signals() -> Iterator[Signal]:
@@ -121,7 +123,7 @@ class Separator(Splitter):
                     yield pairs
 
     def _computing(self) -> Batcher | Streaming:
-        """Return what computes songs: as one each where the network can, else chunk by chunk."""
+        """Return a `Streaming` for a network that can stream songs, else a `Batcher`, which cuts them into chunks."""
         estimator = self.estimator
         if self.streams_songs:
             network: Any = estimator.network.to(self.device)
@@ -143,7 +145,7 @@ class Separator(Splitter):
         )
 
     def _taken_apart(self, adapter: Adapter, estimates: Generator[Tensor, None, None]) -> Generator[Pair, None, None]:
-        """Take a song apart whose estimates these are, at the song's own rate."""
+        """Yield the song with its completed stems, at the song's own rate and channels."""
         what = f"on a {self.entry.chunk / self.entry.sample_rate:.1f} s chunk on {self.device}"
         advice = "try --batch-size 1, a smaller --chunk-seconds or --device cpu"
         with memory_errors(what, advice), closing(estimates):

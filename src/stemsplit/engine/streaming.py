@@ -12,7 +12,7 @@ from stemsplit.fast.cpu.pool import torch_threads
 
 
 class Stream(Protocol):
-    """A causal network on its way through one song, with what it remembers of it."""
+    """The state of a causal network within one song."""
 
     def put(self, block: Tensor) -> Tensor:
         """Take the next samples, (c, some), and return the estimates that are finished, (n, c, some)."""
@@ -25,11 +25,11 @@ class Streaming:
     """Computes songs one at a time, with the interface of `stemsplit.engine.batching.Batcher`.
 
     Args:
-        begin: makes a new `Stream` for each song.
-        block: samples computed at once.
+        begin: function that makes a new `Stream` for each song.
+        block: largest number of samples computed at once.
         device: the device that computes.
-        threads: PyTorch's own threads, on a CPU.
-        checked: returns estimates, or raises an error if they are not finite.
+        threads: number of PyTorch's own threads, on a CPU.
+        checked: function that returns estimates, or raises an error if they are not finite.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Streaming:
     def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
         """Estimate the stems of songs, in memory that grows neither with their length nor with their number.
 
-        An error in reading or computing a song is raised where its results are asked for, and leaves the other songs as
-        they are.
+        An error in reading or computing a song is raised among the results of that song, and does not affect the
+        others.
 
         Args:
-            songs: one after the other; the next is asked for when the one before is done with.
+            songs: songs to compute, in order; each is asked for once the results of the previous one are used up.
 
         Yields:
             Each song's results: (n, c, some samples), float32 on the CPU, together as long as the song. Use them up
-            before you ask for the next song's: the rest of them is lost then.
+            before you ask for the next song, at which the rest is lost.
         """
         for song in songs:
             with closing(self._estimates(song.blocks)) as results:
@@ -72,7 +72,7 @@ class Streaming:
 
     @torch.inference_mode()
     def _computed(self, step: Callable[..., Tensor], *parts: Tensor) -> tuple[Tensor, ...]:
-        """Compute one step; give its estimates on the host, if there are any."""
+        """Compute one step, and return its estimates on the host, if there are any."""
         with torch_threads(self.threads):
             estimates = self.checked(step(*(part.to(self.device) for part in parts)))
         return (estimates.cpu(),) if estimates.shape[-1] else ()

@@ -1,4 +1,4 @@
-"""Metrics of how close an estimate is to its source, in dB: uSDR, SI-SDR, and cSDR as museval computes it.
+"""Measures how close an estimate is to its source, in dB: uSDR, SI-SDR, and cSDR as museval computes it.
 
 uSDR (utterance-level) is the SDR of a whole song, cSDR (chunk-level) the median SDR of its seconds. All metrics follow
 from three sums over a song's samples, with y the source, y' the estimate, and all channels together:

@@ -1,4 +1,4 @@
-"""Faster implementations of the networks in `models`, which compute the same results in another order."""
+"""Computes the networks in `models` faster: the same results, computed in another order."""
 
 import warnings
 from collections.abc import Callable

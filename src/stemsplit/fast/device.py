@@ -1,4 +1,4 @@
-"""Which device computes, in which number format, and what to say when its memory is full."""
+"""Chooses the device that computes and its precision, and reports that its memory is full."""
 
 import re
 from collections.abc import Iterator
@@ -17,21 +17,23 @@ PRECISIONS: dict[str, torch.dtype] = {
 
 
 def native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; others would take longer than in float32."""
+    """Return whether this CPU has instructions for bfloat16; without them, it is slower than float32."""
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """The type of a network's large products.
+    """Return the type of a network's large products for a precision.
+
+    "auto" is float16 on CUDA devices that are faster in it, else float32. As long as no number gets too large for it,
+    float16 is more exact than bfloat16.
 
     Args:
-        name: "fp32", "bf16", "fp16", or "auto": float32 on a CPU and where half precision is not faster, else float16,
-            which is nearer to float32 than bfloat16 is as long as no number gets too large for it.
-        device: which is there.
+        name: "auto", "fp32", "bf16" or "fp16".
+        device: a device of this machine.
 
     Raises:
-        DeviceError: there is no such precision, or the device is slower in it, or cannot do it at all.
+        DeviceError: the precision does not exist, or the device cannot compute in it, or only more slowly.
     """
     if name not in (*PRECISIONS, "auto"):
         raise DeviceError(f"no precision {name!r}; there are auto, {', '.join(PRECISIONS)}")
@@ -52,15 +54,15 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 
 
 def or_bfloat16(device: torch.device) -> str:
-    """What to try besides fp32."""
+    """Return the end of an advice to try fp32: " or bf16" where that is possible."""
     return " or bf16" if device.type == "cpu" and native_bfloat16() else ""
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
+    """Return the device of that name; "auto" is the first CUDA device, else Apple's, else the CPU.
 
     Raises:
-        DeviceError: this machine has none of that name.
+        DeviceError: this machine does not have the device, or its memory is full.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -79,15 +81,19 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def memory_errors(what: str, advice: str) -> Iterator[None]:
-    """Tell a device, or the machine, that ran out of memory from other errors.
+    """Turn the error of a device, or of the machine, that ran out of memory into a DeviceError.
+
+    Args:
+        what: what was being done, for the message: "loading MODEL on DEVICE".
+        advice: what to try, for the message.
 
     Raises:
-        DeviceError: it did.
+        DeviceError: memory ran out. Other errors are passed on.
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch has no type of its own for it, only these words.
+        # On the CPU, PyTorch raises a RuntimeError, which only these words tell from others.
         own_type = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not own_type and not re.search("allocate memory|not enough memory", str(error)):
             raise

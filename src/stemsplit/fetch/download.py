@@ -1,4 +1,4 @@
-"""Returns an entry's weights as a local file, downloaded from the first source that works if it is not here."""
+"""Returns a local file with an entry's weights, downloaded if needed from the first source that works."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _from_disk(entry: ModelEntry, source: str) -> Path:
-    """Return a file of the package or of the user, which `store.local` did not find or found wrong."""
+    """Return the verified file of the package, or of the user; the errors say why `store.local` did not return it."""
     advice = "; reinstall stemsplit" if source.startswith(store.PACKAGE) else ""
     path = store.own_path(source)
     try:

@@ -1,4 +1,6 @@
-"""The networks: waveform in, waveforms out. Nothing here depends on files, the registry or a terminal.
+"""Builds networks, and infers a checkpoint's architecture and hyperparameters. Networks map waveforms to waveforms.
+
+Nothing here depends on files, the registry or a terminal.
 
 Shape letters, the same in every file: b batch, n stems, c channels, t samples, f bins, m frames, k bands, d features.
 """
@@ -13,7 +15,7 @@ from typing import Any, get_type_hints
 from torch import Tensor
 
 from stemsplit.models.network import Network
-from stemsplit.words import did_you_mean
+from stemsplit.words import counted, did_you_mean
 
 ARCHITECTURES = {
     "bs_roformer": "bs_roformer",
@@ -89,7 +91,7 @@ def check(architecture: str, config: Mapping[str, Any], outputs: int, channels: 
     """
     checked = hyperparameters(architecture, config)
     if checked.outputs != outputs:
-        stems = f"{checked.outputs} stem{'s' * (checked.outputs != 1)}"
+        stems = counted(checked.outputs, "stem")
         raise ValueError(f"the network estimates {stems}, but the number of stem names is {outputs}")
     if channels % checked.channels:
         raise ValueError(f"the number of channels must be a multiple of {checked.channels}, not {channels}")

@@ -1,4 +1,4 @@
-"""What inferring hyperparameters from a checkpoint's keys and shapes needs in every architecture."""
+"""Counts layers by a checkpoint's keys, for inferring the hyperparameters of any architecture."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The base class of all networks."""
+"""Defines the base class of all networks."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""A registry entry: everything about a published model that can be written down."""
+"""Defines a registry entry: everything about a published model that can be written down."""
 
 import math
 import re

@@ -11,10 +11,11 @@ from typing import IO
 
 from stemsplit.audio.kinds import BEGINNINGS, is_audio
 from stemsplit.errors import AudioError
+from stemsplit.songs import naming
 from stemsplit.words import natural
 
-RECORD = "stemsplit.json"
-"""Name of the record beside the stems of a song."""
+RECORD = f"{naming.RECORD}.json"
+"""Name of the record in a folder that holds the stems of one song."""
 
 LARGEST_LIST = 256_000_000
 """Largest size of a list of songs in bytes: more than a million paths."""

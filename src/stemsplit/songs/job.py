@@ -1,4 +1,4 @@
-"""One song to split: what is written where, and whether that was done before."""
+"""Defines the job of splitting one song: which files it writes where, and whether that was done before."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -19,19 +19,19 @@ from stemsplit.songs.record import Record
 
 @dataclass(frozen=True)
 class Options:
-    """What to write of every song.
+    """The settings that all songs of a run share.
 
     Args:
-        out: folder that gets the files.
-        outputs: the files of a song.
-        model: what identifies the model, as records have it.
+        out: output folder.
+        outputs: files to write for each song.
+        model: identity of the model, as records have it.
         adds_up: whether all stems of the model together are the song.
         format: format of the files.
-        like_source: the format is that of each song instead.
-        start: seconds that are left out at a song's beginning.
-        duration: seconds that are split; None for all that follow.
-        drop_silent: write no file of what is silent.
-        force: split again what is split already, and write over files that stemsplit did not write.
+        like_source: whether to write each song's own format instead of `format`.
+        start: start of the excerpt to split, in seconds.
+        duration: length of the excerpt in seconds; None for the rest of the song.
+        drop_silent: whether to leave out files of silent stems.
+        force: whether to split songs again, and overwrite files that stemsplit did not write.
     """
 
     out: Path
@@ -51,15 +51,15 @@ class Job:
     """One song to split.
 
     Args:
-        path: the song.
-        options: what to write.
-        folder: the output folder, or one below it.
-        names: what its files are called, from there.
+        path: file of the song.
+        options: settings of the run.
+        folder: folder that the names of the files are relative to: the output folder, or one below it.
+        names: names of the song's files.
         format: format of the outputs.
-        seconds: how much of the song is to be split; 0 if it does not tell its length.
-        size: bytes that the outputs take at most; 0 if the song does not tell its length.
-        done: whether it was split before, from the same song in the same way.
-        problem: why it cannot be done, as far as that is known beforehand; empty if nothing is.
+        seconds: length of the excerpt to split; 0 if the song's header does not give its length.
+        size: upper bound on the outputs' bytes; 0 if the song's header does not give its length.
+        done: whether the song was already split in the same way.
+        problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
     """
 
     path: Path
@@ -73,10 +73,10 @@ class Job:
     problem: str = ""
 
     def place(self, stem: str, file_format: Format) -> Path:
-        """The file that a stem has in a format, in this run or in another."""
+        """Return the file that a stem has in a format, in this run or in another."""
         return self.folder / f"{self.names.path(stem)}{file_format.suffix}"
 
-    # Made anew each time: a plan may be of hundreds of thousands of songs.
+    # Computed each time: a plan may have hundreds of thousands of songs.
     @property
     def targets(self) -> dict[str, Path]:
         """Name of each output -> its file."""
@@ -84,21 +84,21 @@ class Job:
 
     @property
     def record(self) -> Path:
-        """The file that will say that all of them are whole."""
+        """File of the record, which says that all targets are whole."""
         return self.folder / self.names.record
 
     @property
     def is_renamed(self) -> bool:
-        """Whether a file is not called as song and template have it, as not every system can have such a name."""
+        """Whether a file gets another name than song and template give, because some systems do not allow that one."""
         return any(self.names.path(output.name) != self.names.meant(output.name) for output in self.options.outputs)
 
     def below(self, target: Path) -> Path:
-        """One of its files, as seen from the output folder."""
+        """Return the path of one of the job's files, relative to the output folder."""
         return target.relative_to(self.options.out)
 
     @property
     def recorded_options(self) -> dict[str, Any]:
-        """What decides the outputs besides the song and the model, as records have it."""
+        """The options that decide what the outputs are, as records have them."""
         return {
             "format": self.format.name,
             "bit_depth": self.format.bits,
@@ -108,24 +108,24 @@ class Job:
         }
 
     def name(self, target: Path) -> str:
-        """One of its files, as its record calls it."""
+        """Return the name of one of the job's files in the record."""
         return Path(os.path.relpath(target, self.record.parent)).as_posix()
 
     def size_of(self, name: str) -> int | None:
-        """Bytes of a file that its record names; None if there is none below the output folder."""
+        """Return the bytes of a file that the record names; None if there is no such file below the output folder."""
         # Not resolve: links are not followed.
         path, out = (Path(os.path.abspath(place)) for place in (self.record.parent / name, self.options.out))  # noqa: PTH100
         return size_of(path) if path.is_relative_to(out) else None
 
     def recorded(self) -> Record | None:
-        """Read the record that is there now, of this run or of an earlier one; None if there is none."""
+        """Read the present record, of this run or of an earlier one; None if there is none."""
         return record.read(self.record)
 
     def is_done(self, found: Record | None) -> bool:
-        """Whether all outputs are there already, made from the same song in the same way.
+        """Return whether all outputs exist already, made from the same song in the same way.
 
         Args:
-            found: the record that is there, see `recorded`.
+            found: present record, from `recorded`.
 
         Raises:
             AudioError: the song cannot be read.
@@ -147,16 +147,13 @@ class Job:
             raise AudioError(f"cannot read {self.path} ({error.strerror})") from error
 
     def obstacle(self, found: Record | None, *targets: Path) -> str:
-        """Name the first output path that is taken by something stemsplit did not write, or that was edited since.
+        """Return a message about the first output file that may not be replaced; empty if all may be.
 
-        With force, only what is not a regular file is an obstacle.
+        A file may be replaced if stemsplit wrote it and nobody changed it since; with force, any regular file may be.
 
         Args:
-            found: the record that is there, see `recorded`.
-            targets: the output files to look at; none for all.
-
-        Returns:
-            a sentence; empty if nothing is in the way.
+            found: present record, from `recorded`.
+            targets: output files to check; without any, all of the job's.
         """
         if size_of(self.record) is None and os.path.lexists(self.record):
             return f"{self.record} is already there, and is not a file; choose another folder with -o"
@@ -170,7 +167,7 @@ class Job:
         return ""
 
     def link(self, targets: Iterable[Path]) -> Path | None:
-        """A folder on the way from the output folder to some of its files that is a link, which is not followed."""
+        """Return a folder between the output folder and these files that is a link; None if none is."""
         for folder in dict.fromkeys(target.parent for target in targets):
             below = self.below(folder)
             for way in (*reversed(below.parents[:-1]), below) if below.parts else ():
@@ -182,15 +179,15 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of a song.
+    """The outcome of a job.
 
     Args:
-        job: what was to be done.
+        job: job of the song.
         error: why the song failed; empty if it did not.
-        record: the record of its stems, written now or before; None if it failed.
-        skipped: whether it was already split.
-        seconds: the song's own compute time; 0 if it was not computed.
-        cause: the exception behind `error`, if there was one.
+        record: record of the stems, written in this run or in an earlier one; None if the song failed.
+        skipped: whether the song was already split.
+        seconds: compute time of the song; 0 if it was not computed.
+        cause: exception that caused `error`, if there was one.
     """
 
     job: Job
@@ -202,7 +199,7 @@ class Outcome:
 
     @property
     def paths(self) -> list[Path]:
-        """The files of the stems."""
+        """Files of the stems."""
         if not self.record:
             return []
         return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
@@ -217,14 +214,14 @@ class Outcome:
 
 @dataclass
 class Totals:
-    """What became of all songs of a run.
+    """The totals of a run.
 
     Args:
-        songs: songs looked at.
-        done: songs split in this run.
-        skipped: songs that were already split.
-        failed: songs that failed.
-        untold: songs whose line could not be printed.
+        songs: number of songs processed.
+        done: number of songs split in this run.
+        skipped: number of songs that were already split.
+        failed: number of songs that failed.
+        untold: number of songs whose line could not be printed.
         duration: seconds of music that were split.
         seconds: wall time of the run.
     """

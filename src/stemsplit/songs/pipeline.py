@@ -36,14 +36,14 @@ STALLED_SECONDS = 300.0
 """Time without a sign of life after which another process is no longer waited for."""
 
 Progress = Callable[[Job, float, float], object]
-"""Gets, again and again, the job, the seconds of the song that are done, and the seconds that it has."""
+"""Called again and again with the job, the seconds of the song that are done, and the song's seconds."""
 
 Report = Callable[[Outcome], object]
-"""Gets what became of each song, in the order of the songs."""
+"""Called with the outcome of each song, in the order of the songs."""
 
 
 def decoded(job: Job) -> Generator[Block, None, None]:
-    """Decode a song block by block, some blocks ahead. Whoever stops early has to close this.
+    """Decode a song block by block, some blocks ahead. A caller that stops early must close the generator.
 
     Raises:
         AudioError: the song cannot be read.
@@ -56,10 +56,10 @@ def decoded(job: Job) -> Generator[Block, None, None]:
 
 
 def finished(files: StemFiles, seconds: float) -> Outcome:
-    """Finish the files of a song all of whose samples were handed to them.
+    """Finish the files of a song once all of its samples are written.
 
     Args:
-        files: of the song.
+        files: files of the song.
         seconds: compute time of the song.
     """
     with files:
@@ -79,10 +79,10 @@ class Pipeline:
     """Computes one song while the next is examined and the last one is finished.
 
     Args:
-        load: gives the separator; called only when a song was found readable to its end and its files writable.
-        progress: see `Progress`.
-        report: see `Report`.
-        tell: gets what people should know besides outcomes, in a sentence.
+        load: function that loads the separator; called only once a song is known to be readable and its files open.
+        progress: callback, see `Progress`.
+        report: callback, see `Report`.
+        tell: called with a message that people should see besides outcomes.
     """
 
     def __init__(
@@ -100,18 +100,18 @@ class Pipeline:
         self.finishing: Future[Outcome] | None = None
         """The song whose samples were all computed, while its files are finished."""
         self.following: Outcome | None = None
-        """What ended the separator's run: a song that has nothing to be computed."""
+        """Outcome of the song that ended the separator's run, because there was nothing to compute."""
         self.computed_at = 0.0
-        """When the last song was computed."""
+        """Time at which the last song was computed."""
 
     def run(self, jobs: deque[Job]) -> list[Busy]:
         """Split songs in their order.
 
         Args:
-            jobs: the songs; they are taken from here.
+            jobs: jobs of the songs; each is removed when it is taken.
 
         Returns:
-            Those that another process is working on, left as they are.
+            The songs that another process is working on; they are left as they are.
 
         Raises:
             RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
@@ -141,7 +141,7 @@ class Pipeline:
         return None
 
     def _songs(self, first: StemFiles) -> Generator["Mixture", None, None]:
-        """Give the separator songs, up to the first that has nothing to be computed."""
+        """Yield songs for the separator, up to the first with nothing to compute."""
         item: StemFiles | Outcome | None = first
         while isinstance(item, StemFiles):
             self.begun.append(item)
@@ -151,7 +151,7 @@ class Pipeline:
         self.following = item
 
     def _computed(self, first: StemFiles) -> Outcome | None:
-        """Split this song and those that follow it without a break; return the outcome that comes after them."""
+        """Split this song and those that follow, up to one with nothing to compute; return the outcome of that one."""
         with ExitStack() as undo:
             undo.push(first)
             self.progress(first.job, 0.0, first.song.seconds)
@@ -205,13 +205,13 @@ class Pipeline:
             wait(pending)
 
     def _report_finished(self) -> None:
-        """Wait until the song before has its files, if there is one, and report what became of it."""
+        """Wait until the previous song has its files, if there is one, and report its outcome."""
         if self.finishing:
             outcome, self.finishing = self.finishing.result(), None
             self.report(outcome)
 
     def close(self) -> None:
-        """Finish what was computed, and give up what was not."""
+        """Finish the songs that were computed, and give up the others."""
         self.course.ending.set()
         self.reading.shutdown(cancel_futures=True)
         self.writing.shutdown()
@@ -230,7 +230,7 @@ class Patience:
         self.seen: dict[Path, tuple[int, float]] = {}
 
     def is_over(self, busy: Busy) -> bool:
-        """Whether a process seems to be stopped, or its machine gone."""
+        """Return whether a process seems to be stopped, or its machine gone."""
         now = monotonic()
         beat, since = self.seen.get(busy.job.record, (None, now))
         if beat != busy.beat:
@@ -240,7 +240,7 @@ class Patience:
 
 
 def stalled(job: Job) -> str:
-    """Say that another process neither finishes a song nor gives it up."""
+    """Return the message for a song that another process neither finishes nor gives up."""
     minutes = STALLED_SECONDS / 60
     return f"another process holds {job.path}, and showed no life for {minutes:g} minutes; end it, and try again"
 
@@ -257,11 +257,11 @@ def run(
     Songs that another process is working on come last, when that process is done with them or shows no sign of life.
 
     Args:
-        jobs: from `stemsplit.songs.plan.plan`.
-        load: gives the separator; called only when a song was found readable to its end and its files writable.
-        progress: see `Progress`.
-        report: see `Report`; called in this thread.
-        tell: gets what people should know besides outcomes, in a sentence.
+        jobs: jobs of the songs, from `stemsplit.songs.plan.plan`.
+        load: function that loads the separator; called only once a song is known to be readable and its files open.
+        progress: callback, see `Progress`.
+        report: callback, see `Report`; called in this thread.
+        tell: called with a message that people should see besides outcomes.
 
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.

@@ -1,4 +1,4 @@
-"""Many songs: whatever can be known of them before the first is split, and what became of them in the end."""
+"""Plans which songs are split into which files, and finds problems before the first song is read."""
 
 import os
 from collections import defaultdict
@@ -17,11 +17,11 @@ from stemsplit.songs.naming import Template, folded, track_of
 
 
 class PlanError(ValueError):
-    """What was asked for cannot be done, whatever the songs are like."""
+    """The request is impossible for any song."""
 
 
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
-    """A song's job, with nothing known yet but where its files go."""
+    """Return the job of a song; only the places of its files are known yet."""
     path = found.path
     tags = read_tags(path) if template.needs_tags else {}
     names = template.of_song(
@@ -34,7 +34,7 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
     )
     file_format = options.format
     if options.like_source:
-        # A song that cannot be read has no format; what is wrong with it will be seen when it is looked at.
+        # A song that cannot be read keeps the default format; `examined` reports the error.
         with suppress(AudioError), Reader(path) as reader:
             file_format = reader.format
     folder = options.out / found.below if found.below.parts else options.out
@@ -42,8 +42,8 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
 
 
 def files(job: Job) -> dict[str, str]:
-    """Every file of a song, as the least discerning file system tells it from others -> the output that it holds."""
-    # As text: a plan may be of hundreds of thousands of songs.
+    """Return the output in each file of a song, by the file's path in a form that is equal for paths of one file."""
+    # As text: a plan may have hundreds of thousands of songs.
     held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
     for output in job.options.outputs:
         held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"), output.name)
@@ -51,7 +51,7 @@ def files(job: Job) -> dict[str, str]:
 
 
 def clash(job: Job) -> str:
-    """Two outputs of a song that would be one file, in words; empty if there are none."""
+    """Return a message about two outputs of a song that would be the same file; empty if there are none."""
     held = files(job)
     for output in job.options.outputs:
         path = f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"
@@ -62,12 +62,12 @@ def clash(job: Job) -> str:
 
 
 def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
-    """The job with its size, and with what its folder, its names and the song's header tell against it.
+    """Return the job with its size, and with any problem of its folder, its names and the song's header.
 
     Args:
-        job: as planned.
-        songs: real paths of all songs, none of which may be written over.
-        real_folder: gives the real path of a folder.
+        job: job from `planned`.
+        songs: real paths of all songs, none of which may be overwritten.
+        real_folder: function that returns the real path of a folder.
     """
     options = job.options
     try:
@@ -98,7 +98,7 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
 
 
 def apart(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, those that would write the same file with that as their problem."""
+    """Return the jobs; each that would write the same file as another gets that as its problem."""
     writers: dict[str, list[int]] = defaultdict(list)
     told = []
     for number, job in enumerate(jobs):
@@ -118,15 +118,15 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
 
 
 def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:
-    """One job a song, each with what is already known to be wrong with it.
+    """Return one job for each song, with the problems that are known beforehand.
 
     Raises:
-        PlanError: a format cannot be written at all.
+        PlanError: the format, or the names of the outputs, are impossible for any song.
     """
     if not options.like_source and (reason := options.format.refusal(44_100, 2)):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
-    # Whatever the songs are called: two outputs that go by one name.
+    # Two outputs may have the same name, whatever the songs are called.
     if problem := clash(planned(Found(Path("song")), options, template, model_name)):
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
@@ -135,6 +135,6 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
 
 
 def check_room(jobs: Sequence[Job]) -> None:
-    """Raises AudioError if the disk has no room for all of the stems."""
+    """Raise AudioError if the disk has no room for the stems of all songs."""
     for out in {job.options.out for job in jobs}:
         check_space(out, sum(job.size for job in jobs if not job.problem and job.options.out == out))

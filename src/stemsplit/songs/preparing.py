@@ -20,8 +20,8 @@ class Busy:
     """A song that another process works on.
 
     Args:
-        job: what is to be done.
-        beat: a number that changes as long as that process lives.
+        job: job of the song.
+        beat: number that changes as long as that process is alive.
     """
 
     job: Job
@@ -29,35 +29,35 @@ class Busy:
 
 
 class GivenUpError(Exception):
-    """Raised when the batch is to end: work that has begun is given up."""
+    """The batch is ending, so the song is given up."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """What all songs of a batch share.
+    """The state that all songs of a batch share.
 
     Args:
-        tell: gets what people should know besides outcomes, in a sentence.
-        ending: is set when the batch is to end.
+        tell: called with a message that people should see besides outcomes.
+        ending: event that is set when the batch is to end.
     """
 
     tell: Callable[[str], object]
     ending: Event = field(default_factory=Event)
 
     def pulse(self) -> None:
-        """Raises GivenUpError if the batch is to end."""
+        """Raise GivenUpError if the batch is to end."""
         if self.ending.is_set():
             raise GivenUpError
 
 
 def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemFiles:
-    """Look at a whole song and open its files.
+    """Decode a whole song once, to check it, and open its files.
 
     Args:
-        job: what is to be done.
-        held: the song's hidden folder.
-        found: the record that is there, of an earlier run.
-        course: of the batch.
+        job: job of the song.
+        held: hidden folder of the song.
+        found: record of an earlier run, if there is one.
+        course: state of the batch.
 
     Raises:
         AudioError, OSError: the song cannot be split.
@@ -76,7 +76,7 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
 
 
 def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
-    """Look at a whole song and open its files, unless it is already split or another process works on it.
+    """Claim a song, check it and open its files, unless it is already split or another process works on it.
 
     Returns:
         The files; or the outcome, if there is nothing to compute; or `Busy`, if another process works on the song.
@@ -104,7 +104,7 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
 
 
 def reason(error: Exception, job: Job, doing: str) -> str:
-    """Say why a song failed."""
+    """Return a message that says why a song failed."""
     if isinstance(error, OSError):
         return f"cannot split {job.path} ({error.strerror or error}: {error.filename or job.options.out})"
     return str(error) or f"out of memory while {doing} {job.path}"

@@ -1,4 +1,7 @@
-"""The record beside a song's stems: from what they were made, and, by being there, that they are whole."""
+"""Defines and reads the record beside a song's stems: what they were made from. `songs.commit` writes it.
+
+A record is written last, so it also says that the stems are whole.
+"""
 
 import json
 import re
@@ -13,20 +16,20 @@ from stemsplit.disk.files import sha256
 from stemsplit.disk.folder import is_plain
 
 VERSION = 1
-"""Of the record's form; an older stemsplit takes a newer record for none."""
+"""Version of the record's form. A record of another version is ignored."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a song's stems were made from, and what they are. It is the same whenever and wherever they are made.
+    """What a song's stems were made from, and figures of them; the same whenever and wherever they are made.
 
     Args:
-        song: the song's file: name, size in bytes, sha256.
-        model: name, digest of its weights, hyperparameters.
-        options: what else decides what the stems are.
-        stems: name -> its file's name, size in bytes and figures.
-        figures: of the song as a whole.
-        earlier: files that earlier runs with other options left here, with their sizes.
+        song: name, size in bytes and sha256 of the song's file.
+        model: name, weights' digest and hyperparameters of the model.
+        options: the other settings that decide what the stems are.
+        stems: name of each stem -> its file's name, size in bytes, and figures.
+        figures: figures of the song as a whole.
+        earlier: files beside these that earlier runs with other options wrote, with their sizes.
     """
 
     song: Mapping[str, Any]
@@ -37,13 +40,13 @@ class Record:
     earlier: Mapping[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
-        """The record as it is written."""
+        """Return the record as text, as `songs.commit` writes it."""
         content = {"stemsplit_record": VERSION, **vars(self)}
         return json.dumps(content, indent=2, ensure_ascii=True, default=_plain) + "\n"
 
     @property
     def files(self) -> dict[str, int]:
-        """All files that stemsplit wrote here, as seen from the record's folder, with their sizes."""
+        """Sizes of all files of this run and of earlier ones, by their paths relative to the record."""
         return {**self.earlier, **{facts["file"]: facts["size"] for facts in self.stems.values() if facts["file"]}}
 
 
@@ -54,10 +57,10 @@ def _plain(value: object) -> object:
 
 
 LIMIT = 16_000_000
-"""Bytes of a record: a song of a thousand stems has less."""
+"""Largest size of a record in bytes; one of a thousand stems is smaller."""
 
 DEEPEST = 20
-"""Levels of what a record says of model and options."""
+"""Largest depth of the values in `model` and `options`."""
 
 
 def _is_count(value: object) -> bool:
@@ -65,11 +68,11 @@ def _is_count(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]  # also false if it is none
+    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type]  # a number
 
 
 def _is_name(value: object) -> bool:
-    """Whether a text names a file by its way from the record's folder, in the one form that this program writes."""
+    """Return whether a value is a file's path relative to the record, in the only form that stemsplit writes."""
     if not isinstance(value, str) or not value or len(value) > 10_000:
         return False
     steps = value.split("/")
@@ -79,7 +82,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_plain_data(value: object, depth: int = DEEPEST) -> bool:
-    """Whether a value is what JSON can say, of sensible depth and without infinities."""
+    """Return whether a value is plain JSON data of limited depth, without NaN and infinity."""
     if isinstance(value, dict):
         return depth > 0 and all(_is_plain_data(item, depth - 1) for item in value.values())
     if isinstance(value, list):
@@ -92,7 +95,7 @@ def _or_none(is_valid: Callable[[object], bool]) -> Callable[[object], bool]:
 
 
 def _has(schema: Mapping[str, Callable[[object], bool]], value: object) -> bool:
-    """Whether a value is a dictionary of exactly these keys, each with a value that its check accepts."""
+    """Return whether a value is a dictionary of exactly these keys, each with a value that its check accepts."""
     return isinstance(value, dict) and value.keys() == schema.keys() and all(schema[key](value[key]) for key in schema)
 
 
@@ -137,11 +140,11 @@ SCHEMA: Mapping[str, Callable[[object], bool]] = {
     "figures": lambda value: _has(FIGURES, value),
     "earlier": _is_earlier,
 }
-"""What each part of a record holds. A file of any other form is not a record."""
+"""Part of a record -> check of its value. A file of any other form is not a record."""
 
 
 def parsed(content: bytes) -> Record | None:
-    """The record that a file's content is; None if it is not one of this version, whole and well-formed."""
+    """Parse the content of a record's file; None if it is damaged, or of another version."""
     try:
         found = json.loads(content.decode("utf-8"))
         if not isinstance(found, dict) or found.pop("stemsplit_record", None) != VERSION or not _has(SCHEMA, found):
@@ -152,7 +155,7 @@ def parsed(content: bytes) -> Record | None:
 
 
 def read(path: Path) -> Record | None:
-    """The record of that name; None if there is none, or what is there is a link or not a record."""
+    """Read a record's file; None if it does not exist, is a link, or is not a record."""
     try:
         with Folder(path.parent) as folder:
             return parsed(folder.read(path.name, LIMIT))
@@ -161,22 +164,22 @@ def read(path: Path) -> Record | None:
 
 
 def same(read: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether part of a record that was read says what would be written now."""
+    """Return whether a part of a record equals what would be written now."""
     return bool(read == json.loads(json.dumps(now, default=_plain)))
 
 
 def unchanged(song: Path, record: Record, written: Path) -> bool:
-    """Whether a song is still the one that a record is of.
+    """Return whether a song's file is still as it was when the record was written.
 
     Args:
-        song: its file.
-        record: what was recorded.
-        written: the record's own file, whose time tells when that was.
+        song: file of the song.
+        record: record of the song's stems.
+        written: file of the record, whose time says when it was written.
     """
     now = song.stat()
     if now.st_size != record.song.get("size"):
         return False
-    # Neither written, nor moved here, nor touched in any other way since; a record of the future tells nothing of that.
+    # The song was not written, moved here or touched since then. A record from the future proves nothing.
     if max(now.st_mtime_ns, now.st_ctime_ns) < written.stat().st_mtime_ns <= time.time_ns():
         return True
     return sha256(song) == record.song.get("sha256")

@@ -1,4 +1,4 @@
-"""Writes the files of one song in a hidden folder, gives them their names when all are whole, and records them."""
+"""Writes the files of one song in a hidden folder; when all are whole, gives them their names and a record."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ class StemFiles:
     """The files of one song. Leaving the context without `finish` removes what was written.
 
     Args:
-        job: what to write.
-        song: what examining the song found.
+        job: job of the song.
+        song: facts about the song, from `examine`.
         digest: sha256 of the song's file.
-        stat: the file's size and times before it was read.
-        held: the song's hidden folder, which is removed when the context is left.
-        before: the record of an earlier run, if there is one.
+        stat: status of the song's file from before it was read.
+        held: hidden folder of the song, which is removed when the context is left.
+        before: record of an earlier run, if there is one.
 
     Raises:
         AudioError: the song cannot be read, or a file cannot be made.
@@ -68,7 +68,7 @@ class StemFiles:
 
         Args:
             mixture: (c, t).
-            stems: (n, c, t), the model's.
+            stems: the model's stems, (n, c, t).
 
         Raises:
             AudioError: a file cannot be written.
@@ -115,7 +115,7 @@ class StemFiles:
         return (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
 
     def _earlier(self, stems: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Return the files of earlier runs that this one does not write and that are as they were, with their sizes."""
+        """Return the unchanged files of earlier runs that this run does not write, with their sizes."""
         new = {facts["file"] for facts in stems.values()}
         there = {name: size for name, size in (self.before.files if self.before else {}).items() if name not in new}
         return {name: there[name] for name in sorted(there) if self.job.size_of(name) == there[name]}
@@ -155,7 +155,7 @@ class StemFiles:
         }
 
     def close(self) -> None:
-        """Remove the hidden folder, with all in it that did not get its name."""
+        """Remove the hidden folder, and the files in it that have not got their names."""
         self.cleanup.close()
 
     def __enter__(self) -> Self:

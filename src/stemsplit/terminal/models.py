@@ -13,7 +13,7 @@ COLUMNS = ("model", "stems", "size", "licence", "what for")
 """Columns of the plain table."""
 
 MANY = 8
-"""Stems that are still named one by one."""
+"""Largest number of stems that are named one by one."""
 
 
 def row(entry: ModelEntry) -> tuple[str, ...]:
@@ -31,9 +31,9 @@ def print_models(
     `COLUMNS`, in that order, with two spaces or more between them; new ones would come last. A name has no spaces.
 
     Args:
-        entries: all that were asked for; the table has them all.
-        here: names of those whose weights are on this machine; marked on a terminal.
-        shown: the models that a terminal shows; None for all.
+        entries: all models asked for, which the table shows.
+        here: names of the models whose weights are on this machine; they are marked on a terminal.
+        shown: models to show on a terminal; None for all.
     """
     if is_terminal():
         shown = entries if shown is None else shown
@@ -43,13 +43,13 @@ def print_models(
 
 
 ONE_LINE = 100
-"""Columns of a terminal from which on a model has one line, with an ellipsis where its description is cut off."""
+"""Smallest width of a terminal, in columns, at which each model gets one line; its description may be cut off."""
 
 SHORTEST = 12
-"""Columns below which what is left of a description would say nothing; it gets a line of its own."""
+"""Smallest width in columns for the beginning of a description; with less, it gets a line of its own."""
 
 Scale = tuple[str, str, str]
-"""What a score is of, what it measures, and on which test set: figures of one scale can be compared."""
+"""Stem or mean, measure and test set of a score. Only scores of the same scale can be compared."""
 
 
 def score(entry: ModelEntry) -> tuple[Scale, float] | None:
@@ -59,14 +59,14 @@ def score(entry: ModelEntry) -> tuple[Scale, float] | None:
     if name is None:
         return None
     test_set = str(entry.score.get("test_set", "test set not stated"))
-    # Every author has a validation of their own.
+    # Authors use different validation sets.
     test_set += f", {entry.author}" if "author" in test_set else ""
     measure = str(entry.score.get("measure", "score")).partition(":")[0]
     return (name, measure, test_set), float(figures[name] or 0)
 
 
 def score_in_words(entry: ModelEntry) -> str:
-    """Return all published figures of a model, with what they measure and on which test set."""
+    """Return all published scores of a model, with their measure and test set."""
     figures = [f"{name} {figure}" for name, figure in entry.score.items() if name not in ("measure", "test_set")]
     about = [str(entry.score[name]) for name in ("measure", "test_set") if name in entry.score]
     return f"{', '.join(figures)} ({'; '.join(about)})" if figures else "none published"
@@ -86,7 +86,7 @@ def _heading(entry: ModelEntry, scale: Scale | None) -> str:
 
 
 def _purpose(entry: ModelEntry, others: int) -> str:
-    """Return why a model is recommended, or else what it is for, without the stem that its heading names."""
+    """Return why a model is recommended, or else its description without the stem, which the heading names."""
     if others and entry.recommended:
         return entry.recommended
     stem = entry.stems[0].replace("_", " ").capitalize()
@@ -98,9 +98,9 @@ def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, ot
 
     Args:
         entries: the models to show.
-        here: names of those whose weights are on this machine.
-        width: columns of the terminal.
-        others: how many models are left out; if any, those that are shown are recommendations.
+        here: names of the models whose weights are on this machine.
+        width: width of the terminal, in columns.
+        others: number of models that are not shown; 0 if all are, else only recommended and local ones are shown.
     """
     groups: dict[tuple[str, ...], dict[Scale | None, list[ModelEntry]]] = {}
     for entry in entries:
@@ -108,7 +108,7 @@ def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, ot
         groups.setdefault(entry.outputs, {}).setdefault(found and found[0], []).append(entry)
     lines: list[Line] = [("Recommended models, and those on this machine", "dim"), ("", "")] if others else []
     for tables in groups.values():
-        # All alike where there is room for it.
+        # The same widths in all groups if only recommended and local models are shown.
         widths = _widths(entries if others else [entry for table in tables.values() for entry in table])
         for scale in sorted(tables, key=lambda scale: scale is None):
             lines.append((printable(_heading(tables[scale][0], scale)), "bold"))
@@ -158,7 +158,7 @@ def _sources(entry: ModelEntry) -> tuple[str, ...]:
 
 
 def _size_of(path: Path) -> str:
-    """How large a file is; nothing if it was removed just now."""
+    """Return a file's size in brackets; empty if the file was removed just now."""
     try:
         return f" ({size(path.stat().st_size)})"
     except OSError:
@@ -169,16 +169,16 @@ FIRST = ("name", "description", "recommended", "stems", "license", "license note
 """Facts that decide whether a model is the right one."""
 
 PLACE = "on this machine"
-"""Name of the fact where the weights are."""
+"""Name of the fact that says where the weights are."""
 
 
 def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[str, Any]:
-    """Return what people may want to know of an entry, what decides first; passwords are left out.
+    """Return the facts about a model for people, the deciding ones first, without passwords.
 
     Args:
-        entry: the model.
-        path: its weights on this machine; None if they are not here.
-        verbose: include the network's hyperparameters.
+        entry: entry of the model.
+        path: file of the weights; None if they are not on this machine.
+        verbose: whether to include the network's hyperparameters.
     """
     found = {name.replace("_", " "): value for name, value in vars(entry).items() if value not in ("", {}, (), 0)}
     for name in ("chunk", "hop"):
@@ -206,7 +206,7 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
 
 
 def facts_of_file(entry: ModelEntry, path: Path | None, assumed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same for a checkpoint of the user's own, with its config and what in it is only a usual value."""
+    """Return `facts` about a user's own checkpoint, with its config; values that are only assumed stand apart."""
     told = {name: value for name, value in entry.config.items() if name not in assumed}
     return facts(entry, path) | {"config": told, "taken as usual": assumed}
 
@@ -220,5 +220,5 @@ def _as_text(value: Any) -> str:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """One line a fact: name and value."""
+    """Print a line for each fact: its name and its value."""
     print_table([(name, printable(_as_text(value))) for name, value in facts.items()])

@@ -1,4 +1,4 @@
-"""Columns: drawn by rich on a terminal, aligned in plain lines elsewhere."""
+"""Prints tables: drawn by rich on a terminal, as aligned plain lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,16 +8,16 @@ from stemsplit.terminal.stdout import print_text
 Row = Sequence[str]
 
 Line = tuple[str, str]
-"""A text, and its style as rich names it."""
+"""A text, and the name of its style in rich."""
 
 
 def aligned(rows: Sequence[Row], words: int | None = None) -> list[str]:
-    """Whole lines however long: nobody is to find half a name in a pipe.
+    """Return a table's lines, with aligned columns. However long a line is, it is not cut: a script may read it.
 
     Args:
-        rows: as many cells each.
-        words: how many columns are words, which begin below each other; the others are figures, which end so. None
-            for all.
+        rows: rows with the same number of cells each.
+        words: number of the first columns that are left-aligned; the others, for figures, are right-aligned. None if
+            all are left-aligned.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -30,7 +30,7 @@ def aligned(rows: Sequence[Row], words: int | None = None) -> list[str]:
 
 
 def is_terminal() -> bool:
-    """Whether stdout is a terminal."""
+    """Return whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -46,7 +46,7 @@ def draw(lines: Callable[[int], Sequence[Line]]) -> None:
     """Print lines on a terminal.
 
     Args:
-        lines: gives them for a number of columns.
+        lines: function that returns the lines for a width of the terminal, in columns.
     """
     from rich.console import Console  # only for a terminal: it takes longer to import than to read the registry
     from rich.text import Text

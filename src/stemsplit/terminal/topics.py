@@ -1,31 +1,30 @@
 """Prints the topics of `stemsplit help`: drawn by rich on a terminal, as they are written elsewhere."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from stemsplit.terminal.stdout import print_text
-from stemsplit.terminal.tables import print_table
+from stemsplit.terminal.tables import is_terminal, print_table
 
 FOLDER = Path(__file__).parents[1] / "docs"
 
 ORDER = ("splitting", "models", "scripts", "training", "speed", "separation")
-"""The topics, those that most people need first; others follow by name."""
+"""Names of topics, the most needed ones first; all others follow by name."""
 
 WIDEST = 100
-"""Columns beyond which lines of text are hard to read."""
+"""Largest width of the text, in columns; longer lines are hard to read."""
 
 LONGEST_NAME = 32
-"""Columns up to which the first cells of a table are kept on one line."""
+"""Largest width in columns of a first column whose cells are kept on one line each."""
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Sorts topics as they are listed."""
+    """Return the sort key of a topic."""
     return ORDER.index(name) if name in ORDER else len(ORDER), name
 
 
 def topics() -> dict[str, str]:
-    """The topics in their order, each with its description: what its first line says after the name."""
+    """Return each topic's description, in the order of the list: the text after the name in its first line."""
     found = {}
     for name in sorted((path.stem for path in FOLDER.glob("*.md")), key=_place):
         with (FOLDER / f"{name}.md").open(encoding="utf-8") as file:
@@ -34,7 +33,7 @@ def topics() -> dict[str, str]:
 
 
 def print_topics(known: Mapping[str, str]) -> None:
-    """Print one line for each topic, and how to read one."""
+    """Print a line for each topic, and the command that prints one."""
     print_table([*known.items()])
     print_text("", "stemsplit help TOPIC explains one; stemsplit help COMMAND lists a command's options.")
 
@@ -42,7 +41,7 @@ def print_topics(known: Mapping[str, str]) -> None:
 def print_topic(name: str) -> None:
     """Print a topic."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    if sys.stdout is not None and sys.stdout.isatty():
+    if is_terminal():
         _draw(text)
     else:
         print_text(*text.splitlines())

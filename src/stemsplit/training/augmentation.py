@@ -1,4 +1,4 @@
-"""Augmentations: random changes to a source, so that a network hears more music than there are recordings."""
+"""Changes sources at random (augmentation), so that a network hears more music than there are recordings."""
 
 import math
 import random

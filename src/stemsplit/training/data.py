@@ -41,9 +41,9 @@ class Recording:
 
     @cached_property
     def _own(self) -> tuple[int, int]:
-        """The file's own sample rate, and its length in samples at that rate."""
+        """Sample rate of the file, and its length in samples at that rate."""
         with self.song.open(self.stem) as reader:
-            # Not every file says how long it is.
+            # Some headers do not hold the length.
             frames = sum(block.shape[1] for block in reader) if reader.frames is None else reader.frames
             return reader.sample_rate, frames
 
@@ -127,10 +127,10 @@ class Collection:
 
 
 def parts_of(song: Multitrack, entry: ModelEntry) -> list[list[Recording]]:
-    """For each of a model's outputs, the recordings that make it up in a song.
+    """Return, for each of a model's outputs, the recordings that add up to it in a song.
 
     Raises:
-        AudioError: one of the song's stems is none of the model's, and the model has no rest to put it into.
+        AudioError: the model has no output for one of the song's stems.
     """
     parts: list[list[Recording]] = [[] for _ in entry.outputs]
     for stem, path in song.stems.items():

@@ -1,4 +1,4 @@
-"""The training loop: steps, a moving average of the weights, validation, checkpoints from which a run resumes."""
+"""Runs the training loop: steps, a moving average of the weights, validation, checkpoints to resume from."""
 
 import copy
 import math

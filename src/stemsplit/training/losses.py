@@ -1,4 +1,4 @@
-"""The losses that training can minimise."""
+"""Defines the losses that training can minimise."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Holds the settings of a training run: how long and how it trains, how its examples are mixed. Imports no PyTorch."""
+"""Holds the settings of a training run and their defaults: how to train, how to mix examples. Imports no PyTorch."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ def check_name(kind: str, name: str, known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how to train.
+    """The settings of the training itself.
 
     The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
 
@@ -76,7 +76,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Mixing:
-    """How examples are mixed from recordings.
+    """The settings of mixing examples from recordings.
 
     The defaults are those of BS-RoFormer (Lu et al. 2023, arXiv:2309.02612).
 

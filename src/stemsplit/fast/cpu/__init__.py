@@ -1,1 +1,1 @@
-"""Faster implementations of the networks for CPUs."""
+"""Computes the networks faster on CPUs."""

@@ -1,4 +1,4 @@
-"""A linear layer whose weights are laid out for this CPU."""
+"""Computes linear layers with weights that are laid out for this CPU."""
 
 from collections.abc import Callable
 from typing import Literal, Self

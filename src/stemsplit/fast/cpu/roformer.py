@@ -1,4 +1,4 @@
-"""RoFormers on a CPU: computes the network of `models.roformer` in tiles that fit into the cache.
+"""Computes RoFormers on a CPU: the network of `models.roformer`, in tiles that fit into the cache.
 
 Tokens are laid out as (k, m, d). A whole layer (norm, attention, feed-forward, both additions) is computed on one tile
 before the next: one band along time, a few frames across bands. Intermediate results stay in the cache, and tiles are

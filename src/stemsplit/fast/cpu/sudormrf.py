@@ -1,4 +1,4 @@
-"""SuDoRM-RF on a CPU: computes the network in tiles that fit into the cache."""
+"""Computes SuDoRM-RF on a CPU, in tiles that fit into the cache."""
 
 from threading import local
 

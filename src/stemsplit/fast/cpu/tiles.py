@@ -1,4 +1,4 @@
-"""Tiles of signals, and norms over whole signals whose statistics are measured tile by tile."""
+"""Defines tiles of signals, and norms over whole signals that are measured tile by tile."""
 
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,1 +1,1 @@
-"""Faster implementations of the networks for CUDA devices."""
+"""Computes the networks faster on CUDA devices."""

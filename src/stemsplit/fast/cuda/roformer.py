@@ -1,4 +1,4 @@
-"""RoFormers for GPUs: few launches, the same ones for every chunk, with products in half precision.
+"""Computes RoFormers on a GPU: few launches, the same ones for every chunk, with products in half precision.
 
 This has not been measured on a GPU yet; it is only known to give the same results on the CPU.
 

@@ -1,4 +1,4 @@
-"""The layers of the RoFormers' transformers for GPUs; see `stemsplit.fast.cuda.roformer`."""
+"""Computes the layers of the RoFormers' transformers on a GPU; see `stemsplit.fast.cuda.roformer`."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -107,7 +107,7 @@ def read(path: Path) -> list[Event]:
 
 
 def begins(message: mido.Message) -> bool:
-    """Return whether a note begins."""
+    """Return whether a message begins a note."""
     return message.type == "note_on" and message.velocity > 0
 
 

@@ -105,7 +105,7 @@ STAGES = (
         "--seed 51",
     ),
 )
-"""All stages, in order. Their scores are in CONTRIBUTING.md."""
+"""All stages, in order. Their scores are in the README beside this file."""
 
 MEMBERS = ("sudormrf", "roformer")
 """The stages whose weights become the starter's members, in the order of the members."""
