@@ -172,22 +172,31 @@ class Pipeline:
         with ExitStack() as undo:
             undo.push(files)
             self.progress(job, 0.0, files.song.seconds)
-            try:
-                self._write(files, results)
-            except (StemsplitError, OSError, MemoryError) as error:
-                self._report_finished()
-                self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
-                self.computed_at = monotonic()
-                return
+            with closing(self._written(files, results)) as steps:
+                for error in steps:
+                    if error:
+                        self._report_finished()
+                        self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
+                        self.computed_at = monotonic()
+                        return
+                    # Here, not where stems are written: an error in reporting is not one of this song.
+                    if self.finishing and self.finishing.done():
+                        self._report_finished()
             self._report_finished()
+            # The song's own time: from when the song before it was computed.
+            seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
             undo.pop_all()
-        # The song's own time: from when the song before it was computed.
-        seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
         self.finishing = self.writing.submit(finished, files, seconds)
 
-    def _write(self, files: StemFiles, results: Generator["Pair", None, None]) -> None:
-        """Write a song's stems block by block, in another thread, and report what is known meanwhile."""
-        song, done = files.song, 0
+    def _written(
+        self, files: StemFiles, results: Generator["Pair", None, None]
+    ) -> Generator[Exception | None, None, None]:
+        """Write a song's stems block by block, in another thread.
+
+        Yields:
+            None after each block; at last the error that the song failed by, if there was one.
+        """
+        song, done, failure = files.song, 0, None
         pending = deque[Future[None]]()
         try:
             with closing(results):
@@ -197,12 +206,15 @@ class Pipeline:
                         pending.popleft().result()
                     done += mixture.shape[1]
                     self.progress(files.job, done / song.sample_rate, song.seconds)
-                    if self.finishing and self.finishing.done():
-                        self._report_finished()
+                    yield None
             while pending:
                 pending.popleft().result()
+        except (StemsplitError, OSError, MemoryError) as error:
+            failure = error
         finally:
             wait(pending)
+        if failure:
+            yield failure
 
     def _report_finished(self) -> None:
         """Wait until the song before has its files, if there is one, and report what became of it."""
