@@ -89,6 +89,18 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch_and_leaves_nothing(song: S
     assert not (tmp_path / "out").exists()
 
 
+def test_a_separator_that_fails_before_it_asks_for_a_song_leaves_nothing(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Separator) -> None:
+        raise MemoryError("no room for the network")
+
+    monkeypatch.setattr(Separator, "_computing", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        outcomes(planned([song("a.wav")], options(tmp_path)), starter)
+    assert not (tmp_path / "out").exists()
+
+
 def test_progress_ends_at_the_songs_end(song: Song, tmp_path: Path, separator: Separator) -> None:
     seen: list[tuple[float, float]] = []
     jobs = planned([song("a.wav", frames=44_100)], options(tmp_path))

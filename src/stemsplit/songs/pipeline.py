@@ -144,10 +144,11 @@ class Pipeline:
         """Give the separator songs, up to the first that has nothing to be computed."""
         item: StemFiles | Outcome | None = first
         while isinstance(item, StemFiles):
-            self.begun.append(item)
             with closing(decoded(item.job)) as blocks:
                 yield blocks, item.song.sample_rate, item.song.channels
             item = self._prepared()
+            if isinstance(item, StemFiles):
+                self.begun.append(item)
         self.following = item
 
     def _computed(self, first: StemFiles) -> Outcome | None:
@@ -156,6 +157,7 @@ class Pipeline:
             undo.push(first)
             self.progress(first.job, 0.0, first.song.seconds)
             separator = self.load()
+            self.begun.append(first)  # here: the separator may fail before it asks for a song
             undo.pop_all()
         self.following, self.computed_at = None, monotonic()
         with (
