@@ -257,3 +257,10 @@ def test_the_key_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
     assert one == other
     assert one.mixture_consistency
     assert one.identity("0")["complete"] is True
+
+
+def test_a_key_and_its_earlier_name_are_refused_together(tmp_path: Path) -> None:
+    path = tmp_path / "both.toml"
+    path.write_text(GOOD.replace("size = 1", "complete = true\nmixture_consistency = false"))
+    with pytest.raises(RegistryError, match="has both complete and mixture_consistency"):
+        registry.read(path)

@@ -1,5 +1,7 @@
 """A queue of samples gives back what was put into it, however both are cut."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,3 +30,20 @@ def test_what_is_taken_is_not_the_block_that_was_put() -> None:
     queue.put(block)
     queue.take(5)[:] = 1
     assert not block.any()
+
+
+def test_samples_may_be_taken_by_one_thread_while_another_puts_them() -> None:
+    queue = Samples()
+    queue.put(np.zeros((2, 5), np.float32))
+
+    class Interrupted:
+        """A block; while its length is asked for, as it is put, another thread takes samples."""
+
+        @property
+        def shape(self) -> tuple[int, ...]:
+            queue.take(5)
+            return (2, 3)
+
+    block: Any = Interrupted()
+    queue.put(block)
+    assert queue.length == 3

@@ -4,7 +4,9 @@ import json
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from functools import cache
@@ -84,6 +86,18 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch_and_leaves_nothing(song: S
     jobs = planned([song("a.wav"), song("b.wav")], options(tmp_path))
     with pytest.raises(WeightsError, match="gone"):
         outcomes(jobs, load)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_separator_that_fails_before_it_asks_for_a_song_leaves_nothing(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Separator) -> None:
+        raise MemoryError("no room for the network")
+
+    monkeypatch.setattr(Separator, "_computing", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        outcomes(planned([song("a.wav")], options(tmp_path)), starter)
     assert not (tmp_path / "out").exists()
 
 
@@ -333,6 +347,7 @@ WAYS = ["one chunk at a time", "four together", "as on a GPU"]
 def gathering(way: str, compute: Callable[[Tensor], Tensor] | None = None) -> Separator:
     """One that computes several chunks together, if the way is one of those."""
     made = copy(starter())
+    made.estimator = copy(made.estimator)
     made.estimator.compute = compute or made.estimator.compute
     made.estimator.batch_size = 1 if way == WAYS[0] else 4
     if way == WAYS[2]:
@@ -437,6 +452,42 @@ def test_whoever_stops_after_a_song_finds_it_and_nothing_else(song: Song, tmp_pa
     assert {"0/drums.wav", "0/vocals.wav", "0/stemsplit.json"} <= set(found)
     assert len(found) % 3 == 0
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("error", [OSError("the terminal is gone"), AudioError("nobody listens")])
+def test_an_error_in_reporting_is_not_taken_for_one_of_the_song(song: Song, tmp_path: Path, error: Exception) -> None:
+    """While the second song is computed, the first is reported; that it cannot be told ends the batch."""
+    songs = short_songs(song, 9_000, 200_000)
+    reported: list[Outcome] = []
+
+    def progress(job: Job, done: float, _total: float) -> None:
+        if job.path == songs[1] and done > 0 and (finishing := running.finishing):
+            finishing.result()  # so that it is reported at once
+
+    def report(outcome: Outcome) -> None:
+        reported.append(outcome)
+        raise error
+
+    jobs, spied = deque(planned(songs, options(tmp_path))), gathering(WAYS[0], Spy())
+    with (
+        closing(pipeline.Pipeline(lambda: spied, progress, report, lambda _: None)) as running,
+        pytest.raises(type(error), match=str(error)),
+    ):
+        running.run(jobs)
+    assert [outcome.job.path for outcome in reported] == songs[:1]
+
+
+def test_the_separator_is_loaded_once_whatever_lies_between_songs(song: Song, tmp_path: Path) -> None:
+    first, last = short_songs(song, 9_000, 9_000)
+    loaded: list[Separator] = []
+
+    def load() -> Separator:
+        loaded.append(gathering(WAYS[0], Spy()))
+        return loaded[-1]
+
+    jobs = planned([first, tmp_path / "missing.wav", last], options(tmp_path))
+    assert [bool(outcome.error) for outcome in outcomes(jobs, load)] == [False, True, False]
+    assert len(loaded) == 1
 
 
 def test_a_song_s_time_is_its_own(song: Song, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Queues samples: blocks of any length go in, and any number of samples can be taken out."""
+"""Queues samples: blocks of any length go in, and any number of samples can be taken out.
+
+One thread may put blocks in while another takes samples out.
+"""
 
 from collections import deque
 
@@ -8,20 +11,22 @@ from stemsplit.audio.conversion import Block
 
 
 class Samples:
-    """A queue of blocks (..., t), whose shapes differ at most in t.
-
-    Attributes:
-        length: samples in the queue.
-    """
+    """A queue of blocks (..., t), whose shapes differ at most in t."""
 
     def __init__(self) -> None:
         self.blocks = deque[Block]()
-        self.length = 0
+        # Two counts, each of which one thread writes: one count that both change would lose a change now and then.
+        self.came = self.went = 0
+
+    @property
+    def length(self) -> int:
+        """Samples in the queue."""
+        return self.came - self.went
 
     def put(self, block: Block) -> None:
         """Append a block (..., any number of samples), which nobody changes afterwards."""
         self.blocks.append(block)
-        self.length += block.shape[-1]
+        self.came += block.shape[-1]
 
     def take(self, length: int) -> Block:
         """Remove the oldest samples.
@@ -40,5 +45,5 @@ class Samples:
                 block = block[..., :missing]
             taken.append(block)
             missing -= block.shape[-1]
-        self.length -= length
+        self.went += length
         return np.concatenate(taken, -1)

@@ -37,7 +37,7 @@ DEFAULT_MODEL = "starter"
 LIMIT = 1_000_000
 """Largest size of a registry in bytes, enough for some thousand models."""
 
-EARLIER_KEYS: Mapping[object, str] = {"complete": "mixture_consistency"}
+EARLIER_KEYS: Mapping[Any, str] = {"complete": "mixture_consistency"}
 """Key of earlier versions, still read -> its present name."""
 
 DOTS = 500
@@ -59,6 +59,8 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     """
     if not isinstance(table, dict):
         raise RegistryError(f"{origin}: {name!r} is not a table")
+    if twice := [key for key, present in EARLIER_KEYS.items() if key in table and present in table]:
+        raise RegistryError(f"{origin}: [{name}] has both {twice[0]} and {EARLIER_KEYS[twice[0]]}, which are the same")
     table = {EARLIER_KEYS.get(key, key): value for key, value in table.items()}
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")

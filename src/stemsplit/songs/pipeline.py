@@ -79,7 +79,7 @@ class Pipeline:
     """Computes one song while the next is examined and the last one is finished.
 
     Args:
-        load: function that loads the separator; called only once a song is known to be readable and its files open.
+        load: function that loads the separator; called once, when a song is known to be readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`.
         tell: called with a message that people should see besides outcomes.
@@ -92,6 +92,7 @@ class Pipeline:
         self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
         _start(self.reading)
         _start(self.writing)
+        self.separator: Splitter | None = None
         self.jobs, self.busy = deque[Job](), list[Busy]()
         self.ahead: Future[StemFiles | Outcome | Busy] | None = None
         """The next song, while it is examined."""
@@ -144,23 +145,26 @@ class Pipeline:
         """Yield songs for the separator, up to the first with nothing to compute."""
         item: StemFiles | Outcome | None = first
         while isinstance(item, StemFiles):
-            self.begun.append(item)
             with closing(decoded(item.job)) as blocks:
                 yield blocks, item.song.sample_rate, item.song.channels
             item = self._prepared()
+            if isinstance(item, StemFiles):
+                self.begun.append(item)
         self.following = item
 
     def _computed(self, first: StemFiles) -> Outcome | None:
         """Split this song and those that follow, up to one with nothing to compute; return the outcome of that one."""
         with ExitStack() as undo:
             undo.push(first)
-            self.progress(first.job, 0.0, first.song.seconds)
-            separator = self.load()
+            if not self.separator:
+                self.progress(first.job, 0.0, first.song.seconds)
+                self.separator = self.load()
+            self.begun.append(first)  # here: the separator may fail before it asks for a song
             undo.pop_all()
         self.following, self.computed_at = None, monotonic()
         with (
             closing(self._songs(first)) as songs,
-            closing(separator.streams(songs)) as streams,
+            closing(self.separator.streams(songs)) as streams,
         ):
             for results in streams:
                 self._split(self.begun.popleft(), results)
@@ -172,22 +176,31 @@ class Pipeline:
         with ExitStack() as undo:
             undo.push(files)
             self.progress(job, 0.0, files.song.seconds)
-            try:
-                self._write(files, results)
-            except (StemsplitError, OSError, MemoryError) as error:
-                self._report_finished()
-                self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
-                self.computed_at = monotonic()
-                return
+            with closing(self._written(files, results)) as steps:
+                for error in steps:
+                    if error:
+                        self._report_finished()
+                        self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
+                        self.computed_at = monotonic()
+                        return
+                    # Here, not where stems are written: an error in reporting is not one of this song.
+                    if self.finishing and self.finishing.done():
+                        self._report_finished()
             self._report_finished()
+            # The song's own time: from when the song before it was computed.
+            seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
             undo.pop_all()
-        # The song's own time: from when the song before it was computed.
-        seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
         self.finishing = self.writing.submit(finished, files, seconds)
 
-    def _write(self, files: StemFiles, results: Generator["Pair", None, None]) -> None:
-        """Write a song's stems block by block, in another thread, and report what is known meanwhile."""
-        song, done = files.song, 0
+    def _written(
+        self, files: StemFiles, results: Generator["Pair", None, None]
+    ) -> Generator[Exception | None, None, None]:
+        """Write a song's stems block by block, in another thread.
+
+        Yields:
+            None after each block; at last the error that the song failed by, if there was one.
+        """
+        song, done, failure = files.song, 0, None
         pending = deque[Future[None]]()
         try:
             with closing(results):
@@ -197,12 +210,15 @@ class Pipeline:
                         pending.popleft().result()
                     done += mixture.shape[1]
                     self.progress(files.job, done / song.sample_rate, song.seconds)
-                    if self.finishing and self.finishing.done():
-                        self._report_finished()
+                    yield None
             while pending:
                 pending.popleft().result()
+        except (StemsplitError, OSError, MemoryError) as error:
+            failure = error
         finally:
             wait(pending)
+        if failure:
+            yield failure
 
     def _report_finished(self) -> None:
         """Wait until the previous song has its files, if there is one, and report its outcome."""
@@ -258,7 +274,7 @@ def run(
 
     Args:
         jobs: jobs of the songs, from `stemsplit.songs.plan.plan`.
-        load: function that loads the separator; called only once a song is known to be readable and its files open.
+        load: function that loads the separator; called once, when a song is known to be readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`; called in this thread.
         tell: called with a message that people should see besides outcomes.
