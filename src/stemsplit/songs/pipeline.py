@@ -79,7 +79,7 @@ class Pipeline:
     """Computes one song while the next is examined and the last one is finished.
 
     Args:
-        load: function that loads the separator; called once, when a song is known to be readable and its files are open.
+        load: function that loads the separator; called once, when a song is found readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`.
         tell: called with a message that people should see besides outcomes.
@@ -274,7 +274,7 @@ def run(
 
     Args:
         jobs: jobs of the songs, from `stemsplit.songs.plan.plan`.
-        load: function that loads the separator; called once, when a song is known to be readable and its files are open.
+        load: function that loads the separator; called once, when a song is found readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`; called in this thread.
         tell: called with a message that people should see besides outcomes.
