@@ -79,7 +79,7 @@ def test_only_what_is_here_is_listed_as_downloaded(stemsplit: Command) -> None:
 def test_a_list_of_nothing_says_so(stemsplit: Command) -> None:
     result = stemsplit("list", "--stems", "theremin")
     assert (result.status, result.out) == (0, "")
-    assert "no model is like that" in result.err
+    assert "no model matches" in result.err
     assert "did you mean 'vocals'?" in stemsplit("list", "vocls").err
 
 

@@ -42,10 +42,10 @@ def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: 
     assert all(stem_rate == rate and stem.shape == song.shape for stem, stem_rate in stems)
     assert soundfile.info(result.paths[0]).subtype == "FLOAT"
     assert np.abs(sum(stem for stem, _ in stems) - song).max() <= 1e-6
-    assert "sum of stems vs song: -1" in result.err
+    assert "error of the stems' sum: -1" in result.err
     assert "real time" in result.err
     hint = next(line for line in result.err.splitlines() if line.startswith("hint: "))
-    assert re.search(r"--model mel-roformer, .*\d MB.*; all models: stemsplit list$", hint)
+    assert re.search(r"--model mel-roformer: .*\d MB.*; other models: stemsplit list$", hint)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: 
         (["--duration", "9s"], "splitting only the first 9 s of each song"),
         (["--duration", "1:30"], "splitting only the first 1:30 of each song"),
         (["--duration", "0.2", "--start", "0.1"], "splitting only 0.2 s of each song, from 0:00.1 on"),
-        (["--start", "0.1"], "splitting each song only from 0:00.1 on"),
+        (["--start", "0.1"], "splitting each song from 0:00.1 to its end"),
     ],
 )
 def test_an_excerpt_is_said_to_be_one(stemsplit: Command, song: Song, options: list[str], told: str) -> None:

@@ -44,7 +44,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--precision",
-            help="Number formats to measure: fp32, bf16, fp16, separated by commas. Default: all that the device has.",
+            help="Number formats to measure: fp32, bf16, fp16, separated by commas. Default: all that the device "
+            "supports.",
             rich_help_panel=COMPUTING,
         ),
     ] = None,
@@ -67,8 +68,9 @@ def bench(
     """Measure how fast a model is on this machine.
 
     For each precision and batch size, it measures the time per chunk, the
-    speed as a multiple of real time, the memory, and the FLOP/s, also as a
-    share of what this machine reaches in products of large matrices.
+    speed as a multiple of real time, the memory, and the FLOP/s. These are
+    also shown as a share of what this machine reaches in products of large
+    matrices (GEMM).
     """
     from stemsplit import registry
     from stemsplit.cli.obtain import obtain

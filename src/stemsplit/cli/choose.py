@@ -39,7 +39,7 @@ RegistryFile = Annotated[
         envvar="STEMSPLIT_REGISTRY",
         exists=True,
         readable=False,
-        help="File in the format of models.toml that adds models, or replaces those of the same name.",
+        help="File with more models, in the format of models.toml; it replaces models of the same name.",
     ),
 ]
 ConfigFile = Annotated[

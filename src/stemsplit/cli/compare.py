@@ -105,11 +105,11 @@ def compare(
     """Write clips of one excerpt from several models, to listen to.
 
     A clip holds what splitting the whole song would give for the excerpt.
-    All clips of a stem are equally loud: as loud as the true stem, if there
-    is one, or else as the first model's clip. Figures are measured before
-    that; "vs 1" is the energy of the difference from model 1's clip,
-    relative to the louder of the two. The paths of the clips go to stdout,
-    messages to stderr.
+    All clips of a stem are made equally loud: as loud as the true stem, if
+    there is one, or else as the first model's clip. All figures are measured
+    before that. "vs 1" is the energy of the difference from model 1's clip,
+    relative to the louder of the two clips. The paths of the clips go to
+    stdout, messages to stderr.
     """
     from stemsplit import libraries
     from stemsplit.audio import formats

@@ -23,8 +23,8 @@ def eval_(
         typer.Argument(
             metavar="REFERENCES",
             exists=True,
-            help="The true stems: a folder with a subfolder per song that has a file per stem (drums.wav, bass.wav "
-            "...), or with .stem.mp4 files; or a CSV file with lines song,stem,path.",
+            help="Songs with their true stems: a folder with one subfolder per song, in it one file per stem "
+            "(drums.wav, bass.wav ...); a folder of .stem.mp4 files; or a CSV file with the columns song,stem,path.",
         ),
     ],
     estimates: Annotated[
@@ -59,9 +59,9 @@ def eval_(
 ) -> None:
     """Score separated stems against the true ones, in dB.
 
-    For each song, the scores are the SDR and SI-SDR of the whole song,
-    and the median SDR of its seconds as museval computes it. The mean and
-    median of these scores over all songs follow.
+    Each song is scored by the SDR and SI-SDR of the whole song, and by the
+    median SDR of its seconds, as museval computes it. After the songs, the
+    mean and median of these scores over all songs are shown.
     """
     if (estimates is None) == (model is None):
         raise typer.BadParameter("name either a folder of separated stems or a --model", param_hint="ESTIMATES")

@@ -16,7 +16,7 @@ def help_(
     context: typer.Context,
     topic: Annotated[
         str | None,
-        typer.Argument(metavar="TOPIC", help="A topic, or the name of a command.", autocompletion=complete_topic),
+        typer.Argument(metavar="TOPIC", help="Name of a topic, or of a command.", autocompletion=complete_topic),
     ] = None,
 ) -> None:
     """Explain a topic, or list the topics."""

@@ -19,15 +19,16 @@ def info(
         ),
     ],
     as_json: Json = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="The network's hyperparameters too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also show the network's hyperparameters.")] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
 ) -> None:
-    """Show what is known about a model: what it is for, stems, licence, scores.
+    """Show what is known about a model.
 
-    Its size follows, and whether it is downloaded. For a checkpoint file, it
-    shows what the file says and what has to be assumed.
+    This is what it is for, its stems, licence, scores and size, whether it
+    is downloaded, and more. For a checkpoint file, it is what the file says
+    and what has to be assumed.
     """
     entry, described = choose.look_up(name, registry_file, config, settings)
     if described:

@@ -101,7 +101,7 @@ Window = Annotated[
     WindowName | None,
     typer.Option(
         "--window",
-        help="Weighting with which overlapping chunks are blended. Default: the model's own.",
+        help="Shape of the crossfade between overlapping chunks. Default: the model's own.",
         rich_help_panel=COMPUTING,
     ),
 ]
@@ -118,8 +118,8 @@ Precision = Annotated[
     PrecisionName,
     typer.Option(
         "--precision",
-        help="Number format to compute in. auto: fp16 on NVIDIA GPUs that are faster in it, else fp32; bf16 is faster "
-        "on newer CPUs.",
+        help="Number format to compute in. auto: fp16 on NVIDIA GPUs where that is faster, otherwise fp32. bf16 is "
+        "faster on newer CPUs.",
         rich_help_panel=COMPUTING,
     ),
 ]
@@ -137,7 +137,7 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the network with PyTorch before the first chunk, which takes minutes.",
+        help="Compile the network with PyTorch first, for speed; compiling takes minutes.",
         rich_help_panel=COMPUTING,
     ),
 ]

@@ -55,7 +55,7 @@ def print_models(
         outputs = {output.lower() for entry in known for output in entry.outputs}
         unknown = [name for name in map(str.strip, (stems or "").lower().split(",")) if name and name not in outputs]
         hint = did_you_mean(unknown[0], outputs) if unknown else ""
-        console.hint(f"no model is like that{hint}; see them all with: stemsplit list --all")
+        console.hint(f"no model matches{hint}; see them all with: stemsplit list --all")
 
 
 def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = False) -> None:

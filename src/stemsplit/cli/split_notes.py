@@ -23,8 +23,8 @@ def hint_at_models(registry_file: Path | None) -> None:
     built_in = models.pop(DEFAULT_MODEL)
     for model in models.values():
         if model.recommended and {*built_in.outputs} <= {*model.outputs}:
-            what = f"a download of {size(model.size)}" if model.size else f'"{model.description}"'
-            console.hint(f"for better sound: --model {model.name}, {what}; all models: stemsplit list")
+            what = f"a download of {size(model.size)}" if model.size else model.description
+            console.hint(f"for better sound, add --model {model.name}: {what}; other models: stemsplit list")
             return
 
 
@@ -39,7 +39,7 @@ def tell_of_excerpt(options: "Options") -> None:
         where = f"{amount} of each song, from {clock(begin, 3)} on" if begin else f"the first {amount} of each song"
         console.note(f"splitting only {where}")
     elif begin:
-        console.note(f"splitting each song only from {clock(begin, 3)} on")
+        console.note(f"splitting each song from {clock(begin, 3)} to its end")
 
 
 def shortened(songs: "Sequence[str]") -> str:

@@ -154,29 +154,34 @@ def train(
     data: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATA...",
+            metavar="DATA",
             help="Folders of songs, each song a folder with one file per stem (drums.wav, bass.wav ...) or a "
-            ".stem.mp4; or lists of songs: CSV files with the columns song,stem,path. All are drawn from equally "
-            "often; name one twice to draw from it twice as often.",
+            ".stem.mp4; or lists of songs: CSV files with the columns song,stem,path. Examples are drawn from each "
+            "equally often; name one twice to draw from it twice as often.",
             exists=True,
         ),
     ],
     out: Annotated[Path, typer.Option("--output", "-o", help="File for the weights: NAME.safetensors.")],
     validation: Annotated[
-        Path | None, typer.Option("--validation", help="Songs to validate on, never to train on.", exists=True)
+        Path | None,
+        typer.Option("--validation", help="Songs for validation, in the same form; never trained on.", exists=True),
     ] = None,
-    like: Annotated[str, typer.Option(help="Model whose network and stems to train from scratch.")] = "starter",
-    from_: Annotated[str | None, typer.Option("--from", help="Model or checkpoint file to fine-tune instead.")] = None,
+    like: Annotated[
+        str, typer.Option(help="Train from scratch a network like this model's, with the same stems.")
+    ] = "starter",
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Fine-tune this model or checkpoint file instead.")
+    ] = None,
     steps: Annotated[int, count("Number of training steps.", RECIPE, 1)] = Plan.steps,
     batch_size: Annotated[int, count("Examples per step, on each device.", RECIPE, 1)] = Plan.batch_size,
     seconds: Annotated[float, number("Length of an example in seconds.", RECIPE, 0.1)] = 8.0,
     loss: Annotated[
-        str, option("spectral: L1 of waveforms and complex spectrograms; sdr: negative SDR.", RECIPE)
+        str, option("Loss: spectral (L1 of waveforms and complex spectrograms) or sdr (negative SDR).", RECIPE)
     ] = Plan.loss,
-    optimizer: Annotated[str, option("adamw; or muon, which needs fewer steps.", RECIPE)] = Plan.optimizer,
+    optimizer: Annotated[str, option("Optimizer: adamw, or muon, which needs fewer steps.", RECIPE)] = Plan.optimizer,
     learning_rate: Annotated[float, number("Peak learning rate.", RECIPE)] = Plan.learning_rate,
     warmup: Annotated[int, count("Steps over which the learning rate rises to its peak.", RECIPE)] = Plan.warmup,
-    decay: Annotated[float, share("Factor by which the learning rate decays.", RECIPE)] = Plan.decay,
+    decay: Annotated[float, share("Factor of each decay of the learning rate.", RECIPE)] = Plan.decay,
     decay_steps: Annotated[int, count("Steps between decays of the learning rate.", RECIPE, 1)] = Plan.decay_steps,
     cooldown: Annotated[
         float, share("Share of the steps, at the end, over which the learning rate falls to zero.", RECIPE)
@@ -185,31 +190,36 @@ def train(
     dropout: Annotated[
         float, share("Share of a RoFormer's features dropped at random, against overfitting.", RECIPE, 0.9)
     ] = Plan.dropout,
-    ema_decay: Annotated[float, share("Decay of the moving average of the weights (EMA).", RECIPE)] = Plan.ema_decay,
-    gain: Annotated[float, number("Largest random gain of a source, in dB, up or down.", DATA)] = Mixing.gain,
+    ema_decay: Annotated[
+        float, share("Decay of the moving average of the weights (EMA), per step.", RECIPE)
+    ] = Plan.ema_decay,
+    gain: Annotated[float, number("Largest random gain of a source, up or down, in dB.", DATA)] = Mixing.gain,
     source_dropout: Annotated[float, share("Share of sources that are silenced.", DATA)] = Mixing.source_dropout,
     remix: Annotated[float, share("Share of examples mixed from different songs.", DATA)] = Mixing.remix,
-    mixup: Annotated[float, share("In those, share of stems made of two recordings.", DATA)] = Mixing.mixup,
+    mixup: Annotated[
+        float, share("Share of stems made of two recordings, in examples mixed from different songs.", DATA)
+    ] = Mixing.mixup,
     augment: Annotated[
         list[str] | None, option("Augmentations, separated by commas: swap, polarity, equalise, speed.", DATA)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.", rich_help_panel=DATA)] = Plan.seed,
     memory: Annotated[
-        float, number("Largest memory for recordings in GB; larger collections are read from disk.", MACHINE)
+        float, number("Most memory for recordings, in GB; larger collections are read from disk.", MACHINE)
     ] = 8.0,
     device: Annotated[
         str,
         typer.Option(
             "--device",
             "-d",
-            help="auto, cpu, cuda, cuda:1 or mps. Several: torchrun --nproc-per-node 4 -m stemsplit train ...",
+            help="Device to train on: auto, cpu, cuda, cuda:1 or mps. On several GPUs: torchrun --nproc-per-node 4 "
+            "-m stemsplit train ...",
             autocompletion=complete_device,
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
     precision: Annotated[PrecisionName, under(MACHINE, Precision)] = PrecisionName.auto,
     threads: Annotated[int | None, under(MACHINE, Threads)] = None,
-    workers: Annotated[int, count("Processes that prepare examples; use some with a GPU.", MACHINE)] = 0,
+    workers: Annotated[int, count("Number of extra processes that prepare examples; useful with a GPU.", MACHINE)] = 0,
     compile_: Annotated[bool, under(MACHINE, Compile)] = False,
     bits: Annotated[WeightBits, typer.Option(help="Bits per weight in the file.")] = WeightBits.b32,
     about: Annotated[str, option("What the model was trained on.", ENTRY)] = "",
@@ -226,8 +236,9 @@ def train(
 ) -> None:
     """Train a model on songs whose stems are known, or fine-tune one.
 
-    An interrupted run resumes where it was when it is started again with the same options. Training writes weights
-    that `--model` takes, an entry for models.toml, and a CSV of losses and scores.
+    To resume an interrupted run, start it again with the same options.
+    Training writes weights that `--model` takes, an entry for models.toml,
+    and a CSV file of losses and scores.
     """
     given = [*data, *(path for path in (validation, registry_file, config, Path(from_ or like)) if path)]
     check_output(out, given)

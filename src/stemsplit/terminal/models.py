@@ -106,7 +106,7 @@ def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, ot
     for entry in entries:
         found = score(entry)
         groups.setdefault(entry.outputs, {}).setdefault(found and found[0], []).append(entry)
-    lines: list[Line] = [("Recommended models, and those on this machine", "dim"), ("", "")] if others else []
+    lines: list[Line] = [("Recommended models, and models on this machine", "dim"), ("", "")] if others else []
     for tables in groups.values():
         # The same widths in all groups if only recommended and local models are shown.
         widths = _widths(entries if others else [entry for table in tables.values() for entry in table])
@@ -115,10 +115,10 @@ def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, ot
             for entry in sorted(tables[scale], key=lambda entry: -(score(entry) or (None, 0.0))[1]):
                 lines += [(line, "") for line in _rows(entry, here, widths, width, others)]
             lines.append(("", ""))
-    legend = "* is on this machine" if others else "* is on this machine, + is recommended"
-    lines.append((f"{legend}; all that is known of a model: stemsplit info NAME", "dim"))
+    legend = "*: on this machine" if others else "*: on this machine; +: recommended"
+    lines += [(legend, "dim"), ("all about one model: stemsplit info NAME", "dim")]
     if others:
-        lines.append((f"{others} more models: stemsplit list --all; of some stems: stemsplit list vocals", "dim"))
+        lines.append((f"{others} more models: stemsplit list --all; those with a stem: stemsplit list vocals", "dim"))
     return lines
 
 
@@ -186,7 +186,7 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
     if entry.sources:
         found["sources"] = _sources(entry)
     found["stems"] = entry.outputs
-    found["add up to the song"] = "yes" if entry.adds_up else "no"
+    found["stems add up"] = "yes" if entry.adds_up else "no"
     found.pop("mixture consistency", None)
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
@@ -208,7 +208,7 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
 def facts_of_file(entry: ModelEntry, path: Path | None, assumed: Mapping[str, Any]) -> dict[str, Any]:
     """Return `facts` about a user's own checkpoint, with its config; values that are only assumed stand apart."""
     told = {name: value for name, value in entry.config.items() if name not in assumed}
-    return facts(entry, path) | {"config": told, "taken as usual": assumed}
+    return facts(entry, path) | {"config": told, "assumed": assumed}
 
 
 def _as_text(value: Any) -> str:

@@ -196,7 +196,7 @@ class SplitReport(Report):
         text = f"{song}: {counted(len(outcome.paths), 'stem')} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
-            text += f", sum of stems vs song: {sum_error_in_words(figures['sum_error'])}"
+            text += f", error of the stems' sum: {sum_error_in_words(figures['sum_error'])}"
         stems = outcome.record.stems
         if len(stems) <= MOST_STEMS:
             shares = ", ".join(f"{name} {100 * facts['energy_share']:.0f} %" for name, facts in stems.items())
@@ -224,4 +224,4 @@ class SplitReport(Report):
 
 def sum_error_in_words(figure: float) -> str:
     """Return how far the sum of the stems is from the song, in words."""
-    return "exact" if figure <= EXACT else "the song is silent" if figure >= -EXACT else f"{figure:.0f} dB"
+    return "none" if figure <= EXACT else "not known, as the song is silent" if figure >= -EXACT else f"{figure:.0f} dB"

@@ -35,7 +35,7 @@ def topics() -> dict[str, str]:
 def print_topics(known: Mapping[str, str]) -> None:
     """Print a line for each topic, and the command that prints one."""
     print_table([*known.items()])
-    print_text("", "stemsplit help TOPIC explains one; stemsplit help COMMAND lists a command's options.")
+    print_text("", "To read a topic: stemsplit help TOPIC", "To see a command's options: stemsplit help COMMAND")
 
 
 def print_topic(name: str) -> None:
