@@ -174,6 +174,6 @@ def find(name: str, more: Path | None = None) -> ModelEntry:
     """
     models = entries(more)
     if name not in models:
-        hint = did_you_mean(name, models) or "; see them all with: stemsplit list"
+        hint = did_you_mean(name, models) or "; see them all with: stemsplit list --all"
         raise RegistryError(f"no model named {name!r}{hint}")
     return models[name]
