@@ -1,5 +1,6 @@
 """Reads models.toml, the package's and the user's own, and finds models in it."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "SCHEMES",
     "ModelEntry",
+    "as_json",
     "as_toml",
     "entries",
     "entry_of",
@@ -92,6 +94,12 @@ def as_toml(entry: ModelEntry) -> str:
     text = tomli_w.dumps({entry.name: table_of(entry)})
     # Lists of plain values come with one on each line. No text has a line break in it: that is written as \\n.
     return re.sub(r"\[\n((?: +[^\s\[\]{}][^\n]*,\n)+) *\]", lambda found: f"[{_on_one_line(found[1])}]", text)
+
+
+def as_json(entry: ModelEntry) -> str:
+    """Return an entry as a file of weights holds it, under its keys' first names: earlier versions read it too."""
+    first = {present: earlier for earlier, present in EARLIER_KEYS.items()}
+    return json.dumps({first.get(key, key): value for key, value in table_of(entry).items()}, ensure_ascii=False)
 
 
 def _on_one_line(items: str) -> str:

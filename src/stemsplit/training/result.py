@@ -1,7 +1,6 @@
 """Writes the result of a run: weights that describe their own model, and its registry entry as TOML."""
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from stemsplit.checkpoints import checkpoint
 from stemsplit.checkpoints.describe import ABOUT
 from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
-from stemsplit.registry import ModelEntry, as_toml, table_of
+from stemsplit.registry import ModelEntry, as_json, as_toml
 
 
 def entry_of(entry: ModelEntry, fine_tuned: bool, about: str, license_: str, author: str) -> ModelEntry:
@@ -58,7 +57,7 @@ def save(network: nn.Module, entry: ModelEntry, path: Path, *, bits: int = 32) -
     # What was said of the model that it was trained from does not hold for it.
     entry = replace(entry, name=path.stem, config=config, sources=sources, recommended="")
     entry = replace(entry, sha256="", git_sha1="", size=0)
-    checkpoint.save(network, path, {ABOUT: json.dumps(table_of(entry), ensure_ascii=False)}, bits=bits)
+    checkpoint.save(network, path, {ABOUT: as_json(entry)}, bits=bits)
     toml = path.with_suffix(".toml")
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
