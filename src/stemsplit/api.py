@@ -6,6 +6,7 @@ The first call that needs PyTorch imports it.
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from stemsplit.checkpoints.resolve import Model
-    from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.job import Job, Outcome
 
@@ -214,19 +214,12 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
     Raises:
         WeightsError, RegistryError, DeviceError: a model cannot be loaded.
     """
-    from stemsplit.engine.chain import Chain
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine.chain import load
     from stemsplit.fast.cpu.pool import torch_threads
     from stemsplit.songs import pipeline
-
-    def load() -> "Splitter":
-        loaded: Splitter = Separator(chain.first, device, tell=tell)
-        for stem, entry in chain.then:
-            loaded = Chain(loaded, stem, Separator(entry, device, tell=tell))
-        return loaded
 
     outcomes: list[Outcome] = []
     # As the command does: the network has threads of its own, and would wait for PyTorch's.
     with torch_threads(1):
-        pipeline.run([job], load, lambda *_: None, outcomes.append, tell)
+        pipeline.run([job], partial(load, chain, device=device, tell=tell), lambda *_: None, outcomes.append, tell)
     return outcomes[0]

@@ -37,7 +37,7 @@ class Spy:
         return [shape[0] for shape in self.batches]
 
 
-def gathering(model: Callable[[Tensor], Tensor] = ramp, batch_size: int = 4, **more: Any) -> Batcher:
+def batcher(model: Callable[[Tensor], Tensor] = ramp, batch_size: int = 4, **more: Any) -> Batcher:
     return Batcher(model, **{"chunk": CHUNK, "hop": HOP, "batch_size": batch_size, **more})
 
 
@@ -75,7 +75,7 @@ def test_each_song_comes_out_as_by_itself(
 ) -> None:
     """The same bits, whatever was computed beside it."""
     songs = [torch.rand(2, length) for length in lengths]
-    how = gathering(batch_size=batch_size, hop=hop, window=window, at_once=at_once)
+    how = batcher(batch_size=batch_size, hop=hop, window=window, at_once=at_once)
     found = [list(results) for results in how.streams(Signal(song.split(70, -1)) for song in songs)]
     assert len(found) == len(songs)
     for song, results in zip(songs, found, strict=True):
@@ -89,7 +89,7 @@ def test_each_song_comes_out_as_by_itself(
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_only_the_last_batch_of_all_is_not_full(counts: tuple[int, ...], size: int) -> None:
     spy = Spy()
-    estimates(gathering(spy, size), lasting(*counts))
+    estimates(batcher(spy, size), lasting(*counts))
     full, rest = divmod(sum(counts), size)
     assert spy.sizes == [size] * full + [rest] * bool(rest)
 
@@ -104,7 +104,7 @@ def test_a_batch_waits_for_no_more_than_some_songs_to_end() -> None:
             asked.append(number)
             yield Signal([song])
 
-    streams = gathering(spy, batch_size=1_000).streams(each())
+    streams = batcher(spy, batch_size=1_000).streams(each())
     next(next(streams))
     assert len(asked) == ENDINGS
     assert spy.sizes == [2 * ENDINGS]
@@ -112,7 +112,7 @@ def test_a_batch_waits_for_no_more_than_some_songs_to_end() -> None:
 
 def test_songs_of_other_layouts_are_not_computed_together() -> None:
     spy, (first, second, third) = Spy(), lasting(3, 3, 3)
-    estimates(gathering(spy), [first, second[:1], third[:1]])
+    estimates(batcher(spy), [first, second[:1], third[:1]])
     assert spy.batches == [(3, 2, CHUNK), (4, 1, CHUNK), (2, 1, CHUNK)]
 
 
@@ -125,7 +125,7 @@ def test_one_at_a_time_nothing_is_read_before_it_is_wanted() -> None:
             asked.append(number)
             yield Signal([song])
 
-    streams = gathering(spy, 1).streams(each())
+    streams = batcher(spy, 1).streams(each())
     first = next(streams)
     assert (asked, spy.sizes) == ([0], [])
     for _ in first:
@@ -141,7 +141,7 @@ def test_one_at_a_time_nothing_is_read_before_it_is_wanted() -> None:
 def test_a_song_that_cannot_be_computed_fails_alone(size: int, at_once: bool) -> None:
     songs = lasting(3, 6, 6)
     songs[1][:, 80] = 100
-    how, told = gathering(Spy(), size, at_once=at_once), []
+    how, told = batcher(Spy(), size, at_once=at_once), []
     for song, results in zip(songs, how.streams(Signal([song]) for song in songs), strict=True):
         try:
             assert torch.equal(torch.cat(list(results), -1), overlap_add(song, ramp, chunk=CHUNK, hop=HOP))
@@ -159,7 +159,7 @@ def test_a_song_that_cannot_be_read_fails_alone_and_is_read_no_further(size: int
         raise OSError("the disk is gone")
 
     songs = [Signal([torch.rand(2, 130)]), Signal(broken()), Signal([torch.rand(2, 130)])]
-    assert outcomes(gathering(batch_size=size, at_once=at_once), songs) == ["", "the disk is gone", ""]
+    assert outcomes(batcher(batch_size=size, at_once=at_once), songs) == ["", "the disk is gone", ""]
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -171,11 +171,11 @@ def test_of_a_song_that_failed_or_was_given_up_no_more_is_read(size: int) -> Non
             read.append(number)
             yield torch.full((2, HOP), 100.0 if number == 0 else 0.1)
 
-    told = outcomes(gathering(Spy(), size), [Signal(blocks()), Signal([torch.rand(2, 130)])])
+    told = outcomes(batcher(Spy(), size), [Signal(blocks()), Signal([torch.rand(2, 130)])])
     assert told == ["too loud", ""]
     assert len(read) < 20
     read.clear()
-    streams = gathering(batch_size=size).streams([Signal([torch.rand(2, 130)]), Signal(blocks())])
+    streams = batcher(batch_size=size).streams([Signal([torch.rand(2, 130)]), Signal(blocks())])
     next(next(streams))  # of the first song
     next(next(streams))
     assert next(streams, None) is None
@@ -191,7 +191,7 @@ def test_what_fails_for_want_of_memory_is_tried_song_by_song() -> None:
         return ramp(mixtures)
 
     songs = lasting(2, 2)
-    for song, found in zip(songs, estimates(gathering(small), songs), strict=True):
+    for song, found in zip(songs, estimates(batcher(small), songs), strict=True):
         assert torch.equal(found, overlap_add(song, ramp, chunk=CHUNK, hop=HOP))
 
 
@@ -210,8 +210,8 @@ class Full(Transfer):
 
 
 def test_what_the_device_has_no_room_for_yet_is_sent_again_when_it_is_wanted() -> None:
-    assert outcomes(gathering(transfer=Full(1)), [Signal([song]) for song in lasting(3, 3)]) == ["", ""]
-    assert outcomes(gathering(transfer=Full(1_000)), [Signal([song]) for song in lasting(3, 3)]) == ["no room"] * 2
+    assert outcomes(batcher(transfer=Full(1)), [Signal([song]) for song in lasting(3, 3)]) == ["", ""]
+    assert outcomes(batcher(transfer=Full(1_000)), [Signal([song]) for song in lasting(3, 3)]) == ["no room"] * 2
 
 
 def test_the_model_computes_while_songs_are_read_and_results_are_taken() -> None:
@@ -224,7 +224,7 @@ def test_the_model_computes_while_songs_are_read_and_results_are_taken() -> None
         return identity(mixtures)
 
     spy = Spy(model)
-    streams = gathering(spy, 1, at_once=True).streams([Signal([lasting(9)[0]])])
+    streams = batcher(spy, 1, at_once=True).streams([Signal([lasting(9)[0]])])
     next(streams)
     assert later.wait(10)
     streams.close()
@@ -241,7 +241,7 @@ def slow(count: int = 1_000) -> Iterator[Tensor]:
 def test_whoever_stops_early_can_close_what_goes_on_at_once(size: int, taken: int) -> None:
     """No thread is left, and nobody reads the songs any longer."""
     before, songs = threading.active_count(), [slow(), slow()]
-    streams = gathering(batch_size=size, at_once=True).streams(map(Signal, songs))
+    streams = batcher(batch_size=size, at_once=True).streams(map(Signal, songs))
     results = next(streams)
     for _ in range(taken):
         next(results)
@@ -255,9 +255,9 @@ def test_whoever_stops_early_can_close_what_goes_on_at_once(size: int, taken: in
 @pytest.mark.parametrize("changes", [{"hop": 0}, {"hop": 101}, {"batch_size": 0}, {"window": "boxcar"}])
 def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
-        gathering(**changes)
+        batcher(**changes)
 
 
 def test_a_model_that_changes_the_length_is_refused() -> None:
     with pytest.raises(ValueError, match="the model gave"):
-        estimates(gathering(lambda x: x[:, None, :, 1:]), lasting(3))
+        estimates(batcher(lambda x: x[:, None, :, 1:]), lasting(3))

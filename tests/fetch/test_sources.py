@@ -141,7 +141,7 @@ def test_an_impossible_name_of_a_hub_file_is_refused(entry: Make, source: str) -
         download.fetch(entry(source))
 
 
-@pytest.mark.parametrize("name", ["../errors.py", "/etc/passwd", "weights/store.py", "", ".", "..", "\0", "a\\b"])
+@pytest.mark.parametrize("name", ["../errors.py", "/etc/passwd", "fetch/store.py", "", ".", "..", "\0", "a\\b"])
 def test_the_package_gives_only_files_of_its_own_folder(entry: Make, name: str) -> None:
     for known in ({}, {"sha256": SHA256}):
         assert store.local(entry(f"package:{name}", **known)) is None

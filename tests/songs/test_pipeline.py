@@ -344,7 +344,7 @@ def test_tags_are_copied_and_the_title_says_which_stem_it_is(tmp_path: Path, sep
 WAYS = ["one chunk at a time", "four together", "as on a GPU"]
 
 
-def gathering(way: str, compute: Callable[[Tensor], Tensor] | None = None) -> Separator:
+def batcher(way: str, compute: Callable[[Tensor], Tensor] | None = None) -> Separator:
     """One that computes several chunks together, if the way is one of those."""
     made = copy(starter())
     made.estimator = copy(made.estimator)
@@ -377,9 +377,9 @@ def test_chunks_of_several_songs_are_computed_together(song: Song, tmp_path: Pat
     """All batches are full but the last; songs of both channel layouts that the network takes are among them."""
     songs = short_songs(song, 22_050, 9_000, 30_000, 100, 20_000)
     spy, alone = Spy(), Spy()
-    assert not any(outcome.error for outcome in ran(songs, options(tmp_path), gathering(way, spy)))
+    assert not any(outcome.error for outcome in ran(songs, options(tmp_path), batcher(way, spy)))
     for path in songs:
-        ran([path], options(tmp_path, force=True), gathering(WAYS[0], alone))
+        ran([path], options(tmp_path, force=True), batcher(WAYS[0], alone))
     full, rest = divmod(len(alone.batches), 4)
     assert spy.batches == [4] * full + [rest] * bool(rest)
 
@@ -391,7 +391,7 @@ def test_a_folder_gives_the_same_files_however_its_chunks_are_computed(
     songs = [*short_songs(song, 22_050, 9_000, 100, 30_000), song("mono.wav", 15_000, channels=1)]
     songs.append(song("other rate.wav", 20_000, rate=48_000))
     expected = ran(songs, options(tmp_path / "one"), separator)
-    found = ran(songs, options(tmp_path / "other"), gathering(way))
+    found = ran(songs, options(tmp_path / "other"), batcher(way))
     assert [outcome.job.path for outcome in found] == songs
     for one, other in zip(expected, found, strict=True):
         assert (one.error, other.error) == ("", "")
@@ -409,12 +409,12 @@ def test_a_song_that_the_model_fails_at_does_not_stop_the_others(song: Song, tmp
     samples[15_000] = 1
     soundfile.write(songs[1], samples, rate, subtype="FLOAT")
     songs.insert(3, tmp_path / "missing.wav")
-    found = ran(songs, options(tmp_path / "all"), gathering(way, Spy()))
+    found = ran(songs, options(tmp_path / "all"), batcher(way, Spy()))
     assert [outcome.job.path for outcome in found] == songs
     assert ["NaN" in found[1].error, "missing.wav" in found[3].error] == [True, True]
     good = [songs[0], songs[2], songs[4]]
     assert [outcome.job.path for outcome in found if not outcome.error] == good
-    ran(good, options(tmp_path / "good"), gathering(WAYS[0], Spy()))
+    ran(good, options(tmp_path / "good"), batcher(WAYS[0], Spy()))
     assert files(tmp_path / "all") == files(tmp_path / "good")
 
 
@@ -431,7 +431,7 @@ def test_a_song_whose_stems_cannot_be_written_does_not_stop_the_others(
         whole(self, *arguments)
 
     monkeypatch.setattr(pipeline.StemFiles, "write", write)
-    found = ran(songs, options(tmp_path), gathering(way, spy := Spy()))
+    found = ran(songs, options(tmp_path), batcher(way, spy := Spy()))
     assert [outcome.error for outcome in found] == ["", "is the disk full?", ""]
     assert not any(path.startswith(("1/", ".")) for path in files(tmp_path / "out"))
     assert sum(spy.batches) < 100  # the second song alone has 137 chunks: it was given up
@@ -446,7 +446,7 @@ def test_whoever_stops_after_a_song_finds_it_and_nothing_else(song: Song, tmp_pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), ignore, stop)
+        pipeline.run(planned(songs, options(tmp_path)), lambda: batcher(way, Spy()), ignore, stop)
     found = files(tmp_path / "out")
     assert {name.partition("/")[0] for name in found} <= {"0", "1", "2"}
     assert {"0/drums.wav", "0/vocals.wav", "0/stemsplit.json"} <= set(found)
@@ -468,7 +468,7 @@ def test_an_error_in_reporting_is_not_taken_for_one_of_the_song(song: Song, tmp_
         reported.append(outcome)
         raise error
 
-    jobs, spied = deque(planned(songs, options(tmp_path))), gathering(WAYS[0], Spy())
+    jobs, spied = deque(planned(songs, options(tmp_path))), batcher(WAYS[0], Spy())
     with (
         closing(pipeline.Pipeline(lambda: spied, progress, report, lambda _: None)) as running,
         pytest.raises(type(error), match=str(error)),
@@ -482,7 +482,7 @@ def test_the_separator_is_loaded_once_whatever_lies_between_songs(song: Song, tm
     loaded: list[Separator] = []
 
     def load() -> Separator:
-        loaded.append(gathering(WAYS[0], Spy()))
+        loaded.append(batcher(WAYS[0], Spy()))
         return loaded[-1]
 
     jobs = planned([first, tmp_path / "missing.wav", last], options(tmp_path))
@@ -493,7 +493,7 @@ def test_the_separator_is_loaded_once_whatever_lies_between_songs(song: Song, tm
 def test_a_song_s_time_is_its_own(song: Song, tmp_path: Path) -> None:
     """However songs overlap, their times together are no longer than the run."""
     started = time.monotonic()
-    reported = ran(short_songs(song, 30_000, 30_000, 30_000), options(tmp_path), gathering(WAYS[-1], Spy()))
+    reported = ran(short_songs(song, 30_000, 30_000, 30_000), options(tmp_path), batcher(WAYS[-1], Spy()))
     assert all(outcome.seconds > 0 for outcome in reported)
     assert sum(outcome.seconds for outcome in reported) <= time.monotonic() - started
 
@@ -508,7 +508,7 @@ def test_an_interrupt_leaves_whole_songs_alone(song: Song, tmp_path: Path, way: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        outcomes(planned(songs, options(tmp_path)), lambda: gathering(way, Spy()), progress)
+        outcomes(planned(songs, options(tmp_path)), lambda: batcher(way, Spy()), progress)
     assert sorted(files(tmp_path / "out")) == ["0/drums.wav", "0/stemsplit.json", "0/vocals.wav"]
 
 
@@ -521,7 +521,7 @@ def test_what_is_wrong_with_a_song_is_told_before_the_next_is_computed(song: Son
     def report(outcome: Outcome) -> None:
         assert (outcome.job.path == last) == (last in seen)
 
-    pipeline.run(jobs, lambda: gathering(way, Spy()), lambda job, *_: seen.append(job.path), report)
+    pipeline.run(jobs, lambda: batcher(way, Spy()), lambda job, *_: seen.append(job.path), report)
     assert last in seen
 
 

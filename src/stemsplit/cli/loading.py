@@ -30,13 +30,8 @@ def load_models(models: "ChainEntry", batch_size: int | None, **settings: Any) -
     Raises:
         RegistryError, WeightsError, DeviceError: a model cannot be loaded.
     """
-    from stemsplit.engine.chain import Chain
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine import chain
     from stemsplit.terminal import console
 
     prepare_torch()
-    settings["tell"] = console.warning
-    loaded: Splitter = Separator(models.first, batch_size=batch_size, **settings)
-    for stem, entry in models.then:
-        loaded = Chain(loaded, stem, Separator(entry, **settings))
-    return loaded
+    return chain.load(models, batch_size, tell=console.warning, **settings)

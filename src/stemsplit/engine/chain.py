@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ import torch
 from stemsplit.audio import Block
 from stemsplit.audio.samples import Samples
 from stemsplit.engine.base import Mixture, Pair, Splitter
-from stemsplit.engine.chain_entry import parts_of, replaced
+from stemsplit.engine.chain_entry import ChainEntry, parts_of, replaced
 from stemsplit.engine.completion import remainder
+from stemsplit.engine.separator import Separator
 
 
 class Fork:
@@ -102,3 +104,20 @@ class Chain(Splitter):
             for split in found:
                 with closing(forks.popleft().joined(split, rest=not self.then.adds_up)) as pairs:
                     yield pairs
+
+
+def load(models: ChainEntry, batch_size: int | None = None, **settings: Any) -> Splitter:
+    """Load the models that split songs, one after another.
+
+    Args:
+        models: the models to load.
+        batch_size: chunks that the first model computes together; None for what suits the device.
+        settings: other settings of each `Separator`.
+
+    Raises:
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+    """
+    loaded: Splitter = Separator(models.first, batch_size=batch_size, **settings)
+    for stem, entry in models.then:
+        loaded = Chain(loaded, stem, Separator(entry, **settings))
+    return loaded
