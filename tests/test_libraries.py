@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stemsplit import libraries
 from stemsplit.checkpoints.checkpoint import save
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.errors import LibraryError
 from stemsplit.models import build
 from tests.cli.conftest import Result

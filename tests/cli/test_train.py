@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from stemsplit import registry
 from stemsplit.cli import signals, train
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
 from stemsplit.terminal import console

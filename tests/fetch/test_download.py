@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stemsplit import registry
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import download, hub_cache, store, verified
 from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned

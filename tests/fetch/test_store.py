@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit import registry
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, download, hub_cache, store, verified

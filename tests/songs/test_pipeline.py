@@ -23,7 +23,7 @@ from stemsplit import Separator, WeightsError
 from stemsplit.audio import Format
 from stemsplit.disk import heartbeat
 from stemsplit.disk.claim import Claim
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, pipeline, preparing
 from stemsplit.songs import record as records

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.songs import record as records
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Options

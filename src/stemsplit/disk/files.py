@@ -1,12 +1,11 @@
 """Reads files within limits, replaces them whole or not at all, moves and removes them without following links."""
 
 import errno
-import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path, PurePath
@@ -18,8 +17,6 @@ from stemsplit.disk.lock import is_there, try_lock
 TEXT_LIMIT = 16_000_000
 """Largest size in bytes of a text that a person or this program wrote: a registry, a config, a record."""
 
-BLOCK = 1 << 20
-"""Bytes read at a time."""
 
 TRIES = 100
 """Attempts to take a name that other processes take and release again and again."""
@@ -276,24 +273,6 @@ def size_of(path: Path) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def sha256(path: Path, pulse: Callable[[], object] = lambda: None) -> str:
-    """Return the digest of a regular file, in hexadecimal.
-
-    Args:
-        path: file to hash.
-        pulse: called before every block. An exception from it ends the work.
-
-    Raises:
-        OSError: it cannot be read, or is not a regular file.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while block := file.read(BLOCK):
-            pulse()
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

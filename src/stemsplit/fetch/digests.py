@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from stemsplit.disk import open_regular
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import verified
 from stemsplit.fetch.checkpoint_format import is_safetensors

@@ -20,7 +20,7 @@ from huggingface_hub.file_download import HfFileMetadata, get_hf_file_metadata, 
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from stemsplit.disk import link, make_below, move, open_regular, replacing
-from stemsplit.disk.files import BLOCK
+from stemsplit.disk.digest import BLOCK
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache, store
 from stemsplit.fetch.checkpoint_format import is_safetensors

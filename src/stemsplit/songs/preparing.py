@@ -6,7 +6,7 @@ from threading import Event
 
 from stemsplit.audio import examine
 from stemsplit.disk.claim import BusyError, Claim
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit

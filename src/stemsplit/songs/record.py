@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stemsplit.disk import Folder
-from stemsplit.disk.files import sha256
+from stemsplit.disk.digest import sha256
 from stemsplit.disk.folder import is_plain
 
 VERSION = 1

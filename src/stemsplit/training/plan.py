@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from stemsplit.libraries import load_torchaudio
-
 LOSS_NAMES = ("spectral", "sdr")
 OPTIMIZER_NAMES = ("adamw", "muon")
 AUGMENTATION_NAMES = ("swap", "polarity", "equalise", "speed")
@@ -106,6 +104,8 @@ class Mixing:
         for name in sorted(self.augmentations):
             check_name("augmentation", name, AUGMENTATION_NAMES)
         if TORCHAUDIO_NAMES & {*self.augmentations}:
+            from stemsplit.libraries import load_torchaudio  # imported here: `--help` must be fast
+
             load_torchaudio()
         if not all(0 <= share <= 1 for share in (self.source_dropout, self.remix, self.mixup)):
             raise ValueError("source_dropout, remix and mixup must be between 0 and 1")
