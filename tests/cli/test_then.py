@@ -197,7 +197,11 @@ def test_parts_can_be_chosen_and_mixed_and_so_can_what_they_are_parts_of(split: 
         (["clean", "--stems", "dry"], 2, "no stem 'dry'; this model has drums, bass, other, vocals-dry"),
         (["clean", "--mix", "vocals-dry=mixture-drums"], 2, "two files would have the name 'vocals-dry'"),
         (["no-such.ckpt"], 3, "no-such.ckpt"),
-        (["clean", "--set", "dim=8"], 2, "--config and --set need a checkpoint file, and 'tiny' is not one"),
+        (
+            ["clean", "--set", "dim=8"],
+            2,
+            "config and settings (--config, --set) need a checkpoint file, and 'tiny' is not one",
+        ),
     ],
 )
 def test_a_slip_is_told_and_nothing_is_done(split: Command, arguments: list[str], status: int, complaint: str) -> None:

@@ -5,12 +5,15 @@ It imports PyTorch only for a checkpoint.
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemsplit import registry
 from stemsplit.registry import ModelEntry
+
+if TYPE_CHECKING:
+    from stemsplit.checkpoints.describe import Described
 
 Model = str | os.PathLike[str] | ModelEntry
 """A model in Python: its name in the registry, the path of a checkpoint, or an entry."""
@@ -55,22 +58,43 @@ def find(
         WeightsError: the checkpoint cannot be read, or is not of a known architecture.
         ValueError: a setting contradicts the weights, or config or settings are given without a checkpoint.
     """
+    entry, described = look_up(model, registry_file, config, _as_texts(settings or {}))
+    if described:
+        for name, (written, held) in described.overruled.items():
+            tell(f"the config of {model} says {name}={written}, but the weights have {name}={held}; using {held}")
+        if described.defaults:
+            usual = ", ".join(f"{name}={value}" for name, value in described.defaults.items())
+            tell(f"{model} does not say, so usual values are assumed: {usual}; to change them, use settings or config")
+    return entry
+
+
+def look_up(
+    model: Model,
+    registry_file: str | os.PathLike[str] | None,
+    config: str | os.PathLike[str] | None,
+    settings: Sequence[str] | None,
+) -> "tuple[ModelEntry, Described | None]":
+    """Return the entry of a model, and for a checkpoint also how well it is known; see `find`.
+
+    Args:
+        model: name, path or entry of a model.
+        registry_file: registry with more models.
+        config: YAML file that the checkpoint was published with.
+        settings: values that the checkpoint does not contain, each NAME=VALUE.
+
+    Raises:
+        RegistryError, WeightsError, ValueError: see `find`.
+    """
     more = None if registry_file is None else Path(registry_file)
     name = model.name if isinstance(model, ModelEntry) else os.fspath(model)
     if isinstance(model, ModelEntry) or not is_path(model, registry.entries(more)):
         if config is not None or settings:
-            raise ValueError(f"config and settings are for a checkpoint's file, which {name!r} is not")
-        return model if isinstance(model, ModelEntry) else registry.find(name, more)
+            raise ValueError(f"config and settings (--config, --set) need a checkpoint file, and {name!r} is not one")
+        return (model if isinstance(model, ModelEntry) else registry.find(name, more)), None
     from stemsplit.checkpoints.describe import describe  # only for a checkpoint: it imports PyTorch
 
-    path = Path(name)
-    described = describe(path, None if config is None else Path(config), _as_texts(settings or {}))
-    for name, (written, held) in described.overruled.items():
-        tell(f"the config of {path} says {name}={written}, but the weights have {name}={held}; using {held}")
-    if described.defaults:
-        usual = ", ".join(f"{name}={value}" for name, value in described.defaults.items())
-        tell(f"{path} does not say these, which are taken as usual; settings and config change them: {usual}")
-    return described.entry
+    described = describe(Path(name), None if config is None else Path(config), settings or ())
+    return described.entry, described
 
 
 def _as_texts(settings: Mapping[str, Any]) -> list[str]:

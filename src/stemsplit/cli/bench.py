@@ -10,7 +10,7 @@ from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, Json, Threads
 
 
 def sizes(text: str | None) -> list[int]:
-    """Parse batch sizes, separated by commas; an empty list if there is no text.
+    """Parse batch sizes separated by commas; return an empty list if no text is given.
 
     Raises:
         typer.BadParameter: one is not a whole number from 1 on.

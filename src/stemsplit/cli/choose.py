@@ -101,20 +101,10 @@ def look_up(
         RegistryError: there is no such model, or the config is invalid.
         WeightsError: the file cannot be used.
     """
-    from stemsplit import registry
-    from stemsplit.checkpoints.resolve import is_path
-
-    known = registry.entries(registry_file)
-    if not is_path(name, known):
-        if config or settings:
-            raise typer.BadParameter(f"--config and --set need a checkpoint file, and {name!r} is not one")
-        return registry.find(name, registry_file), None
-    # Only now: it imports PyTorch, which takes seconds.
-    from stemsplit.checkpoints import describe
+    from stemsplit.checkpoints import resolve
 
     with usage_errors("--set"):
-        described = describe.describe(Path(name), config, settings or ())
-    return described.entry, described
+        return resolve.look_up(name, registry_file, config, settings)
 
 
 def tell(described: "Described", first: bool = True) -> None:

@@ -42,7 +42,7 @@ def chosen(names: list[str], registry_file: Path | None, quiet: bool) -> "list[M
 
     Raises:
         typer.BadParameter: no model is named, or one is named twice.
-        RegistryError: there is no model of a name.
+        RegistryError: no model has one of the names.
         WeightsError: a checkpoint file cannot be used.
     """
     if not names:

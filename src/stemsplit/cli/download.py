@@ -18,7 +18,7 @@ def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file
 
     Raises:
         typer.BadParameter: the arguments contradict each other, or mean no model.
-        RegistryError: there is no model of a name.
+        RegistryError: no model has one of the names.
     """
     from stemsplit import registry
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.registry import ModelEntry
 
 
@@ -38,3 +39,26 @@ def obtain(entry: "ModelEntry", quiet: bool) -> Path:
         recorded = f"that of this file is now recorded in {lock_file()}, and any other file will be refused"
         console.warning(f"no digest of {entry.name} was published; {recorded}")
     return path
+
+
+def obtain_unidentified(models: "ChainEntry", quiet: bool) -> None:
+    """Download weights without a known digest: only the digest tells which stems were made with them before.
+
+    Raises:
+        WeightsError: they cannot be downloaded.
+    """
+    from stemsplit.fetch import digests
+
+    for entry in models.entries:
+        if not digests.identity(entry):
+            obtain(entry, quiet)
+
+
+def obtain_all(models: "ChainEntry", quiet: bool) -> None:
+    """Download all weights that are not on this machine, before any song is read.
+
+    Raises:
+        WeightsError: some cannot be downloaded.
+    """
+    for entry in models.entries:
+        obtain(entry, quiet)

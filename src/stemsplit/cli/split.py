@@ -10,6 +10,7 @@ import typer
 
 from stemsplit.choices import BitDepth, FormatName, PrecisionName
 from stemsplit.cli import choose
+from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
@@ -233,32 +234,6 @@ def chosen_outputs(
 
     wanted = None if stems is None else listed([stems])
     return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
-
-
-def obtain_unidentified(models: "ChainEntry", quiet: bool) -> None:
-    """Download weights without a known digest: only the digest tells which stems were made with them before.
-
-    Raises:
-        WeightsError: they cannot be downloaded.
-    """
-    from stemsplit.cli.obtain import obtain
-    from stemsplit.fetch import digests
-
-    for entry in models.entries:
-        if not digests.identity(entry):
-            obtain(entry, quiet)
-
-
-def obtain_all(models: "ChainEntry", quiet: bool) -> None:
-    """Download all weights that are not on this machine, before any song is read.
-
-    Raises:
-        WeightsError: some cannot be downloaded.
-    """
-    from stemsplit.cli.obtain import obtain
-
-    for entry in models.entries:
-        obtain(entry, quiet)
 
 
 def planned(

@@ -10,7 +10,7 @@ import typer
 
 from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
-from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under
+from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under, usage_errors
 from stemsplit.cli.signals import AskedError, Stop
 from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
 
@@ -49,13 +49,6 @@ def number(text: str, panel: str, least: float = 0, most: float | None = None) -
 def share(text: str, panel: str, most: float = 1) -> Any:
     """Return an option for a share, from 0 to `most`."""
     return number(text, panel, most=most)
-
-
-def chosen_model(
-    like: str, from_: str | None, registry_file: Path | None, config: Path | None, settings: list[str] | None
-) -> "ModelEntry":
-    """Return the entry of the model to train, or to fine-tune."""
-    return choose.model(from_ or like, registry_file, config, settings)
 
 
 def check_output(out: Path, inputs: Sequence[Path]) -> None:
@@ -242,7 +235,7 @@ def train(
     """
     given = [*data, *(path for path in (validation, registry_file, config, Path(from_ or like)) if path)]
     check_output(out, given)
-    entry = chosen_model(like, from_, registry_file, config, settings)
+    entry = choose.model(from_ or like, registry_file, config, settings)
 
     import torch
 
@@ -259,7 +252,7 @@ def train(
     from stemsplit.training.optimizers import Optimizers
     from stemsplit.training.workers import join
 
-    try:
+    with usage_errors():
         mixing = Mixing(
             length=round(seconds * entry.sample_rate),
             gain=gain,
@@ -285,8 +278,6 @@ def train(
             report_every=report_every,
         )
         team = join(pick_device(device))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     with closing(team):
         dtype = dtype_of(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which are slow on CPUs.
@@ -295,10 +286,8 @@ def train(
         torch.manual_seed(seed)
         network = network_of(entry, bool(from_), quiet=not team.first).to(team.device)
         # What the network does not support must be known now, before all songs are read.
-        try:
+        with usage_errors("--optimizer"):
             Optimizers(optimizer, network, weight_decay)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--optimizer") from error
         if dropout and not dropout_layers(network):
             raise typer.BadParameter("this network has no layers with dropout", param_hint="--dropout")
         collections = collections_of(data, entry)

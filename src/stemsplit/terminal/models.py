@@ -27,7 +27,7 @@ def print_models(
 ) -> None:
     """Print models: in groups on a terminal, else as a table.
 
-    The table is for scripts as well: a header, then one whole line a model, however long. The columns are those of
+    The table is for scripts as well: a header, then one whole line per model, however long. The columns are those of
     `COLUMNS`, in that order, with two spaces or more between them; new ones would come last. A name has no spaces.
 
     Args:
