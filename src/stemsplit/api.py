@@ -88,6 +88,7 @@ def split(
     stems: str | Sequence[str] | None = None,
     format: str = "wav",  # noqa: A002  # the command line's word for it
     bit_depth: str | None = None,
+    track: str | int = "",
     then: Sequence[tuple[str, "Model"]] = (),
     device: str = "auto",
     force: bool = False,
@@ -107,6 +108,8 @@ def split(
         stems: names of the stems to write, in a list or separated by commas; None for all.
         format: "wav", "flac", "ogg" or "mp3".
         bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
+        track: audio track of a video, or of another file that has several: its number from 1 on, its language or its
+            title; empty for the default one.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         force: whether to split the song again, and overwrite existing files.
@@ -140,7 +143,7 @@ def split(
     first = find(model, registry, config, settings, tell)
     chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
     _check_stems(chain)
-    job = _job(Path(path), Path(out), chain, stems, format, bit_depth, force)
+    job = _job(Path(path), Path(out), chain, stems, format, bit_depth, str(track), force)
     if job.problem:
         raise AudioError(job.problem)
     plan.check_room([job])
@@ -169,6 +172,7 @@ def _job(
     stems: str | Sequence[str] | None,
     format_: str,
     bit_depth: str | None,
+    track: str,
     force: bool,
 ) -> "Job":
     """Return the job of a song.
@@ -201,6 +205,7 @@ def _job(
         model=chain.identity(),
         adds_up=chain.adds_up,
         format=Format(format_, bit_depth),
+        track=track,
         force=force,
     )
     name = "+".join(entry.name for entry in chain.entries)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("light")
 Command = Callable[..., Result]
 Song = Callable[..., Path]
 
-SONG_KEYS = {"song", "status", "stems", "duration", "sum_error", "seconds", "real_time_factor", "error"}
+SONG_KEYS = {"song", "status", "stems", "duration", "sum_error", "seconds", "real_time_factor", "error", "notes"}
 STEM_KEYS = {"path", "peak", "clipped", "energy_share", "silent"}
 SUMMARY_KEYS = {"songs", "done", "skipped", "failed", "passed_over", "duration", "seconds", "real_time_factor"}
 """As the README lists them."""

@@ -51,6 +51,8 @@ class FfmpegSource:
     def __init__(self, path: Path, ffmpeg: str, track: str = "", warning: str = "") -> None:
         self.path, self.ffmpeg, self.warning = path, ffmpeg, warning
         self.about = probe(path, ffmpeg)
+        if not self.about.sounds and not self.about.has_video:
+            raise UnreadableError("it is damaged or cut off; ffmpeg finds no track in it")
         self.track = tracks.choose(self.about.tracks, track)
         sound = self.about.sounds[self.track.number - 1]
         self.note = "" if track else tracks.note(self.about.tracks, self.track)
@@ -124,7 +126,7 @@ class FfmpegSource:
         self._wait()
         message = complaint(self.log())
         self.close()
-        raise UnreadableError(message or "no audio in it")
+        raise UnreadableError(f"it is damaged or cut off; ffmpeg says: {message or 'nothing'}")
 
     @property
     def stdout(self) -> IO[bytes]:

@@ -138,6 +138,8 @@ def compare(
             file_format=formats.Format(format_, bit_depth),
             force=force,
         )
+    for note in planned.song.notes:
+        console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
     # which takes seconds.
     from stemsplit.fast.device import dtype_of, pick_device
