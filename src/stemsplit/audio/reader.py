@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from stemsplit.audio.conversion import Block
 from stemsplit.audio.decoders import open_source
 from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.source import UnreadableError
-from stemsplit.audio.tags import read_tags
+from stemsplit.audio.tags import Tags, read_all
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
 
@@ -124,7 +124,7 @@ class Song:
         channels: number of channels.
         frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
-        tags: see `read_tags`.
+        tags: its tags and cover art.
     """
 
     path: Path
@@ -132,7 +132,7 @@ class Song:
     channels: int
     frames: int
     format: Format = WAV
-    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    tags: Tags = field(default_factory=Tags, hash=False)
 
     @property
     def seconds(self) -> float:
@@ -165,4 +165,4 @@ def examine(
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path))
+        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_all(path))

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, read_tags
+from stemsplit.audio.tagging.values import joined
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.songs.find import Found
@@ -29,8 +30,8 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
         model=model_name,
         parent=os.path.basename(os.path.dirname(os.path.abspath(path))),  # noqa: PTH100, PTH119, PTH120  # of 200,000
         ext=path.suffix.removeprefix("."),
-        artist=tags.get("artist"),
-        title=tags.get("title"),
+        artist=joined(tags.get("artist", ())),
+        title=joined(tags.get("title", ())),
     )
     file_format = options.format
     if options.like_source:

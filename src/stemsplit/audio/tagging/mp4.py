@@ -1,0 +1,83 @@
+"""Reads the tags of MP4 files (m4a, mp4, mov), which are in the atom moov.udta.meta.ilst."""
+
+from collections.abc import Iterator
+from typing import IO
+
+from stemsplit.audio.tagging.id3 import genre_name
+from stemsplit.audio.tagging.values import FRONT, LARGEST_TEXT, Found, text
+
+ITEMS = {
+    b"\xa9nam": "title",
+    b"\xa9ART": "artist",
+    b"\xa9alb": "album",
+    b"aART": "albumartist",
+    b"\xa9day": "date",
+    b"\xa9gen": "genre",
+    b"trkn": "tracknumber",
+    b"disk": "discnumber",
+}
+"""Name of an atom -> the tag."""
+
+
+def atoms(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and end of each atom from the file's position on. The file is then at the atom's content."""
+    while (start := file.tell()) + 8 <= end and len(head := file.read(8)) == 8:
+        size = int.from_bytes(head[:4])
+        if size == 1:
+            size = int.from_bytes(file.read(8))
+        stop = start + size if size else end
+        if stop < file.tell() or stop > end:
+            return
+        yield head[4:], stop
+        file.seek(stop)
+
+
+def inside(file: IO[bytes], end: int, *names: bytes) -> int:
+    """Go to the content of an atom in atoms, and return its end; 0 if there is none."""
+    for wanted in names:
+        for name, stop in atoms(file, end):
+            if name == wanted:
+                end = stop
+                break
+        else:
+            return 0
+        if wanted == b"meta":  # which has a version before its atoms, except in QuickTime's files
+            start = file.tell()
+            if file.read(8)[4:] != b"hdlr":
+                start += 4
+            file.seek(start)
+    return end
+
+
+def pair(raw: bytes) -> str:
+    """Return a number and a total, as in 3/12; the number alone if the total is not known."""
+    number, total = int.from_bytes(raw[2:4]), int.from_bytes(raw[4:6])
+    return (f"{number}/{total}" if total else str(number)) if number or total else ""
+
+
+def read_mp4(file: IO[bytes]) -> Found:
+    """Return what the tags of an MP4 file say."""
+    found = Found()
+    end = file.seek(0, 2)
+    file.seek(0)
+    end = inside(file, end, b"moov", b"udta", b"meta", b"ilst")
+    for name, stop in atoms(file, end):
+        for part, part_end in atoms(file, stop) if name in ITEMS or name in (b"covr", b"gnre") else ():
+            start = file.tell() + 8  # behind the type of the data and a language
+            size = part_end - start
+            if part != b"data" or size < 0:
+                continue
+            file.seek(start)
+            if name == b"covr":
+                # The first of several is the front.
+                found.offer(0 if found.rank < 256 else FRONT, size, lambda size=size: file.read(size))  # type: ignore[misc]
+            elif size > LARGEST_TEXT:
+                continue
+            elif name == b"gnre":
+                number = int.from_bytes(file.read(2))
+                if 0 < number < 256 and "genre" not in found.texts:
+                    found.add("genre", genre_name(number - 1))
+            else:
+                raw = file.read(size)
+                found.add(ITEMS[name], pair(raw) if name in (b"trkn", b"disk") else text(raw))
+    return found
