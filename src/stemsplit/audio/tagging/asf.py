@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import IO
 
 from stemsplit.audio.tagging.pictures import LINK
-from stemsplit.audio.tagging.values import LARGEST, LARGEST_TEXT, Found
+from stemsplit.audio.tagging.values import LARGEST, LARGEST_TEXT, MANY, Found
 
 HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 CONTENT = bytes.fromhex("3326b2758e66cf11a6d900aa0062ce6c")
@@ -13,7 +13,8 @@ EXTENDED_CONTENT = bytes.fromhex("40a4d0d207e3d21197f000a0c95ea850")
 EXTENSION = bytes.fromhex("b503bf5f2ea9cf118ee300c00c205365")
 METADATA = bytes.fromhex("eacbf8c5af5b77488467aa8c44fa4cca")
 LIBRARY = bytes.fromhex("941c23449894d149a1411d134e457054")
-"""Kinds of objects."""
+KINDS = (CONTENT, EXTENDED_CONTENT, METADATA, LIBRARY)
+"""Kinds of objects that may have tags. Of several values, the first is in the first of these, wherever it is."""
 
 NAMES = {
     "title": "title",
@@ -94,14 +95,16 @@ def library(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 def objects(file: IO[bytes], end: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and content of each object that may have tags, up to a limit of bytes."""
-    while (start := file.tell()) + 24 <= end and len(head := file.read(24)) == 24:
+    left = LARGEST
+    for _ in range(MANY):
+        start, head = file.tell(), file.read(24)
         size = number(head[16:])
-        if size < 24:
+        if len(head) < 24 or start + 24 > end or size < 24:
             return
-        if head[:16] == EXTENSION:
-            file.seek(start + 46)
-            yield from objects(file, min(start + size, end))
-        elif head[:16] in (CONTENT, EXTENDED_CONTENT, METADATA, LIBRARY) and size <= LARGEST:
+        if head[:16] == EXTENSION:  # whose content is further objects, behind 22 bytes
+            size = 46
+        elif head[:16] in KINDS and size <= left:
+            left -= size
             yield head[:16], file.read(size - 24)
         file.seek(start + size)
 
@@ -109,8 +112,7 @@ def objects(file: IO[bytes], end: int) -> Iterator[tuple[bytes, bytes]]:
 def read_asf(file: IO[bytes]) -> Found:
     """Return what the tags of an ASF file say. The file is at its beginning."""
     head, found, plain = file.read(30), Found(), Found()
-    end = number(head[16:24])
-    for kind, raw in objects(file, end):
+    for kind, raw in sorted(objects(file, number(head[16:24])), key=lambda item: KINDS.index(item[0])):
         with suppress(ValueError):
             if kind == CONTENT:
                 content(raw, plain)

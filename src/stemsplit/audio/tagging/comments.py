@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from stemsplit.audio.tagging.pictures import block, read_block
-from stemsplit.audio.tagging.values import LARGEST_TEXT, Found, Texts, text
+from stemsplit.audio.tagging.values import LARGEST_TEXT, MANY, Found, Texts, cleaned, text
 
 NAMES = {key.upper(): key for key in ("title", "artist", "album", "albumartist", "tracknumber", "tracktotal")} | {
     "DISCNUMBER": "discnumber",
@@ -41,7 +41,7 @@ def split(packet: bytes) -> tuple[bytes, list[bytes]]:
     vendor = part()
     count = int.from_bytes(packet[place : place + 4], "little")
     place += 4
-    while vendor is not None and len(parts) < count and (comment := part()) is not None:
+    while vendor is not None and len(parts) < min(count, MANY) and (comment := part()) is not None:
         parts.append(comment)
     return vendor or b"", parts
 
@@ -64,7 +64,8 @@ def read_comments(packet: bytes, found: Found) -> None:
                 found.add(key, text(value))
             else:
                 others.setdefault(key, []).append(text(value))
-    found.fill(Found(others))
+    said = cleaned(found.texts)
+    found.texts |= {key: values for key, values in others.items() if key not in said}
     for kind in ("track", "disc"):
         if any("/" in number for number in found.texts.get(f"{kind}number", ())):
             found.texts.pop(f"{kind}total", None)

@@ -7,7 +7,7 @@ from typing import IO
 from stemsplit.audio.tagging.comments import read_comments, with_comments
 from stemsplit.audio.tagging.moving import replace_head
 from stemsplit.audio.tagging.pictures import block, read_block
-from stemsplit.audio.tagging.values import LARGEST, Found, Texts
+from stemsplit.audio.tagging.values import LARGEST, MANY, Found, Texts
 
 COMMENTS, PADDING, PICTURE = 4, 1, 6
 """Kinds of blocks."""
@@ -18,11 +18,15 @@ LAST = 0x80
 
 def blocks(file: IO[bytes]) -> Iterator[tuple[int, int]]:
     """Yield the kind and size of each block from the file's position on. The file is then at the block's content."""
-    head = b"\0"
-    while not head[0] & LAST and len(head := file.read(4)) == 4:
+    for _ in range(MANY):
+        head = file.read(4)
+        if len(head) < 4:
+            return
         content, size = file.tell(), int.from_bytes(head[1:])
         yield head[0] & ~LAST, size
         file.seek(content + size)
+        if head[0] & LAST:
+            return
 
 
 def read_flac(file: IO[bytes]) -> Found:

@@ -8,7 +8,17 @@ from typing import IO
 
 from stemsplit.audio.libsndfile import opened
 from stemsplit.audio.tagging.pictures import LINK, mime
-from stemsplit.audio.tagging.values import FRONT, LARGEST, LARGEST_PICTURE, LARGEST_TEXT, Found, Texts, counted, text
+from stemsplit.audio.tagging.values import (
+    FRONT,
+    LARGEST,
+    LARGEST_PICTURE,
+    LARGEST_TEXT,
+    MANY,
+    Found,
+    Texts,
+    counted,
+    text,
+)
 
 FRAMES = {
     "title": b"TIT2",
@@ -123,7 +133,9 @@ def frames(body: bytes, version: int, plain: bool) -> Iterator[tuple[bytes, byte
     """Yield the name and content of each frame of a tag."""
     place, wide = 0, version > 2
     name_size, head = (4, 10) if wide else (3, 6)
-    while place + head < len(body) and body[place]:
+    for _ in range(MANY):
+        if place + head >= len(body) or not body[place]:
+            return
         name = body[place : place + name_size]
         size = frame_size(body, place, version) if wide else int.from_bytes(body[place + 3 : place + 6])
         raw = body[place + head : place + head + size]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from stemsplit.audio.tagging.id3 import genre_name
-from stemsplit.audio.tagging.values import FRONT, LARGEST_TEXT, Found, text
+from stemsplit.audio.tagging.values import FRONT, LARGEST_TEXT, MANY, Found, text
 
 ITEMS = {
     b"\xa9nam": "title",
@@ -21,7 +21,10 @@ ITEMS = {
 
 def atoms(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int]]:
     """Yield the name and end of each atom from the file's position on. The file is then at the atom's content."""
-    while (start := file.tell()) + 8 <= end and len(head := file.read(8)) == 8:
+    for _ in range(MANY):
+        start, head = file.tell(), file.read(8)
+        if start + 8 > end or len(head) < 8:
+            return
         size = int.from_bytes(head[:4])
         if size == 1:
             size = int.from_bytes(file.read(8))

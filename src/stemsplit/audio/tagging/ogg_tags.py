@@ -33,7 +33,7 @@ def packets(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     open_: dict[bytes, bytearray] = {}
     left = LARGEST
     for head, sizes, content in pages(file):
-        left -= len(content)
+        left -= len(head) + len(sizes) + len(content)
         if left < 0:
             return
         stream, place = head[14:18], 0

@@ -33,6 +33,9 @@ LARGEST_PICTURE = 16_000_000
 LARGEST = 1 << 26
 """Largest size in bytes of a block of tags, pictures included, that is read at once; larger ones are skipped."""
 
+MANY = 10_000
+"""Largest number of parts (frames, comments, atoms ...) of a file that are looked at for tags."""
+
 FRONT = 3
 """The kind of picture that is a front cover, in ID3 and FLAC."""
 
