@@ -18,7 +18,7 @@ from stemsplit.audio.tagging.flac import read_flac
 from stemsplit.audio.tagging.id3 import read_id3, read_oldest
 from stemsplit.audio.tagging.mp4 import read_mp4
 from stemsplit.audio.tagging.ogg_tags import read_ogg
-from stemsplit.audio.tagging.values import KEYS, Found, Texts, cleaned, text
+from stemsplit.audio.tagging.values import KEYS, LARGEST_PICTURE, Found, Texts, cleaned, text
 
 FFMPEG = {"track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "year": "date"}
 """ffmpeg's name of a tag -> ours, where they differ."""
@@ -40,6 +40,14 @@ class Tags:
     texts: Texts = field(default_factory=dict)
     picture: bytes = field(default=b"", repr=False)
     oversized: int = 0
+
+    @property
+    def note(self) -> str:
+        """What people should know of the tags; empty if there is nothing."""
+        if not self.oversized:
+            return ""
+        most, found = (f"{size / 1e6:,.1f} MB" for size in (LARGEST_PICTURE, self.oversized))
+        return f"its cover art of {found} is left out, as it is larger than {most}"
 
 
 def of_dsf(file: IO[bytes]) -> Found:

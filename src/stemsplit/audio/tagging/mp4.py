@@ -1,10 +1,12 @@
-"""Reads the tags of MP4 files (m4a, mp4, mov), which are in the atom moov.udta.meta.ilst."""
+"""Reads and writes the tags of MP4 files (m4a, mp4, mov), which are in the atom moov.udta.meta.ilst."""
 
+import re
 from collections.abc import Iterator
 from typing import IO
 
 from stemsplit.audio.tagging.id3 import genre_name
-from stemsplit.audio.tagging.values import FRONT, LARGEST_TEXT, MANY, Found, text
+from stemsplit.audio.tagging.pictures import mime
+from stemsplit.audio.tagging.values import FRONT, LARGEST_TEXT, MANY, Found, Texts, counted, text
 
 ITEMS = {
     b"\xa9nam": "title",
@@ -17,6 +19,9 @@ ITEMS = {
     b"disk": "discnumber",
 }
 """Name of an atom -> the tag."""
+
+UTF_8, PICTURES = 1, {"image/jpeg": 13, "image/png": 14, "image/bmp": 27}
+"""Kinds of values: text, and the types of pictures that there can be."""
 
 
 def atoms(file: IO[bytes], end: int) -> Iterator[tuple[bytes, int]]:
@@ -84,3 +89,62 @@ def read_mp4(file: IO[bytes]) -> Found:
                 raw = file.read(size)
                 found.add(ITEMS[name], pair(raw) if name in (b"trkn", b"disk") else text(raw))
     return found
+
+
+def atom(name: bytes, content: bytes) -> bytes:
+    """Return an atom."""
+    return (8 + len(content)).to_bytes(4) + name + content
+
+
+def data(kind: int, content: bytes) -> bytes:
+    """Return the atom that holds a value; its kind says what the bytes are."""
+    return atom(b"data", kind.to_bytes(4) + bytes(4) + content)
+
+
+def numbered(value: str) -> bytes:
+    """Return a number and a total as `pair` reads them; empty if they are not numbers."""
+    match = re.fullmatch(r"\s*(\d{1,4})\s*(?:/\s*(\d{1,4})\s*)?", value)
+    return bytes(2) + b"".join(int(each or 0).to_bytes(2) for each in match.groups()) if match else b""
+
+
+def tags_atom(tags: Texts, picture: bytes) -> bytes:
+    """Return the atom `udta` with tags and cover art; empty if there is nothing to say."""
+    items = []
+    for name, key in ITEMS.items():
+        values = counted(tags).get(key, ())
+        if name in (b"trkn", b"disk"):
+            pairs = [numbered(value) + bytes(2 if name == b"trkn" else 0) for value in values[:1] if numbered(value)]
+            items += [atom(name, data(0, each)) for each in pairs]
+        elif values:
+            items.append(atom(name, b"".join(data(UTF_8, value.encode()) for value in values)))
+    if kind := PICTURES.get(mime(picture)):
+        items.append(atom(b"covr", data(kind, picture)))
+    if not items:
+        return b""
+    handler = atom(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    return atom(b"udta", atom(b"meta", bytes(4) + handler + atom(b"ilst", b"".join(items))))
+
+
+def write_mp4(file: IO[bytes], tags: Texts, picture: bytes) -> None:
+    """Write tags in place of those of an MP4 file whose last atom is `moov`, as ffmpeg leaves it.
+
+    Raises:
+        OSError: another atom is the last.
+    """
+    if not (made := tags_atom(tags, picture)):
+        return
+    end = file.seek(0, 2)
+    file.seek(0)
+    for name, stop in atoms(file, end):
+        start = file.tell() - 8
+        if name == b"moov" and stop == end:
+            break
+    else:
+        raise OSError("its tags cannot be written, as its index is not at its end")
+    parts = b""
+    for name, stop in atoms(file, end):
+        if name != b"udta":
+            parts += atom(name, file.read(stop - file.tell()))
+    file.seek(start)
+    file.write(atom(b"moov", parts + made))
+    file.truncate()
