@@ -48,7 +48,8 @@ def write_wav(file: IO[bytes], tags: Texts, picture: bytes) -> None:
         tags: tags, each with its values.
         picture: cover art; empty if there is none.
     """
-    tag = id3(tags, picture)
+    if not (tag := id3(tags, picture)):
+        return
     end = file.seek(0, 2)
     tag += bytes(len(tag) % 2)
     file.write(bytes(end % 2) + b"id3 " + len(tag).to_bytes(4, "little") + tag)

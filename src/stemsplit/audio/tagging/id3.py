@@ -201,20 +201,20 @@ def read_id3(file: IO[bytes]) -> Found:
             for value in values(raw):
                 for part in genres(value) if NAMES[name] == "genre" else [value]:
                     found.add(NAMES[name], part)
-    if date := dated(dates):
+    for date in dated(dates):
         found.add("date", date)
     return found
 
 
-def dated(dates: dict[bytes, list[str]]) -> str:
-    """Return a date, which versions before 2.4 write as a year, and a day and month of two digits each."""
+def dated(dates: dict[bytes, list[str]]) -> list[str]:
+    """Return the dates, which versions before 2.4 write as a year, and a day and month of two digits each."""
     said = {name: "".join(texts[:1]).strip() for name, texts in dates.items()}
     if said.get(b"TDRC"):
-        return said[b"TDRC"]
+        return dates[b"TDRC"]
     year, day = (said.get(new) or said.get(old, "") for new, old in ((b"TYER", b"TYE"), (b"TDAT", b"TDA")))
     if re.fullmatch(r"\d{4}", year) and re.fullmatch(r"\d{4}", day):
-        return f"{year}-{day[2:]}-{day[:2]}"
-    return year
+        year = f"{year}-{day[2:]}-{day[:2]}"
+    return [year] if year else []
 
 
 def read_oldest(tag: bytes) -> Found:
