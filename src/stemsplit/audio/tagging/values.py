@@ -59,7 +59,7 @@ def cleaned(tags: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ...
 
 
 def joined(values: Iterable[str]) -> str:
-    """Return a tag's values as one text, for names of files and for formats that hold only one."""
+    """Return a tag's values as one text, for places that hold only one."""
     return ", ".join(values)[:LONGEST]
 
 
