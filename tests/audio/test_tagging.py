@@ -13,6 +13,7 @@ import soundfile
 
 from stemsplit.audio import Format, Writer
 from stemsplit.audio.ffmpeg import metadata
+from stemsplit.audio.ogg import renumber
 from stemsplit.audio.tagging.values import KEYS, LARGEST_PICTURE
 from stemsplit.audio.tagging.writing import write_tags
 from stemsplit.audio.tags import Tags, read_all
@@ -115,6 +116,22 @@ def test_a_total_of_its_own_stays_one(tmp_path: Path, format_: str) -> None:
     assert read_all(tmp_path / "bass").texts == told
 
 
+@pytest.mark.parametrize("format_", ["flac", "ogg"])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 6, 30, 31, 255, 256, 990])
+def test_tags_that_become_shorter_leave_a_whole_file(ffmpeg: Path, tmp_path: Path, format_: str, size: int) -> None:
+    path = tmp_path / f"bass.{format_}"
+    write(path, format_, {"title": ("x" * size,), "artist": ("A",)})
+    plain = soundfile.read(path)[0]
+    with path.open("r+b") as file:
+        write_tags(file, format_, {"artist": ("A", "B")})
+        if format_ == "ogg":
+            renumber(file, 7)
+    assert np.array_equal(soundfile.read(path)[0], plain)
+    assert {"artist": ("A", "B")}.items() <= read_all(path).texts.items()
+    command = [ffmpeg, "-loglevel", "warning", "-i", path, "-f", "null", "-"]
+    assert subprocess.run(command, capture_output=True, check=True).stderr == b""
+
+
 @pytest.mark.parametrize("format_", ["wav", "mp3"])
 def test_a_total_is_written_behind_its_number_elsewhere(tmp_path: Path, format_: str) -> None:
     write(tmp_path / "bass", format_, {"tracknumber": ("3",), "tracktotal": ("12",), "disctotal": ("2",)})
@@ -138,7 +155,9 @@ def test_tags_go_into_large_files(tmp_path: Path) -> None:
     assert read_all(tmp_path / "a.wav") == Tags(SAID, FRONT)
 
 
-@pytest.mark.parametrize("options", [[], ["-metadata", "title=old", "-metadata", "comment=x"]])
+@pytest.mark.parametrize(
+    "options", [[], ["-metadata", "title=old", "-metadata", "comment=x"], ["-metadata", f"comment={'x' * 9_000}"]]
+)
 def test_tags_go_into_m4a(song: Song, ffmpeg: Path, options: list[str]) -> None:
     path = song("a.wav").with_name("a.m4a")
     subprocess.run([ffmpeg, "-loglevel", "error", "-i", song("a.wav"), *options, path], check=True)

@@ -55,6 +55,10 @@ def write_flac(file: IO[bytes], tags: Texts, picture: bytes) -> None:
     replaced = file.tell()
     if picture:
         found.append((PICTURE, block(picture)))
+    # Padding takes the room of what is shorter than before.
+    spare = replaced - 4 - sum(4 + len(content) for _, content in found)
+    if spare > 0:
+        found.append((PADDING, bytes(max(spare - 4, 0))))
     parts = [bytes([kind]) + len(content).to_bytes(3) + content for kind, content in found]
     parts[-1] = bytes([parts[-1][0] | LAST]) + parts[-1][1:]
     replace_head(file, b"fLaC" + b"".join(parts), replaced)

@@ -145,6 +145,7 @@ def write_mp4(file: IO[bytes], tags: Texts, picture: bytes) -> None:
     for name, stop in atoms(file, end):
         if name != b"udta":
             parts += atom(name, file.read(stop - file.tell()))
+    # An atom that players skip takes the room of what is shorter than before.
+    spare = end - start - len(atom(b"moov", parts + made))
     file.seek(start)
-    file.write(atom(b"moov", parts + made))
-    file.truncate()
+    file.write(atom(b"moov", parts + made + (atom(b"free", bytes(max(spare - 8, 0))) if spare > 0 else b"")))

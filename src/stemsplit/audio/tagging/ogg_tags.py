@@ -124,4 +124,8 @@ def write_vorbis(file: IO[bytes], tags: Texts, picture: bytes) -> None:
     marker = parts[0][:7]
     # A last bit that is set ends the comments.
     parts[0] = marker + with_comments(parts[0][7:], tags, picture) + b"\1"
-    replace_head(file, first + paged(parts, head[14:18], 1), replaced)
+    made = first + paged(parts, head[14:18], 1)
+    if len(made) < replaced:  # what follows the end of the comments is not read
+        parts[0] += bytes(replaced - len(made))
+        made = first + paged(parts, head[14:18], 1)
+    replace_head(file, made, replaced)
