@@ -2,6 +2,7 @@
 
 import shutil
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,7 @@ import soundfile
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.audio.libsndfile import native, opened
 from stemsplit.audio.riff import KINDS
+from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.tagging.apev2 import footer, read_apev2
 from stemsplit.audio.tagging.asf import HEADER, read_asf
 from stemsplit.audio.tagging.chunks import read_chunks
@@ -102,9 +104,10 @@ def of_others(path: Path) -> Found:
                 found.add(key, getattr(file, key))
     except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants to be told the layout
         if ffmpeg := shutil.which("ffmpeg"):
-            for key, value in metadata(path, ffmpeg).items():
-                if (name := FFMPEG.get(key, key)) in KEYS:
-                    found.add(name, text(value))
+            with suppress(OSError, UnreadableError):
+                for key, value in metadata(path, ffmpeg).items():
+                    if (name := FFMPEG.get(key, key)) in KEYS:
+                        found.add(name, text(value))
     return found
 
 

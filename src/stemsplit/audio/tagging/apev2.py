@@ -2,7 +2,7 @@
 
 from typing import IO
 
-from stemsplit.audio.tagging.values import FRONT, LARGEST, LARGEST_TEXT, Found, text
+from stemsplit.audio.tagging.values import FRONT, LARGEST, LARGEST_TEXT, MOST, Found, text
 
 NAMES = {
     b"title": "title",
@@ -74,7 +74,7 @@ def read_apev2(file: IO[bytes]) -> Found:
             here = length - before
             found.offer(FRONT if b"front" in name else 255, here, lambda here=here: file.read(here))  # type: ignore[misc]
         elif (key := NAMES.get(name)) and not flags >> 1 & 3 and length <= LARGEST_TEXT:
-            for value in file.read(length).split(b"\0"):
+            for value in file.read(length).split(b"\0", MOST)[:MOST]:
                 found.add(key, text(value))
         place = start + length
     return found

@@ -4,6 +4,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from typing import IO
 
 from stemsplit.audio.libsndfile import opened
@@ -13,7 +14,9 @@ from stemsplit.audio.tagging.values import (
     LARGEST,
     LARGEST_PICTURE,
     LARGEST_TEXT,
+    LONGEST,
     MANY,
+    MOST,
     Found,
     Texts,
     counted,
@@ -50,6 +53,7 @@ SILENT_MP3 = 4 * (b"\xff\xfb\x90\x64" + bytes(413))
 """Four silent frames at 128 kbit/s, the fewest that libsndfile accepts as an MP3."""
 
 
+@cache
 def genre_name(number: int) -> str:
     """Return the name of one of ID3's numbered genres; empty if there is none. libsndfile knows them."""
     tag = b"TAG" + bytes(124) + bytes([min(number, 255)])
@@ -61,7 +65,7 @@ def genres(said: str) -> list[str]:
     """Return the names of genres, which old MP3s give as numbers, alone or in parentheses before a name."""
     match = re.fullmatch(r"((?:\(\d{1,3}\))*)(.*)", said, re.S)
     assert match
-    numbers, name = re.findall(r"\d+", match[1]), match[2]
+    numbers, name = re.findall(r"\d+", match[1])[:MOST], match[2]
     if re.fullmatch(r"\d{1,3}", name):
         numbers, name = [*numbers, name], ""
     if name:
@@ -98,7 +102,7 @@ def frame_size(body: bytes, place: int, version: int) -> int:
         return int.from_bytes(raw)
     sizes = [number(raw), int.from_bytes(raw)][max(raw, default=0) > 0x7F :]
     for size in sizes:
-        after = body[place + 10 + size :][:4]
+        after = body[place + 10 + size : place + 14 + size]
         if place + 10 + size == len(body) or re.fullmatch(rb"[A-Z0-9]{4}|\0+", after):
             return size
     return sizes[0]
@@ -152,8 +156,8 @@ def values(raw: bytes) -> list[str]:
     if not raw or len(raw) > LARGEST_TEXT:
         return []
     if coding := ENCODINGS.get(raw[0]):
-        return [part.strip("\ufeff") for part in raw[1:].decode(coding, "replace").split("\0")]
-    return [text(part) for part in raw[1:].split(b"\0")] if raw[0] in (0, 3) else []
+        return [part.strip("\ufeff") for part in raw[1:].decode(coding, "replace").split("\0", MOST)[:MOST]]
+    return [text(part) for part in raw[1:].split(b"\0", MOST)[:MOST]] if raw[0] in (0, 3) else []
 
 
 def read_picture(raw: bytes, name: bytes, found: Found) -> None:
@@ -165,7 +169,8 @@ def read_picture(raw: bytes, name: bytes, found: Found) -> None:
         kind, _, rest = rest.partition(b"\0")
     number, rest = rest[:1], rest[1:]
     if coding in (b"\1", b"\2"):  # the description's end is a zero of two bytes
-        end = next((place for place in range(0, len(rest) - 1, 2) if rest[place : place + 2] == b"\0\0"), len(rest))
+        places = range(0, min(len(rest) - 1, LARGEST_TEXT), 2)
+        end = next((place for place in places if rest[place : place + 2] == b"\0\0"), len(rest))
         rest = rest[end + 2 :]
     else:
         rest = rest.partition(b"\0")[2]
@@ -199,7 +204,7 @@ def read_id3(file: IO[bytes]) -> Found:
             dates[name] = values(raw)
         else:
             for value in values(raw):
-                for part in genres(value) if NAMES[name] == "genre" else [value]:
+                for part in genres(value[:LONGEST]) if NAMES[name] == "genre" else [value]:
                     found.add(NAMES[name], part)
     for date in dated(dates):
         found.add("date", date)

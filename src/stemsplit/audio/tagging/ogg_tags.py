@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
 from stemsplit.audio.ogg import checksum
 from stemsplit.audio.tagging.comments import read_comments, with_comments
 from stemsplit.audio.tagging.moving import replace_head
-from stemsplit.audio.tagging.values import LARGEST, Found, Texts
+from stemsplit.audio.tagging.values import LARGEST, MANY, Found, Texts
 
 HEADS = {b"\x03vorbis": 7, b"OpusTags": 8, b"\x81theora": 7}
 """How the packet with the comments begins, for each codec -> the length of that beginning."""
@@ -32,7 +33,7 @@ def packets(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the number of the stream and the content of each packet, up to a limit of bytes in all."""
     open_: dict[bytes, bytearray] = {}
     left = LARGEST
-    for head, sizes, content in pages(file):
+    for head, sizes, content in islice(pages(file), 5 * MANY):
         left -= len(head) + len(sizes) + len(content)
         if left < 0:
             return
