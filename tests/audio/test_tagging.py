@@ -46,6 +46,9 @@ def png(size: int = 0) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+FORMATS = (FormatName.wav, FormatName.flac, FormatName.ogg, FormatName.mp3)
+"""The formats that libsndfile reads, so that samples can be compared."""
+
 FRONT = png(100)
 BACK = png(50)
 
@@ -68,7 +71,7 @@ def shown(ffmpeg: Path, path: Path) -> bytes:
     return found.stdout
 
 
-ALL = [*((name, None) for name in FormatName), ("wav", "24"), ("wav", "16"), ("flac", "16")]
+ALL = [*((name, None) for name in FORMATS), ("wav", "24"), ("wav", "16"), ("flac", "16")]
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000, LARGEST_PICTURE - 200])
@@ -87,7 +90,7 @@ def test_all_that_is_written_is_read(ffmpeg: Path, tmp_path: Path, format_: str,
     assert path.read_bytes() == first
 
 
-@pytest.mark.parametrize("format_", FormatName)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_programs_that_know_one_value_still_find_one(ffmpeg: Path, tmp_path: Path, format_: str) -> None:
     path = tmp_path / f"bass.{format_}"
     write(path, format_, SAID)
@@ -100,7 +103,7 @@ def test_programs_that_know_one_value_still_find_one(ffmpeg: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("format_", FormatName)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_each_tag_can_stand_alone(tmp_path: Path, format_: str, key: str) -> None:
     path, told = tmp_path / "bass", {key: ("A", "B")}
     write(path, format_, told)
@@ -174,7 +177,7 @@ def test_tags_go_into_m4a(song: Song, ffmpeg: Path, options: list[str]) -> None:
 @pytest.mark.parametrize(
     "start", [b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b"", b"ID3\4OggSfLaC\xff\xfb"]
 )
-@pytest.mark.parametrize("format_", FormatName)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_a_picture_is_only_bytes(tmp_path: Path, format_: str, start: bytes) -> None:
     picture = start + bytes(range(256)) * 10
     write(tmp_path / "bass", format_, {}, picture)
