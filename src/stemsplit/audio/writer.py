@@ -3,7 +3,7 @@
 import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -13,12 +13,12 @@ import soundfile
 
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.formats import Format
-from stemsplit.audio.id3 import id3, prepend
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
-from stemsplit.audio.tags import KEYS, cleaned
+from stemsplit.audio.tagging.values import KEYS, cleaned
+from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName
 from stemsplit.errors import AudioError
 
@@ -40,9 +40,10 @@ class Writer:
         sample_rate: Hz.
         channels: number of channels.
         frames: number of samples per channel that will be written, for choosing a container that can count them.
-        tags: tags of the file, each one of `TAGS`.
+        tags: tags of the file, each one of `TAGS`, with one value or several.
         file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
             the writer.
+        picture: cover art, as the content of a picture's file; empty for none.
 
     Attributes:
         clipped: number of samples so far that were beyond full scale, in files that cannot hold them.
@@ -62,12 +63,13 @@ class Writer:
         sample_rate: int,
         channels: int,
         frames: int,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str | Iterable[str]] | None = None,
         file: IO[bytes] | None = None,
+        picture: bytes = b"",
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
-        self.path, self.format, self.tags = path, file_format, cleaned(tags or {})
+        self.path, self.format, self.tags, self.picture = path, file_format, cleaned(tags or {}), picture
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth
         container, options = name.upper(), {}
@@ -86,7 +88,7 @@ class Writer:
         try:
             self.stream = file or path.open("w+b")
             self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
-            for key, text in self.tags.items() if name != FormatName.mp3 else ():
+            for key, text in plain(name, self.tags).items():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
             self.abandon()
@@ -179,10 +181,9 @@ class Writer:
         try:
             self._hand_on()
             self.file.close()
+            write_tags(self.stream, self.format.name, self.tags, self.picture)
             if self.format.name == FormatName.ogg:
                 renumber(self.stream, self.seed)
-            elif self.format.name == FormatName.mp3 and self.tags:
-                prepend(self.stream, id3(self.tags))
             elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)
             with self._opened() as file:

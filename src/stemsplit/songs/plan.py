@@ -29,8 +29,9 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
         model=model_name,
         parent=os.path.basename(os.path.dirname(os.path.abspath(path))),  # noqa: PTH100, PTH119, PTH120  # of 200,000
         ext=path.suffix.removeprefix("."),
-        artist=tags.get("artist"),
-        title=tags.get("title"),
+        # The first of several: folders of earlier versions are called so, and names stay short.
+        artist=next(iter(tags.get("artist", ())), None),
+        title=next(iter(tags.get("title", ())), None),
     )
     file_format = options.format
     if options.like_source:

@@ -73,7 +73,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
-    check_space(job.options.out, job.size)
+    # Written as text, as in an ogg, a picture takes a third more.
+    check_space(job.options.out, job.size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     return StemFiles(job, song, digest, stat, held, found)
 
 

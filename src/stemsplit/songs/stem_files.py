@@ -11,6 +11,7 @@ import numpy as np
 
 from stemsplit.audio import Block, Song, Writer
 from stemsplit.audio.levels import SILENT, SumError
+from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
@@ -56,10 +57,10 @@ class StemFiles:
     def _writer(self, name: str) -> Writer:
         """Open the file of a stem in the hidden folder."""
         job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
-        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags.texts, name))
         path = self.held.folder.path / hidden
         try:
-            return Writer(path, *form, file=self.held.create(hidden))
+            return Writer(path, *form, file=self.held.create(hidden), picture=song.tags.picture)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({error.strerror})") from error
 
@@ -167,6 +168,7 @@ class StemFiles:
         self.close()
 
 
-def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
+def marked(tags: Texts, name: str) -> Texts:
     """Return a song's tags for one of its stems, which the title names."""
-    return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)
+    titles = tuple(f"{title} ({name})" for title in tags.get("title", ()))
+    return {**tags, "title": titles} if titles else tags
