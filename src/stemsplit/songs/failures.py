@@ -44,7 +44,8 @@ def reason(error: Exception, job: Job, doing: str) -> str:
         doing: what was being done with it, such as "splitting".
     """
     if isinstance(error, StemsplitError) and str(error):
-        return str(error)
+        # What the network or a device says is not about a song, and a batch has many.
+        return str(error) if str(job.path) in str(error) else f"cannot split {job.path}: {error}"
     if told := libraries.failure(error):
         return f"cannot split {job.path}: {told}"
     if isinstance(error, OSError):
