@@ -50,12 +50,16 @@ class Proxy:
             self._connect(client, *target.rsplit(":", 1), b"", b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             host, _, path = target.removeprefix("http://").partition("/")
-            rest = head.replace(target.encode(), b"/" + path.encode(), 1)
+            # One request a connection: the next may be for another host.
+            rest = head.replace(target.encode(), b"/" + path.encode(), 1).replace(
+                b"\r\n", b"\r\nConnection: close\r\n", 1
+            )
             self._connect(client, *host.rsplit(":", 1), rest, b"")
 
     def _socks5(self, client: socket.socket) -> None:
         methods = client.recv(65_536)
-        assert methods[0] == 5
+        if methods[:1] != b"\x05":
+            return
         wanted = 2 if self.user else 0
         if wanted not in methods[2 : 2 + methods[1]]:
             client.sendall(b"\x05\xff")

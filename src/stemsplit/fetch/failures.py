@@ -118,10 +118,10 @@ def _untrusted(error: ssl.SSLCertVerificationError, name: str) -> WeightsError:
     """Return the error for a certificate that does not prove that the host is who it says."""
     reason = error.verify_message.rstrip(".")
     if error.verify_code in (9, 10):  # not yet valid, expired
-        return WeightsError(f"the certificate of {name} is out of date ({reason}); check this machine's date and time")
+        return SettingError(f"the certificate of {name} is out of date ({reason}); check this machine's date and time")
     if error.verify_code in (62, 64):  # for another host name, or address
         login = "if this network asks for a login, open a page in a browser first"
-        return WeightsError(f"the certificate that came for {name} is another host's; {login}")
+        return SettingError(f"the certificate that came for {name} is another host's; {login}")
     return SettingError(f"the certificate of {name} is not trusted ({reason}); {settings.trust()}")
 
 
@@ -140,7 +140,9 @@ def _tls_error(error: httpx.HTTPError, name: str, via: str) -> WeightsError | No
 def _proxy_error(error: httpx.ProxyError, name: str, via: str) -> SettingError:
     """Return the error for a proxy that refuses. Its own text names no secrets, but only parts of it are of use."""
     text = str(error)
-    if text.startswith("407") or "username/password" in text.lower():
+    if text.startswith("Requested USERNAME"):
+        return SettingError(f"the proxy in {via} takes no user name and password; leave them out of the variable")
+    if text.startswith(("407", "Requested", "Invalid username")):
         return _password_wanted(via)
     reason = text.partition("could not connect: ")[2].rstrip(".") or text
     because = f" ({reason[:100]})" if re.fullmatch("[ -~]+", reason) else ""

@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 from stemsplit import libraries
 from stemsplit.fetch.causes import SettingError
 from stemsplit.registry import redacted
+from stemsplit.words import printable
 
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 """Kinds of proxies that the HTTP library speaks to."""
@@ -31,6 +32,11 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables in which other programs look for certificates; the HTTP library does not."""
+
+
+def shown(value: str) -> str:
+    """Return a value as it may be shown: on one line, without passwords."""
+    return printable(redacted(value))
 
 
 def variable(kind: str) -> str:
@@ -70,7 +76,7 @@ def proxy(url: str) -> str:
     proxies = getproxies()
     for kind in (address.scheme, "all"):
         if value := proxies.get(kind):
-            return f"{variable(kind)} ({redacted(value if '://' in value else f'http://{value}')})"
+            return f"{variable(kind)} ({shown(value if '://' in value else f'http://{value}')})"
     return ""
 
 
@@ -78,22 +84,20 @@ def socks() -> str:
     """Return a name, as that of `proxy`, for the first SOCKS proxy of the environment; empty if there is none."""
     proxies = getproxies()
     found = [(kind, proxies[kind]) for kind in PROXIES if proxies.get(kind, "").lower().startswith("socks")]
-    return next((f"{variable(kind)} ({redacted(value)})" for kind, value in found), "")
+    return next((f"{variable(kind)} ({shown(value)})" for kind, value in found), "")
 
 
 def _check_proxy(kind: str, value: str) -> None:
     """Raise SettingError if a proxy's address is malformed, or of a kind that cannot be used."""
     name = variable(kind)
     address = value if "://" in value else f"http://{value}"
-    shown, scheme = redacted(address), address.partition("://")[0].lower()
+    told, scheme = shown(address), address.partition("://")[0].lower()
     if scheme in ("socks4", "socks4a"):
-        raise SettingError(
-            f"{name} is {shown}, but SOCKS4 is not supported; if the proxy knows SOCKS5, write socks5://"
-        )
+        raise SettingError(f"{name} is {told}, but SOCKS4 is not supported; if the proxy knows SOCKS5, write socks5://")
     if scheme not in PROXY_SCHEMES:
-        raise SettingError(f"{name} is {shown}, which is not a proxy; write http://HOST:PORT or socks5://HOST:PORT")
+        raise SettingError(f"{name} is {told}, which is not a proxy; write http://HOST:PORT or socks5://HOST:PORT")
     if not parsed(address):
-        raise SettingError(f"{name} is {shown}, which is not an address; write {scheme}://HOST:PORT, or unset it")
+        raise SettingError(f"{name} is {told}, which is not an address; write {scheme}://HOST:PORT, or unset it")
     if scheme.startswith("socks") and not find_spec("socksio"):
         raise SettingError(f"{name} is a SOCKS proxy, which needs one more package: {libraries.install('socksio')}")
 
@@ -163,7 +167,7 @@ def check_hub() -> None:
     if not address or address.scheme not in ("http", "https") or address.query or address.fragment:
         bare = re.fullmatch(r"[\w.-]+(:\d+)?/*", endpoint, re.ASCII)
         write = f"https://{endpoint.rstrip('/')}" if bare else "https://HOST"
-        raise SettingError(f"HF_ENDPOINT is {redacted(endpoint)}, which is not the address of a hub; write {write}")
+        raise SettingError(f"HF_ENDPOINT is {shown(endpoint)}, which is not the address of a hub; write {write}")
 
 
 def offline() -> str:
