@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import soundfile
 
+from stemsplit.audio.mpg123 import quiet
 from stemsplit.audio.ogg import ends_as_ogg
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 
@@ -38,7 +39,7 @@ def opened(file: str | bytes | int | IO[bytes], *args: Any, **options: Any) -> s
     """Open a soundfile.SoundFile; unlike its constructor, safe in any thread."""
     # libsndfile keeps the last error of opening a file per process, not per thread; soundfile has its own lock for that
     # from 0.14 on.
-    with OPENING:
+    with OPENING, quiet():
         return soundfile.SoundFile(file, *args, **options)
 
 
@@ -129,7 +130,8 @@ class SoundFileSource:
             UnreadableError: the file is damaged or cut off, or cannot be read from the disk.
         """
         try:
-            frames: Frames = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+            with quiet():
+                frames: Frames = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             self._check_disk()
             seconds = self.done / self.sample_rate
