@@ -38,10 +38,9 @@ def why(error: BaseException, status: int) -> str:
     if hasattr(error, "format_message"):  # an error of typer's about arguments
         return " ".join(error.format_message().split())
     if isinstance(error, Exception):
-        from stemsplit import libraries
-        from stemsplit.songs.failures import unexpected
+        from stemsplit.failures import cause
 
-        return str(libraries.failure(error) or unexpected(error))
+        return cause(error, "running")
     return type(error).__name__
 
 

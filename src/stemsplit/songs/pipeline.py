@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from stemsplit.audio import Block, Reader
 from stemsplit.disk import remove_empty_folder
 from stemsplit.engine.ahead import ahead
+from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
-from stemsplit.songs.failures import is_lost_device, reason
+from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.preparing import Busy, Course, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles

@@ -11,7 +11,8 @@ from pathlib import Path
 from stemsplit.audio import Reader, read_tags
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
-from stemsplit.songs.failures import reason, unexpected
+from stemsplit.failures import cause
+from stemsplit.songs.failures import reason
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template, folded, track_of
@@ -29,7 +30,7 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
         try:
             tags = read_tags(path)
         except Exception as error:  # of any kind: one song must not end the others
-            problem = f"cannot read the tags of {path}: {unexpected(error)}"
+            problem = f"cannot read {path}: {cause(error, 'reading its tags')}"
     names = template.of_song(
         track=track_of(path),
         model=model_name,
