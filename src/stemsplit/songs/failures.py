@@ -1,6 +1,7 @@
 """Says in one line why a song of a batch failed."""
 
 from stemsplit import libraries
+from stemsplit.errors import AudioError
 from stemsplit.failures import cause
 from stemsplit.songs.job import Job
 
@@ -17,4 +18,5 @@ def reason(error: Exception, job: Job, doing: str) -> str:
         return f"cannot split {job.path} ({error.strerror or error}: {error.filename or job.options.out})"
     told = cause(error, f"{doing} {job.path}")
     # What the network or a device says is not about a song, and a batch has many.
-    return told if str(job.path) in told else f"cannot split {job.path}: {told}"
+    named = isinstance(error, AudioError) or str(job.path) in told
+    return told if named else f"cannot split {job.path}: {told}"
