@@ -45,7 +45,9 @@ def variable(kind: str) -> str:
     Args:
         kind: one of `PROXIES`.
     """
-    for name in (f"{kind}_proxy", f"{kind}_PROXY".upper()):
+    lower, upper = f"{kind}_proxy", f"{kind}_PROXY".upper()
+    # Where both are set, the one in lower case counts.
+    for name in (lower, upper) if os.environ.get(lower) != os.environ.get(upper) else (upper,):
         if os.environ.get(name):
             return name
     mixed = next((name for name in os.environ if name.lower() == f"{kind}_proxy"), "")
