@@ -179,7 +179,7 @@ def test_few_open_files_fail_songs_and_lose_no_line(songs: list[str], tmp_path: 
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    for most in (14, 18, 24, 40):
+    for most in (14, 17, 20):
         result = run(
             *songs,
             "--json",
@@ -195,7 +195,9 @@ def test_few_open_files_fail_songs_and_lose_no_line(songs: list[str], tmp_path: 
         if result.out:
             told, summary = read_lines(result.out)
             assert (len(told), summary["songs"]) == (3, 3)
-            assert summary["exit_status"] == result.status == (1 if summary["failed"] else 0)
+            assert summary["exit_status"] == result.status
+            # Either the songs fail that meet the limit, or the weights of the model cannot be opened.
+            assert result.status == (3 if summary["error"] else 1 if summary["failed"] else 0)
         assert "Traceback" not in result.err
 
 
