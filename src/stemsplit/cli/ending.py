@@ -18,6 +18,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130
 """Exit status of a run that the user interrupted."""
 
+STOPPED = "interrupted"
+"""Reason for the end of a run that the user or the system stopped."""
+
 
 def exit_status(error: BaseException) -> int:
     """Return the exit status of a command that an error ends."""
@@ -32,7 +35,7 @@ def exit_status(error: BaseException) -> int:
 def why(error: BaseException, status: int) -> str:
     """Return in one line why a run ended."""
     if status == INTERRUPTED or isinstance(error, SystemExit):
-        return "interrupted"
+        return STOPPED
     if isinstance(error, StemsplitError | OSError):
         return str(error)
     if hasattr(error, "format_message"):  # an error of typer's about arguments
@@ -93,7 +96,7 @@ def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
         return
     totals = account.totals or Totals()
     # Songs that an interrupt came before did not fail: nobody tried them.
-    for job in account.jobs if status != INTERRUPTED else ():
+    for job in account.jobs if message != STOPPED else ():
         if job.path not in account.told:
             outcome = _owed(job, message)
             totals.add(outcome)
