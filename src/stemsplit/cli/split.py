@@ -10,6 +10,7 @@ import typer
 
 from stemsplit.choices import BitDepth, FormatName, PrecisionName
 from stemsplit.cli import choose
+from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
     SCRIPTS,
@@ -52,6 +53,7 @@ FILES = "Files"
 """Panel of the command's help."""
 
 
+@closing_json
 def split(
     songs: Annotated[
         list[str],  # not paths: an empty one would be the working folder
@@ -207,6 +209,7 @@ def split(
         tell_of_names(jobs)
     if dry_run:
         print_dry_run(jobs, passed_over, models, device, as_json)
+        account().closed = True
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     plan.check_room(jobs)
     if any(not job.problem and not job.done for job in jobs):
@@ -253,19 +256,18 @@ def planned(
 
     Raises:
         typer.BadParameter: no song can be split in this way.
-        typer.Exit: the arguments mean no song.
-        AudioError: a list of songs cannot be read.
+        AudioError: the arguments mean no song, or a list of songs cannot be read.
     """
+    from stemsplit.errors import AudioError
     from stemsplit.songs import find, plan
-    from stemsplit.terminal import console
 
     with usage_errors():
         found = find.find(songs, options.out)
         jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
     if not jobs:
         others = f" (other files: {found.passed_over})" if found.passed_over else ""
-        console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
-        raise typer.Exit(1)
+        raise AudioError(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
+    account().jobs, account().passed_over = jobs, found.passed_over
     return jobs, found.passed_over
 
 
@@ -295,12 +297,14 @@ def run(
     from stemsplit.terminal.songs import outcome_as_data, totals_as_data
     from stemsplit.terminal.stdout import print_line, print_paths
 
-    totals, begun = Totals(), time.monotonic()
+    totals, begun, owed = Totals(), time.monotonic(), account()
+    owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
         report.outcome(outcome)
         totals.add(outcome)
         totals.seconds = time.monotonic() - begun
+        owed.told.add(outcome.job.path)
         try:
             if as_json:
                 print_line(outcome_as_data(outcome))
@@ -319,5 +323,6 @@ def run(
         raise typer.Exit(130) from None
     report.total(totals, passed_over)
     if as_json:
+        owed.closed = True
         print_line(totals_as_data(totals, passed_over))
     return totals

@@ -79,7 +79,13 @@ class StemFiles:
             return self.writers[output.name].write(output.of(mixture, stems))
 
         # Side by side: encoding is all that a fast device waits for.
-        written = {output.name: self.encoding.submit(encode, output) for output in self.job.options.outputs}
+        written = {}
+        try:
+            for output in self.job.options.outputs:
+                written[output.name] = self.encoding.submit(encode, output)
+        except RuntimeError:  # no more threads: what was handed over must end, as below
+            self.encoding.shutdown()
+            raise
         wait(written.values())  # for all of them, even if one fails: nothing may write to files that are given up
         stored = {name: future.result() for name, future in written.items()}
         self.energy += float(np.square(mixture, dtype=np.float64).sum())
