@@ -11,6 +11,7 @@ class FormatName(StrEnum):
     flac = "flac"
     ogg = "ogg"
     mp3 = "mp3"
+    m4a = "m4a"
 
 
 class BitDepth(StrEnum):

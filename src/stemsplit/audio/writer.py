@@ -11,7 +11,9 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 
+from stemsplit.audio.bitrates import default_aac, encoder_options
 from stemsplit.audio.conversion import Block
+from stemsplit.audio.encoder import Encoder
 from stemsplit.audio.formats import Format
 from stemsplit.audio.id3 import id3, prepend
 from stemsplit.audio.libsndfile import opened, reason
@@ -70,13 +72,11 @@ class Writer:
         self.path, self.format, self.tags = path, file_format, cleaned(tags or {})
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth
-        container, options = name.upper(), {}
+        container, options = name.upper(), dict[str, Any]()
         if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
-        if name == FormatName.mp3:
-            options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
-        elif name == FormatName.ogg:
-            options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
+        if name in (FormatName.mp3, FormatName.ogg):
+            options = encoder_options(name, file_format.bitrate, sample_rate, channels)
         subtype = SUBTYPES.get(self.bits)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
@@ -85,8 +85,12 @@ class Writer:
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
             self.stream = file or path.open("w+b")
-            self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
-            for key, text in self.tags.items() if name != FormatName.mp3 else ():
+            if name == FormatName.m4a:
+                kbit = int(file_format.bitrate or default_aac(sample_rate, channels))
+                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit, self.tags)
+            else:
+                self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+            for key, text in self.tags.items() if name not in (FormatName.mp3, FormatName.m4a) else ():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
             self.abandon()
@@ -166,9 +170,19 @@ class Writer:
 
     def abandon(self) -> None:
         """Close the file, whether it is whole or not."""
-        for held in ("file", "stream"):
+        for name in ("file", "stream"):
             with suppress(soundfile.SoundFileError, OSError, AttributeError):
-                getattr(self, held).close()
+                held = getattr(self, name)
+                held.kill() if isinstance(held, Encoder) else held.close()
+
+    def _found(self) -> int:
+        """Return the number of samples per channel that the finished file holds."""
+        if isinstance(self.file, Encoder):
+            found = self.file.count()
+            self.file.kill()
+            return found
+        with self._opened() as file:
+            return int(file.frames)
 
     def close(self) -> None:
         """Finish the file, flush it to the disk, and check that it is whole.
@@ -185,8 +199,7 @@ class Writer:
                 prepend(self.stream, id3(self.tags))
             elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)
-            with self._opened() as file:
-                found = file.frames
+            found = self._found()
             # No power cut may leave zeros under its name.
             os.fsync(self.stream.fileno())
             self.size = os.fstat(self.stream.fileno()).st_size

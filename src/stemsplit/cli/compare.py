@@ -11,6 +11,7 @@ from stemsplit.cli import choose
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
+    Bitrate,
     ChunkSeconds,
     Device,
     Format,
@@ -88,6 +89,7 @@ def compare(
     bit_depth: Annotated[
         BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
     ] = None,
+    bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
     quiet: Quiet = False,
     as_json: Annotated[
@@ -135,7 +137,7 @@ def compare(
             stems=None if stems is None else listed([stems]),
             reference_folder=references,
             out=output,
-            file_format=formats.Format(format_, bit_depth),
+            file_format=formats.Format(format_, bit_depth, bitrate),
             force=force,
         )
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,

@@ -14,6 +14,7 @@ from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
+    Bitrate,
     ChunkSeconds,
     Compile,
     Device,
@@ -104,6 +105,7 @@ def split(
             "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
         ),
     ] = None,
+    bitrate: Bitrate = None,
     like_source: Annotated[
         bool, typer.Option("--like-source", help="Write stems in the format and bit depth of their song.")
     ] = False,
@@ -171,6 +173,8 @@ def split(
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
+    if like_source and bitrate:
+        raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
@@ -184,7 +188,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=formats.Format(format_, bit_depth),
+        format=formats.Format(format_, bit_depth, bitrate),
         like_source=like_source,
         start=begin,
         duration=length,

@@ -152,7 +152,7 @@ def plan(
     """
     if file_format.bits is None and file_format.depth is not None:
         file_format = replace(file_format, bits=BitDepth.b24)
-    if reason := file_format.refusal(44_100, 2):
+    if reason := file_format.contradiction:
         raise ValueError(reason)
     chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
