@@ -242,8 +242,8 @@ def test_a_model_is_compared_with_itself_under_other_settings(compare: Command, 
     common = compare(path, "--models", "one", "--overlap", "0.75", "--window", "hann", "-o", "b", "--bit-depth", "32f")
     (vocals,) = (found for found in common.paths if found.name.startswith("vocals"))
     before = read(paths[1]) / np.float32(10 ** (clips_[1]["gain"] / 20))
-    assert np.allclose(read(vocals), before, atol=1e-6)
-    assert not np.allclose(read(paths[0]), before, atol=1e-4)
+    assert np.allclose(read(vocals), before, rtol=1e-3), "the gain is rounded"
+    assert not np.allclose(read(paths[0]), before, rtol=1e-2, atol=1e-4)
 
 
 def test_settings_of_all_models_are_those_of_one_that_has_none(compare: Command, song: Song) -> None:
