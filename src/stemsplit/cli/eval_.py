@@ -12,6 +12,7 @@ from stemsplit.cli.options import (
     BatchSize,
     ChunkSeconds,
     Compile,
+    Csv,
     Device,
     Json,
     Overlap,
@@ -20,6 +21,7 @@ from stemsplit.cli.options import (
     Window,
     listed,
     under,
+    usage_errors,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def eval_(
         str | None, typer.Option("--stems", "-s", help="Score only these stems, e.g. vocals,drums.")
     ] = None,
     as_json: Json = False,
+    csv: Csv = None,
     device: Annotated[str | None, under(MODEL, Device)] = None,
     chunk_seconds: Annotated[float | None, under(MODEL, ChunkSeconds)] = None,
     overlap: Annotated[float | None, under(MODEL, Overlap)] = None,
@@ -90,10 +93,13 @@ def eval_(
             option = {"compiled": "compile"}.get(needing[0], needing[0]).replace("_", "-")
             raise typer.BadParameter(f"--{option} needs --model")
     from stemsplit.terminal import console
+    from stemsplit.terminal.csv_files import SCORES, CsvFile, score_rows
     from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
     from stemsplit.terminal.stdout import print_json
 
     wanted = listed([stems] if stems else None)
+    with usage_errors("--csv"):
+        table = CsvFile(csv, SCORES) if csv else None
     entry = prepared(model, chunks, wanted, registry_file, config, settings) if model else None
 
     from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
@@ -113,12 +119,13 @@ def eval_(
             if result.error:
                 console.error(result.error)
     remark(results)
+    written = not table or table.write(score_rows(results))
     found = summary(results)
     if as_json:
         print_json(scores_as_data(results, found))
     else:
         print_scores(results, found)
-    if any(result.error for result in results):
+    if not written or any(result.error for result in results):
         raise typer.Exit(1)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -73,6 +74,16 @@ def bitrate(text: str | None) -> str | None:
         return None if text is None else bitrates.parsed(text)
 
 
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        readable=False,
+        help="Also write the results to this CSV file, which `stemsplit help scripts` describes.",
+        rich_help_panel=SCRIPTS,
+    ),
+]
 Format = Annotated[FormatName, typer.Option("--format", "-f", help="File format of the stems.")]
 Bitrate = Annotated[
     str | None,

@@ -1,14 +1,13 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
-from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName
+from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
 from stemsplit.cli import choose
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -17,6 +16,7 @@ from stemsplit.cli.options import (
     Bitrate,
     ChunkSeconds,
     Compile,
+    Csv,
     Device,
     Format,
     Overlap,
@@ -38,15 +38,8 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options, Outcome, Totals
     from stemsplit.songs.naming import Template
     from stemsplit.songs.outputs import Output
+    from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
-
-
-class ProgressKind(StrEnum):
-    """The ways of showing the progress of a song."""
-
-    auto = "auto"
-    json = "json"
-    none = "none"
 
 
 FILES = "Files"
@@ -136,6 +129,7 @@ def split(
             "--json", help="Print a line of JSON per song on stdout, and a summary at the end.", rich_help_panel=SCRIPTS
         ),
     ] = False,
+    csv: Csv = None,
     progress: Annotated[
         ProgressKind,
         typer.Option(
@@ -168,6 +162,7 @@ def split(
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
+    from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
@@ -175,12 +170,15 @@ def split(
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
+    if csv and dry_run:
+        raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes)
         template = Template(name)
+        table = SplitTable(csv, [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
     options = Options(
@@ -220,9 +218,10 @@ def split(
         )
     )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, passed_over, as_json)
+    with table:
+        totals = run(jobs, load, report, passed_over, as_json, table)
     speeds.remember(models.name, device, totals.speed)
-    if totals.failed or totals.untold:
+    if totals.failed or totals.untold or table.failed:
         raise typer.Exit(1)
 
 
@@ -269,6 +268,7 @@ def run(
     report: "SplitReport",
     passed_over: int,
     as_json: bool,
+    table: "SplitTable",
 ) -> "Totals":
     """Split the songs, and print the result of each and a summary.
 
@@ -278,6 +278,7 @@ def run(
         report: shows progress and results.
         passed_over: number of files in the songs' folders that are not audio.
         as_json: whether to print JSON instead of paths.
+        table: gets a row for each song.
 
     Raises:
         typer.Exit: the user interrupted the run.
@@ -294,6 +295,7 @@ def run(
     def tell(outcome: "Outcome") -> None:
         report.outcome(outcome)
         totals.add(outcome)
+        table.add(outcome)
         totals.seconds = time.monotonic() - begun
         try:
             if as_json:
