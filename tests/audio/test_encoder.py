@@ -183,7 +183,7 @@ def test_a_disk_that_fills_up_is_noticed(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
-        with pytest.raises(AudioError, match="is the disk full"):
+        with pytest.raises(AudioError, match=r"a\.m4a \(ffmpeg (failed|was ended by signal)"):
             written(tmp_path / "a.m4a", noise(400_000).T)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -213,7 +213,7 @@ def test_a_file_that_does_not_play_as_long_is_an_error(
             path.write_bytes(data.replace(b"elst", b"free"))
 
     monkeypatch.setattr(writer.file, "_check_end", damaged)
-    with pytest.raises(AudioError, match=r"is the disk full\?"):
+    with pytest.raises(AudioError, match=r"holds \d+ of 50000 samples|ffmpeg failed"):
         writer.close()
     writer.abandon()
 

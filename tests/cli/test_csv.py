@@ -71,6 +71,7 @@ def test_the_same_command_again_replaces_the_table(stemsplit: Command, song: Son
         ("songs.csv", "songs.csv is there, and is not a table"),
         ("empty.csv", "empty.csv is there, and is not a table"),
         ("folder", "folder is there, and is not a table"),
+        ("-", "--csv takes the name of a file; for results on stdout, use --json"),
         ("a.wav/t.csv", "cannot write into a.wav (no permission, or not a folder)"),
     ],
 )

@@ -127,7 +127,7 @@ def test_clips_have_a_bitrate_too(stemsplit: Command, song: Song) -> None:
 
 
 @unix
-def test_an_ffmpeg_that_fails_is_the_song_s_failure(
+def test_an_ffmpeg_that_cannot_write_m4a_is_told_of_at_the_start(
     stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song("a.wav")
@@ -137,6 +137,6 @@ def test_an_ffmpeg_that_fails_is_the_song_s_failure(
     (folder / "ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     result = stemsplit("a.wav", *MIX, "-f", "m4a")
-    assert (result.status, result.out) == (1, "")
-    assert "ffmpeg failed: it has no such encoder" in result.err
+    assert (result.status, result.out) == (2, "")
+    assert "which failed on a trial (ffmpeg failed: it has no such encoder); update it" in result.err
     assert not Path("stems").exists()

@@ -7,8 +7,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from stemsplit.audio.source import Frames
 
@@ -201,3 +204,24 @@ class Encoder:
         for pipe in (self.process.stdin, self.process.stdout, self.messages):
             with suppress(OSError, AttributeError):
                 pipe.close()  # type: ignore[union-attr]  # a pipe may be None
+
+
+@lru_cache(4)
+def trial(ffmpeg: str) -> str:  # noqa: ARG001  # another program is tried anew
+    """Encode some silence, and say why that failed; the text is empty if it did not.
+
+    Args:
+        ffmpeg: path of the program, as `shutil.which` finds it.
+    """
+    frames = np.zeros((3_000, 2), np.float32)
+    try:
+        with tempfile.TemporaryDirectory() as folder, Path(folder, "trial.m4a").open("w+b") as file:
+            encoder = Encoder(file, Path(file.name), 44_100, 2, 256, {})
+            try:
+                encoder.write(frames)
+                encoder.close()
+                return "" if encoder.count() == len(frames) else "the file has another length"
+            finally:
+                encoder.kill()
+    except OSError as error:
+        return str(error)

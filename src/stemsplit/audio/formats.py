@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Container
 from dataclasses import dataclass
 
-from stemsplit.audio import bitrates
+from stemsplit.audio import bitrates, encoder
 from stemsplit.choices import BitDepth, FormatName
 
 LOSSY = (FormatName.ogg, FormatName.mp3, FormatName.m4a)
@@ -88,6 +88,17 @@ class Format:
         if self.name == FormatName.m4a and not shutil.which("ffmpeg"):
             return "m4a is written by ffmpeg, which was not found; install ffmpeg, or choose --format mp3, ogg or flac"
         return bitrates.contradiction(self.name, self.bitrate) if self.bitrate else ""
+
+    def unavailable(self) -> str:
+        """Say why this machine cannot write the format, after trying that; the text is empty if it can."""
+        if reason := self.contradiction:
+            return reason
+        ffmpeg = shutil.which("ffmpeg") if self.name == FormatName.m4a else None
+        if ffmpeg and (reason := encoder.trial(ffmpeg)):
+            return (
+                f"m4a is written by {ffmpeg}, which failed on a trial ({reason}); update it, or choose another --format"
+            )
+        return ""
 
     def refusal(self, sample_rate: int, channels: int) -> str:
         """Say why the format cannot hold a song; the text is empty if it can."""

@@ -29,6 +29,12 @@ RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
 
 
+def _advice(error: Exception) -> str:
+    """Return what to do where an encoder failed."""
+    failed = isinstance(error, ChildProcessError) and "space" not in str(error)
+    return "choose another --format" if failed else "is the disk full?"
+
+
 class Writer:
     """Writes blocks (channels, samples) to a file of exactly the format that was asked for.
 
@@ -164,7 +170,7 @@ class Writer:
                 try:
                     self._hand_on()
                 except (soundfile.SoundFileError, OSError) as error:
-                    raise AudioError(f"cannot write {self.path} ({reason(error)}); is the disk full?") from error
+                    raise AudioError(f"cannot write {self.path} ({reason(error)}); {_advice(error)}") from error
         self.frames += size
         return stored
 
@@ -205,6 +211,6 @@ class Writer:
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
+            raise AudioError(f"cannot finish {self.path} ({reason(error)}); {_advice(error)}") from error
         if found != self.frames:
             raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

@@ -178,7 +178,7 @@ def plan(
     """
     if file_format.bits is None and file_format.depth is not None:
         file_format = replace(file_format, bits=BitDepth.b24)
-    if reason := file_format.contradiction:
+    if reason := file_format.unavailable():
         raise ValueError(reason)
     own = tuple(settings) or tuple({} for _ in entries)
     entries = [

@@ -123,7 +123,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     Raises:
         PlanError: the format, or the names of the outputs, are impossible for any song.
     """
-    if not options.like_source and (reason := options.format.contradiction):
+    if not options.like_source and (reason := options.format.unavailable()):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Two outputs may have the same name, whatever the songs are called.

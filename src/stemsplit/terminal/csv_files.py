@@ -63,6 +63,8 @@ class CsvFile:
 
     def _problem(self) -> str:
         """Say why the file cannot be written; empty if it can."""
+        if str(self.path) == "-":
+            return "--csv takes the name of a file; for results on stdout, use --json"
         parent, effective = existing_ancestor(self.path.parent), os.access in os.supports_effective_ids
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
             return f"cannot write into {parent} (no permission, or not a folder); choose another file"
