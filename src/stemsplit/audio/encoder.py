@@ -185,7 +185,8 @@ class Encoder:
         self.stream.seek(0)
         first, said = played(self.stream, self.sample_rate)
         self.stream.seek(0)
-        self.messages.truncate(0)
+        self.messages.close()
+        self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in kill()
         decoding = ["-i", f"file:{self.place}", "-map", "0:a:0", "-f", "f32le", "pipe:1"]
         self.process = self._started(*decoding, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
@@ -215,8 +216,11 @@ def trial(ffmpeg: str) -> str:  # noqa: ARG001  # another program is tried anew
     """
     frames = np.zeros((3_000, 2), np.float32)
     try:
-        with tempfile.TemporaryDirectory() as folder, Path(folder, "trial.m4a").open("w+b") as file:
-            encoder = Encoder(file, Path(file.name), 44_100, 2, 256, {})
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            tempfile.NamedTemporaryFile(dir=folder, delete=False) as named,  # Windows shares it only if it is kept
+        ):
+            encoder = Encoder(named.file, Path(named.name), 44_100, 2, 256, {})
             try:
                 encoder.write(frames)
                 encoder.close()
