@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import TAGS, WAV, Format, Writer, examine, read_tags
+from stemsplit.audio import TAGS, WAV, Format, Reader, Writer, examine, read_tags
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.choices import FormatName
 from tests.conftest import noise
@@ -220,6 +220,9 @@ def write(path: Path, format_: str, tags: dict[str, str] | None, bit_depth: str 
     writer = Writer(path, Format(format_, bit_depth), 44_100, 2, samples.shape[1], tags)
     writer.write(samples)
     writer.close()
+    if format_ == FormatName.m4a:  # which libsndfile does not read
+        with Reader(path) as reader:
+            return np.concatenate(list(reader), 1)
     return soundfile.read(path)[0]
 
 
@@ -246,6 +249,7 @@ def test_tags_go_into_rf64(tmp_path: Path) -> None:
     assert read_tags(tmp_path / "a.wav") == SAID
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("format_", FormatName)
 @pytest.mark.parametrize("title", ["PEAK data RIFF", "data", "OggS\0", "ID3", "\udcff file name", "x" * 9_000])
 def test_no_title_breaks_a_file(tmp_path: Path, format_: str, title: str) -> None:
@@ -253,9 +257,11 @@ def test_no_title_breaks_a_file(tmp_path: Path, format_: str, title: str) -> Non
     plain = write(path, format_, None)
     tags = dict.fromkeys(TAGS, title)
     assert np.array_equal(write(path, format_, tags), plain)
-    assert set(read_tags(path)) == set(TAGS)
+    # In an m4a, a track's number is a number.
+    assert set(read_tags(path)) | ({"tracknumber"} if format_ == FormatName.m4a else set()) == set(TAGS)
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("format_", FormatName)
 def test_empty_tags_are_not_written(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "bass"
