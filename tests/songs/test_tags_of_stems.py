@@ -30,6 +30,7 @@ def tagged(path: Path, picture: bytes = ART, **tags: str | tuple[str, ...]) -> P
     return path
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("format_", FormatName)
 def test_stems_say_all_that_the_song_says(tmp_path: Path, separator: Separator, format_: str) -> None:
     """But for the title, which says which stem it is."""

@@ -3,13 +3,16 @@
 import re
 import struct
 import subprocess
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from stemsplit.audio import tracks
+from stemsplit.audio.mp4 import played
 from stemsplit.audio.probe import STREAMS, cannot_start, complaint, delay, probe, quiet, ran, repeats, source
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 
@@ -69,6 +72,7 @@ class FfmpegSource:
         self.decoded = self.silence = 0
         self.cut_off = ""
         self.is_joined = False
+        self.limit = sys.maxsize
         if seconds is None and "matroska" in self.about.container:
             self._add("its header does not say how long it is (it was recorded live, or never finished)")
 
@@ -153,6 +157,10 @@ class FfmpegSource:
         """Find out when the track begins, and whether another recording is joined to the file."""
         if self.about.has_video or len(self.about.sounds) > 1:
             self.silence = delay(self.path, self.ffmpeg, self.track.number, self.about.start)
+        elif self.about.container.startswith("mov,"):
+            # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
+            with suppress(OSError), self.path.open("rb") as file:
+                self.limit = played(file, self.sample_rate)[1] or sys.maxsize
         if not (STREAMS | {"wv"}) & set(self.about.container.split(",")):  # whose blocks all begin alike
             self.is_joined = repeats(self.path)
         if self.is_joined:
@@ -180,6 +188,7 @@ class FfmpegSource:
             self._check_end()
         whole = len(data) // (4 * self.channels) * self.channels
         frames = np.frombuffer(data, "<f4", whole).reshape(-1, self.channels).astype(np.float32)
+        frames = frames[: max(self.limit - self.decoded, 0)] if len(frames) else frames
         self.decoded += len(frames)
         return frames
 

@@ -11,7 +11,9 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 
+from stemsplit.audio.bitrates import default_aac, encoder_options
 from stemsplit.audio.conversion import Block
+from stemsplit.audio.encoder import Encoder
 from stemsplit.audio.formats import Format
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
@@ -25,6 +27,12 @@ from stemsplit.errors import AudioError
 SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
 RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do where an encoder failed."""
+    failed = isinstance(error, ChildProcessError) and "space" not in str(error)
+    return "choose another --format" if failed else "is the disk full?"
 
 
 class Writer:
@@ -72,13 +80,11 @@ class Writer:
         self.path, self.format, self.tags, self.picture = path, file_format, cleaned(tags or {}), picture
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth
-        container, options = name.upper(), {}
+        container, options = name.upper(), dict[str, Any]()
         if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
-        if name == FormatName.mp3:
-            options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
-        elif name == FormatName.ogg:
-            options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
+        if name in (FormatName.mp3, FormatName.ogg):
+            options = encoder_options(name, file_format.bitrate, sample_rate, channels)
         subtype = SUBTYPES.get(self.bits)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
@@ -87,7 +93,11 @@ class Writer:
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
             self.stream = file or path.open("w+b")
-            self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+            if name == FormatName.m4a:
+                kbit = int(file_format.bitrate or default_aac(sample_rate, channels))
+                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit)
+            else:
+                self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
             for key, text in plain(name, self.tags).items():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
@@ -162,15 +172,25 @@ class Writer:
                 try:
                     self._hand_on()
                 except (soundfile.SoundFileError, OSError) as error:
-                    raise AudioError(f"cannot write {self.path} ({reason(error)}); is the disk full?") from error
+                    raise AudioError(f"cannot write {self.path} ({reason(error)}); {_advice(error)}") from error
         self.frames += size
         return stored
 
     def abandon(self) -> None:
         """Close the file, whether it is whole or not."""
-        for held in ("file", "stream"):
+        for name in ("file", "stream"):
             with suppress(soundfile.SoundFileError, OSError, AttributeError):
-                getattr(self, held).close()
+                held = getattr(self, name)
+                held.kill() if isinstance(held, Encoder) else held.close()
+
+    def _found(self) -> int:
+        """Return the number of samples per channel that the finished file holds."""
+        if isinstance(self.file, Encoder):
+            found = self.file.count()
+            self.file.kill()
+            return found
+        with self._opened() as file:
+            return int(file.frames)
 
     def close(self) -> None:
         """Finish the file, flush it to the disk, and check that it is whole.
@@ -186,13 +206,12 @@ class Writer:
                 renumber(self.stream, self.seed)
             elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)
-            with self._opened() as file:
-                found = file.frames
+            found = self._found()
             # No power cut may leave zeros under its name.
             os.fsync(self.stream.fileno())
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
+            raise AudioError(f"cannot finish {self.path} ({reason(error)}); {_advice(error)}") from error
         if found != self.frames:
             raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

@@ -161,7 +161,8 @@ def write(
         for clip in clips:
             file = held.create(f"{NEW}/{clip.path.name}")
             channels, frames = clip.samples.shape
-            writer = Writer(clip.path, file_format, sample_rate, channels, frames, file=file)
+            path = held.folder.path / NEW / clip.path.name
+            writer = Writer(path, file_format, sample_rate, channels, frames, file=file)
             try:
                 writer.write(clip.samples * np.float32(10 ** (clip.gain / 20)))
                 writer.close()

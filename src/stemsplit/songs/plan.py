@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -25,7 +25,8 @@ class PlanError(ValueError):
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
     """Return the job of a song; only the places of its files are known yet."""
     path = found.path
-    tags, problem = {}, ""
+    tags: Mapping[str, Sequence[str]] = {}
+    problem = ""
     if template.needs_tags:
         try:
             tags = read_tags(path)
@@ -139,7 +140,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     Raises:
         PlanError: the format, or the names of the outputs, are impossible for any song.
     """
-    if not options.like_source and (reason := options.format.refusal(44_100, 2)):
+    if not options.like_source and (reason := options.format.unavailable()):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Two outputs may have the same name, whatever the songs are called.
