@@ -1,7 +1,7 @@
 """Prepares a song: claims it, decodes it once to its end, and opens the files of its stems."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from stemsplit.audio import examine
@@ -71,7 +71,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
-    check_space(job.options.out, job.size)
+    # Not by the header, which may not hold the length.
+    check_space(job.options.out, replace(job, channels=song.channels).size_for(song.frames))
     return StemFiles(job, song, digest, stat, held, found)
 
 
