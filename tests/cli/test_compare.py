@@ -216,7 +216,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such model": (("--models", "one,tow"), 3, "no model named 'tow'; did you mean 'two'?"),
     "twice the same": (("--models", "one,gone,one"), 2, "one is named twice"),
     "no model": (("--models", ","), 2, "name at least one model"),
-    "models left out": ((), 2, "Missing option '--models'"),
+    "models left out": ((), 2, "missing option '--models'"),
     "no such stem": (("--models", "gone", "--stems", "banjo"), 2, "there is no stem 'banjo'"),
     "nothing in common": (("--models", "one,gone,starter", "--stems", "bass"), 2, "none of which is compared"),
     "start behind the end": (("--models", "gone", "--start", "0:01"), 1, "nothing to compare from 0:01"),

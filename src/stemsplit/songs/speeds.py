@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -115,7 +114,7 @@ def _runs() -> list[dict[str, Any]]:
 
 
 def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value) and 0 <= value <= LONGEST
+    return type(value) in (int, float) and 0 <= value <= LONGEST
 
 
 def _speed(run: Mapping[str, Any]) -> Speed | None:

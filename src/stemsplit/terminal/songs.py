@@ -9,8 +9,8 @@ from rich.progress import ProgressColumn, Task, TaskProgressColumn
 from rich.text import Text
 
 from stemsplit.audio.levels import EXACT
-from stemsplit.terminal.console import Report, error, note, say, warning
 from stemsplit.songs.speeds import Estimate
+from stemsplit.terminal.console import Report, error, note, say, warning
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
 from stemsplit.words import clock, counted, printable, size
@@ -111,7 +111,8 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         where = job.problem
         if not where:
             where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
-        rows.append((state, clock(job.seconds) if job.seconds is not None else "?" if state == "to do" else "", str(job.path), where))
+        length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
+        rows.append((state, length, str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
@@ -170,6 +171,7 @@ class SplitReport(Report):
         self.quiet, self.as_json = quiet, steps == "json" and not quiet
         self.numbers = {job.path: number for number, job in enumerate(jobs, 1)}
         self.current: Job | None = None
+        self.is_loaded = False
 
     def _label(self, job: "Job") -> str:
         name = printable(job.path.name)
@@ -184,6 +186,8 @@ class SplitReport(Report):
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
+        elif done == 0:
+            self.is_loaded = True  # the first song is told of before the model is loaded, and again after it
         assert self.task is not None
         if not self.bar.live.is_started:
             self.bar.start()
@@ -191,7 +195,9 @@ class SplitReport(Report):
             # The time that loading the model took does not count.
             self.started = now
             self.bar.reset(self.task)
-        self.bar.update(self.task, completed=done)
+        self.is_loaded |= done > 0
+        step = "" if done else ": first chunk" if self.is_loaded else ": loading the model"
+        self.bar.update(self.task, completed=done, description=self._label(job) + step)
         if self.as_json:
             number = {"place": self.numbers[job.path], "songs": len(self.numbers)}
             event = {"song": str(job.path), **number, "done": round(done, 3), "duration": round(total, 3)}
