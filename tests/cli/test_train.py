@@ -23,15 +23,16 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from stemsplit import registry
-from stemsplit.cli import signals, train
+from stemsplit.cli import signals, training
 from stemsplit.disk.digest import sha256
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
 from stemsplit.terminal import console
 from stemsplit.terminal.training import TrainReport
 from stemsplit.training import result
-from stemsplit.training.loop import Progress, Run
+from stemsplit.training.loop import Run
 from stemsplit.training.plan import EARLIER_NAMES
+from stemsplit.training.progress import Progress
 from tests.cli.conftest import Result
 from tests.cli.processes import environment, finished, running
 from tests.training.conftest import ROFORMER, TINY, a_run, network, put, tone
@@ -396,7 +397,7 @@ def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(
     run = a_run(album, tmp_path / "a.safetensors")
     signalling(run, 3, handled)
     with pytest.raises(typer.Exit) as leaving:
-        train.carry_out(run, hidden())
+        training.carry_out(run, hidden())
     assert leaving.value.exit_code == 128 + handled
     again = a_run(album, tmp_path / "a.safetensors")
     assert again.resume()
@@ -427,7 +428,7 @@ def test_whoever_does_not_wait_is_told_where_the_run_goes_on(
 
     run.loss = interrupted
     with pytest.raises(typer.Exit) as leaving:
-        train.carry_out(run, TrainReport((), 6, shown=True))
+        training.carry_out(run, TrainReport((), 6, shown=True))
     assert leaving.value.exit_code == 130
     told = besides_stages(capfd.readouterr().err)
     assert told == "interrupted; start it again to resume from its last checkpoint\n"
@@ -441,7 +442,7 @@ def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None
 
     run.loss = full
     with pytest.raises(DeviceError, match="ran out of memory while training on cpu; try a smaller --batch-size"):
-        train.carry_out(run, hidden())
+        training.carry_out(run, hidden())
 
 
 def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tmp_path: Path) -> None:
@@ -456,7 +457,7 @@ def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tmp
 
     run.loss = loss
     with pytest.raises(StemsplitError, match=r"^a process that prepares examples was killed; try fewer --workers$"):
-        train.carry_out(run, hidden())
+        training.carry_out(run, hidden())
 
 
 # Minutes, and weights at any time
@@ -490,7 +491,7 @@ def test_a_run_that_is_stopped_early_leaves_weights(
     run = a_run(album, tmp_path / "a.safetensors", steps=100)
     signalling(run, 3, handled)
     with pytest.raises(typer.Exit):
-        train.carry_out(run, TrainReport((), 100, shown=True))
+        training.carry_out(run, TrainReport((), 100, shown=True))
     assert "interrupted; its weights so far are in " in capfd.readouterr().err
     saved = load_file(tmp_path / "a.safetensors")
     assert all(torch.equal(saved[name], value) for name, value in run.ema.state_dict().items())
@@ -502,7 +503,7 @@ def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing(album: Path,
     run = a_run(album, tmp_path / "a.safetensors", steps=100)
     signalling(run, 1, handled)
     with pytest.raises(typer.Exit):
-        train.carry_out(run, hidden())
+        training.carry_out(run, hidden())
     assert not (tmp_path / "a.safetensors").exists()
     assert not (tmp_path / "a.training.pt").exists()
 

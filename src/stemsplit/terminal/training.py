@@ -11,7 +11,7 @@ from stemsplit.terminal.console import Report, hint, note, say
 from stemsplit.words import clock
 
 if TYPE_CHECKING:
-    from stemsplit.training.loop import Progress as Step
+    from stemsplit.training.progress import Progress as Step
 
 TRAIN_SECONDS = 60.0
 """Seconds between two lines of progress in training, which may take days."""

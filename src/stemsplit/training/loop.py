@@ -3,9 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,47 +26,13 @@ from stemsplit.training.losses import LOSSES
 from stemsplit.training.network import add_dropout, add_pulse, compile_blocks, update_ema
 from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import EARLIER_NAMES, Plan
+from stemsplit.training.progress import Progress, mean
 from stemsplit.training.validation import autocast, validate
 from stemsplit.training.workers import Workers
 from stemsplit.words import counted
 
 MOST_SKIPPED = 50
 """Steps in a row without a finite gradient after which a run gives up."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run after a step.
-
-    Args:
-        step: number of steps made.
-        loss: running mean of the loss.
-        learning_rate: learning rate of the last step.
-        seconds: total training time.
-        scores: stem -> SDR in dB, averaged over the validation songs, NaN if none has the stem; empty without such
-            songs.
-        best: whether the mean of the scores is the highest so far.
-        reported: whether this step ends in a report: the weights were validated and a checkpoint follows.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    scores: Mapping[str, float] = field(default_factory=dict)
-    best: bool = False
-    reported: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean SDR over the stems in dB; NaN without scores."""
-        return mean(self.scores.values())
-
-
-def mean(scores: Iterable[float]) -> float:
-    """Return the mean of the scores that are not NaN, or NaN if there are none."""
-    known = [score for score in scores if not math.isnan(score)]
-    return sum(known) / len(known) if known else math.nan
 
 
 class Run:
