@@ -64,6 +64,11 @@ def test_an_unknown_length_is_a_question_mark_in_the_list(capsys: pytest.Capture
     assert columns == ["1:00", "?", "done"]
 
 
+def test_a_song_that_cannot_be_read_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan([replace(KNOWN, problem="cannot read a.wav (there is no such file)")])
+    assert capsys.readouterr().out == "problem    a.wav  cannot be read (there is no such file)\n"
+
+
 def test_the_bar_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     terminal = Console(file=stream, force_terminal=True, width=100, markup=False, highlight=False)

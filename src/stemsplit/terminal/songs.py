@@ -108,7 +108,8 @@ def print_plan(jobs: Sequence["Job"]) -> None:
     rows = []
     for job in jobs:
         state = "problem" if job.problem else "done" if job.done else "to do"
-        where = job.problem
+        # The song's name is in the column before.
+        where = job.problem.replace(f"cannot read {job.path} (", "cannot be read (")
         if not where:
             where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
         length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
