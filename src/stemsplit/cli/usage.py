@@ -8,8 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-UsageError: Any = typer.BadParameter.__mro__[1]
-"""The error for arguments that cannot be run. Where its module is depends on typer's version."""
+ArgumentError: Any = typer.BadParameter.__mro__[2]
+"""The error that typer raises for arguments that it refuses. Where its module is depends on typer's version."""
 
 VALUES = {"str": "TEXT", "list[str]": "TEXT", "path": "PATH", "dir": "FOLDER", "file": "FILE", "bool": ""}
 VALUES |= dict.fromkeys(("int", "int range"), "N") | dict.fromkeys(("float", "float range"), "NUMBER")
@@ -77,14 +77,14 @@ def in_words(error: Any) -> str:
 
 def run(app: typer.Typer, arguments: Sequence[str]) -> None:
     """Run the command that the arguments name, and leave if its exit status is not 0."""
-    from stemsplit.terminal import console
-
     try:
         status = app([*arguments], prog_name="stemsplit", standalone_mode=False)
-    except UsageError as error:
+    except ArgumentError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
         else:
+            from stemsplit.terminal import console  # only now: `--help` must be fast
+
             console.error(in_words(error))
         sys.exit(error.exit_code)
     except typer.Abort:

@@ -96,7 +96,7 @@ def _file() -> Path:
 def _about(models: "ChainEntry") -> dict[str, str]:
     """Return what decides the speed of models, whatever their weights are."""
     networks = [(e.architecture, e.config, e.sample_rate, e.channels, e.chunk) for e in models.entries]
-    digest = hashlib.sha256(json.dumps(networks, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr(networks).encode(errors="backslashreplace")).hexdigest()[:16]
     return {
         "model": models.name,
         "network": digest,
