@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stemsplit.choices import WindowName
+
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
 `hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address.
@@ -124,6 +126,20 @@ class ModelEntry:
         if not 0 <= share < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
+
+    def chunks_in(self, seconds: float, channels: int = 2) -> int:
+        """Return how many chunks the network computes for a song, with those that reach over its ends.
+
+        Args:
+            seconds: length of the song.
+            channels: number of channels of the song; the network takes its own number of them at once.
+        """
+        length, overlap = math.ceil(seconds * self.sample_rate), self.chunk - self.hop
+        if self.window == WindowName.mean:
+            length -= overlap
+        elif self.window != WindowName.linear or length > 2 * overlap:
+            length += overlap
+        return max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
 
     def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """Return everything that decides what the model makes of a song.
