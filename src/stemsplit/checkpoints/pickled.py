@@ -8,7 +8,6 @@ import os
 import re
 import struct
 import tarfile
-import threading
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from stemsplit.checkpoints.pickle_scan import MOST_BYTES, Scan
 from stemsplit.errors import WeightsError
+from stemsplit.fast.forks import Turns
 from stemsplit.fetch.checkpoint_format import ZIP
 
 INERT = re.compile(
@@ -53,7 +53,7 @@ MOST_DIRECTORY = 1 << 24
 MAGIC = (0x1950A86A20F9469CFC6C, 1001)
 """Content of the first two pickles in a file that is not a zip."""
 
-one_at_a_time = threading.Lock()
+one_at_a_time = Turns()
 """Held while a file is read, because all threads share PyTorch's table of names."""
 
 
