@@ -1,5 +1,8 @@
 """Builds an entry's network, with its weights or with fresh ones."""
 
+import warnings
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -34,8 +37,12 @@ def fresh_network(entry: ModelEntry) -> nn.Module:
         return built(entry).eval().requires_grad_(False)
 
 
-def load_network(entry: ModelEntry) -> nn.Module:
+def load_network(entry: ModelEntry, tell: Callable[[str], object] = warnings.warn) -> nn.Module:
     """Load the entry's network with its weights, in float32 on the CPU; they may still lie in their file.
+
+    Args:
+        entry: entry of the model.
+        tell: called with a message if the file holds several copies of the network, and the entry does not say which.
 
     Returns:
         A module in evaluation mode, (b, c, t) -> (b, n, c, t).
@@ -44,7 +51,10 @@ def load_network(entry: ModelEntry) -> nn.Module:
         WeightsError: the weights cannot be obtained, or do not fit the network.
         RegistryError: see `built`.
     """
-    tensors = checkpoint.read(download.fetch(entry))
+    held = checkpoint.read_contents(download.fetch(entry), entry.part)
+    if held.used and not entry.part:
+        tell(f"{entry.name}: {'; '.join((held.used, *held.remarks))}")
+    tensors = held.tensors
     with torch.device("meta"):
         network = built(entry)
     try:

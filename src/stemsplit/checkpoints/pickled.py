@@ -10,7 +10,6 @@ import struct
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,29 +136,6 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
     return tensors
 
 
-def candidates(content: object, depth: int = 3) -> Iterator[object]:
-    """Yield objects in a file that may be the weights, up to `depth` containers deep. The likeliest comes first."""
-    if isinstance(content, dict) and depth:
-        for container in CONTAINERS:
-            yield from candidates(dict.get(content, container), depth - 1)
-    yield content
-
-
-def weights(content: object) -> dict[str, Tensor]:
-    """Return the dict of tensors in the content of a file; empty if there is none."""
-    # Each candidate once: containers can contain each other many times.
-    for candidate in {id(candidate): candidate for candidate in candidates(content)}.values():
-        tensors: dict[str, Tensor] = {}
-        if isinstance(candidate, Inert):
-            tensors = state_dict(candidate)
-        elif isinstance(candidate, dict):
-            items = dict.items(candidate)
-            tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-    return {}
-
-
 def check_directory(file: BinaryIO) -> None:
     """Check that the directory of a zip is where every reader looks for it: PyTorch's reader is not Python's.
 
@@ -238,8 +214,8 @@ def scan_old(path: Path) -> set[str]:
     return scan.names
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file of `torch.save` by key, as stored. They stay in the file if its format allows it.
+def read(path: Path) -> object:
+    """Return the content of a file of `torch.save`. Its tensors stay in the file if its format allows it.
 
     Raises:
         WeightsError: it asks for something that weights do not need, or reading it might never end.
@@ -254,4 +230,4 @@ def read(path: Path) -> dict[str, Tensor]:
         misnamed = path.name.endswith(".safetensors")
         with torch.serialization.safe_globals([(Inert, name) for name in names]), path.open("rb") as file:
             source, mapped = (file, False) if misnamed else (path, zipped)
-            return weights(torch.load(source, map_location="cpu", weights_only=True, mmap=mapped))
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)

@@ -29,10 +29,10 @@ from stemsplit.fast.device import memory_errors, pick_device
 from stemsplit.registry import DEFAULT_MODEL, ModelEntry
 
 
-def _loaded(entry: ModelEntry) -> nn.Module:
+def _loaded(entry: ModelEntry, tell: Callable[[str], object]) -> nn.Module:
     """Load a network, without PyTorch's threads: if this process was forked, they may wait for its parent's."""
     with torch_threads(1):
-        return load_network(entry)
+        return load_network(entry, tell)
 
 
 class Separator(Splitter):
@@ -104,7 +104,7 @@ class Separator(Splitter):
         # Before the weights are read, so that an impossible precision is reported at once.
         dtype, pool = dtype_of(precision, self.device), Pool(threads)
         self.estimator = Estimator(
-            _loaded(entry),
+            _loaded(entry, tell),
             entry,
             device=self.device,
             dtype=dtype,
