@@ -1,10 +1,10 @@
 """Finds tensors in a checkpoint of an unknown architecture: where training programs usually store weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from stemsplit.checkpoints.pickled import CONTAINERS, Inert, state_dict
+from stemsplit.checkpoints.pickled import CONTAINERS, Inert
 
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.", "state_dict.")
 """Prefixes that wrappers (data parallelism, Lightning, compilation) add to every key."""
@@ -21,13 +21,13 @@ def candidates(content: object, depth: int = 3) -> Iterator[object]:
     yield content
 
 
-def weights(content: object) -> dict[str, Tensor]:
-    """Return the dict of tensors in the content of a file; empty if there is none."""
+def weights(content: object, whole: Mapping[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the dict of tensors in the content of a file; empty if there is none. For `whole`, see `unknown`."""
     # Each candidate once: containers can contain each other many times.
     for candidate in {id(candidate): candidate for candidate in candidates(content)}.values():
         tensors: dict[str, Tensor] = {}
         if isinstance(candidate, Inert):
-            tensors = state_dict(candidate)
+            tensors = whole.get(id(candidate), {})
         elif isinstance(candidate, dict):
             items = dict.items(candidate)
             tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
@@ -46,6 +46,11 @@ def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def unknown(content: object) -> dict[str, Tensor]:
-    """Return the tensors that are likely to be weights, without the prefixes that all their keys have."""
-    return without_prefix(weights(content))
+def unknown(content: object, whole: Mapping[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors that are likely to be weights, without the prefixes that all their keys have.
+
+    Args:
+        content: content of a file.
+        whole: identities of networks in it that were saved whole -> their tensors by key.
+    """
+    return without_prefix(weights(content, whole))

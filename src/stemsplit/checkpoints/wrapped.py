@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from stemsplit import models
-from stemsplit.checkpoints.pickled import Inert, state_dict
+from stemsplit.checkpoints import pickled
+from stemsplit.checkpoints.pickled import Inert
 from stemsplit.checkpoints.unknown import unknown
 from stemsplit.errors import WeightsError
 from stemsplit.words import counted
@@ -25,6 +26,8 @@ MOST_DEPTH = 6
 
 MOST_NETWORKS = 16
 """Largest number of networks in a file. A hostile file may have as many as it has keys."""
+
+MANY = f"it holds more than {MOST_NETWORKS} networks; save the one you want by itself"
 
 MOST_NAMES, MOST_LETTERS = 8, 60
 """Names of ignored things in a message, and letters of each."""
@@ -125,11 +128,13 @@ class _Search:
         tables: names of tables -> their tensors by key.
         others: names of everything else.
         lists: names of lists of tensors.
+        whole: identities of networks that were saved whole -> their tensors by key.
     """
 
     tables: dict[str, Tensors] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
+    whole: dict[int, Tensors] = field(default_factory=dict)
 
 
 def _joined(*names: str) -> str:
@@ -141,15 +146,22 @@ def _is_averaged(name: str) -> bool:
 
 
 def _searched(content: object) -> _Search:
-    """Walk through the tables of a file, the outer ones first, and every one only once."""
+    """Walk through the tables of a file, the outer ones first, and every one only once.
+
+    Raises:
+        WeightsError: it holds too many networks that were saved whole.
+    """
     search = _Search()
     waiting: deque[tuple[str, object, int]] = deque([("", content, 0)])
     seen = {id(content)}
     while waiting:
         name, table, depth = waiting.popleft()
         if isinstance(table, Inert):
-            if tensors := state_dict(table):
+            if tensors := pickled.state_dict(table):
                 search.tables[name] = tensors
+                search.whole[id(table)] = dict(tensors)
+                if len(search.whole) > MOST_NETWORKS:
+                    raise WeightsError(MANY)
             continue
         if not isinstance(table, dict):
             continue
@@ -188,7 +200,7 @@ def _networks(search: _Search) -> list[Found]:
     for name, tensors in search.tables.items():
         prefixes = models.prefixes(tensors)
         if len(prefixes) + len(found) > MOST_NETWORKS:
-            raise WeightsError(f"it holds more than {MOST_NETWORKS} networks; save the one you want by itself")
+            raise WeightsError(MANY)
         # Longer prefixes first, as a network's own keys may lie around another's.
         for prefix in sorted(prefixes, key=len, reverse=True):
             inside = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix)}
@@ -327,7 +339,7 @@ def contents(content: object, part: str = "") -> Contents:
     search = _searched(content)
     found = _networks(search)
     if not found:
-        return Contents(unknown(content))
+        return Contents(unknown(content, search.whole))
     chosen, remarks = _chosen(found, part)
     if not chosen.averaged and not part and (copies := _without_dots(search, chosen)):
         found += copies
