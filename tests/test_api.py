@@ -223,7 +223,7 @@ def test_an_array_is_taken_as_a_tensor_is() -> None:
     ("array", "complaint"),
     [
         (np.zeros((2, 10), np.int16), "floating-point numbers, 1.0 at full scale, not int16"),
-        (np.zeros(10, np.float32), r"a mixture is \(channels, samples\)"),
+        (np.zeros((9, 9, 9, 9), np.float32), r"a mixture is \(channels, samples\)"),
         (np.zeros((2, 0), np.float32), r"a mixture is \(channels, samples\)"),
         (np.full((2, 10), np.nan, np.float32), "NaN or infinity"),
         (np.full((2, 10), 1e300), "NaN or infinity"),

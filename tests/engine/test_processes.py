@@ -266,14 +266,16 @@ def on(device: str, separator: Separator) -> Separator:
     return separator
 
 
-def test_a_device_that_does_not_survive_a_fork_is_an_error(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_device_that_does_not_survive_a_fork_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     separator = on("cuda", Separator("first.safetensors", "cpu"))
     monkeypatch.setattr(os, "getpid", lambda: -1)
     with pytest.raises(DeviceError, match=r"loaded on cuda before this process was forked, .* 'spawn'$"):
         separator.separate(noise(100, 1).T, 8_000)
 
 
-def test_a_separator_that_was_pickled_or_copied_is_the_same(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_separator_that_was_pickled_or_copied_is_the_same() -> None:
     separator = Separator("first.safetensors", "cpu", threads=1, chunk_seconds=0.2, overlap=0.1, window="linear")
     chain = Chain(separator, "low", Separator("second.safetensors", "cpu"))
     song = noise(5_000, 1).T
@@ -288,7 +290,8 @@ def test_a_separator_that_was_pickled_or_copied_is_the_same(here: Path) -> None:
     assert len(pickle.dumps(separator)) < 10_000, "the weights lie in their file"
 
 
-def test_a_network_that_was_pickled_is_the_same(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_network_that_was_pickled_is_the_same() -> None:
     loaded = stemsplit.load_network("first.safetensors")
     song = torch.randn(1, 1, 4_000)
     with torch.inference_mode():
@@ -301,7 +304,8 @@ def alike(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["first", "second", "plain"])
-def test_several_threads_can_use_one_separator(here: Path, name: str) -> None:
+@pytest.mark.usefixtures("here")
+def test_several_threads_can_use_one_separator(name: str) -> None:
     separator = Separator(f"{name}.safetensors", "cpu", threads=2)
     songs = [noise(3_000 + 500 * i, 1 + i % 3, seed=i).T for i in range(8)]
     wanted = [separator.separate(song, 8_000) for song in songs]
@@ -310,7 +314,8 @@ def test_several_threads_can_use_one_separator(here: Path, name: str) -> None:
     assert all(map(alike, found, wanted))
 
 
-def test_it_works_within_an_event_loop_and_beside_it(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_it_works_within_an_event_loop_and_beside_it() -> None:
     """As in a notebook, where a loop runs all the time."""
     separator, song = Separator("first.safetensors", "cpu"), noise(3_000, 1).T
     wanted = separator.separate(song, 8_000)
@@ -322,9 +327,8 @@ def test_it_works_within_an_event_loop_and_beside_it(here: Path) -> None:
     assert all(alike(found, wanted) for found in asyncio.run(asyncio.wait_for(both(), LIMIT)))
 
 
-def test_a_song_can_be_split_in_any_thread_and_nothing_is_printed(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_song_can_be_split_in_any_thread_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     import soundfile
 
     soundfile.write("song.wav", noise(8_000, 1), 8_000)

@@ -48,13 +48,15 @@ class Described:
         entry: registry entry.
         defaults: values that neither the weights nor the user gave, set to their defaults.
         overruled: values of the config that contradict the weights: name -> (config, weights).
-        remarks: sentences about which tensors of the file are used.
+        remarks: clauses about which tensors of the file are used.
+        ignored: names of everything else in the file, with numbers of tensors.
     """
 
     entry: ModelEntry
     defaults: Mapping[str, Any]
     overruled: Mapping[str, tuple[Any, Any]]
     remarks: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -241,7 +243,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     usual = _usual_facts(outputs, {**of_architecture, **facts}) | of_architecture
     assumed = {name: value for name, value in {**defaults, **usual}.items() if name not in {**given, **facts}}
     entry = _entry(path, network.architecture, {**defaults, **given}, {**usual, **facts})
-    return Described(replace(entry, part=held.part), assumed, overruled, held.told)
+    return Described(replace(entry, part=held.part), assumed, overruled, held.told, held.ignored)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -53,8 +53,9 @@ def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in config.items() if name not in module.IGNORED}
     for name, value in kept.items():
         if name not in names:
-            hint = f"{did_you_mean(name, names)}; a keyword that only training needs may be deleted from the config"
-            raise ValueError(f"{architecture} has no hyperparameter {name!r}{hint}")
+            hint, advice = did_you_mean(name, names), "if only training needs it, it may be deleted"
+            remedy = f"{hint} ({advice})" if hint else f"; {advice}"
+            raise ValueError(f"{architecture} has no hyperparameter {name!r}{remedy}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
         if type(value) is int and abs(value) > MAX_HYPERPARAMETER:
