@@ -199,6 +199,13 @@ def test_a_network_takes_a_batch_of_mixtures_and_gives_their_stems() -> None:
     assert not loaded.training
     with torch.inference_mode():
         assert loaded(torch.randn(3, 1, 4_000)).shape == (3, 2, 1, 4_000)
+    for given, named in (
+        (torch.randn(1, 4_000), r"torch.float32 of shape \(1, 4000\)"),
+        (torch.zeros(1, 1, 40, dtype=torch.int16), "torch.int16"),
+        (np.zeros((1, 1, 40), np.float32), "ndarray"),
+    ):
+        with pytest.raises(ValueError, match=rf"a network takes a float32 tensor \(batch.*, not {named}"):
+            loaded(given)
     with pytest.raises(ValueError, match="'starter' is not one"):
         stemsplit.load_network("starter", settings={"dim": 1})
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stemsplit.audio import Block
 
@@ -114,6 +114,19 @@ def as_mixtures(samples: object) -> tuple[Tensor, Layout]:
     if not mixtures.isfinite().all():
         raise ValueError(f"the mixture, {shape}, holds NaN or infinity")
     return mixtures.transpose(-1, -2) if turned else mixtures, Layout(len(shape), turned)
+
+
+def check_mixtures(_: nn.Module, given: tuple[Any, ...]) -> None:
+    """Check what a network is called with, as a hook of it.
+
+    Raises:
+        ValueError: it is not a tensor (b, c, t) of floating-point numbers.
+    """
+    for mixtures in given:
+        known = isinstance(mixtures, Tensor)
+        if not known or mixtures.ndim != 3 or not mixtures.is_floating_point():
+            found = f"{mixtures.dtype} of shape {tuple(mixtures.shape)}" if known else type(mixtures).__name__
+            raise ValueError(f"a network takes a float32 tensor (batch, channels, samples), not {found}")
 
 
 def checked_blocks(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
