@@ -80,6 +80,8 @@ def load_network(
     from stemsplit.engine.arrays import check_mixtures
 
     network = loading.load_network(find(name_or_path, registry, config, settings))
+    if remark := loading.remark_on(network):
+        warnings.warn(remark, stacklevel=2)
     network.register_forward_pre_hook(check_mixtures)
     return network
 

@@ -1,6 +1,7 @@
 """The network in a checkpoint is found among everything that training programs put around it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,10 @@ COPIES: dict[str, tuple[Any, str]] = {
         | {"model_ema.decay": NUMBER, "model_ema.num_updates": NUMBER},
         "model_ema",
     ),
+    "averaging callback": (
+        {"state_dict": AVERAGED, "current_model_state": PLAIN, "averaging_state": {"n_averaged": NUMBER}},
+        "state_dict",
+    ),
     "best": ({"state": PLAIN, "best_state": AVERAGED}, "best_state"),
     "best and averaged": ({"model": OTHER, "best_model": PLAIN, "best_ema": AVERAGED}, "best_ema"),
 }
@@ -153,7 +158,7 @@ def test_of_several_copies_the_averaged_one_is_taken_and_told(held: Held, case: 
     found = held(content)
     assert found.part == part
     assert equal(found.tensors, AVERAGED)
-    assert found.averaged == (case != "best")
+    assert found.averaged == (case not in ("best", "averaging callback"))
     assert f"weights in {part}" in found.told[0]
     assert any("tensors)" in name for name in found.ignored)
 
@@ -269,3 +274,14 @@ def test_the_copy_that_was_taken_is_told_once_and_is_part_of_the_identity(tmp_pa
     assert chosen.identity("") != entry.identity("")
     torch.save(tensors("fullsubnet_plus"), path)
     assert "part" not in find(path, tell=told.append).identity("")
+
+
+def test_the_averaged_copy_is_told_for_an_entry_that_names_none(tmp_path: Path) -> None:
+    path, told = tmp_path / "a.ckpt", list[str]()
+    torch.save({"model": tensors("fullsubnet_plus"), "ema": tensors("fullsubnet_plus", 1)}, path)
+    entry = replace(find(path, tell=told.append), part="")
+    with pytest.warns(UserWarning, match="a: using the averaged weights in ema"):
+        load_network(entry)
+    told.clear()
+    Separator(entry, "cpu", tell=told.append)
+    assert told == ["a: using the averaged weights in ema"]

@@ -1,7 +1,6 @@
 """Builds an entry's network, with its weights or with fresh ones."""
 
-import warnings
-from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -37,12 +36,16 @@ def fresh_network(entry: ModelEntry) -> nn.Module:
         return built(entry).eval().requires_grad_(False)
 
 
-def load_network(entry: ModelEntry, tell: Callable[[str], object] = warnings.warn) -> nn.Module:
-    """Load the entry's network with its weights, in float32 on the CPU; they may still lie in their file.
+_remarks: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
-    Args:
-        entry: entry of the model.
-        tell: called with a message if the file holds several copies of the network, and the entry does not say which.
+
+def remark_on(network: nn.Module) -> str:
+    """Return what a user should know of the weights that a network got from a file with several; usually nothing."""
+    return _remarks.get(network, "")
+
+
+def load_network(entry: ModelEntry) -> nn.Module:
+    """Load the entry's network with its weights, in float32 on the CPU; they may still lie in their file.
 
     Returns:
         A module in evaluation mode, (b, c, t) -> (b, n, c, t).
@@ -52,8 +55,6 @@ def load_network(entry: ModelEntry, tell: Callable[[str], object] = warnings.war
         RegistryError: see `built`.
     """
     held = checkpoint.read_contents(download.fetch(entry), entry.part)
-    if held.used and not entry.part:
-        tell(f"{entry.name}: {'; '.join((held.used, *held.remarks))}")
     tensors = held.tensors
     with torch.device("meta"):
         network = built(entry)
@@ -62,4 +63,6 @@ def load_network(entry: ModelEntry, tell: Callable[[str], object] = warnings.war
     except ValueError as error:
         raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
     checkpoint.load(network, tensors, entry.name)
+    if held.used and not entry.part:
+        _remarks[network] = f"{entry.name}: {'; '.join((held.used, *held.remarks))}"
     return network.eval()

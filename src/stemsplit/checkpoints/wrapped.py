@@ -41,6 +41,9 @@ AVERAGED = re.compile(r"(^|_)(ema|emas|averaged?|averages|averaging|avg|swa|poly
 BEST = re.compile(r"(^|_)best(_|$)")
 """Names of the weights that were best in validation."""
 
+LESSER = re.compile(r"(^|_)(current|online|raw|initial|init|pretrained)(_|$)")
+"""Names of copies that are kept beside the weights that count."""
+
 UNUSED = re.compile(
     r"(^|_)(optim|optimi[sz]ers?|schedulers?|sched|loss|losses|criterion|criterions|disc|discs|discriminators?|critic"
     r"|metrics?|scaler|grads?|gradients?|momentum)(_|\d|$)|^(optimi[sz]er|scheduler|loss|criterion|metric|discriminator)"
@@ -85,8 +88,9 @@ class Found:
         """How much it is to be preferred: averaged weights to the best, these to others, and all to a loss's."""
         parts = [words(part) for part in self.name.split(".")]
         if any(UNUSED.search(part) and not BEST.search(part) for part in parts):
-            return -1
-        return 2 * self.averaged + any(BEST.search(part) for part in parts)
+            return -2
+        best, lesser = (any(names.search(part) for part in parts) for names in (BEST, LESSER))
+        return 2 * self.averaged + best if self.averaged or best else -lesser
 
 
 @dataclass(frozen=True)

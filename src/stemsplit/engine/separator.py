@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.audio import Block
-from stemsplit.checkpoints.loading import load_network
+from stemsplit.checkpoints.loading import load_network, remark_on
 from stemsplit.checkpoints.resolve import Model, find
 from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
@@ -32,7 +32,10 @@ from stemsplit.registry import DEFAULT_MODEL, ModelEntry
 def _loaded(entry: ModelEntry, tell: Callable[[str], object]) -> nn.Module:
     """Load a network, without PyTorch's threads: if this process was forked, they may wait for its parent's."""
     with torch_threads(1):
-        return load_network(entry, tell)
+        network = load_network(entry)
+    if remark := remark_on(network):
+        tell(remark)
+    return network
 
 
 class Separator(Splitter):
