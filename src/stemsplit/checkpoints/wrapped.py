@@ -4,7 +4,6 @@ Training programs nest the weights in tables, put prefixes before their keys, an
 losses beside them. Networks are found by keys that every network of their architecture has.
 """
 
-import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from stemsplit import models
 from stemsplit.checkpoints import pickled
+from stemsplit.checkpoints.names import is_averaged, is_used, joined, rank, shown
 from stemsplit.checkpoints.pickled import Inert
 from stemsplit.checkpoints.unknown import unknown
 from stemsplit.errors import WeightsError
@@ -29,39 +29,11 @@ MOST_NETWORKS = 16
 
 MANY = f"it holds more than {MOST_NETWORKS} networks; save the one you want by itself"
 
-MOST_NAMES, MOST_LETTERS = 8, 60
-"""Names of ignored things in a message, and letters of each."""
+MOST_NAMES = 8
+"""Names of ignored things in a message."""
 
 MOST_COMPARED = 500
 """Letters by which ignored things are told apart: a hostile name may have a million dots."""
-
-AVERAGED = re.compile(r"(^|_)(ema|emas|averaged?|averages|averaging|avg|swa|polyak|shadow)(_|\d|$)")
-"""Names, split into words, of averages of the weights over the steps of training."""
-
-BEST = re.compile(r"(^|_)best(_|$)")
-"""Names of the weights that were best in validation."""
-
-LESSER = re.compile(r"(^|_)(current|online|raw|initial|init|pretrained)(_|$)")
-"""Names of copies that are kept beside the weights that count."""
-
-UNUSED = re.compile(
-    r"(^|_)(optim|optimi[sz]ers?|schedulers?|sched|loss|losses|criterion|criterions|disc|discs|discriminators?|critic"
-    r"|metrics?|scaler|grads?|gradients?|momentum)(_|\d|$)|^(optimi[sz]er|scheduler|loss|criterion|metric|discriminator)"
-)
-"""Names of what training needs besides the network."""
-
-COUNTERS = {"epoch", "step", "global_step", "iteration", "num_updates", "n_averaged", "initted", "decay", "lr"}
-"""Names of single numbers about training, which may stand beside a network's tensors."""
-
-PROFILED = {"total_ops", "total_params"}
-"""Names of counts that a profiler adds to every layer."""
-
-
-def words(name: str) -> str:
-    """Return a name in small letters, with underscores between its words: EMACallback becomes ema_callback."""
-    name = name[:MOST_LETTERS]
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return re.sub(r"\W+", "_", name).lower()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +58,7 @@ class Found:
     @property
     def rank(self) -> int:
         """How much it is to be preferred: averaged weights to the best, these to others, and all to a loss's."""
-        parts = [words(part) for part in self.name.split(".")]
-        if any(UNUSED.search(part) and not BEST.search(part) for part in parts):
-            return -2
-        best, lesser = (any(names.search(part) for part in parts) for names in (BEST, LESSER))
-        return 2 * self.averaged + best if self.averaged or best else -lesser
+        return rank(self.name, self.averaged)
 
 
 @dataclass(frozen=True)
@@ -114,7 +82,7 @@ class Contents:
     @property
     def used(self) -> str:
         """Which copy of the network is used, in words; empty if there is no choice."""
-        where = f" in {_shown(self.part)}" if self.part else ""
+        where = f" in {shown(self.part)}" if self.part else ""
         return f"using the averaged weights{where}" if self.averaged else f"using the weights{where}" if where else ""
 
     @property
@@ -139,14 +107,6 @@ class _Search:
     others: list[str] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
     whole: dict[int, Tensors] = field(default_factory=dict)
-
-
-def _joined(*names: str) -> str:
-    return ".".join(filter(None, names))
-
-
-def _is_averaged(name: str) -> bool:
-    return any(AVERAGED.search(words(part)) for part in name.split("."))
 
 
 def _searched(content: object) -> _Search:
@@ -174,7 +134,7 @@ def _searched(content: object) -> _Search:
         if tensors := {key: value for key, value in items if isinstance(value, Tensor)}:
             search.tables[name] = tensors
         for key, value in items:
-            inner = _joined(name, key)
+            inner = joined(name, key)
             if isinstance(value, dict | Inert) and depth < MOST_DEPTH:
                 if id(value) not in seen:
                     seen.add(id(value))
@@ -184,14 +144,6 @@ def _searched(content: object) -> _Search:
                 if isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value):
                     search.lists.append(inner)
     return search
-
-
-def _is_used(key: str) -> bool:
-    """Return whether a tensor is the network's, by its key; training puts others among them."""
-    head = key.partition(".")[0]
-    return not (
-        key.rpartition(".")[2] in PROFILED or key in COUNTERS or UNUSED.search(words(head)) or _is_averaged(head)
-    )
 
 
 def _networks(search: _Search) -> list[Found]:
@@ -208,9 +160,9 @@ def _networks(search: _Search) -> list[Found]:
         # Longer prefixes first, as a network's own keys may lie around another's.
         for prefix in sorted(prefixes, key=len, reverse=True):
             inside = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix)}
-            own = {short: tensors.pop(key) for short, key in inside.items() if _is_used(short)}
-            place, outer = _joined(name, prefix.rstrip(".")), prefix.removesuffix("module.")
-            averaged = _is_averaged(place) or (outer != prefix and f"{outer}n_averaged" in tensors)
+            own = {short: tensors.pop(key) for short, key in inside.items() if is_used(short)}
+            place, outer = joined(name, prefix.rstrip(".")), prefix.removesuffix("module.")
+            averaged = is_averaged(place) or (outer != prefix and f"{outer}n_averaged" in tensors)
             found.append(Found(place, own, averaged))
     return found
 
@@ -226,9 +178,9 @@ def _without_dots(search: _Search, plain: Found) -> list[Found]:
             if short in keys:
                 heads.setdefault(head, {})[keys[short]] = key
         for head, known in heads.items():
-            if _is_averaged(_joined(name, head)):
+            if is_averaged(joined(name, head)):
                 named = {key: tensors.pop(stored) for key, stored in known.items()}
-                copies.append(Found(_joined(name, head), named, True))
+                copies.append(Found(joined(name, head), named, True))
     return copies
 
 
@@ -247,11 +199,11 @@ def _completed(copy: Found, plain: Found | None) -> tuple[Found | None, str]:
     common = copy.tensors.keys() & plain.tensors.keys()
     fits = all(copy.tensors[key].shape == plain.tensors[key].shape for key in common)
     if len(common) < len(copy.tensors) or 2 * len(common) < len(plain.tensors) or not fits:
-        return None, f"its averaged copy {_shown(copy.name)} does not have the network's tensors, and is not used"
+        return None, f"its averaged copy {shown(copy.name)} does not have the network's tensors, and is not used"
     lacking = counted(len(plain.tensors) - len(common), "tensor")
-    whose = _shown(plain.name) or "the last weights"
+    whose = shown(plain.name) or "the last weights"
     whole = replace(copy, tensors={**plain.tensors, **copy.tensors})
-    return whole, f"{lacking} that {_shown(copy.name)} lacks: taken from {whose}"
+    return whole, f"{lacking} that {shown(copy.name)} lacks: taken from {whose}"
 
 
 def _chosen(found: list[Found], part: str) -> tuple[Found, list[str]]:
@@ -272,21 +224,16 @@ def _chosen(found: list[Found], part: str) -> tuple[Found, list[str]]:
         if whole and wanted and 2 * len(whole.tensors) > most:
             rivals.append(whole)
     if not rivals:
-        names = ", ".join(_shown(each.label) for each in found)
-        raise WeightsError(f"it has no network {_shown(part)!r}, only {names}")
+        names = ", ".join(shown(each.label) for each in found)
+        raise WeightsError(f"it has no network {shown(part)!r}, only {names}")
     best = max(each.rank for each in rivals)
     first, *others = [each for each in rivals if each.rank == best]
     if different := [each for each in others if not _same(first, each)]:
-        names = ", ".join(_shown(each.label) for each in (first, *different))
+        names = ", ".join(shown(each.label) for each in (first, *different))
         raise WeightsError(
-            f"it holds {1 + len(different)} networks, {names}; choose one with --set part={_shown(first.label)}"
+            f"it holds {1 + len(different)} networks, {names}; choose one with --set part={shown(first.label)}"
         )
     return first, remarks
-
-
-def _shown(name: str) -> str:
-    short = name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 3]}..."
-    return short if short.isprintable() else ascii(short)[1:-1][:MOST_LETTERS]
 
 
 def _ignored(search: _Search, found: list[Found], chosen: Found) -> tuple[str, ...]:
@@ -294,9 +241,9 @@ def _ignored(search: _Search, found: list[Found], chosen: Found) -> tuple[str, .
 
     def all_tensors() -> Iterator[str]:
         for name, tensors in search.tables.items():
-            yield from (_joined(name, key) for key in tensors)
+            yield from (joined(name, key) for key in tensors)
         for each in found:
-            yield from (_joined(each.name, key) for key in each.tensors if each.name != chosen.name)
+            yield from (joined(each.name, key) for key in each.tensors if each.name != chosen.name)
 
     def group(name: str) -> str:
         """Return the outermost thing with this in it, but not the network."""
@@ -309,7 +256,7 @@ def _ignored(search: _Search, found: list[Found], chosen: Found) -> tuple[str, .
     counts = Counter(map(group, all_tensors()))
     names = dict.fromkeys([*map(group, search.others), *counts])
     texts = [
-        f"{_shown(name)} ({counted(counts[name], 'tensor')})" if counts[name] > 1 else _shown(name) for name in names
+        f"{shown(name)} ({counted(counts[name], 'tensor')})" if counts[name] > 1 else shown(name) for name in names
     ]
     more = len(texts) - MOST_NAMES
     return (*texts[:MOST_NAMES], f"{more} more") if more > 1 else tuple(texts)
@@ -317,14 +264,14 @@ def _ignored(search: _Search, found: list[Found], chosen: Found) -> tuple[str, .
 
 def _useless(search: _Search) -> list[str]:
     """Return remarks about averaged copies that cannot be used."""
-    lists = [name for name in search.lists if _is_averaged(name)]
-    keys = [_joined(name, key) for name, tensors in search.tables.items() for key in tensors if "." in key]
+    lists = [name for name in search.lists if is_averaged(name)]
+    keys = [joined(name, key) for name, tensors in search.tables.items() for key in tensors if "." in key]
     heads = {key.partition(".")[0] for key in keys}
-    tables = [name for name, tensors in search.tables.items() if len(tensors) > 1 and _is_averaged(name)]
-    tables += [head for head in sorted(heads) if _is_averaged(head) and head not in tables]
+    tables = [name for name, tensors in search.tables.items() if len(tensors) > 1 and is_averaged(name)]
+    tables += [head for head in sorted(heads) if is_averaged(head) and head not in tables]
     return [
-        *(f"its averaged copy {_shown(name)} is a list without names, and is not used" for name in lists),
-        *(f"its averaged copy {_shown(name)} does not have the network's tensors, and is not used" for name in tables),
+        *(f"its averaged copy {shown(name)} is a list without names, and is not used" for name in lists),
+        *(f"its averaged copy {shown(name)} does not have the network's tensors, and is not used" for name in tables),
     ][:MOST_NAMES]
 
 
