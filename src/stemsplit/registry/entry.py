@@ -68,6 +68,7 @@ class ModelEntry:
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: data that the model was trained on.
         score: published scores, and how they were measured.
+        part: where the network lies in a file that holds several, such as "ema"; empty for the likeliest.
         recommended: one line on why a user should try it before others of its stems; empty for most.
     """
 
@@ -94,6 +95,7 @@ class ModelEntry:
     residual: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
     recommended: str = ""
 
     @property
@@ -152,6 +154,7 @@ class ModelEntry:
         # Records call it complete: stems that were split before it had its present name must not be split again.
         sums = {"complete": self.mixture_consistency, "residual": self.residual}
         chosen = {} if precision == "auto" else {"precision": precision}
+        chosen |= {"part": self.part} if self.part else {}
         return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **sums, **chosen}
 
     @property
