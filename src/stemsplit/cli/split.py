@@ -27,13 +27,21 @@ from stemsplit.cli.options import (
     seconds,
     usage_errors,
 )
-from stemsplit.cli.split_notes import hint_at_models, print_dry_run, shortened, tell_of_excerpt, tell_of_names
+from stemsplit.cli.split_notes import (
+    hint_at_models,
+    nothing_found,
+    print_dry_run,
+    tell_of_excerpt,
+    tell_of_names,
+    tell_of_search,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options, Outcome, Totals
     from stemsplit.songs.naming import Template
     from stemsplit.songs.outputs import Output
@@ -191,12 +199,13 @@ def split(
         drop_silent=drop_silent,
         force=force,
     )
-    jobs, passed_over = planned(songs, options, template, models)
+    jobs, found = planned(songs, options, template, models)
     if not quiet:
+        tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
     if dry_run:
-        print_dry_run(jobs, passed_over, models, device, as_json)
+        print_dry_run(jobs, found, models, device, as_json)
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     plan.check_room(jobs)
     if any(not job.problem and not job.done for job in jobs):
@@ -216,7 +225,7 @@ def split(
         )
     )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, passed_over, as_json)
+    totals = run(jobs, load, report, found, as_json)
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
@@ -238,8 +247,8 @@ def chosen_outputs(
 
 def planned(
     songs: list[str], options: "Options", template: "Template", models: "ChainEntry"
-) -> "tuple[Sequence[Job], int]":
-    """Return a job for each song that the arguments mean, and how many files in their folders are not audio.
+) -> "tuple[Sequence[Job], Search]":
+    """Return a job for each song that the arguments mean, and what was found besides songs.
 
     Raises:
         typer.BadParameter: no song can be split in this way.
@@ -253,17 +262,16 @@ def planned(
         found = find.find(songs, options.out)
         jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
     if not jobs:
-        others = f" (other files: {found.passed_over})" if found.passed_over else ""
-        console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
+        console.error(nothing_found(songs, found))
         raise typer.Exit(1)
-    return jobs, found.passed_over
+    return jobs, found
 
 
 def run(
     jobs: "Sequence[Job]",
     load: "Callable[[], Splitter]",
     report: "SplitReport",
-    passed_over: int,
+    found: "Search",
     as_json: bool,
 ) -> "Totals":
     """Split the songs, and print the result of each and a summary.
@@ -272,7 +280,7 @@ def run(
         jobs: the songs to split.
         load: loads the models.
         report: shows progress and results.
-        passed_over: number of files in the songs' folders that are not audio.
+        found: what was found besides songs.
         as_json: whether to print JSON instead of paths.
 
     Raises:
@@ -307,7 +315,7 @@ def run(
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(130) from None
-    report.total(totals, passed_over)
+    report.total(totals, found)
     if as_json:
-        print_line(totals_as_data(totals, passed_over))
+        print_line(totals_as_data(totals, found))
     return totals

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
 
 FEW = 5
@@ -48,6 +49,23 @@ def shortened(songs: "Sequence[str]") -> str:
     return f"{named} and {len(songs) - FEW} more" if len(songs) > FEW else named
 
 
+def nothing_found(songs: "Sequence[str]", found: "Search") -> str:
+    """Return a message that says why there is nothing to split."""
+    if found.stems:
+        what = f"only stems of earlier runs found in {shortened(songs)} ({found.stems})"
+        return f"{what}; to split one of them further, name its file"
+    others = f" (other files: {found.passed_over})" if found.passed_over else ""
+    return f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs"
+
+
+def tell_of_search(found: "Search") -> None:
+    """Print which files are not what they seem."""
+    from stemsplit.terminal import console
+
+    for text in found.notes:
+        console.note(text)
+
+
 def tell_of_names(jobs: "Sequence[Job]") -> None:
     """Print which songs' files get other names than the songs have."""
     from stemsplit.terminal import console
@@ -62,14 +80,14 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same is true of {counted(more, 'more song')}")
 
 
-def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
+def print_dry_run(jobs: "Sequence[Job]", found: "Search", models: "ChainEntry", device: str, as_json: bool) -> None:
     """Print what would be done, song by song, and a summary."""
     from stemsplit.songs import speeds
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
     from stemsplit.terminal.stdout import print_line
 
-    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), bytes_to_download(models))
+    summary = plan_as_data(jobs, found, speeds.known(models.name, device), bytes_to_download(models))
     if as_json:
         for job in jobs:
             print_line(job_as_data(job))

@@ -15,6 +15,7 @@ from stemsplit.terminal.tables import aligned
 from stemsplit.words import clock, counted, printable, size
 
 if TYPE_CHECKING:
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
 
 
@@ -30,12 +31,36 @@ def job_as_data(job: "Job") -> dict[str, Any]:
     }
 
 
-def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, download: int | None) -> dict[str, Any]:
+def passed_over_as_data(found: "Search") -> dict[str, int]:
+    """Return how many files in the songs' folders are not split, and why, as the last line of `--json` prints it."""
+    return {
+        "passed_over": found.passed_over,
+        "stems_passed_over": found.stems,
+        "true_stems_passed_over": found.true_stems,
+        "known_failures": found.known_failures,
+    }
+
+
+def passed_over_in_words(counts: Mapping[str, Any]) -> str:
+    """Return what `passed_over_as_data` counts as the next part of a line for people; empty if there is nothing."""
+    text = ""
+    if number := counts["known_failures"]:
+        text += f"; {counted(number, 'known failure')} passed over"
+    if number := counts["stems_passed_over"]:
+        text += f"; {counted(number, 'stem')} of earlier runs passed over"
+    if number := counts["true_stems_passed_over"]:
+        text += f"; {counted(number, 'true stem')} beside a mixture passed over"
+    if number := counts["passed_over"]:
+        text += f"; {counted(number, 'file')} of other kinds passed over"
+    return text
+
+
+def plan_as_data(jobs: Sequence["Job"], found: "Search", speed: float | None, download: int | None) -> dict[str, Any]:
     """Return what will be done in all as the last line of `split --dry-run --json` prints it.
 
     Args:
         jobs: jobs of all songs.
-        passed_over: number of files that are not audio.
+        found: what was found besides songs.
         speed: seconds of song split per second, if known.
         download: size in bytes of the weights to download first, 0 if unknown; None if no download is needed.
     """
@@ -46,7 +71,7 @@ def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, d
         "to_do": len(waiting),
         "skipped": sum(job.done for job in jobs),
         "failed": sum(bool(job.problem) for job in jobs),
-        "passed_over": passed_over,
+        **passed_over_as_data(found),
         "duration": round(duration, 3),
         "estimated_seconds": round(duration / speed, 1) if speed else None,
         "bytes": sum(job.size for job in waiting),
@@ -59,8 +84,7 @@ def plan_in_words(summary: Mapping[str, Any]) -> str:
     text = f"{counted(summary['songs'], 'song')}: {summary['to_do']} to split"
     text += f", {summary['skipped']} already split"
     text += f", {summary['failed']} with problems"
-    if summary["passed_over"]:
-        text += f"; {counted(summary['passed_over'], 'file')} of other kinds passed over"
+    text += passed_over_in_words(summary)
     if summary["to_do"]:
         estimate, space = summary["estimated_seconds"], summary["bytes"]
         time_ = f"about {clock(estimate)} to split" if estimate else "time unknown until this model has run here once"
@@ -79,7 +103,11 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         state = "problem" if job.problem else "done" if job.done else "to do"
         where = job.problem
         if not where:
-            where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
+            targets = job.targets.values()
+            # Stems may have folders of their own, as with {stem}/{track}.
+            together = all(path.parent == job.record.parent for path in targets)
+            folder = job.record.parent if together else job.options.out
+            where = f"{folder}: {', '.join(str(path.relative_to(folder)) for path in targets)}"
         rows.append((state, clock(job.seconds) if job.seconds else "", str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
@@ -106,11 +134,12 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def totals_as_data(totals: "Totals", passed_over: int) -> dict[str, Any]:
+def totals_as_data(totals: "Totals", found: "Search") -> dict[str, Any]:
     """Return what became of all songs as the last line of `split --json` prints it."""
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
-    return {"summary": {**counts, "passed_over": passed_over, **times, "real_time_factor": round(totals.speed, 3)}}
+    others = passed_over_as_data(found)
+    return {"summary": {**counts, **others, **times, "real_time_factor": round(totals.speed, 3)}}
 
 
 MOST_STEMS = 8
@@ -203,20 +232,20 @@ class SplitReport(Report):
             text += f"; share of the song's energy (need not total 100 %): {shares}"
         note(text)
 
-    def total(self, outcomes: "Totals", passed_over: int) -> None:
+    def total(self, outcomes: "Totals", found: "Search") -> None:
         """Show what became of all songs; nothing if there was only one.
 
         Args:
             outcomes: numbers of songs, and times.
-            passed_over: number of files that are not audio.
+            found: what was found besides songs.
         """
         self.bar.stop()
-        if self.quiet or len(self.numbers) + passed_over == 1:
+        others = passed_over_as_data(found)
+        if self.quiet or len(self.numbers) + sum(others.values()) == 1:
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
-        if passed_over:
-            text += f"; {counted(passed_over, 'file')} of other kinds passed over"
+        text += passed_over_in_words(others)
         if outcomes.done:
             text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
         note(text)
