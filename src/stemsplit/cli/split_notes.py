@@ -71,6 +71,12 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
     from stemsplit.terminal import console
     from stemsplit.words import counted
 
+    apart = [job for job in jobs if not job.problem and job.told_apart]
+    for job in apart[:FEW]:
+        target = next(iter(job.targets.values()))
+        console.note(f"{job.path} has the name of another song; its files are named {target} and so on")
+    if len(apart) > FEW:
+        console.note(f"the same is true of {counted(len(apart) - FEW, 'more song')}")
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
