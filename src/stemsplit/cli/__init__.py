@@ -27,10 +27,16 @@ def _run(arguments: list[str]) -> None:
         sys.exit(2)
     if quick.answer(arguments):
         return
-    from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
+    from stemsplit.cli.app import COMPLETING, app, check_first_word, complete_with_command, with_command
 
     if COMPLETING in os.environ:
         complete_with_command(os.environ)
+    else:
+        try:
+            check_first_word(arguments)
+        except ValueError as error:
+            _say(error)
+            sys.exit(2)
     app(with_command(arguments), prog_name="stemsplit")
 
 

@@ -35,6 +35,8 @@ from stemsplit.cli.split_notes import (
     tell_of_names,
     tell_of_search,
 )
+from stemsplit.cli.stems import hint
+from stemsplit.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,7 +185,7 @@ def split(
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
     with usage_errors():
-        chosen = chosen_outputs(models, stems, two_stems, mixes)
+        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)
     if not dry_run:
         obtain_unidentified(models, quiet)
@@ -232,7 +234,11 @@ def split(
 
 
 def chosen_outputs(
-    models: "ChainEntry", stems: str | None, two_stems: str | None, mixes: list[str] | None
+    models: "ChainEntry",
+    stems: str | None,
+    two_stems: str | None,
+    mixes: list[str] | None,
+    registry_file: Path | None,
 ) -> "tuple[Output, ...]":
     """Return the files to write for each song.
 
@@ -242,7 +248,11 @@ def chosen_outputs(
     from stemsplit.songs import outputs
 
     wanted = None if stems is None else listed([stems])
-    return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
+    try:
+        return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
+    except outputs.StemError as error:
+        close = did_you_mean(error.stem.lower(), (*models.stems, *models.sums))
+        raise ValueError(f"{error}{close or hint(error.stem, registry_file)}") from error
 
 
 def planned(

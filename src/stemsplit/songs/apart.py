@@ -100,8 +100,6 @@ def renamed(job: Job, template: Template, track: str) -> Job:
 
 def advice(jobs: Sequence[Job]) -> str:
     """Return how to tell songs of the same name apart, as far as that is possible in one folder."""
-    if not jobs:
-        return ELSEWHERE
     text = jobs[0].names.template.text
     suffixed = text.replace("{track}", "{track}.{ext}")
     for other in (suffixed, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
@@ -126,13 +124,17 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
             told[number] = renamed(told[number], told[number].names.template, name(told[number].path))
         if found:
             found = clashing(told)
-    everywhere = advice([jobs[number] for number, other in found.items() if other != number]) if found else ""
+    clusters: dict[int, list[Job]] = defaultdict(list)
+    for number, other in found.items():
+        if number != other:
+            clusters[min(number, other)].append(jobs[number])
+    told_how = {first: advice(cluster) for first, cluster in clusters.items()}
     for number, other in found.items():
         job = jobs[number]
         if other == number:
             problem = f"{job.path}: {clash(told[number])}"
         else:
             problem = f"{job.path} and {jobs[other].path} would be written to the same files; "
-            problem += advice([job, jobs[other]]) if everywhere == ELSEWHERE else everywhere
+            problem += told_how[min(number, other)]
         told[number] = replace(job, problem=problem)
     return told
