@@ -23,7 +23,6 @@ from stemsplit.cli.options import (
     Quiet,
     Threads,
     Window,
-    listed,
     seconds,
     usage_errors,
 )
@@ -35,8 +34,7 @@ from stemsplit.cli.split_notes import (
     tell_of_names,
     tell_of_search,
 )
-from stemsplit.cli.stems import hint
-from stemsplit.words import did_you_mean
+from stemsplit.cli.stems import chosen_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options, Outcome, Totals
     from stemsplit.songs.naming import Template
-    from stemsplit.songs.outputs import Output
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -231,28 +228,6 @@ def split(
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
-
-
-def chosen_outputs(
-    models: "ChainEntry",
-    stems: str | None,
-    two_stems: str | None,
-    mixes: list[str] | None,
-    registry_file: Path | None,
-) -> "tuple[Output, ...]":
-    """Return the files to write for each song.
-
-    Raises:
-        ValueError: an option names a stem that the models do not give, or is malformed.
-    """
-    from stemsplit.songs import outputs
-
-    wanted = None if stems is None else listed([stems])
-    try:
-        return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
-    except outputs.StemError as error:
-        close = did_you_mean(error.stem.lower(), (*models.stems, *models.sums))
-        raise ValueError(f"{error}{close or hint(error.stem, registry_file)}") from error
 
 
 def planned(
