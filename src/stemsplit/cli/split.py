@@ -28,22 +28,21 @@ from stemsplit.cli.options import (
 )
 from stemsplit.cli.split_notes import (
     hint_at_models,
-    nothing_found,
     print_dry_run,
     tell_of_excerpt,
     tell_of_names,
     tell_of_search,
 )
+from stemsplit.cli.split_plan import planned
 from stemsplit.cli.stems import chosen_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stemsplit.engine.base import Splitter
-    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.failures import KnownFailures
     from stemsplit.songs.find import Search
-    from stemsplit.songs.job import Job, Options, Outcome, Totals
-    from stemsplit.songs.naming import Template
+    from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -132,6 +131,14 @@ def split(
     drop_silent: Annotated[
         bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
+    skip_known_failures: Annotated[
+        bool,
+        typer.Option(
+            "--skip-known-failures",
+            help="Remember songs that cannot be read, and do not try them again until they change.",
+            rich_help_panel=SCRIPTS,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.", rich_help_panel=SCRIPTS)
     ] = False,
@@ -171,8 +178,8 @@ def split(
     from stemsplit.audio import formats
     from stemsplit.cli.loading import load_models
     from stemsplit.songs import plan, speeds
+    from stemsplit.songs.failures import KnownFailures
     from stemsplit.songs.job import Options
-    from stemsplit.songs.naming import Template
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
@@ -198,7 +205,8 @@ def split(
         drop_silent=drop_silent,
         force=force,
     )
-    jobs, found = planned(songs, options, template, models)
+    known = KnownFailures(options) if skip_known_failures else None
+    jobs, found = planned(songs, options, template, models, known)
     if not quiet:
         tell_of_search(found)
         tell_of_excerpt(options)
@@ -224,32 +232,10 @@ def split(
         )
     )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, found, as_json)
+    totals = run(jobs, load, report, found, as_json, known)
     speeds.remember(models.name, device, totals.speed)
     if totals.failed or totals.untold:
         raise typer.Exit(1)
-
-
-def planned(
-    songs: list[str], options: "Options", template: "Template", models: "ChainEntry"
-) -> "tuple[Sequence[Job], Search]":
-    """Return a job for each song that the arguments mean, and what was found besides songs.
-
-    Raises:
-        typer.BadParameter: no song can be split in this way.
-        typer.Exit: the arguments mean no song.
-        AudioError: a list of songs cannot be read.
-    """
-    from stemsplit.songs import find, plan
-    from stemsplit.terminal import console
-
-    with usage_errors():
-        found = find.find(songs, options.out)
-        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
-    if not jobs:
-        console.error(nothing_found(songs, found))
-        raise typer.Exit(1)
-    return jobs, found
 
 
 def run(
@@ -258,6 +244,7 @@ def run(
     report: "SplitReport",
     found: "Search",
     as_json: bool,
+    known: "KnownFailures | None" = None,
 ) -> "Totals":
     """Split the songs, and print the result of each and a summary.
 
@@ -267,6 +254,7 @@ def run(
         report: shows progress and results.
         found: what was found besides songs.
         as_json: whether to print JSON instead of paths.
+        known: remembers songs that cannot be read; None to remember nothing.
 
     Raises:
         typer.Exit: the user interrupted the run.
@@ -283,6 +271,8 @@ def run(
     def tell(outcome: "Outcome") -> None:
         report.outcome(outcome)
         totals.add(outcome)
+        if known:
+            known.add(outcome)
         totals.seconds = time.monotonic() - begun
         try:
             if as_json:
@@ -300,6 +290,11 @@ def run(
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(130) from None
+    if known:
+        try:
+            known.write()
+        except OSError as error:
+            console.warning(f"cannot remember the songs that failed ({error.strerror}); they will be tried again")
     report.total(totals, found)
     if as_json:
         print_line(totals_as_data(totals, found))
