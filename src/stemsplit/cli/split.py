@@ -180,6 +180,7 @@ def split(
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.failures import KnownFailures
     from stemsplit.songs.job import Options
+    from stemsplit.songs.naming import Template
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
