@@ -36,9 +36,9 @@ def planned(
 
     with usage_errors():
         found = find.find(songs, options.out)
-        if known:
-            found = known.without(found)
         jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
+    if known:
+        jobs, found = known.without(jobs, found)
     if not jobs and not found.known_failures:
         console.error(nothing_found(songs, found))
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from stemsplit.disk import Folder, replacing
 from stemsplit.errors import AudioError
 from stemsplit.libraries import version
 from stemsplit.songs.find import Search, few
-from stemsplit.songs.job import Options, Outcome
+from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.words import counted
 
 FILE = "stemsplit-failures.json"
@@ -32,25 +32,31 @@ class Failure:
         size: size of its file in bytes.
         modified: time at which the file was last written, in nanoseconds.
         changed: time at which anything about the file was last changed, in nanoseconds.
-        settings: digest of all else that decides whether the song can be split.
         error: what was said of it.
     """
 
     size: int
     modified: int
     changed: int
-    settings: str
     error: str
+
+    def is_of(self, song: Path) -> bool:
+        """Return whether a song's file is still as it was when it failed."""
+        try:
+            now = song.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (self.size, self.modified, self.changed)
 
 
 CHECKS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("size", "modified", "changed"), lambda value: type(value) is int),
-    **dict.fromkeys(("settings", "error"), lambda value: isinstance(value, str) and len(value) <= LONGEST),
+    "error": lambda value: isinstance(value, str) and len(value) <= LONGEST,
 }
 
 
 def parsed(content: bytes) -> dict[str, Failure]:
-    """Parse the content of a list: path of each song, from the output folder -> its failure; empty if it is damaged."""
+    """Parse the content of a list: settings and path of each song -> its failure; empty if the list is damaged."""
     try:
         found = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -82,7 +88,7 @@ def is_foreign(error: BaseException) -> bool:
     return False
 
 
-def failure_of(song: Path, options: Options, settings: str) -> Failure | None:
+def failure_of(song: Path, options: Options) -> Failure | None:
     """Read a song that failed once more; None if it can be read, or if that failed for another reason than the song."""
     try:
         before = song.stat()
@@ -96,7 +102,7 @@ def failure_of(song: Path, options: Options, settings: str) -> Failure | None:
         if is_foreign(error):
             return None
         said = str(error)[:LONGEST]
-        return Failure(before.st_size, before.st_mtime_ns, before.st_ctime_ns, settings, said)
+        return Failure(before.st_size, before.st_mtime_ns, before.st_ctime_ns, said)
     except (OSError, MemoryError, ValueError):
         return None
     return None
@@ -123,36 +129,32 @@ class KnownFailures:
         except OSError:
             return {}
 
-    def _place(self, song: Path) -> str:
-        """Return the path of a song from the output folder, so that both can be moved together."""
+    def _key(self, song: Path) -> str:
+        """Return the settings' digest, and the path of a song from the output folder: both may be moved together."""
         real = os.path.realpath(song)
         try:
-            return Path(os.path.relpath(real, self.out)).as_posix()
+            place = Path(os.path.relpath(real, self.out)).as_posix()
         except ValueError:  # another drive
-            return real
+            place = real
+        return f"{self.settings} {place}"
 
-    def without(self, found: Search) -> Search:
-        """Return what was found without the songs that failed and have not changed since, which are counted instead."""
-        if self.options.force or not self.known:
-            return found
-        failed = {each.path: failure for each in found.songs if (failure := self._unchanged(each.path))}
-        if not failed:
-            return found
-        said = few(f"{path} ({failure.error})" for path, failure in failed.items())
-        note = f"{counted(len(failed), 'known failure')} passed over: {said}; --force tries again"
-        songs = tuple(each for each in found.songs if each.path not in failed)
-        return replace(found, songs=songs, known_failures=len(failed), notes=(*found.notes, note))
+    def without(self, jobs: Sequence[Job], found: Search) -> tuple[list[Job], Search]:
+        """Return the jobs without the songs that failed and have not changed since, which are counted instead.
+
+        The jobs are planned with these songs, so that the names of the others are the same as before.
+        """
+        failed = {} if self.options.force else {job.path: self._unchanged(job.path) for job in jobs}
+        said = [failure.error for failure in failed.values() if failure]
+        if not said:
+            return list(jobs), found
+        note = f"{counted(len(said), 'known failure')} passed over: {few(said)}; without --skip-known-failures, "
+        note += "it is tried again" if len(said) == 1 else "they are tried again"
+        left = [job for job in jobs if not failed[job.path]]
+        return left, replace(found, known_failures=len(said), notes=(*found.notes, note))
 
     def _unchanged(self, song: Path) -> Failure | None:
-        failure = self.known.get(self._place(song))
-        if not failure or failure.settings != self.settings:
-            return None
-        try:
-            now = song.stat()
-        except OSError:
-            return None
-        same = (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (failure.size, failure.modified, failure.changed)
-        return failure if same else None
+        failure = self.known.get(self._key(song))
+        return failure if failure and failure.is_of(song) else None
 
     def add(self, outcome: Outcome) -> None:
         """Take note of what became of a song; `write` looks at those that failed once more."""
@@ -165,16 +167,19 @@ class KnownFailures:
             OSError: it cannot be written.
         """
         before = self._read()  # again: another process may have written it meanwhile
-        now = dict(before)
+        now, places = dict(before), {self._key(song).partition(" ")[2]: song for song in self.ended}
+        for key, failure in before.items():
+            song = places.get(key.partition(" ")[2])
+            if song and not failure.is_of(song):
+                del now[key]  # of whatever settings
         for song, failed in self.ended.items():
-            failure = failure_of(song, self.options, self.settings) if failed else None
-            if failure:
-                now[self._place(song)] = failure
+            if failed and (new := failure_of(song, self.options)):
+                now[self._key(song)] = new
             elif not failed:
-                now.pop(self._place(song), None)
+                now.pop(self._key(song), None)
         if now == before:
             return
-        content = {"stemsplit_failures": VERSION, "songs": {place: asdict(now[place]) for place in sorted(now)}}
+        content = {"stemsplit_failures": VERSION, "songs": {key: asdict(now[key]) for key in sorted(now)}}
         self.options.out.mkdir(parents=True, exist_ok=True)
         with replacing(self.options.out / FILE) as file:
             file.write(json.dumps(content, indent=2).encode() + b"\n")
