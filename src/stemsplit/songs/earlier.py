@@ -87,6 +87,8 @@ def named_by(folder: str, file: str, found: record.Record) -> Iterator[Stem]:
         audio = SUFFIX.fullmatch(others[-1])
         if ups >= min(DEEPEST, len(above)) or len(own) != len(others) or not audio:
             continue
+        if ups and own[0] == others[0]:
+            continue  # such a file would have a shorter path
         if name := stem_name(own, [*others[:-1], audio[1]]):
             yield Stem(os.path.join(*above[: len(above) - ups], *others), size, name)  # noqa: PTH118  # a real path
 
