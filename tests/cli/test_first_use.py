@@ -17,6 +17,7 @@ Song = Callable[..., Path]
     ("words", "said"),
     [
         (["trian", "songs", "-o", "a"], "there is no command and no file 'trian'; did you mean 'train'?"),
+        (["--quiet", "trian", "songs"], "there is no command and no file 'trian'; did you mean 'train'?"),
         (["lits"], "there is no command and no file 'lits'; did you mean 'list'?"),
         (["song"], "there is no command and no file 'song'; did you mean 'song.wav'?"),
         (["xyzzy", "song.wav"], "there is no command and no file 'xyzzy'; see stemsplit --help"),

@@ -21,6 +21,7 @@ TEMPLATES = [
     "{stem} of {track}",
     "{parent}/{stem}/{track}.{ext}",
     "{artist} - {stem}/{title}/{track}",
+    "{stem}/{artist}/{model}/{ext}/{title}/{track}",
     "{stem}/{track}.{stem}",
     "stemsplit {stem}/{track}",
     "x/{stem}{stem}",
@@ -159,6 +160,14 @@ def test_a_planted_record_hides_no_song_that_is_not_named_like_its_stems(record:
     make("album/a.mp3", "album/x.mp3")
     write_record(record, file)
     assert look("album", ".") == (["album/a.mp3", "album/x.mp3"], 0)
+
+
+def test_a_name_made_of_many_stemsplits_takes_no_time() -> None:
+    """A pattern with that many gaps would be tried for ever."""
+    name = "stemsplit" * 20
+    make(f"{'a' * 200}.mp3", "a.mp3")
+    write_record(f"{name}x.json", f"{'a' * 200}.mp3")
+    assert look(".")[1] == 0
 
 
 @unix

@@ -124,6 +124,10 @@ def test_stems_of_another_song_are_not_replaced(song: Song, tmp_path: Path) -> N
     advised = re.search('--name "(.*)"', other.problem)[1]  # type: ignore[index]
     assert planned([second], options(tmp_path), advised)[0].problem == ""
     assert planned([second], replace(options(tmp_path), force=True))[0].problem == ""
+    assert [planned([first], options(tmp_path))[0].replaces, RECORD.song["size"] == first.stat().st_size] == [
+        True,
+        False,
+    ]
     stem.unlink()
     assert planned([second], options(tmp_path))[0].problem == ""
 

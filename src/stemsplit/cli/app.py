@@ -91,6 +91,10 @@ def with_command(arguments: list[str]) -> list[str]:
     return ["split", *arguments]
 
 
+FLAGS = ("-q", "--quiet", "--json", "--dry-run", "--force")
+"""Options that people put before a first word."""
+
+
 def check_first_word(arguments: list[str]) -> None:
     """Refuse a first word that is neither a command nor a file, before anything is split.
 
@@ -99,7 +103,7 @@ def check_first_word(arguments: list[str]) -> None:
     Raises:
         ValueError: the word is neither.
     """
-    word = arguments[0] if arguments else "-"
+    word = next((word for word in arguments if word not in FLAGS), "-")
     if word in COMMANDS or not re.fullmatch(r"[^-@.*?\[/\\][^.*?\[/\\]*", word) or os.path.lexists(word):
         return
     begins = sorted(path.name for path in Path().glob(f"{word}.*"))

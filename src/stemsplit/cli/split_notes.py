@@ -77,6 +77,12 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"{job.path} has the name of another song; its files are named {target} and so on")
     if len(apart) > FEW:
         console.note(f"the same is true of {counted(len(apart) - FEW, 'more song')}")
+    replacing = [job for job in jobs if not job.problem and job.replaces]
+    for job in replacing[:FEW]:
+        what = f"those there were made from another file {job.path.name}, or from this one before it was changed"
+        console.note(f"the stems of {job.path} replace others in {job.record.parent}: {what}")
+    if len(replacing) > FEW:
+        console.note(f"the same is true of {counted(len(replacing) - FEW, 'more song')}")
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))

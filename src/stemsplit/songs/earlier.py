@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.choices import FormatName
@@ -23,7 +22,7 @@ RECORD = f"{naming.RECORD}.json"
 COMPARISON = "comparison.json"
 """Name of the record beside the clips of `stemsplit compare`."""
 
-DEEPEST = 4
+DEEPEST = 8
 """Largest number of folders whose names may differ between a record and its stems, counted from the record's own."""
 
 SUFFIX = re.compile(rf"(.*)\.({'|'.join(FormatName)}|m4a)")
@@ -49,10 +48,24 @@ class Stem:
         return self.size is not None and size_of(Path(self.path)) != self.size
 
 
-@lru_cache(4096)
-def _pattern(step: str) -> re.Pattern[str]:
-    """Return a pattern for the names that a step of a record's path has in the paths of its stems."""
-    return re.compile("(.+)".join(map(re.escape, naming.folded(step).split(naming.RECORD))), re.DOTALL)
+def _filled_in(step: str, other: str) -> str | None:
+    """Return what stands in `other` where `step` has `stemsplit`; empty if both are equal, None if they do not fit."""
+    first, *middle = naming.folded(step).split(naming.RECORD)
+    other = naming.folded(other)
+    if not middle:
+        return "" if first == other else None
+    last = middle.pop()
+    if not other.startswith(first) or not other.endswith(last):
+        return None
+    # From left to right, each text where it first fits: a pattern with many gaps could take for ever.
+    start, end, gap = len(first), len(other) - len(last), ""
+    for text in (*middle, None):
+        found = end if text is None else other.find(text, start + 1, end)
+        if found <= start:
+            return None
+        gap = gap or other[start:found]
+        start = found + len(text or "")
+    return gap
 
 
 def stem_name(own: list[str], others: list[str]) -> str | None:
@@ -64,10 +77,10 @@ def stem_name(own: list[str], others: list[str]) -> str | None:
     """
     name = None
     for step, other in zip(own, others, strict=True):
-        match = _pattern(step).fullmatch(naming.folded(other))
-        if not match:
+        gap = _filled_in(step, other)
+        if gap is None:
             return None
-        name = name or next(iter(match.groups()), None)
+        name = name or gap
     return name
 
 

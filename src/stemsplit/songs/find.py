@@ -274,7 +274,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
             base, tops = expand_glob(path, real_out)
         if not tops:
             base, tops = path, [path]
-        for file in (file for top in tops for file in walk(top, real_out, entered)):
+        for start, file in ((top, file) for top in tops for file in walk(top, real_out, entered)):
             real = os.path.realpath(file)
             if file != path and not os.path.isdir(file) and not is_audio(file):  # noqa: PTH112
                 if not earlier.is_record(real):
@@ -282,7 +282,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
                 continue
             if stem := earlier.find(real):
                 stems[real] = stem
-            if file == path or (stem and file in tops and names_stem(path, stem)):
+            if file == path or (stem and file == start and names_stem(path, stem)):
                 named.add(real)
             elif stem:
                 continue

@@ -60,6 +60,7 @@ class Job:
         size: upper bound on the outputs' bytes; 0 if the song's header does not give its length.
         done: whether the song was already split in the same way.
         problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
+        replaces: whether the stems of another file of the same name, or of this one before it changed, are in the way.
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
     """
 
@@ -72,6 +73,7 @@ class Job:
     size: int = 0
     done: bool = False
     problem: str = ""
+    replaces: bool = False
     told_apart: bool = False
 
     def place(self, stem: str, file_format: Format) -> Path:

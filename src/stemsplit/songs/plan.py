@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, read_tags
+from stemsplit.disk.files import size_of
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.songs.apart import apart, clash
@@ -77,7 +78,8 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
     if reason := job.format.refusal(rate, channels):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
     size = frames * channels * len(options.outputs) * job.format.bytes_per_sample
-    return replace(job, size=size, seconds=frames / rate)
+    replaces = found is not None and found.song["size"] != size_of(Path(os.path.realpath(job.path)))
+    return replace(job, size=size, seconds=frames / rate, replaces=replaces)
 
 
 def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:
