@@ -42,10 +42,10 @@ def make(*names: str, size: int = 3) -> None:
         path.write_bytes(bytes(size))
 
 
-def write_record(path: str, *files: str, **earlier: int) -> None:
+def write_record(path: str, *files: str, song: str = "a.wav", **earlier: int) -> None:
     stems = {f"stem {number}": {**STEM, "file": file, "size": 3} for number, file in enumerate(files)}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(replace(RECORD, stems=stems, earlier=earlier).text())
+    Path(path).write_text(replace(RECORD, song={**RECORD.song, "name": song}, stems=stems, earlier=earlier).text())
 
 
 def split(song: str, template: str = "{track}.{stem}", below: str = "") -> None:
@@ -57,7 +57,7 @@ def split(song: str, template: str = "{track}.{stem}", below: str = "") -> None:
     record = Path(below, names.record)
     files = [f"{names.path(stem)}.mp3" for stem in ("bass", "no_bass")]
     make(*(f"{below}/{file}" if below else file for file in files))
-    write_record(str(record), *(os.path.relpath(file, Path(names.record).parent) for file in files))
+    write_record(str(record), *(os.path.relpath(file, Path(names.record).parent) for file in files), song=path.name)
 
 
 def look(*arguments: str, out: str = "nowhere") -> tuple[list[str], int]:
@@ -107,6 +107,17 @@ def test_a_stem_that_is_named_is_split_further_and_said() -> None:
     assert [found.path.name for found in search.songs] == ["a.bass.mp3"]
     assert "a.bass.mp3 is a stem of an earlier run" in search.notes[0]
     assert look(".", "a.bass.mp3") == (["a.mp3", "a.bass.mp3"], 1)
+
+
+def test_a_stem_that_is_named_with_its_song_is_passed_over_and_said() -> None:
+    """As a shell names them for `*.mp3`."""
+    make("a.mp3", "b.mp3")
+    split("a.mp3")
+    search = find(["a.bass.mp3", "a.mp3", "a.no_bass.mp3", "b.mp3"], Path("nowhere"))
+    assert ([found.path.name for found in search.songs], search.stems) == (["a.mp3", "b.mp3"], 2)
+    (note,) = search.notes
+    assert note.startswith("2 stems of earlier runs named together with their songs")
+    assert look("a.bass.mp3", "b.mp3") == (["a.bass.mp3", "b.mp3"], 0)
 
 
 def test_a_glob_gives_stems_only_if_it_names_them() -> None:

@@ -36,11 +36,13 @@ class Stem:
         path: real path of its folder, and its name.
         size: size in bytes when it was written; None if the record does not say.
         name: name of the stem; empty for a clip of a comparison.
+        song: name of the song's file; empty if unknown.
     """
 
     path: str
     size: int | None
     name: str
+    song: str = ""
 
     @property
     def is_changed(self) -> bool:
@@ -103,7 +105,7 @@ def named_by(folder: str, file: str, found: record.Record) -> Iterator[Stem]:
         if ups and own[0] == others[0]:
             continue  # such a file would have a shorter path
         if name := stem_name(own, [*others[:-1], audio[1]]):
-            yield Stem(os.path.join(*above[: len(above) - ups], *others), size, name)  # noqa: PTH118  # a real path
+            yield Stem(os.path.join(*above[: len(above) - ups], *others), size, name, found.song["name"])  # noqa: PTH118  # a real path
 
 
 def clips(folder: str) -> list[Stem]:

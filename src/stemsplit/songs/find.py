@@ -180,6 +180,19 @@ def names_stem(pattern: Path, stem: Stem) -> bool:
     return bool(stem.name) and (naming.folded(stem.name) in folders or bool(word.search(last)))
 
 
+def stems_beside_songs(songs: Mapping[str, Found], named: set[str], stems: Mapping[str, Stem]) -> list[str]:
+    """Return the real paths of stems that are named together with their own songs, as a shell does with `*.mp3`."""
+    names = {os.path.basename(real) for real in named if real not in stems}  # noqa: PTH119  # of 200,000
+    return [real for real, stem in stems.items() if real in songs and stem.song in names]
+
+
+def told_of_expanded(stems: Sequence[str]) -> Iterator[str]:
+    """Yield a message about stems that are named together with their songs."""
+    if stems:
+        what = f"{counted(len(stems), 'stem')} of earlier runs named together with their songs: {few(stems)}"
+        yield f"{what}; passed over, as a pattern may have named them; to split a stem further, leave out its song"
+
+
 def few(paths: Iterable[Path | str]) -> str:
     """Name files in a message: a few, and how many more there are."""
     names = [str(path) for path in paths]
@@ -287,8 +300,11 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
             elif stem:
                 continue
             songs.setdefault(real, Found(file, Path() if file == base else file.parent.relative_to(base)))
+    expanded = stems_beside_songs(songs, named, stems)
+    for real in expanded:
+        del songs[real]
     beside, *folders = true_stems({real: found.path for real, found in songs.items()}, named)
-    notes = [*told_of_stems(stems, songs, earlier), *told_of_true_stems(*folders)]
+    notes = [*told_of_stems(stems, songs, earlier), *told_of_expanded(expanded), *told_of_true_stems(*folders)]
     passed = {real for real in stems if real not in songs}
     found = tuple(found for real, found in songs.items() if real not in beside)
     written, unknown = 0, list[Path]()
