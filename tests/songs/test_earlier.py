@@ -220,6 +220,8 @@ def test_the_output_folder_is_counted_and_what_is_not_ours_in_it_is_said() -> No
     search = find(["."], Path("stems"))
     assert ([found.path.name for found in search.songs], search.stems) == (["a.mp3"], 2)
     assert "stems/live.mp3" in search.notes[0]
+    named = find([".", "stems/live.mp3", "stems/a/bass.mp3"], Path("stems"))
+    assert ([found.path.name for found in named.songs], named.stems) == (["a.mp3", "live.mp3", "bass.mp3"], 1)
     assert look("stems", ".", out="stems") == (["stems/live.mp3", "a.mp3"], 2)
 
 

@@ -199,19 +199,20 @@ def few(paths: Iterable[Path | str]) -> str:
     return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
 
 
-def inside(out: Path, earlier: Earlier) -> tuple[int, list[Path]]:
-    """Count the stems of earlier runs in the output folder.
+def inside(out: Path, earlier: Earlier, songs: Mapping[str, Found]) -> tuple[int, list[Path]]:
+    """Count the stems of earlier runs in the output folder, without those that the user named as songs.
 
     Returns:
         Their number; and the other audio files, outside of folders that hold the stems of one song.
     """
     count, unknown, ours = 0, list[Path](), dict[Path, bool]()
     for file in walk(out, "", set()):
-        if file.suffix[1:].lower() not in EXTENSIONS:
+        real = os.path.realpath(file)
+        if file.suffix[1:].lower() not in EXTENSIONS or real in songs:
             continue
         if file.parent not in ours:
             ours = {file.parent: os.path.lexists(file.parent / RECORD)}
-        if ours[file.parent] or earlier.find(os.path.realpath(file)):
+        if ours[file.parent] or earlier.find(real):
             count += 1
         else:
             unknown.append(file)
@@ -309,7 +310,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     found = tuple(found for real, found in songs.items() if real not in beside)
     written, unknown = 0, list[Path]()
     if os.path.dirname(real_out) in entered and real_out not in entered:  # noqa: PTH120
-        written, unknown = inside(out, earlier)
+        written, unknown = inside(out, earlier, songs)
     if unknown:
         what = f"{counted(len(unknown), 'audio file')} in the output folder {out}"
         notes.append(f"{what} passed over, though not stems of earlier runs: {few(unknown)}; to split them, name them")
