@@ -107,10 +107,10 @@ def try_line(
         for name in ("song.wav", "take.wav", "a.mp3", "b.mp3", "collection/a.flac", "collection/b.mp3"):
             song(name, frames=2_000)
         song("song.flac", frames=81 * 44_100 if "--start" in line else 2_000)
-        if words[0] in ("eval", "train"):
+        if words[0] in ("eval", "train") or "references/" in words:
             for folder in ("references", "stems", "songs", "held-out"):
                 (tmp_path / folder / "song").mkdir(parents=True)
-                for stem in STEMS:
+                for stem in (*STEMS, *(["mixture"] if folder == "references" else [])):
                     song(f"{folder}/song/{stem}.wav", frames=8_000)
         # As a shell does.
         expanded = [name for word in words for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]

@@ -268,8 +268,10 @@ def test_a_folder_name_that_is_too_long(stemsplit: Command, song: Song) -> None:
     assert "Traceback" not in result.err
 
 
-def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, song: Song) -> None:
-    result = stemsplit(song("a.wav"), song("A.flac"))
+def test_two_songs_for_one_folder_are_found_before_the_work(stemsplit: Command, song: Song, tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    result = stemsplit(song("x/a.wav"), song("y/a.wav"))
     assert result.status == 1
     assert result.err.count("would be written to the same files; tell them apart, with --name") == 2
     assert not Path("stems").exists()

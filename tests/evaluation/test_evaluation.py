@@ -91,7 +91,7 @@ def test_files_are_measured_by_song_and_stem(references: Path, estimates: Path) 
     assert result.mean.sdr == pytest.approx(fmean(score.sdr for score in result.scores.values()))
 
 
-@pytest.mark.parametrize("folder", ["test/song", "test/song/mixture", "test/song.stem"])
+@pytest.mark.parametrize("folder", ["test/song", "test/song/mixture", "test/song/song", "test/song.stem"])
 def test_estimates_are_found_where_split_writes_them(references: Path, estimates: Path, folder: str) -> None:
     """Estimates of `song/mixture.wav` lie one folder deeper, those of `song.stem.mp4` in `song.stem`."""
     put(references / "test" / "song", sources(1_000))
@@ -100,8 +100,17 @@ def test_estimates_are_found_where_split_writes_them(references: Path, estimates
     there, missing = song_folders(references)
     given = FromFolder(estimates)
     assert given.outputs(there) == STEMS
-    with pytest.raises(AudioError, match=r"^no estimates of train/song in .*estimates$"):
+    with pytest.raises(AudioError, match=r"^no estimates of train/song in .*estimates; looked for "):
         given.outputs(missing)
+
+
+def test_estimates_in_two_places_are_not_guessed_between(references: Path, estimates: Path) -> None:
+    put(references / "song", sources(1_000))
+    for name in ("old", "new"):
+        put(estimates / "song" / name, sources(1_000))
+    (song,) = song_folders(references)
+    with pytest.raises(AudioError, match=r"several estimates of song in .*: song/new and song/old"):
+        FromFolder(estimates).outputs(song)
 
 
 @pytest.mark.parametrize("folder", ["", "references", "mixture", "references/mixture"])

@@ -99,10 +99,14 @@ def test_a_file_passed_over_in_a_folder_is_a_song_if_it_is_named() -> None:
     assert ([song.path for song in search.songs], search.passed_over) == ([Path("album/a.txt")], 1)
 
 
-def test_hidden_files_and_our_own_stems_are_not_counted() -> None:
+def test_hidden_files_are_not_counted_and_stems_beside_a_record_that_cannot_be_read_are() -> None:
     make("a.wav", "._a.wav", ".DS_Store", ".git/b.wav", "stems/a/vocals.wav", "old/a/stemsplit.json", "old/a/bass.wav")
     make("old/song.wav")
-    assert find(".") == Search((Found(Path("a.wav")), Found(Path("old/song.wav"), Path("old"))), 0)
+    search = find(".")
+    assert search == Search((Found(Path("a.wav")), Found(Path("old/song.wav"), Path("old"))), 0, stems=1)
+    (unknown, unreadable) = sorted(search.notes)
+    assert "stems/a/vocals.wav" in unknown
+    assert "old/a" in unreadable
 
 
 def test_the_output_folder_is_searched_if_it_is_named() -> None:

@@ -1,8 +1,10 @@
 """Plans of a batch; what comes of them is in test_pipeline.py, and what the command makes of it in tests/cli."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 
 from stemsplit import registry
 from stemsplit.audio import Format, Reader
+from stemsplit.disk.names import Distinctions
+from stemsplit.songs import apart as telling_apart
 from stemsplit.songs import plan
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options, Outcome
@@ -19,6 +23,7 @@ from stemsplit.songs.outputs import chosen
 from stemsplit.songs.preparing import Course, prepare
 from tests.cli.processes import registry as small_network
 from tests.conftest import unix
+from tests.songs.test_record import RECORD, STEM
 
 Song = Callable[..., Path]
 FOLDER = TemporaryDirectory()
@@ -78,15 +83,78 @@ def test_the_tree_is_kept_and_names_follow_the_template(song: Song, tmp_path: Pa
     assert job.record == tmp_path / "out/album/cd 1/stemsplit/starter a.json"
 
 
-def test_songs_for_the_same_files_are_both_refused_and_the_others_are_not(song: Song, tmp_path: Path) -> None:
-    jobs = planned([song("a.wav"), song("b.wav"), song("A.flac")], options(tmp_path))
-    assert [("same files" in job.problem, bool(job.problem)) for job in jobs] == [
-        (True, True),
-        (False, False),
-        (True, True),
+def folders(jobs: list[Job]) -> dict[str, str]:
+    return {job.path.name: job.record.parent.name for job in jobs if not job.problem}
+
+
+def test_songs_of_one_name_are_told_apart_by_their_suffixes_in_any_order(song: Song, tmp_path: Path) -> None:
+    """As in a folder that holds the same album in two formats."""
+    paths = [song("a.flac"), song("b.wav"), song("a.wav")]
+    for some in permutations(paths):
+        assert folders(planned(some, options(tmp_path))) == {"a.flac": "a.flac", "b.wav": "b", "a.wav": "a.wav"}
+    more = [*paths, song("a.flac.wav")]
+    names = [folders(planned(some, options(tmp_path))) for some in permutations(more)]
+    assert all(each == names[0] for each in names)
+    assert len(set(names[0].values())) == 4
+
+
+def test_the_advice_for_songs_of_one_name_in_several_folders_works(song: Song, tmp_path: Path) -> None:
+    for folder in ("x/1", "x/2", "y/1"):
+        (tmp_path / folder).mkdir(parents=True)
+    paths = [song("x/1/a.wav"), song("x/2/a.wav"), song("x/2/a.flac")]
+    jobs = planned(paths, options(tmp_path))
+    assert [bool(job.problem) for job in jobs] == [True, True, False]
+    (advised,) = {re.search('--name "(.*)"', job.problem)[1] for job in jobs[:2]}  # type: ignore[index]
+    assert not any(job.problem for job in planned(paths, options(tmp_path), advised))
+    last = planned([*paths[:2], song("y/1/a.wav")], options(tmp_path))
+    assert ["another folder, with -o" in job.problem for job in last] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Intro", "intro"), ("Caf\u00e9", "Cafe\u0301"), ("\u00c9t\u00e9", "\u00e9te\u0301")]
+)
+@pytest.mark.parametrize("apart", [True, False])
+def test_names_that_a_disk_takes_for_one_are_told_apart_and_others_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str, apart: bool
+) -> None:
+    monkeypatch.setattr("stemsplit.songs.apart.distinctions", lambda _: Distinctions(apart, apart))
+    paths = [tmp_path / f"{name}.wav" for name in (first, second)]
+    jobs = telling_apart.apart([plan.planned(Found(path), options(tmp_path), Template(), "starter") for path in paths])
+    names = [job.record.parent.name for job in jobs]
+    assert (names == [first, second]) is apart
+    assert Distinctions(False, False).key(names[0]) != Distinctions(False, False).key(names[1]) or apart
+    assert not any(job.problem for job in jobs)
+
+
+def test_long_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{'x' * 247}{last}.mp3" for last in "ab"]
+    jobs = telling_apart.apart([plan.planned(Found(path), options(tmp_path), Template(), "starter") for path in paths])
+    assert len({job.record for job in jobs}) == 2
+    assert not any(job.problem for job in jobs)
+
+
+def test_stems_of_another_song_are_not_replaced(song: Song, tmp_path: Path) -> None:
+    """Whichever was split first, in one run or in two."""
+    first, second = song("a.flac"), song("a.wav")
+    (job,) = planned([first], options(tmp_path))
+    job.record.parent.mkdir(parents=True)
+    stem = job.targets["vocals"]
+    stem.write_bytes(b"stem")
+    facts = {**STEM, "file": stem.name, "size": 4}
+    written = replace(RECORD, song={**RECORD.song, "name": first.name}, stems={"vocals": facts})
+    job.record.write_text(written.text())
+    (again,), (other,) = planned([first], options(tmp_path)), planned([second], options(tmp_path))
+    assert again.problem == ""
+    assert "holds the stems of another song, a.flac" in other.problem
+    advised = re.search('--name "(.*)"', other.problem)[1]  # type: ignore[index]
+    assert planned([second], options(tmp_path), advised)[0].problem == ""
+    assert planned([second], replace(options(tmp_path), force=True))[0].problem == ""
+    assert [planned([first], options(tmp_path))[0].replaces, RECORD.song["size"] == first.stat().st_size] == [
+        True,
+        False,
     ]
-    apart = planned([tmp_path / "a.wav", tmp_path / "A.flac"], options(tmp_path), "{track}.{ext}/{stem}")
-    assert not any(job.problem for job in apart)
+    stem.unlink()
+    assert planned([second], options(tmp_path))[0].problem == ""
 
 
 LONG = "x" * 240

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stemsplit.songs.find import Found
+from stemsplit.songs.find import Found, Search
 from stemsplit.songs.job import Job, Options, Outcome, Totals
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import Output
@@ -115,7 +115,7 @@ def test_a_last_line_sums_up_several_songs(monkeypatch: pytest.MonkeyPatch) -> N
     for outcome in (made(first), made(second, skipped=True), Outcome(third, "cannot read c.wav")):
         totals.add(outcome)
     totals.seconds = 4.0
-    SplitReport([first, second, third], quiet=False).total(totals, passed_over=5)
+    SplitReport([first, second, third], quiet=False).total(totals, Search((), 5))
     said = "3 songs: 1 split, 1 already split, 1 failed; 5 files of other kinds passed over; 1:00 in 0:04 (15.0x"
     assert stream.getvalue().startswith(said)
 

@@ -29,10 +29,16 @@ def _run(arguments: list[str]) -> None:
     if quick.answer(arguments):
         return
     from stemsplit.cli import usage
-    from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
+    from stemsplit.cli.app import COMPLETING, app, check_first_word, complete_with_command, with_command
 
     if COMPLETING in os.environ:
         complete_with_command(os.environ)
+    else:
+        try:
+            check_first_word(arguments)
+        except ValueError as error:
+            _say(error)
+            sys.exit(2)
     usage.run(app, with_command(arguments))
 
 

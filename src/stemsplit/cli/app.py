@@ -1,7 +1,10 @@
 """Registers the commands with typer."""
 
+import os
+import re
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +12,7 @@ from typer.core import TyperGroup
 
 from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, quick, remove, split, train
 from stemsplit.cli.usage import Command, PlainTypes
+from stemsplit.words import did_you_mean
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -86,6 +90,26 @@ def with_command(arguments: list[str]) -> list[str]:
     if not arguments or arguments[0] in COMMANDS or arguments[0] in OWN_OPTIONS:
         return arguments
     return ["split", *arguments]
+
+
+FLAGS = ("-q", "--quiet", "--json", "--dry-run", "--force")
+"""Options that people put before a first word."""
+
+
+def check_first_word(arguments: list[str]) -> None:
+    """Refuse a first word that is neither a command nor a file, before anything is split.
+
+    A word with a slash, a dot or wildcards, a list and an option are left to the command.
+
+    Raises:
+        ValueError: the word is neither.
+    """
+    word = next((word for word in arguments if word not in FLAGS), "-")
+    if word in COMMANDS or not re.fullmatch(r"[^-@.*?\[/\\][^.*?\[/\\]*", word) or os.path.lexists(word):
+        return
+    begins = sorted(path.name for path in Path().glob(f"{word}.*"))
+    hint = f"; did you mean {begins[0]!r}?" if begins else did_you_mean(word.lower(), COMMANDS)
+    raise ValueError(f"there is no command and no file {word!r}{hint or '; see stemsplit --help'}")
 
 
 COMPLETING = "_STEMSPLIT_COMPLETE"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
 
 if TYPE_CHECKING:
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,14 +54,14 @@ class Account:
 
     Args:
         jobs: jobs of all songs, once they are planned.
-        passed_over: number of files in the songs' folders that are not audio.
+        found: what was found besides songs, once the search has ended.
         totals: totals of the songs that have a line.
         told: paths of these songs.
         closed: whether the summary is printed.
     """
 
     jobs: "Sequence[Job]" = ()
-    passed_over: int = 0
+    found: "Search | None" = None
     totals: "Totals | None" = None
     told: set[Path] = field(default_factory=set)
     closed: bool = False
@@ -92,7 +93,7 @@ def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
 
     ended = {"error": message, "exit_status": status}
     if dry_run:
-        print_line({"summary": {**plan_as_data((), 0, None, None, None), **ended}})
+        print_line({"summary": {**plan_as_data((), None, None, None, None), **ended}})
         return
     totals = account.totals or Totals()
     # Songs that an interrupt came before did not fail: nobody tried them.
@@ -101,7 +102,7 @@ def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
             outcome = _owed(job, message)
             totals.add(outcome)
             print_line(outcome_as_data(outcome))
-    summary = totals_as_data(totals, account.passed_over)["summary"]
+    summary = totals_as_data(totals, account.found)["summary"]
     print_line({"summary": {**summary, **ended}})
 
 

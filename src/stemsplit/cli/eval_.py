@@ -23,6 +23,7 @@ from stemsplit.cli.options import (
     under,
     usage_errors,
 )
+from stemsplit.cli.stems import hint
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Estimates, Result
@@ -156,7 +157,8 @@ def prepared(
     entry = choose.model(model, registry_file, config, settings)
     if unknown := [name for name in wanted if name not in entry.outputs]:
         known = ", ".join(entry.outputs)
-        raise typer.BadParameter(f"{entry.name} has no stem {unknown[0]!r}; it has {known}", param_hint="--stems")
+        what = f"{entry.name} has no stem {unknown[0]!r}; it has {known}{hint(unknown[0], registry_file)}"
+        raise typer.BadParameter(what, param_hint="--stems")
     obtain(entry, quiet=False)
     return entry.with_chunks(**chunks)
 

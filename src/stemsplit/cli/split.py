@@ -1,9 +1,8 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
-import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -25,24 +24,19 @@ from stemsplit.cli.options import (
     Quiet,
     Threads,
     Window,
-    listed,
     seconds,
     usage_errors,
 )
-from stemsplit.cli.split_notes import hint_at_models, print_dry_run, shortened, tell_of_excerpt, tell_of_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from stemsplit.engine.base import Splitter
-    from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Options, Outcome, Totals
-    from stemsplit.songs.naming import Template
-    from stemsplit.songs.outputs import Output
-    from stemsplit.songs.speeds import Stopwatch
-    from stemsplit.terminal.csv_files import SplitTable
-    from stemsplit.terminal.songs import SplitReport
-
+from stemsplit.cli.split_notes import (
+    hint_at_models,
+    print_dry_run,
+    tell_of_excerpt,
+    tell_of_names,
+    tell_of_search,
+)
+from stemsplit.cli.split_plan import planned
+from stemsplit.cli.split_run import close, run
+from stemsplit.cli.stems import chosen_outputs
 
 FILES = "Files"
 """Panel of the command's help."""
@@ -132,6 +126,14 @@ def split(
     drop_silent: Annotated[
         bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
+    skip_known_failures: Annotated[
+        bool,
+        typer.Option(
+            "--skip-known-failures",
+            help="Remember songs that cannot be read, and do not try them again until they change.",
+            rich_help_panel=SCRIPTS,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.", rich_help_panel=SCRIPTS)
     ] = False,
@@ -173,6 +175,7 @@ def split(
     from stemsplit.cli.loading import load_models
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
+    from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
     from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
@@ -188,7 +191,7 @@ def split(
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
     with usage_errors():
-        chosen = chosen_outputs(models, stems, two_stems, mixes)
+        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)
         table = SplitTable(csv, [output.name for output in chosen])
     if not dry_run:
@@ -206,13 +209,15 @@ def split(
         drop_silent=drop_silent,
         force=force,
     )
-    jobs, passed_over = planned(songs, options, template, models)
+    known = KnownFailures(options) if skip_known_failures else None
+    jobs, found = planned(songs, options, template, models, known)
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
+        tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
     if dry_run:
-        fits = print_dry_run(jobs, passed_over, models, pace, as_json)
+        fits = print_dry_run(jobs, found, models, pace, output, as_json)
         account().closed = True
         raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs)
@@ -231,107 +236,11 @@ def split(
         compiled=compile_,
     )
     report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
+    notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
     with table:
-        totals = run(jobs, load, report, watch, passed_over, as_json, table)
+        with report:
+            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json)
+        close(totals, found, report, known, as_json)
     watch.remember()
     if totals.failed or totals.untold or table.failed:
         raise typer.Exit(1)
-
-
-def chosen_outputs(
-    models: "ChainEntry", stems: str | None, two_stems: str | None, mixes: list[str] | None
-) -> "tuple[Output, ...]":
-    """Return the files to write for each song.
-
-    Raises:
-        ValueError: an option names a stem that the models do not give, or is malformed.
-    """
-    from stemsplit.songs import outputs
-
-    wanted = None if stems is None else listed([stems])
-    return outputs.chosen(models.stems, wanted, mixes or [], two_stems, models.sums)
-
-
-def planned(
-    songs: list[str], options: "Options", template: "Template", models: "ChainEntry"
-) -> "tuple[Sequence[Job], int]":
-    """Return a job for each song that the arguments mean, and how many files in their folders are not audio.
-
-    Raises:
-        typer.BadParameter: no song can be split in this way.
-        AudioError: the arguments mean no song, or a list of songs cannot be read.
-    """
-    from stemsplit.errors import AudioError
-    from stemsplit.songs import find, plan
-
-    with usage_errors():
-        found = find.find(songs, options.out)
-        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
-    if not jobs:
-        others = f" (other files: {found.passed_over})" if found.passed_over else ""
-        raise AudioError(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
-    account().jobs, account().passed_over = jobs, found.passed_over
-    return jobs, found.passed_over
-
-
-def run(
-    jobs: "Sequence[Job]",
-    load: "Callable[[], Splitter]",
-    report: "SplitReport",
-    watch: "Stopwatch",
-    passed_over: int,
-    as_json: bool,
-    table: "SplitTable",
-) -> "Totals":
-    """Split the songs, and print the result of each and a summary.
-
-    Args:
-        jobs: the songs to split.
-        load: loads the models.
-        report: shows progress and results.
-        watch: measures the run.
-        passed_over: number of files in the songs' folders that are not audio.
-        as_json: whether to print JSON instead of paths.
-        table: gets a row for each song.
-
-    Raises:
-        typer.Exit: the user interrupted the run.
-        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
-    """
-    from stemsplit.songs import pipeline
-    from stemsplit.songs.job import Totals
-    from stemsplit.terminal import console
-    from stemsplit.terminal.songs import outcome_as_data, totals_as_data
-    from stemsplit.terminal.stdout import print_line, print_paths
-
-    totals, begun, owed = Totals(), time.monotonic(), account()
-    owed.totals = totals
-
-    def tell(outcome: "Outcome") -> None:
-        report.outcome(outcome)
-        watch.add(outcome)
-        totals.add(outcome)
-        table.add(outcome)
-        totals.seconds = time.monotonic() - begun
-        owed.told.add(outcome.job.path)
-        try:
-            if as_json:
-                print_line(outcome_as_data(outcome))
-            else:
-                print_paths(outcome.paths)
-        except OSError as error:
-            # The reader of stdout is gone, but the songs should still be split.
-            console.error(f"cannot write to stdout ({error.strerror})")
-            totals.untold += 1
-
-    try:
-        with report:
-            pipeline.run(jobs, watch.loads(load), watch.watches(report.progress), tell, console.warning)
-    except KeyboardInterrupt:
-        console.error("interrupted; no stem was left half-written; run the same command again to continue")
-        raise typer.Exit(130) from None
-    report.total(totals, passed_over)
-    if as_json:
-        owed.closed = True
-        print_line(totals_as_data(totals, passed_over))
-    return totals

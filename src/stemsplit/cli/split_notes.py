@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
     from stemsplit.songs.speeds import Settings
 
@@ -49,11 +50,40 @@ def shortened(songs: "Sequence[str]") -> str:
     return f"{named} and {len(songs) - FEW} more" if len(songs) > FEW else named
 
 
+def nothing_found(songs: "Sequence[str]", found: "Search") -> str:
+    """Return a message that says why there is nothing to split."""
+    if found.stems:
+        what = f"only stems of earlier runs found in {shortened(songs)} ({found.stems})"
+        return f"{what}; to split one of them further, name its file"
+    others = f" (other files: {found.passed_over})" if found.passed_over else ""
+    return f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs"
+
+
+def tell_of_search(found: "Search") -> None:
+    """Print which files are not what they seem."""
+    from stemsplit.terminal import console
+
+    for text in found.notes:
+        console.note(text)
+
+
 def tell_of_names(jobs: "Sequence[Job]") -> None:
     """Print which songs' files get other names than the songs have."""
     from stemsplit.terminal import console
     from stemsplit.words import counted
 
+    apart = [job for job in jobs if not job.problem and job.told_apart]
+    for job in apart[:FEW]:
+        target = next(iter(job.targets.values()))
+        console.note(f"{job.path} has the name of another song; its files are named {target} and so on")
+    if len(apart) > FEW:
+        console.note(f"the same is true of {counted(len(apart) - FEW, 'more song')}")
+    replacing = [job for job in jobs if not job.problem and job.replaces]
+    for job in replacing[:FEW]:
+        what = f"those there were made from another file {job.path.name}, or from this one before it was changed"
+        console.note(f"the stems of {job.path} replace others in {job.record.parent}: {what}")
+    if len(replacing) > FEW:
+        console.note(f"the same is true of {counted(len(replacing) - FEW, 'more song')}")
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
@@ -64,7 +94,7 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
 
 
 def print_dry_run(
-    jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", settings: "Settings", as_json: bool
+    jobs: "Sequence[Job]", found: "Search", models: "ChainEntry", settings: "Settings", out: "Path", as_json: bool
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -79,9 +109,8 @@ def print_dry_run(
 
     waiting = [job for job in jobs if not job.problem and not job.done]
     estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
-    out = jobs[0].options.out
     free = free_space(out)
-    summary = plan_as_data(jobs, passed_over, estimate, free, bytes_to_download(models))
+    summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
     is_short = free is not None and (summary["bytes"] or 0) > free
     if as_json:
         for job in jobs:

@@ -79,7 +79,8 @@ class FromFolder:
 
     Args:
         folder: folder with each song's estimates at the song's path below the references, or with those of the only
-            song. The estimates of `song/mixture.wav` may be in `song/mixture`, those of `song.stem.mp4` in `song.stem`.
+            song. The estimates of `song/mixture.wav` may be in `song/mixture` or in another folder below `song`, and
+            those of `song.stem.mp4` in `song.stem`.
 
     Raises:
         AudioError: the folder does not exist, or holds no estimates.
@@ -101,7 +102,16 @@ class FromFolder:
             for path in (name, (PurePosixPath(name) / MIXTURE).as_posix(), f"{name}.stem"):
                 if path in self.songs:
                     return self.songs[path]
-        raise AudioError(f"no estimates of {song.title} in {self.folder}")
+        # Another --name may have put them deeper.
+        below = [path for path in self.songs if path.startswith(f"{song.name}/")]
+        if len(below) > 1:
+            places = " and ".join(below[:2])
+            raise AudioError(f"several estimates of {song.title} in {self.folder}: {places}; keep one of them there")
+        if below:
+            return self.songs[below[0]]
+        found = next(iter(self.songs))
+        places = f"{song.title} and the folders below it; what is there is {found}"
+        raise AudioError(f"no estimates of {song.title} in {self.folder}; looked for {places}")
 
     def outputs(self, song: Multitrack) -> Sequence[str]:
         """See `Estimates`."""

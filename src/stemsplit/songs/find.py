@@ -4,24 +4,26 @@ import codecs
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from stemsplit.audio.kinds import BEGINNINGS, is_audio
+from stemsplit.audio.kinds import BEGINNINGS, EXTENSIONS, is_audio
 from stemsplit.errors import AudioError
 from stemsplit.songs import naming
-from stemsplit.words import natural
-
-RECORD = f"{naming.RECORD}.json"
-"""Name of the record in a folder that holds the stems of one song."""
+from stemsplit.songs.earlier import RECORD, Earlier, Stem
+from stemsplit.songs.true_stems import true_stems
+from stemsplit.words import counted, natural
 
 LARGEST_LIST = 256_000_000
 """Largest size of a list of songs in bytes: more than a million paths."""
 
 WILDCARD = re.compile(r"[*?[]")
 """The characters that make a glob of a path."""
+
+FEW = 3
+"""Largest number of files that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,26 @@ class Search:
     Args:
         songs: songs in the order of the arguments; those in a folder in natural order, the same on every machine.
         passed_over: number of files in folders that are not audio.
+        stems: number of audio files in folders that earlier runs wrote.
+        true_stems: number of audio files in folders that are stems of a multitrack beside its mixture.
+        known_failures: number of songs that failed in an earlier run, and are not tried again.
+        notes: messages about files that are not what they seem.
     """
 
     songs: tuple[Found, ...]
     passed_over: int
+    stems: int = 0
+    true_stems: int = 0
+    known_failures: int = 0
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
-    """Yield the files below a folder, and the folders below it that cannot be listed.
-
-    Hidden files, and folders with stems that stemsplit wrote, are left out.
+    """Yield the files below a folder, and the folders below it that cannot be listed. Hidden files are left out.
 
     Args:
         top: the folder, or a file, which is yielded itself.
-        out: real path of the output folder, which is left out below `top`.
+        out: real path of the output folder, which is left out below `top`; empty for none.
         entered: real paths of the folders that are already listed; folders are added to it.
     """
     waiting = [top]
@@ -68,7 +76,7 @@ def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
             yield path
             continue
         real = os.path.realpath(path)
-        if real in entered or (real == out and path != top) or os.path.lexists(path / RECORD):
+        if real in entered or (real == out and path != top):
             continue
         entered.add(real)
         try:
@@ -163,13 +171,94 @@ def expand_lists(arguments: Sequence[Path | str], stdin: IO[bytes] | None) -> It
             ) from error
 
 
+def names_stem(pattern: Path, stem: Stem) -> bool:
+    """Return whether a glob names a stem, so that whoever typed it wants that stem to be split further."""
+    *folders, last = map(naming.folded, pattern.parts)
+    if not WILDCARD.search(last):
+        return True
+    word = re.compile(rf"(?<!\w){re.escape(naming.folded(stem.name))}(?!\w)")
+    return bool(stem.name) and (naming.folded(stem.name) in folders or bool(word.search(last)))
+
+
+def stems_beside_songs(songs: Mapping[str, Found], named: set[str], stems: Mapping[str, Stem]) -> list[str]:
+    """Return the real paths of stems that are named together with their own songs, as a shell does with `*.mp3`."""
+    names = {os.path.basename(real) for real in named if real not in stems}  # noqa: PTH119  # of 200,000
+    return [real for real, stem in stems.items() if real in songs and stem.song in names]
+
+
+def told_of_expanded(stems: Sequence[str]) -> Iterator[str]:
+    """Yield a message about stems that are named together with their songs."""
+    if stems:
+        what = f"{counted(len(stems), 'stem')} of earlier runs named together with their songs: {few(stems)}"
+        yield f"{what}; passed over, as a pattern may have named them; to split a stem further, leave out its song"
+
+
+def few(paths: Iterable[Path | str]) -> str:
+    """Name files in a message: a few, and how many more there are."""
+    names = [str(path) for path in paths]
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+
+
+def inside(out: Path, earlier: Earlier, songs: Mapping[str, Found]) -> tuple[int, list[Path]]:
+    """Count the stems of earlier runs in the output folder, without those that the user named as songs.
+
+    Returns:
+        Their number; and the other audio files, outside of folders that hold the stems of one song.
+    """
+    count, unknown, ours = 0, list[Path](), dict[Path, bool]()
+    for file in walk(out, "", set()):
+        real = os.path.realpath(file)
+        if file.suffix[1:].lower() not in EXTENSIONS or real in songs:
+            continue
+        if file.parent not in ours:
+            ours = {file.parent: os.path.lexists(file.parent / RECORD)}
+        if ours[file.parent] or earlier.find(real):
+            count += 1
+        else:
+            unknown.append(file)
+    return count, unknown
+
+
+def told_of_stems(stems: Mapping[str, Stem], songs: Mapping[str, Found], earlier: Earlier) -> Iterator[str]:
+    """Yield messages about stems of earlier runs that are split further, that were changed, or may be songs.
+
+    Args:
+        stems: stems by their real paths.
+        songs: songs by their real paths; stems are among them if the user named them.
+        earlier: what is known of earlier runs.
+    """
+    if taken := [songs[real].path for real in stems if real in songs]:
+        what = "is a stem of an earlier run, and is" if len(taken) == 1 else "are stems of earlier runs, and are"
+        yield f"{few(taken)} {what} split further, as named; to pass stems over, name their folder"
+    left = [stem for real, stem in stems.items() if real not in songs]
+    if changed := [stem.path for stem in left if stem.is_changed]:
+        what = f"stems of earlier runs are passed over even if they were changed since: {few(changed)}"
+        yield f"{what}; to split them, name them"
+    if unreadable := sorted({os.path.dirname(stem.path) for stem in left} & earlier.unreadable):  # noqa: PTH120
+        what = (
+            f"{RECORD} cannot be read in {few(unreadable)}, so the audio beside it is taken for stems and passed over"
+        )
+        yield f"{what}; if these are songs, remove that file"
+
+
+def told_of_true_stems(multitracks: Sequence[Path], only_stems: Sequence[Path]) -> Iterator[str]:
+    """Yield messages about folders that hold true stems beside a mixture, and without one."""
+    if multitracks:
+        what = "holds a multitrack" if len(multitracks) == 1 else "hold multitracks"
+        yield f"{few(multitracks)} {what}: only the mixture is split, not the true stems beside it"
+    if only_stems:
+        what = f"{few(only_stems)}: stems such as vocals and drums, but no mixture; each is split as a song"
+        yield f"{what}; to split a song, name its mixture"
+
+
 def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = None) -> Search:
     """Find the songs that the arguments mean.
 
     - A file is always a song, even if it is missing or not audio: the error comes when it is read.
-    - A folder stands for the files below it that are audio by extension or content; links are followed. Hidden files,
-      `out` below the folder, and folders with stems that stemsplit wrote are left out and not counted. A folder that
-      cannot be listed is taken for a song: the error comes when it is read.
+    - A folder stands for the files below it that are audio by extension or content; links are followed. Hidden files
+      are left out and not counted. `out` below the folder, stems that stemsplit wrote, and true stems beside their
+      mixture are left out and counted. A folder that cannot be listed is taken for a song: the error comes when it is
+      read.
     - A glob, unless a file has that very name, stands for the audio files and the folders that match. If nothing
       matches, it is taken for a missing song.
     - `@FILE`, unless a file has that very name, and `-` for stdin are lists of files, folders and globs.
@@ -187,8 +276,11 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
         ValueError: an argument is empty.
     """
     songs: dict[str, Found] = {}
+    named: set[str] = set()
     others: set[str] = set()
+    stems: dict[str, Stem] = {}
     entered: set[str] = set()
+    earlier = Earlier()
     real_out = os.path.realpath(out)
     for path in expand_lists(arguments, listed):
         base, tops = path, [path]
@@ -196,10 +288,30 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
             base, tops = expand_glob(path, real_out)
         if not tops:
             base, tops = path, [path]
-        for file in (file for top in tops for file in walk(top, real_out, entered)):
+        for start, file in ((top, file) for top in tops for file in walk(top, real_out, entered)):
             real = os.path.realpath(file)
-            if file == path or os.path.isdir(file) or is_audio(file):  # noqa: PTH112
-                songs.setdefault(real, Found(file, Path() if file == base else file.parent.relative_to(base)))
-            else:
-                others.add(real)
-    return Search(tuple(songs.values()), len(others - songs.keys()))
+            if file != path and not os.path.isdir(file) and not is_audio(file):  # noqa: PTH112
+                if not earlier.is_record(real):
+                    others.add(real)
+                continue
+            if stem := earlier.find(real):
+                stems[real] = stem
+            if file == path or (stem and file == start and names_stem(path, stem)):
+                named.add(real)
+            elif stem:
+                continue
+            songs.setdefault(real, Found(file, Path() if file == base else file.parent.relative_to(base)))
+    expanded = stems_beside_songs(songs, named, stems)
+    for real in expanded:
+        del songs[real]
+    beside, *folders = true_stems({real: found.path for real, found in songs.items()}, named)
+    notes = [*told_of_stems(stems, songs, earlier), *told_of_expanded(expanded), *told_of_true_stems(*folders)]
+    passed = {real for real in stems if real not in songs}
+    found = tuple(found for real, found in songs.items() if real not in beside)
+    written, unknown = 0, list[Path]()
+    if os.path.dirname(real_out) in entered and real_out not in entered:  # noqa: PTH120
+        written, unknown = inside(out, earlier, songs)
+    if unknown:
+        what = f"{counted(len(unknown), 'audio file')} in the output folder {out}"
+        notes.append(f"{what} passed over, though not stems of earlier runs: {few(unknown)}; to split them, name them")
+    return Search(found, len(others - songs.keys()), len(passed) + written, len(beside), notes=tuple(notes))

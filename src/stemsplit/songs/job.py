@@ -12,7 +12,7 @@ from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
 from stemsplit.songs import record
-from stemsplit.songs.naming import Names
+from stemsplit.songs.naming import Names, track_of
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.record import Record
 
@@ -63,6 +63,8 @@ class Job:
         size: upper bound on the outputs' bytes; None if the song's header does not give its length.
         done: whether the song was already split in the same way.
         problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
+        replaces: whether the stems of another file of the same name, or of this one before it changed, are in the way.
+        told_apart: whether the names were changed so that another song of the same name keeps its own files.
     """
 
     path: Path
@@ -75,6 +77,8 @@ class Job:
     size: int | None = None
     done: bool = False
     problem: str = ""
+    replaces: bool = False
+    told_apart: bool = False
 
     def size_for(self, frames: int) -> int:
         """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
@@ -157,6 +161,24 @@ class Job:
         except OSError as error:
             raise AudioError(f"cannot read {self.path} ({error.strerror})") from error
 
+    def other_song(self, found: Record | None) -> str:
+        """Return a message if the files in this song's place are those of another song; empty if they may be replaced.
+
+        Another song has a file of another name. One of the same name is taken for this song, changed since.
+
+        Args:
+            found: present record, from `recorded`.
+        """
+        if self.options.force or not found or found.song["name"] == self.path.name:
+            return ""
+        if all(self.size_of(name) is None for name in found.files):
+            return ""
+        what = f"{self.record.parent} holds the stems of another song, {found.song['name']}"
+        text, advice = self.names.template.text, "choose another folder with -o"
+        if "{track}" in text and track_of(Path(found.song["name"])) == track_of(self.path):
+            advice = f'keep both, with --name "{text.replace("{track}", "{track}.{ext}")}"'
+        return f"cannot split {self.path}: {what}; {advice}, or write over them with --force"
+
     def obstacle(self, found: Record | None, *targets: Path) -> str:
         """Return a message about the first output file that may not be replaced; empty if all may be.
 
@@ -168,6 +190,8 @@ class Job:
         """
         if size_of(self.record) is None and os.path.lexists(self.record):
             return f"{self.record} is already there, and is not a file; choose another folder with -o"
+        if other := self.other_song(found):
+            return other
         ours = found.files if found else {}
         for target in targets or self.targets.values():
             there = size_of(target)

@@ -19,6 +19,18 @@ Sums = Mapping[str, Sequence[str]]
 NO_SUMS: Sums = MappingProxyType({})
 
 
+class StemError(ValueError):
+    """The model does not give a stem.
+
+    Attributes:
+        stem: name of that stem.
+    """
+
+    def __init__(self, stem: str, message: str) -> None:
+        super().__init__(message)
+        self.stem = stem
+
+
 @dataclass(frozen=True)
 class Output:
     """A file to write for each song: a sum of the mixture and the model's stems.
@@ -124,4 +136,4 @@ def _find_stem(name: str, stems: Sequence[str]) -> str:
     for stem in stems:
         if stem.casefold() == name.strip().casefold():
             return stem
-    raise ValueError(f"there is no stem {name!r}; this model has {', '.join(stems)}")
+    raise StemError(name.strip(), f"there is no stem {name!r}; this model has {', '.join(stems)}")

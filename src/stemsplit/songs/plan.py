@@ -1,7 +1,6 @@
 """Plans which songs are split into which files, and finds problems before the first song is read."""
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,13 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio import Reader, read_tags
+from stemsplit.disk.files import size_of
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.failures import cause
+from stemsplit.songs.apart import apart, clash
 from stemsplit.songs.failures import reason
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options
-from stemsplit.songs.naming import Template, folded, track_of
+from stemsplit.songs.naming import Template, track_of
 
 
 class PlanError(ValueError):
@@ -50,26 +51,6 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
     return Job(path, options, folder, names, file_format, problem=problem)
 
 
-def files(job: Job) -> dict[str, str]:
-    """Return the output in each file of a song, by the file's path in a form that is equal for paths of one file."""
-    # As text: a plan may have hundreds of thousands of songs.
-    held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
-    for output in job.options.outputs:
-        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"), output.name)
-    return held
-
-
-def clash(job: Job) -> str:
-    """Return a message about two outputs of a song that would be the same file; empty if there are none."""
-    held = files(job)
-    for output in job.options.outputs:
-        path = f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"
-        if (other := held[folded(path)]) != output.name:
-            name = path.rpartition("/")[2]
-            return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
-    return ""
-
-
 def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
     """Return the job with its size, and with any problem of its folder, its names and the song's header.
 
@@ -83,8 +64,11 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         targets = job.targets
         if link := job.link((*targets.values(), job.record)):
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
-        if not options.force and job.is_done(job.recorded()):
+        found = job.recorded()
+        if not options.force and job.is_done(found):
             return replace(job, done=True)
+        if other := job.other_song(found):
+            return replace(job, problem=other)
     except AudioError as error:
         return replace(job, problem=str(error))
     parent = existing_ancestor(job.record.parent)
@@ -102,7 +86,8 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         return replace(job, problem=str(error))
     if reason := job.format.refusal(rate, channels):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
-    job = replace(job, channels=channels)
+    replaces = found is not None and found.song["size"] != size_of(Path(os.path.realpath(job.path)))
+    job = replace(job, channels=channels, replaces=replaces)
     return job if frames is None else replace(job, size=job.size_for(frames), seconds=frames / rate)
 
 
@@ -112,26 +97,6 @@ def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], st
         return examined(job, songs, real_folder)
     except Exception as error:
         return replace(job, problem=reason(error, job, "looking at"))
-
-
-def apart(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs; each that would write the same file as another gets that as its problem."""
-    writers: dict[str, list[int]] = defaultdict(list)
-    told = []
-    for number, job in enumerate(jobs):
-        held = files(job)
-        for path in held:
-            writers[path].append(number)
-        problem = clash(job) if len(held) <= len(job.options.outputs) else ""
-        told.append(replace(job, problem=f"{job.path}: {problem}") if problem else job)
-    for numbers in writers.values():
-        for number in numbers if len(numbers) > 1 else ():
-            if not told[number].problem:
-                other = jobs[numbers[1 if numbers[0] == number else 0]].path
-                advice = 'tell them apart, with --name "{track}.{ext}/{stem}" or another'
-                problem = f"{jobs[number].path} and {other} would be written to the same files; {advice}"
-                told[number] = replace(jobs[number], problem=problem)
-    return told
 
 
 def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:

@@ -16,6 +16,7 @@ from stemsplit.terminal.tables import aligned
 from stemsplit.words import clock, counted, printable, size
 
 if TYPE_CHECKING:
+    from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
 
 
@@ -31,14 +32,35 @@ def job_as_data(job: "Job") -> dict[str, Any]:
     }
 
 
+def passed_over_as_data(found: "Search | None") -> dict[str, int]:
+    """Return how many files in the songs' folders are not split, and why, as the last line of `--json` prints it."""
+    names = {"passed_over": "passed_over", "stems_passed_over": "stems", "true_stems_passed_over": "true_stems"}
+    names |= {"known_failures": "known_failures"}
+    return {key: getattr(found, name) if found else 0 for key, name in names.items()}
+
+
+def passed_over_in_words(counts: Mapping[str, Any]) -> str:
+    """Return what `passed_over_as_data` counts as the next part of a line for people; empty if there is nothing."""
+    text = ""
+    if number := counts["known_failures"]:
+        text += f"; {counted(number, 'known failure')} passed over"
+    if number := counts["stems_passed_over"]:
+        text += f"; {counted(number, 'stem')} of earlier runs passed over"
+    if number := counts["true_stems_passed_over"]:
+        text += f"; {counted(number, 'true stem')} beside a mixture passed over"
+    if number := counts["passed_over"]:
+        text += f"; {counted(number, 'file')} of other kinds passed over"
+    return text
+
+
 def plan_as_data(
-    jobs: Sequence["Job"], passed_over: int, estimate: Estimate | None, free: int | None, download: int | None
+    jobs: Sequence["Job"], found: "Search | None", estimate: Estimate | None, free: int | None, download: int | None
 ) -> dict[str, Any]:
     """Return what will be done in all as the last line of `split --dry-run --json` prints it.
 
     Args:
         jobs: jobs of all songs.
-        passed_over: number of files that are not audio.
+        found: what was found besides songs; None if the search did not end.
         estimate: time to split the songs whose length is known; None if it cannot be told.
         free: bytes that are free on the disk of the output folder; None if unknown.
         download: size in bytes of the weights to download first, 0 if unknown; None if no download is needed.
@@ -53,7 +75,7 @@ def plan_as_data(
         "to_do": len(waiting),
         "skipped": sum(job.done for job in jobs),
         "failed": sum(bool(job.problem) for job in jobs),
-        "passed_over": passed_over,
+        **passed_over_as_data(found),
         "unknown_length": unknown,
         "duration": round(sum(seconds for seconds, _ in told), 3) if is_known else None,
         "estimated_seconds": round(estimate.seconds, 1) if estimate and told else None,
@@ -95,8 +117,7 @@ def plan_in_words(summary: Mapping[str, Any]) -> str:
     text = f"{counted(summary['songs'], 'song')}: {summary['to_do']} to split"
     text += f", {summary['skipped']} already split"
     text += f", {summary['failed']} with problems"
-    if summary["passed_over"]:
-        text += f"; {counted(summary['passed_over'], 'file')} of other kinds passed over"
+    text += passed_over_in_words(summary)
     if summary["to_do"]:
         text += f"; {_needs_in_words(summary)}"
     if summary["download_bytes"] is not None:
@@ -113,7 +134,11 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         # The song's name is in the column before.
         where = job.problem.replace(f"cannot read {job.path} (", "cannot be read (")
         if not where:
-            where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
+            targets = job.targets.values()
+            # Stems may have folders of their own, as with {stem}/{track}.
+            together = all(path.parent == job.record.parent for path in targets)
+            folder = job.record.parent if together else job.options.out
+            where = f"{folder}: {', '.join(str(path.relative_to(folder)) for path in targets)}"
         length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
         rows.append((state, length, str(job.path), where))
     if rows:
@@ -142,13 +167,13 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def totals_as_data(totals: "Totals", passed_over: int) -> dict[str, Any]:
+def totals_as_data(totals: "Totals", found: "Search | None") -> dict[str, Any]:
     """Return what became of all songs as the last line of `split --json` prints it."""
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
     ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold))}
     speed = round(totals.speed, 3)
-    return {"summary": {**counts, "passed_over": passed_over, **times, "real_time_factor": speed, **ended}}
+    return {"summary": {**counts, **passed_over_as_data(found), **times, "real_time_factor": speed, **ended}}
 
 
 MOST_STEMS = 8
@@ -246,20 +271,20 @@ class SplitReport(Report):
             text += f"; share of the song's energy (need not total 100 %): {shares}"
         note(text)
 
-    def total(self, outcomes: "Totals", passed_over: int) -> None:
+    def total(self, outcomes: "Totals", found: "Search") -> None:
         """Show what became of all songs; nothing if there was only one.
 
         Args:
             outcomes: numbers of songs, and times.
-            passed_over: number of files that are not audio.
+            found: what was found besides songs.
         """
         self.bar.stop()
-        if self.quiet or len(self.numbers) + passed_over == 1:
+        others = passed_over_as_data(found)
+        if self.quiet or len(self.numbers) + sum(others.values()) == 1:
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
-        if passed_over:
-            text += f"; {counted(passed_over, 'file')} of other kinds passed over"
+        text += passed_over_in_words(others)
         if outcomes.done:
             text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
         note(text)

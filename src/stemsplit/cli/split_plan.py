@@ -1,0 +1,43 @@
+"""Finds the songs that the arguments of `split` mean, and plans what is to be done with each."""
+
+from typing import TYPE_CHECKING
+
+from stemsplit.cli.ending import account
+from stemsplit.cli.options import usage_errors
+from stemsplit.cli.split_notes import nothing_found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.songs.find import Search
+    from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.known_failures import KnownFailures
+    from stemsplit.songs.naming import Template
+
+
+def planned(
+    songs: list[str],
+    options: "Options",
+    template: "Template",
+    models: "ChainEntry",
+    known: "KnownFailures | None" = None,
+) -> "tuple[Sequence[Job], Search]":
+    """Return a job for each song that the arguments mean, and what was found besides songs.
+
+    Raises:
+        typer.BadParameter: no song can be split in this way.
+        AudioError: the arguments mean no song, or a list of songs cannot be read.
+    """
+    from stemsplit.errors import AudioError
+    from stemsplit.songs import find, plan
+
+    with usage_errors():
+        found = find.find(songs, options.out)
+        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
+    if known:
+        jobs, found = known.without(jobs, found)
+    if not jobs and not found.known_failures:
+        raise AudioError(nothing_found(songs, found))
+    account().jobs, account().found = jobs, found
+    return jobs, found

@@ -1,0 +1,97 @@
+"""Splits the songs of a plan, and prints the result of each and a summary."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from stemsplit.cli.ending import INTERRUPTED, account
+
+if TYPE_CHECKING:
+    from stemsplit.engine.base import Splitter
+    from stemsplit.songs.find import Search
+    from stemsplit.songs.job import Job, Outcome, Totals
+    from stemsplit.songs.known_failures import KnownFailures
+    from stemsplit.songs.pipeline import Progress
+    from stemsplit.terminal.songs import SplitReport
+
+
+def run(
+    jobs: "Sequence[Job]",
+    load: "Callable[[], Splitter]",
+    progress: "Progress",
+    notices: "Sequence[Callable[[Outcome], object]]",
+    as_json: bool,
+) -> "Totals":
+    """Split the songs, and print the result of each.
+
+    Args:
+        jobs: the songs to split.
+        load: loads the models.
+        progress: see `pipeline.Progress`.
+        notices: called with the outcome of each song.
+        as_json: whether to print JSON instead of paths.
+
+    Raises:
+        typer.Exit: the user interrupted the run.
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+    """
+    from stemsplit.songs import pipeline
+    from stemsplit.songs.job import Totals
+    from stemsplit.terminal import console
+    from stemsplit.terminal.songs import outcome_as_data
+    from stemsplit.terminal.stdout import print_line, print_paths
+
+    totals, begun, owed = Totals(), time.monotonic(), account()
+    owed.totals = totals
+
+    def tell(outcome: "Outcome") -> None:
+        totals.add(outcome)
+        for notice in notices:
+            notice(outcome)
+        totals.seconds = time.monotonic() - begun
+        owed.told.add(outcome.job.path)
+        try:
+            if as_json:
+                print_line(outcome_as_data(outcome))
+            else:
+                print_paths(outcome.paths)
+        except OSError as error:
+            # The reader of stdout is gone, but the songs should still be split.
+            console.error(f"cannot write to stdout ({error.strerror})")
+            totals.untold += 1
+
+    try:
+        pipeline.run(jobs, load, progress, tell, console.warning)
+    except KeyboardInterrupt:
+        console.error("interrupted; no stem was left half-written; run the same command again to continue")
+        raise typer.Exit(INTERRUPTED) from None
+    return totals
+
+
+def close(
+    totals: "Totals", found: "Search", report: "SplitReport", known: "KnownFailures | None", as_json: bool
+) -> None:
+    """Remember the songs that failed, and print the summary.
+
+    Args:
+        totals: totals of the run.
+        found: what was found besides songs.
+        report: shows results.
+        known: remembers songs that cannot be read; None to remember nothing.
+        as_json: whether to print JSON, too.
+    """
+    from stemsplit.terminal import console
+    from stemsplit.terminal.songs import totals_as_data
+    from stemsplit.terminal.stdout import print_line
+
+    if known:
+        try:
+            known.write()
+        except OSError as error:
+            console.warning(f"cannot remember the songs that failed ({error.strerror}); they will be tried again")
+    report.total(totals, found)
+    if as_json:
+        account().closed = True
+        print_line(totals_as_data(totals, found))

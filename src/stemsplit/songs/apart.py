@@ -1,0 +1,140 @@
+"""Keeps songs apart whose files would have the same names, and says how to where it cannot."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from stemsplit.disk.names import Distinctions, distinctions
+from stemsplit.disk.space import existing_ancestor
+from stemsplit.songs.job import Job
+from stemsplit.songs.naming import Template, cut, folded, track_of
+
+KEPT = 100
+"""Bytes of a long name that are left in front of its digest."""
+
+
+ELSEWHERE = "split one of them into another folder, with -o"
+
+
+def files(job: Job) -> dict[str, str]:
+    """Return the output in each file of a song, by the file's path in a form that is equal for paths of one file."""
+    # As text: a plan may have hundreds of thousands of songs.
+    held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
+    for output in job.options.outputs:
+        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"), output.name)
+    return held
+
+
+def clash(job: Job) -> str:
+    """Return a message about two outputs of a song that would be the same file; empty if there are none."""
+    held = files(job)
+    for output in job.options.outputs:
+        path = f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"
+        if (other := held[folded(path)]) != output.name:
+            name = path.rpartition("/")[2]
+            return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
+    return ""
+
+
+def as_written(job: Job) -> dict[str, str]:
+    """Return the paths of a song's files by the same paths in the form of `files`."""
+    paths = [f"{job.folder}/{job.names.record}"]
+    paths += [f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}" for output in job.options.outputs]
+    return {folded(path): path for path in paths}
+
+
+def clashing(jobs: Sequence[Job]) -> dict[int, int]:
+    """Return the songs that would write a file twice: index of a job -> index of the other job, or its own.
+
+    Names that differ only in letter case or in how accents are encoded are kept apart if the disk does.
+    """
+    writers: dict[str, list[int]] = defaultdict(list)
+    found: dict[int, int] = {}
+    for number, job in enumerate(jobs):
+        held = files(job)
+        if len(held) <= len(job.options.outputs):
+            found[number] = number
+        for path in held:
+            writers[path].append(number)
+    ask: Callable[[Path], Distinctions] = lru_cache(1024)(distinctions)
+    for path, numbers in writers.items():
+        if len(numbers) == 1:
+            continue
+        same: dict[str, list[int]] = defaultdict(list)
+        spelled = [as_written(jobs[number])[path] for number in numbers]
+        disk = ask(existing_ancestor(jobs[numbers[0]].folder)) if len({*spelled}) > 1 else Distinctions(True, True)
+        for number, name in zip(numbers, spelled, strict=True):
+            same[disk.key(name)].append(number)
+        for first, *others in same.values():
+            for number in others:
+                found.setdefault(first, number)
+                found.setdefault(number, first)
+    return found
+
+
+def with_suffix(song: Path) -> str:
+    """Return the name of a song with its suffix."""
+    return song.name
+
+
+def digested(song: Path) -> str:
+    """Return the name of a song with a digest of its whole name, so that no other song's is the same on any disk."""
+    return f"{cut(track_of(song), KEPT)}~{hashlib.sha256(os.fsencode(song.name)).hexdigest()[:8]}"
+
+
+def renamed(job: Job, template: Template, track: str) -> Job:
+    """Return the job with names by a template, and with another text for `{track}`, also where that is the title.
+
+    Raises:
+        ValueError: the template cannot name the stems of a song.
+    """
+    values = job.names.values
+    title = None if values["title"] == values["track"] else values["title"]
+    others = {name: values[name] for name in ("model", "parent", "ext", "artist")}
+    return replace(job, names=template.of_song(track=track, title=title, **others), told_apart=True)
+
+
+def advice(jobs: Sequence[Job]) -> str:
+    """Return how to tell songs of the same name apart, as far as that is possible in one folder."""
+    text = jobs[0].names.template.text
+    suffixed = text.replace("{track}", "{track}.{ext}")
+    for other in (suffixed, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
+        try:
+            template = Template(other)
+        except ValueError:
+            continue  # too long
+        if not clashing([renamed(job, template, job.names.values["track"]) for job in jobs]):
+            return f'tell them apart, with --name "{other}"'
+    return ELSEWHERE
+
+
+def apart(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs; those that would write the same files get other names, or a problem.
+
+    Such songs get their names with their suffixes in place of `{track}`, as `song.flac` and `song.mp3`; if that does
+    not help, with a digest of the name. All of them do, in whatever order they are given.
+    """
+    told, found = list(jobs), clashing(jobs)
+    for name in (with_suffix, digested):
+        for number in (number for number, other in found.items() if other != number):
+            told[number] = renamed(told[number], told[number].names.template, name(told[number].path))
+        if found:
+            found = clashing(told)
+    clusters: dict[int, list[Job]] = defaultdict(list)
+    for number, other in found.items():
+        if number != other:
+            clusters[min(number, other)].append(jobs[number])
+    told_how = {first: advice(cluster) for first, cluster in clusters.items()}
+    for number, other in found.items():
+        job = jobs[number]
+        if other == number:
+            problem = f"{job.path}: {clash(told[number])}"
+        else:
+            problem = f"{job.path} and {jobs[other].path} would be written to the same files; "
+            problem += told_how[min(number, other)]
+        told[number] = replace(job, problem=problem)
+    return told
