@@ -1,10 +1,12 @@
 """Converts sample rates and channel layouts, block by block."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from stemsplit.audio.speakers import grouped
 
 Block = npt.NDArray[np.float32]
 """Samples as (channels, samples)."""
@@ -31,13 +33,21 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
         yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
-def layout(channels: int, together: int) -> list[int]:
+def layout(channels: int, together: int, speakers: Sequence[str] = ()) -> list[int]:
     """Return the indices of a song's channels in the order in which a model gets them.
 
-    A model that takes two channels together gets a song's channels in pairs. A single channel, or a last odd one, is
+    A model that takes two channels together gets those of left and right speakers in pairs, and each other channel
     paired with itself.
 
-    >>> layout(1, 2), layout(2, 2), layout(5, 2), layout(3, 1)
-    ([0, 0], [0, 1], [0, 1, 2, 3, 4, 4], [0, 1, 2])
+    Args:
+        channels: number of channels.
+        together: number of channels that the model takes at once.
+        speakers: the channels' speakers; empty if unknown: then those that players assume for 3 to 8 channels, and
+            every two channels in turn of more.
+
+    >>> layout(1, 2), layout(2, 2), layout(6, 2), layout(3, 1)
+    ([0, 0], [0, 1], [0, 1, 2, 2, 3, 3, 4, 5], [0, 1, 2])
     """
+    if together == 2:
+        return [channel for pair in grouped(channels, speakers) for channel in pair]
     return [min(index, channels - 1) for index in range(-(-channels // together) * together)]

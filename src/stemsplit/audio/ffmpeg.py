@@ -31,6 +31,9 @@ STREAM = re.compile(
 )
 """Matches the line that describes an audio stream: its codec, its sample format, the bits in use if not all."""
 
+LAYOUT = re.compile(rb"^\[info\] +Stream #0:(\d+).*: Audio: .* Hz, ([^,\n]*)", re.M)
+"""Matches the line that describes an audio stream: its number, the layout of its channels."""
+
 COMPLAINT = re.compile(r"(\[[^]]*\] )*\[(error|fatal|panic)\] ")
 """Matches the beginning of a line that reports an error."""
 
@@ -62,6 +65,15 @@ def coding(codec: str, sample: str, in_use: str) -> str:
     return "PCM_24" if in_use else "PCM_32"
 
 
+def layout(log: bytes, stream: int) -> str:
+    """Return the layout of an audio stream's channels, by its index; empty if ffmpeg only guesses it, or is silent."""
+    found = list(LAYOUT.finditer(log))[stream : stream + 1]
+    guessed = rb"aist#0:%s/.*Guessed Channel Layout|Guessed Channel Layout .*#0[.:]%s "
+    if not found or re.search(guessed % (found[0][1], found[0][1]), log):
+        return ""
+    return found[0][2].decode(errors="replace").strip()
+
+
 class FfmpegSource:
     """Reads a file through ffmpeg, which sends floats in the AU format; its header holds sample rate and channels."""
 
@@ -88,6 +100,7 @@ class FfmpegSource:
         self.frames: int | None = None
         self.container = ""
         described = STREAM.search(self.log())
+        self.layout = layout(self.log(), stream)
         self.coding = coding(*(part.decode() for part in described.groups(b""))) if described else "unknown"
 
     @property

@@ -1,8 +1,9 @@
 """Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from stemsplit.audio.speakers import in_vorbis, mask
 from stemsplit.choices import BitDepth, FormatName
 
 LOSSY = (FormatName.ogg, FormatName.mp3)
@@ -64,8 +65,14 @@ class Format:
         """Return an upper bound on the bytes that one sample of one channel takes in a file."""
         return BYTES[self.depth] if self.depth else 1
 
-    def refusal(self, sample_rate: int, channels: int) -> str:
-        """Say why the format cannot hold a song; the text is empty if it can."""
+    def refusal(self, sample_rate: int, channels: int, speakers: Sequence[str] = ()) -> str:
+        """Say why the format cannot hold a song; the text is empty if it can.
+
+        Args:
+            sample_rate: Hz.
+            channels: number of channels.
+            speakers: their speakers, as `Reader` has them; empty if unknown.
+        """
         if self.bits is not None and self.name in LOSSY:
             return f"{self.name} has no bit depth; leave out --bit-depth"
         if self.bits == BitDepth.b32f and self.name == FormatName.flac:
@@ -74,10 +81,16 @@ class Format:
             return f"{self.name} holds at most {CHANNELS[self.name]} channels, not {channels}; use wav"
         if sample_rate not in RATES[self.name]:
             return f"{self.name} cannot hold a sample rate of {sample_rate} Hz; use wav"
+        if self.name == FormatName.ogg and in_vorbis(channels, speakers) is None:
+            return f"ogg has no layout of channels for the speakers {' '.join(speakers)}; use wav or flac"
+        if self.name == FormatName.flac and speakers and not mask(speakers):
+            return f"flac has no layout of channels for the speakers {' '.join(speakers)}; use wav"
         return ""
 
     @classmethod
-    def like(cls, container: str, coding: str, sample_rate: int, channels: int) -> "Format":
+    def like(
+        cls, container: str, coding: str, sample_rate: int, channels: int, speakers: Sequence[str] = ()
+    ) -> "Format":
         """Return the format that is most like a song's own and loses nothing of it.
 
         It is the song's own format if that can be written, else flac, or wav if flac cannot hold the samples.
@@ -87,6 +100,7 @@ class Format:
             coding: libsndfile's name for the coding of its samples.
             sample_rate: sample rate in Hz.
             channels: number of channels.
+            speakers: their speakers, as `Reader` has them; empty if unknown.
         """
         depth = DEPTHS.get(coding)
         if (container, coding) == ("OGG", "VORBIS"):
@@ -99,7 +113,7 @@ class Format:
         # tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single stems
         # seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
-        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels))
+        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels, speakers))
 
 
 WAV = Format(FormatName.wav)

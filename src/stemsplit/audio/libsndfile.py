@@ -92,6 +92,7 @@ class SoundFileSource:
         self.file = opened(native(path))
         self.container: str = self.file.format
         self.coding: str = self.file.subtype
+        self.layout = ""
         self.failures: list[OSError] = []
         if self.container == "MP3":
             with suppress(soundfile.SoundFileError):  # with junk before the first frame, only the file opens

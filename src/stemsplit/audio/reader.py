@@ -13,7 +13,9 @@ import numpy as np
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.decoders import open_source
 from stemsplit.audio.formats import WAV, Format
+from stemsplit.audio.positions import stated
 from stemsplit.audio.source import UnreadableError
+from stemsplit.audio.speakers import in_order
 from stemsplit.audio.tags import read_tags
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
@@ -33,6 +35,8 @@ class Reader:
     Attributes:
         sample_rate: sample rate in Hz.
         channels: number of channels.
+        speakers: the speaker of each channel, such as "FL"; empty if the file does not say, and for mono and stereo.
+            Whatever order the file has, channels come in WAV order (see `stemsplit.audio.speakers`).
         frames: length of the excerpt by the file's header, in samples per channel; None if the header does not hold it.
         format: the song's own format if it can be written, or else one that loses nothing of it.
 
@@ -53,6 +57,9 @@ class Reader:
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
+        found = stated(path, self.source)
+        self.order = in_order(found)
+        self.speakers = tuple(found[channel] for channel in self.order)
         self.first = round(start * self.sample_rate)
         self.end = sys.maxsize if duration is None else self.first + round(duration * self.sample_rate)
         self.frames = self.source.frames
@@ -61,7 +68,9 @@ class Reader:
                 self.close()
                 raise self._too_short(self.frames)
             self.frames = min(self.frames, self.end) - self.first
-        self.format = Format.like(self.source.container, self.source.coding, self.sample_rate, self.channels)
+        self.format = Format.like(
+            self.source.container, self.source.coding, self.sample_rate, self.channels, self.speakers
+        )
 
     def _failed(self, error: UnreadableError) -> AudioError:
         advice = f"; {error.advice}" if error.advice else ""
@@ -97,7 +106,7 @@ class Reader:
                     raise UnreadableError(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
                 place += len(frames)
                 if len(part):
-                    yield np.ascontiguousarray(part.T)
+                    yield np.ascontiguousarray(part.T[self.order] if self.order else part.T)
         except UnreadableError as error:
             raise self._failed(error) from error
 
@@ -124,6 +133,7 @@ class Song:
         channels: number of channels.
         frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
+        speakers: see `Reader`.
         tags: see `read_tags`.
     """
 
@@ -133,6 +143,7 @@ class Song:
     frames: int
     format: Format = WAV
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    speakers: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -165,4 +176,5 @@ def examine(
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path))
+        found = (reader.sample_rate, reader.channels, frames, reader.format, read_tags(path), reader.speakers)
+        return Song(path, *found)

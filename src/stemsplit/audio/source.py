@@ -29,6 +29,7 @@ class Source(Protocol):
         frames: length by the file's header, in samples per channel; None if the header does not hold it.
         container: libsndfile's name for the type of file ("WAV"); empty if only ffmpeg reads it.
         coding: libsndfile's name for the coding of the samples ("PCM_24"), or ffmpeg's name for a lossy codec.
+        layout: ffmpeg's name for the layout of the channels ("5.1(side)"); empty if it is unknown, or libsndfile reads.
     """
 
     sample_rate: int
@@ -36,6 +37,7 @@ class Source(Protocol):
     frames: int | None
     container: str
     coding: str
+    layout: str
 
     def skip(self, frames: int) -> int:
         """Skip towards a frame, where that is exact; return the position, which may be before it."""

@@ -3,7 +3,7 @@
 import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +16,10 @@ from stemsplit.audio.formats import Format
 from stemsplit.audio.id3 import id3, prepend
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
+from stemsplit.audio.positions import place_for_mask, write_mask
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
+from stemsplit.audio.speakers import in_vorbis
 from stemsplit.audio.tags import KEYS, cleaned
 from stemsplit.choices import BitDepth, FormatName
 from stemsplit.errors import AudioError
@@ -43,6 +45,7 @@ class Writer:
         tags: tags of the file, each one of `TAGS`.
         file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
             the writer.
+        speakers: the speaker of each channel, which come in WAV order; empty if unknown, and for mono and stereo.
 
     Attributes:
         clipped: number of samples so far that were beyond full scale, in files that cannot hold them.
@@ -64,6 +67,7 @@ class Writer:
         frames: int,
         tags: Mapping[str, str] | None = None,
         file: IO[bytes] | None = None,
+        speakers: Sequence[str] = (),
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
@@ -73,10 +77,15 @@ class Writer:
         container, options = name.upper(), {}
         if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
+        elif name == FormatName.wav and speakers:
+            container = "WAVEX"
         if name == FormatName.mp3:
             options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
         elif name == FormatName.ogg:
             options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
+        self.speakers, self.order = tuple(speakers), list(range(channels))
+        if name == FormatName.ogg:
+            self.order = in_vorbis(channels, speakers) or self.order
         subtype = SUBTYPES.get(self.bits)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
@@ -86,6 +95,8 @@ class Writer:
         try:
             self.stream = file or path.open("w+b")
             self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+            if place := place_for_mask(name, channels, self.speakers):
+                self.file.license = place
             for key, text in self.tags.items() if name != FormatName.mp3 else ():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
@@ -153,8 +164,8 @@ class Writer:
         while done < size:
             step = min(BLOCK_FRAMES - self.filled, size - done)
             # One by one: to transpose them together takes four times as long.
-            for channel, samples in enumerate(stored):
-                self.waiting[self.filled : self.filled + step, channel] = samples[done : done + step]
+            for place, channel in enumerate(self.order):
+                self.waiting[self.filled : self.filled + step, place] = stored[channel, done : done + step]
             self.filled, done = self.filled + step, done + step
             if self.filled == BLOCK_FRAMES:
                 try:
@@ -179,6 +190,7 @@ class Writer:
         try:
             self._hand_on()
             self.file.close()
+            write_mask(self.stream, self.format.name, len(self.order), self.speakers)
             if self.format.name == FormatName.ogg:
                 renumber(self.stream, self.seed)
             elif self.format.name == FormatName.mp3 and self.tags:

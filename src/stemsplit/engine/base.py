@@ -1,7 +1,7 @@
 """Defines the interface that a model and a chain of models share: songs in, their stems out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -10,9 +10,7 @@ from torch import Tensor
 
 from stemsplit.audio import Block
 from stemsplit.engine.arrays import AnyArray, as_tensor
-
-Mixture = tuple[Iterable[Block], int, int]
-"""A song to take apart: its blocks, float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
+from stemsplit.engine.mixture import Mixture
 
 Pair = tuple[Block, Block]
 """Some samples of a song, (c, t), and its stems, (n, c, t)."""
@@ -43,13 +41,17 @@ class Splitter(ABC):
             which the rest is lost.
         """
 
-    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Generator[Pair, None, None]:
+    def stream(
+        self, blocks: Iterable[Block], sample_rate: int, channels: int, speakers: Sequence[str] = ()
+    ) -> Generator[Pair, None, None]:
         """Take a song apart block by block, in memory that does not grow with it.
 
         Args:
             blocks: blocks of the song, float32 (c, any number of samples) each.
             sample_rate: sample rate of the song, and of its stems, in Hz.
             channels: number of channels of the song, and of each stem.
+            speakers: their speakers, as `stemsplit.audio.Reader` has them; empty if unknown. A stereo network gets left
+                and right speakers in pairs; see `stemsplit.audio.layout`.
 
         Yields:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
@@ -59,7 +61,7 @@ class Splitter(ABC):
             DeviceError: the device ran out of memory.
             StemsplitError: a network gave NaN or infinity.
         """
-        with closing(self.streams([(blocks, sample_rate, channels)])) as songs:
+        with closing(self.streams([Mixture(blocks, sample_rate, channels, speakers)])) as songs:
             for results in songs:
                 yield from results
 
@@ -67,7 +69,8 @@ class Splitter(ABC):
         """Take a mixture in memory apart.
 
         Args:
-            mixture: (c, t), any number of channels; a tensor, or a NumPy array of floating-point samples.
+            mixture: (c, t), any number of channels, of which 3 to 8 are taken to be in WAV order (FL FR FC LFE BL BR
+                for 5.1); a tensor, or a NumPy array of floating-point samples.
             sample_rate: sample rate of the mixture in Hz.
 
         Returns:

@@ -89,9 +89,10 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
     try:
         with Reader(job.path, options.start, options.duration) as reader:
             rate, channels, frames = reader.sample_rate, reader.channels, reader.frames or 0
+            speakers = reader.speakers
     except AudioError as error:
         return replace(job, problem=str(error))
-    if reason := job.format.refusal(rate, channels):
+    if reason := job.format.refusal(rate, channels, speakers):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
     size = frames * channels * len(options.outputs) * job.format.bytes_per_sample
     return replace(job, size=size, seconds=frames / rate)

@@ -59,7 +59,7 @@ class StemFiles:
         form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
         path = self.held.folder.path / hidden
         try:
-            return Writer(path, *form, file=self.held.create(hidden))
+            return Writer(path, *form, file=self.held.create(hidden), speakers=song.speakers)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({error.strerror})") from error
 
