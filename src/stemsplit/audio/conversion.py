@@ -36,17 +36,18 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
 def layout(channels: int, together: int, speakers: Sequence[str] = ()) -> list[int]:
     """Return the indices of a song's channels in the order in which a model gets them.
 
-    A model that takes two channels together gets those of left and right speakers in pairs, and each other channel
-    paired with itself.
+    A model that takes two channels together gets a song's channels in pairs: those of left and right speakers, if the
+    speakers are known. A single channel, one without a partner, or a last odd one, is paired with itself.
 
     Args:
         channels: number of channels.
         together: number of channels that the model takes at once.
-        speakers: the channels' speakers; empty if unknown: then those that players assume for 3 to 8 channels, and
-            every two channels in turn of more.
+        speakers: the channels' speakers; if they are unknown, every two channels in turn are a pair.
 
-    >>> layout(1, 2), layout(2, 2), layout(6, 2), layout(3, 1)
-    ([0, 0], [0, 1], [0, 1, 2, 2, 3, 3, 4, 5], [0, 1, 2])
+    >>> layout(1, 2), layout(2, 2), layout(5, 2), layout(3, 1)
+    ([0, 0], [0, 1], [0, 1, 2, 3, 4, 4], [0, 1, 2])
+    >>> layout(6, 2, ("FL", "FR", "FC", "LFE", "BL", "BR"))
+    [0, 1, 2, 2, 3, 3, 4, 5]
     """
     if together == 2:
         return [channel for pair in grouped(channels, speakers) for channel in pair]

@@ -8,7 +8,7 @@ from typing import IO
 from stemsplit.audio import speakers
 from stemsplit.audio.layouts import ALAC, APPLE, LABELS, LAYOUTS
 from stemsplit.audio.riff import chunks
-from stemsplit.audio.source import Source
+from stemsplit.audio.source import Source, UnreadableError
 from stemsplit.choices import FormatName
 
 Speakers = tuple[str, ...]
@@ -124,28 +124,38 @@ def of_ogg(file: IO[bytes], coding: str, channels: int) -> Speakers:
     return speakers.VORBIS.get(channels, ())
 
 
+def of_header(file: IO[bytes], container: str, coding: str, channels: int) -> Speakers:
+    """Return the speakers that a file's header names, in the order in which libsndfile decodes its channels."""
+    if container in ("WAV", "WAVEX", "RF64", "W64"):
+        return of_wav(file)
+    if container == "AIFF":
+        return of_aiff(file)
+    if container == "CAF":
+        return tuple(ALAC.get(channels, "").split()) if coding.startswith("ALAC") else of_caf(file)
+    if container == "FLAC":
+        return of_flac(file, channels)
+    return of_ogg(file, coding, channels) if coding in ("VORBIS", "OPUS") else ()
+
+
 def stated(path: Path, source: Source) -> Speakers:
     """Return the speakers of an open file's channels, in the order in which its decoder gives them.
 
     Returns:
-        One name, of `speakers.ORDER`, for each channel; none if the file does not say all of them.
+        One name, of `speakers.ORDER`, for each channel; none if the file does not say all of them, and for mono and
+        stereo.
+
+    Raises:
+        UnreadableError: the file cannot be read.
     """
-    container, channels = source.container, source.channels
-    with path.open("rb") as file:
-        if not container:
-            found = of_layout(source.layout)
-        elif container in ("WAV", "WAVEX", "RF64", "W64"):
-            found = of_wav(file)
-        elif container == "AIFF":
-            found = of_aiff(file)
-        elif container == "CAF" and source.coding.startswith("ALAC"):
-            found = tuple(ALAC.get(channels, "").split())
-        elif container == "CAF":
-            found = of_caf(file)
-        elif container == "FLAC":
-            found = of_flac(file, channels)
-        else:
-            found = of_ogg(file, source.coding, channels) if source.coding in ("VORBIS", "OPUS") else ()
+    channels = source.channels
+    if not source.container:
+        found = of_layout(source.layout)
+    else:
+        try:
+            with path.open("rb") as file:
+                found = of_header(file, source.container, source.coding, channels)
+        except OSError as error:
+            raise UnreadableError((error.strerror or "the system refuses").lower()) from error
     known = len(found) == len(set(found)) == channels and set(found) <= set(speakers.ORDER)
     return found if known and channels > 1 and found not in speakers.ORDINARY else ()
 

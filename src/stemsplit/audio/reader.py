@@ -54,10 +54,10 @@ class Reader:
         self.path, self.start = path, start
         try:
             self.source = open_source(path, stream)
+            found = stated(path, self.source)
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
-        found = stated(path, self.source)
         self.order = in_order(found)
         self.speakers = tuple(found[channel] for channel in self.order)
         self.first = round(start * self.sample_rate)
@@ -176,5 +176,5 @@ def examine(
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        found = (reader.sample_rate, reader.channels, frames, reader.format, read_tags(path), reader.speakers)
-        return Song(path, *found)
+        found = reader.speakers
+        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path), found)

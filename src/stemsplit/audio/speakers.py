@@ -59,20 +59,25 @@ def in_order(speakers: Sequence[str]) -> list[int]:
     return sorted(range(len(speakers)), key=lambda channel: ORDER.index(speakers[channel]))
 
 
+def assumed(channels: int, speakers: Sequence[str]) -> tuple[str, ...]:
+    """Return the speakers; if they are unknown, those that players assume; empty for more than 8 unknown channels."""
+    return tuple(speakers) or STANDARD.get(channels, ())
+
+
 def grouped(channels: int, speakers: Sequence[str] = ()) -> list[tuple[int, int]]:
     """Return the pairs of channels that a stereo network gets together; a channel without a partner gets itself.
 
     Args:
         channels: number of channels.
-        speakers: their speakers; empty if unknown: then those of `STANDARD`, or every two channels in turn.
+        speakers: their speakers; if they are unknown, every two channels in turn are a pair.
 
     >>> grouped(6, ("FL", "FR", "FC", "LFE", "BL", "BR")), grouped(3)
     ([(0, 1), (2, 2), (3, 3), (4, 5)], [(0, 1), (2, 2)])
     """
-    named = tuple(speakers) or STANDARD.get(channels, ())
-    if len(named) != channels:
+    if not speakers:
         return [(first, min(first + 1, channels - 1)) for first in range(0, channels, 2)]
-    partners = {named.index(left): named.index(right) for left, right in PAIRS.items() if {left, right} <= set(named)}
+    places = {name: channel for channel, name in enumerate(speakers)}
+    partners = {places[left]: places[right] for left, right in PAIRS.items() if {left, right} <= places.keys()}
     rights = set(partners.values())
     return [(channel, partners.get(channel, channel)) for channel in range(channels) if channel not in rights]
 
@@ -97,9 +102,9 @@ def in_vorbis(channels: int, speakers: Sequence[str]) -> list[int] | None:
 
     Args:
         channels: number of channels.
-        speakers: their speakers; empty if unknown: then those of `STANDARD`.
+        speakers: their speakers; empty if unknown, see `assumed`.
     """
-    named, wanted = tuple(speakers) or STANDARD.get(channels, ()), VORBIS.get(channels, ())
+    named, wanted = assumed(channels, speakers), VORBIS.get(channels, ())
     if not named:
         return list(range(channels))
     for names in (named, tuple(SIDES.get(name, name) for name in named)):

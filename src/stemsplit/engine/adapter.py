@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stemsplit.audio import Block, layout, resampled
 from stemsplit.audio.samples import Samples
+from stemsplit.audio.speakers import assumed
 
 
 class Adapter:
@@ -21,7 +22,8 @@ class Adapter:
         channels: number of channels of the song.
         network_rate: sample rate of the network in Hz.
         together: number of channels that the network takes at once.
-        speakers: the channels' speakers, as `stemsplit.audio.Reader` has them; empty if unknown.
+        speakers: the channels' speakers, as `stemsplit.audio.Reader` has them; if they are unknown, 3 to 8 channels are
+            taken for those that players assume (FL FR FC LFE BL BR for 5.1).
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Adapter:
         speakers: Sequence[str] = (),
     ) -> None:
         self.blocks, self.sample_rate, self.channels, self.network_rate = blocks, sample_rate, channels, network_rate
-        self.used = layout(channels, together, speakers)
+        self.used = layout(channels, together, assumed(channels, speakers))
         self.waiting = Samples()
 
     def _kept(self) -> Iterator[Block]:

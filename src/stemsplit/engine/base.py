@@ -51,7 +51,7 @@ class Splitter(ABC):
             sample_rate: sample rate of the song, and of its stems, in Hz.
             channels: number of channels of the song, and of each stem.
             speakers: their speakers, as `stemsplit.audio.Reader` has them; empty if unknown. A stereo network gets left
-                and right speakers in pairs; see `stemsplit.audio.layout`.
+                and right speakers in pairs; see `Adapter`.
 
         Yields:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.

@@ -13,7 +13,7 @@ class Mixture(NamedTuple):
         blocks: blocks of the song, float32 (c, any number of samples) each.
         sample_rate: sample rate in Hz.
         channels: number of channels.
-        speakers: their speakers, as `stemsplit.audio.Reader` has them; empty if unknown, see `stemsplit.audio.layout`.
+        speakers: their speakers, as `stemsplit.audio.Reader` has them; empty if unknown, see `Adapter`.
     """
 
     blocks: Iterable[Block]
