@@ -219,3 +219,10 @@ def test_the_network_hears_left_and_right_together(
     sides = {name: name[:-1] + "R" if name.endswith("L") else name for name in speakers if not name.endswith("R")}
     sides = {name: "FRC" if name == "FLC" else partner for name, partner in sides.items() if name != "FRC"}
     assert pairs == {*sides.items()}
+
+
+def test_what_ogg_makes_of_six_unknown_channels_is_said(stemsplit: Command, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, tones(["FL", "FR", "FC", "LFE", "BL", "BR"]), RATE)
+    assert "the fourth keeps only low frequencies" in stemsplit(song, "--format", "ogg", *MIXTURE).err
+    assert "low frequencies" not in stemsplit(song, "--format", "flac", *MIXTURE).err

@@ -3,7 +3,7 @@
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from stemsplit.audio.speakers import in_vorbis, mask
+from stemsplit.audio.speakers import assumed, in_vorbis, mask
 from stemsplit.choices import BitDepth, FormatName
 
 LOSSY = (FormatName.ogg, FormatName.mp3)
@@ -86,6 +86,15 @@ class Format:
         if self.name == FormatName.flac and speakers and not mask(speakers):
             return f"flac has no layout of channels for the speakers {' '.join(speakers)}; use wav"
         return ""
+
+    def caution(self, channels: int, speakers: Sequence[str]) -> str:
+        """Say what the format makes of a song that does not say its speakers; the text is empty if it is harmless."""
+        # With six channels, and no other number, the encoder takes everything but bass from the one for the subwoofer.
+        taken = assumed(channels, speakers)
+        if self.name != FormatName.ogg or speakers or len(taken) != 6:
+            return ""
+        what = f"its 6 channels are taken for {' '.join(taken)}, so the fourth keeps only low frequencies"
+        return f"it does not say its speakers: in ogg, {what}; if that is wrong, use wav"
 
     @classmethod
     def like(

@@ -16,6 +16,9 @@ Speakers = tuple[str, ...]
 MOST_CHUNKS = 1_000
 """Chunks that are looked at in a file; a header has far fewer."""
 
+LARGEST = 1 << 48
+"""Size in bytes that no chunk has."""
+
 COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x%04X"
 PLACE = "to be replaced by the mask".ljust(len(COMMENT % 0) - len("LICENSE="), "_")
 """Text that libsndfile stores, as a FLAC file's licence, where the comment with the channel mask goes."""
@@ -33,7 +36,7 @@ def of_wav(file: IO[bytes]) -> Speakers:
     if head.startswith(b"riff"):  # W64: names of 16 bytes and sizes of 8, which count both
         for _ in range(MOST_CHUNKS):
             name, size = file.read(16), int.from_bytes(file.read(8), "little")
-            if name.startswith(b"fmt ") or size < 24:
+            if name.startswith(b"fmt ") or not 24 <= size < LARGEST:
                 content = file.read(40)
                 break
             file.seek((size - 24 + 7) & ~7, 1)
@@ -74,7 +77,7 @@ def of_caf(file: IO[bytes]) -> Speakers:
         name, size = file.read(4), int.from_bytes(file.read(8), "big", signed=True)
         if name == b"chan":
             return of_apple(file.read(min(max(size, 0), 2_000)))
-        if not name or size < 0:
+        if not 0 <= size < LARGEST:
             break
         file.seek(size, 1)
     return ()
@@ -94,11 +97,11 @@ def comments(file: IO[bytes]) -> list[tuple[int, bytes]]:
         if block[0] & 0x7F == 4:
             content = file.read(size)
             place = 4 + int.from_bytes(content[:4], "little") + 4
-            while place + 4 <= len(content):
+            while place + 4 <= len(content) and len(found) < MOST_CHUNKS:
                 length = int.from_bytes(content[place : place + 4], "little")
                 found.append((begin + place + 4, content[place + 4 : place + 4 + length]))
                 place += 4 + length
-        if block[0] & 0x80:
+        if block[0] & 0x80 or found:
             break
         file.seek(begin + size)
     return found

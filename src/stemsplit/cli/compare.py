@@ -138,6 +138,8 @@ def compare(
             file_format=formats.Format(format_, bit_depth),
             force=force,
         )
+    if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
+        console.warning(f"{song}: {caution}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
     # which takes seconds.
     from stemsplit.fast.device import dtype_of, pick_device

@@ -72,6 +72,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
     check_space(job.options.out, job.size)
+    if caution := job.format.caution(song.channels, song.speakers):
+        course.tell(f"{job.path}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)
 
 
