@@ -1,28 +1,18 @@
 """Songs for more than two speakers: what sounds from a speaker in the song sounds from it in the stems."""
 
-import re
-import subprocess
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
-import torch
 from torch import Tensor
 
 from stemsplit.audio import Reader
 from stemsplit.engine import batching
 from tests.cli.conftest import Result
-from tests.conftest import Samples
+from tests.tones import RATE, heard, layouts, made, played, tones
 
 Command = Callable[..., Result]
-
-RATE = 44_100
-NAMES = "FL FR FC LFE BL BR FLC FRC BC SL SR".split()  # noqa: SIM905
-TONES = {name: 60 if name == "LFE" else 300 + 100 * place for place, name in enumerate(NAMES)}
-"""Speaker -> the tone that it plays, in Hz; a subwoofer gets a low one."""
 
 MIXTURE = ["--stems", "none", "--mix", "all=mixture", "--quiet", "--threads", "1", "-o", "out"]
 VORBIS = ["3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
@@ -43,51 +33,6 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
     monkeypatch.setattr(batching, "estimated", estimated)
     return found
-
-
-@cache
-def layouts(ffmpeg: Path) -> dict[str, list[str]]:
-    """The layouts of 3 to 8 of our speakers that ffmpeg knows, with their speakers."""
-    text = subprocess.run([ffmpeg, "-hide_banner", "-layouts"], capture_output=True, check=True, text=True).stdout
-    found = {name: speakers.split("+") for name, speakers in re.findall(r"^(\S+) +([A-Z]+\+\S+)$", text, re.M)}
-    return {name: those for name, those in found.items() if 3 <= len(those) <= 8 and {*those} <= {*TONES}}
-
-
-def tones(speakers: list[str]) -> Samples:
-    """Half a second in which each speaker plays its tone, (frames, channels)."""
-    times = np.arange(RATE // 2) / RATE
-    return np.stack([0.3 * np.sin(2 * np.pi * TONES[name] * times) for name in speakers], 1).astype(np.float32)
-
-
-def made(ffmpeg: Path, layout: str, path: Path, *options: str) -> Path:
-    """Encode the tones of a layout with ffmpeg."""
-    those = layouts(ffmpeg)[layout]
-    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", str(len(those)), "-ch_layout", layout, "-i", "-"]
-    command = [ffmpeg, "-v", "error", "-y", *raw, *options, path]
-    subprocess.run(command, input=tones(those).tobytes(), check=True)
-    return path
-
-
-def heard(samples: Samples, speakers: list[str]) -> dict[str, str]:
-    """Speaker -> the speaker whose tone it plays."""
-    spectrum = np.abs(np.fft.rfft(samples[RATE // 10 : RATE // 10 + RATE // 4], axis=0))
-    loud = {
-        name: (peak * 4, height)
-        for name, peak, height in zip(speakers, spectrum.argmax(0), spectrum.max(0), strict=True)
-    }
-    tone = {hertz: name for name, hertz in TONES.items()}
-    return {name: tone.get(int(hertz), f"{hertz} Hz") if height > 300 else "" for name, (hertz, height) in loud.items()}
-
-
-def played(ffmpeg: Path, path: Path) -> dict[str, str]:
-    """Speaker -> the speaker whose tone it plays, as ffmpeg decodes a file."""
-    command = [ffmpeg, "-hide_banner", "-nostdin", "-i", path, "-ar", str(RATE), "-f", "f32le", "-"]
-    result = subprocess.run(command, capture_output=True, check=True)
-    layout = re.search(r"Stream #0:0.* Hz, ([^,]*)", result.stderr.decode())
-    assert layout
-    listed = re.fullmatch(r"\d channels \((.*)\)", layout[1])
-    speakers = listed[1].split("+") if listed else layouts(ffmpeg)[layout[1]]
-    return heard(np.frombuffer(result.stdout, np.float32).reshape(-1, len(speakers)), speakers)
 
 
 def sorted_out(found: Mapping[str, str]) -> dict[str, str]:
@@ -136,8 +81,9 @@ SONGS = {
 CODECS = {"a.ogg": "libvorbis", "a.mka": "libvorbis", "a.opus": "libopus", "a.m4a": "aac"}
 
 
-@pytest.mark.parametrize("name", SONGS)
-@pytest.mark.parametrize("form", ["wav", "flac"])
+@pytest.mark.parametrize(
+    ("name", "form"), [*((name, "wav") for name in SONGS), *((name, "flac") for name in ("a.wav", "a.flac", "a.ogg"))]
+)
 def test_a_tone_comes_from_the_speaker_that_it_came_from(
     stemsplit: Command, ffmpeg: Path, tmp_path: Path, name: str, form: str
 ) -> None:
@@ -174,7 +120,8 @@ def test_where_ogg_has_no_such_speakers_nothing_is_computed(stemsplit: Command, 
 
 @pytest.mark.parametrize("bits", ["16", "24", "32f"])
 def test_masks_are_as_the_song_s_own_at_any_depth(stemsplit: Command, ffmpeg: Path, tmp_path: Path, bits: str) -> None:
-    songs = [made(ffmpeg, layout, tmp_path / f"{layout}.wav") for layout in layouts(ffmpeg)]
+    some = ["2.1", "4.0", "5.0(side)", "5.1", "6.1(back)", "7.1(wide)"]
+    songs = [made(ffmpeg, layout, tmp_path / f"{layout}.wav") for layout in some]
     assert stemsplit(*songs, "--bit-depth", bits, *MIXTURE).status == 0
     for song in songs:
         stem = tmp_path / "out" / song.stem / "all.wav"
@@ -213,8 +160,8 @@ def test_the_network_hears_left_and_right_together(
     """And a speaker in the middle, which has no partner, on both channels."""
     song = made(ffmpeg, layout, tmp_path / "song.wav")
     assert stemsplit(song, "--quiet", "--threads", "1").status == 0
-    heard_by = torch.cat([mixtures.transpose(0, 1) for mixtures in given])
-    pairs = {tuple(heard(pair.numpy().T, ["left", "right"]).values()) for pair in heard_by.unflatten(0, (-1, 2))}
+    (mixtures,) = given
+    pairs = {tuple(heard(pair.numpy().T, ["left", "right"]).values()) for pair in mixtures[0].unflatten(0, (-1, 2))}
     speakers = layouts(ffmpeg)[layout]
     sides = {name: name[:-1] + "R" if name.endswith("L") else name for name in speakers if not name.endswith("R")}
     sides = {name: "FRC" if name == "FLC" else partner for name, partner in sides.items() if name != "FRC"}
