@@ -43,14 +43,13 @@ def made(ffmpeg: Path, layout: str, path: Path, *options: str) -> Path:
 
 
 def heard(samples: Samples, speakers: list[str]) -> dict[str, str]:
-    """Speaker -> the speaker whose tone it plays."""
+    """Speaker -> the speaker whose tone it plays, or the frequency of what it plays instead."""
     spectrum = np.abs(np.fft.rfft(samples[RATE // 10 : RATE // 10 + RATE // 4], axis=0))
-    loud = {
-        name: (peak * 4, height)
-        for name, peak, height in zip(speakers, spectrum.argmax(0), spectrum.max(0), strict=True)
-    }
-    tone = {hertz: name for name, hertz in TONES.items()}
-    return {name: tone.get(int(hertz), f"{hertz} Hz") if height > 300 else "" for name, (hertz, height) in loud.items()}
+    found = {}
+    for name, peak, height in zip(speakers, 4 * spectrum.argmax(0), spectrum.max(0), strict=True):
+        nearest = min(TONES, key=lambda speaker: abs(TONES[speaker] - peak))  # noqa: B023  # called at once
+        found[name] = nearest if height > 300 and abs(TONES[nearest] - peak) < 10 else f"{peak} Hz"
+    return found
 
 
 def played(ffmpeg: Path, path: Path) -> dict[str, str]:

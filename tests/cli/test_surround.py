@@ -95,7 +95,7 @@ def test_a_tone_comes_from_the_speaker_that_it_came_from(
     for song in songs:
         found = played(ffmpeg, tmp_path / "out" / song.stem / f"all.{form}")
         assert found == played(ffmpeg, song)
-        assert all(found.values())
+        assert set(found.values()) <= set(found)
 
 
 def test_ogg_has_its_own_order(stemsplit: Command, ffmpeg: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_ogg_has_its_own_order(stemsplit: Command, ffmpeg: Path, tmp_path: Path)
     assert stemsplit(*songs, "--format", "ogg", *MIXTURE).status == 0
     for song in songs:
         found = played(ffmpeg, tmp_path / "out" / song.stem / "all.ogg")
-        assert all(found.values())
+        assert set(found.values()) <= set(found)
         assert sorted_out(found) == sorted_out(played(ffmpeg, song))
 
 
