@@ -47,7 +47,7 @@ def heard(samples: Samples, speakers: list[str]) -> dict[str, str]:
     spectrum = np.abs(np.fft.rfft(samples[RATE // 10 : RATE // 10 + RATE // 4], axis=0))
     found = {}
     for name, peak, height in zip(speakers, 4 * spectrum.argmax(0), spectrum.max(0), strict=True):
-        nearest = min(TONES, key=lambda speaker: abs(TONES[speaker] - peak))  # noqa: B023  # called at once
+        nearest = min(TONES, key=lambda speaker: abs(TONES[speaker] - peak))
         found[name] = nearest if height > 300 and abs(TONES[nearest] - peak) < 10 else f"{peak} Hz"
     return found
 
