@@ -127,7 +127,7 @@ def test_a_cut_off_song_is_told_from_a_whole_one(song: Song, tmp_path: Path, nam
     assert examine(path).frames
     half = tmp_path / name
     half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioError, match="format not recognised" if name == "cut.caf" else "cut off"):
+    with pytest.raises(AudioError, match="cut off"):
         examine(half)
 
 

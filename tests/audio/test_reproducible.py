@@ -131,7 +131,7 @@ def test_each_thread_hears_of_its_own_trouble(tmp_path: Path, song: Song, monkey
         found = list(pool.map(task, range(300)))
     assert [len(set(found[kind::3])) for kind in range(3)] == [1, 1, 1]
     assert "cannot write" in found[0]
-    assert "format not recognised" in found[1]
+    assert "it is not audio" in found[1]
     assert found[2] == "100"
 
 

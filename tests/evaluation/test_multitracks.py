@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from stemsplit.errors import AudioError
-from stemsplit.evaluation.multitracks import STREAMS, Multitrack, manifest, multitracks, song_folders
+from stemsplit.evaluation.multitracks import Multitrack, manifest, multitracks, song_folders
+from stemsplit.evaluation.stem_mp4 import PLACES
 
 
 @pytest.fixture
@@ -82,14 +83,14 @@ def test_a_missing_folder_is_an_error(data: Path) -> None:
 def test_a_stem_mp4_holds_a_whole_song(data: Path, ffmpeg: Path) -> None:
     """Its five streams are tones, each higher than the one before."""
     inputs, maps = [], []
-    for number in range(len(STREAMS)):
+    for number in range(len(PLACES)):
         tone = f"sine=frequency={500 * (number + 1)}:duration=1:sample_rate=44100"
         inputs += ["-f", "lavfi", "-i", tone]
         maps += ["-map", str(number)]
     subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *maps, data / "A - B.stem.mp4"], check=True)
     (song,) = song_folders(data)
     assert (song.name, list(song.stems)) == ("A - B", ["bass", "drums", "other", "vocals"])
-    for number, stem in enumerate(STREAMS):
+    for number, stem in enumerate(PLACES):
         with song.open(stem) as reader:
             samples = np.concatenate(list(reader), 1)[0]
         spectrum = np.abs(np.fft.rfft(samples[:44_100]))
@@ -138,7 +139,7 @@ def test_a_list_may_hold_any_paths_and_its_mixture_is_not_a_stem(data: Path, tmp
 
 def test_a_list_may_name_stems_inside_a_stem_mp4(data: Path) -> None:
     (song,) = manifest(written(data, "song,stem,path\nb,vocals,b.stem.mp4\nb,bass,a/bass.ogg\n"))
-    assert song.streams == {"vocals": STREAMS.index("vocals")}
+    assert song.tracks == {"vocals": str(PLACES.index("vocals") + 1)}
 
 
 def test_a_folder_may_be_given_instead_of_a_list(data: Path) -> None:

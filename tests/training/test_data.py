@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stemsplit.errors import AudioError
-from stemsplit.evaluation.multitracks import STREAMS, song_folders
+from stemsplit.evaluation.multitracks import song_folders
+from stemsplit.evaluation.stem_mp4 import PLACES
 from stemsplit.registry import ModelEntry
 from stemsplit.training.data import Collection, Recording, hold, read_song
 from stemsplit.training.examples import Examples
@@ -309,14 +310,14 @@ def test_files_that_do_not_say_how_long_they_are_are_counted(tmp_path: Path) -> 
 
 def test_a_stem_mp4_is_a_song_to_train_on(tmp_path: Path, ffmpeg: Path) -> None:
     inputs, maps = [], []
-    for number in range(len(STREAMS)):
+    for number in range(len(PLACES)):
         inputs += ["-f", "lavfi", "-i", f"sine={500 * (number + 1)}:duration=1:sample_rate={RATE}"]
         maps += ["-map", str(number)]
     file = tmp_path / "A - B.stem.mp4"
     subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *maps, file], check=True)
     example = examples(gathered(tmp_path, FOUR), mixing=replace(PLAIN, length=4_000))[0]
     pitches = torch.fft.rfft(example[:, 0]).abs().argmax(-1) * RATE / 4_000
-    assert pitches.tolist() == [500 * (STREAMS.index(stem) + 1) for stem in FOUR.stems]
+    assert pitches.tolist() == [500 * (PLACES.index(stem) + 1) for stem in FOUR.stems]
 
 
 def broken(folder: Path, suffix: str) -> Path:

@@ -1,4 +1,4 @@
-"""Opens a file with the decoder that can read it: libsndfile, or ffmpeg for all other formats."""
+"""Opens a file with the decoder that reads all of its sound: libsndfile, or ffmpeg."""
 
 import shlex
 import shutil
@@ -6,20 +6,25 @@ from pathlib import Path
 
 import soundfile
 
+from stemsplit.audio import mpeg, ogg
+from stemsplit.audio.extents import Extent, extent_of
 from stemsplit.audio.ffmpeg import FfmpegSource
+from stemsplit.audio.flac import last_sample
 from stemsplit.audio.libsndfile import SoundFileSource
-from stemsplit.audio.source import Source, UnreadableError
+from stemsplit.audio.probe import repeats
+from stemsplit.audio.refusals import as_text, check_start, holds_other_coding
+from stemsplit.audio.source import Frames, Source, UnreadableError
+from stemsplit.audio.tracks import Track, choose
+
+OPUS_RATE = 48_000
+"""Sample rate in Hz of all Opus. Its header has the rate of what was encoded, to which libsndfile reduces it."""
 
 
-def open_source(path: Path, stream: int = 0) -> Source:
-    """Open a file.
-
-    Args:
-        path: audio or video file.
-        stream: index of the audio stream, for files that hold several.
+def check(path: Path) -> Extent | None:
+    """Return where the sound lies in a file, if it is one that says it in a size.
 
     Raises:
-        UnreadableError: the file cannot be opened, or no decoder knows its format.
+        UnreadableError: the file cannot be opened, or is none that holds sound.
     """
     try:
         if path.is_dir():
@@ -27,19 +32,213 @@ def open_source(path: Path, stream: int = 0) -> Source:
         if not path.is_file() and path.exists():
             raise UnreadableError("it is not a regular file")
         with path.open("rb") as file:
-            if not file.read(1):
+            start = file.read(1_024)
+            if not start:
                 raise UnreadableError("the file is empty")
-    except FileNotFoundError as error:
-        raise UnreadableError("there is no such file") from error
+        check_start(start)
+        return extent_of(path)
     except OSError as error:
-        raise UnreadableError((error.strerror or "the system refuses").lower()) from error
+        raise system(error) from error
+
+
+def system(error: OSError) -> UnreadableError:
+    """Return an error that says why the system does not let a file be read."""
+    missing = isinstance(error, FileNotFoundError)
+    return UnreadableError("there is no such file" if missing else (error.strerror or "the system refuses").lower())
+
+
+def is_disguised(path: Path, extent: Extent | None, source: SoundFileSource) -> bool:
+    """Return whether what libsndfile takes for samples is compressed sound, as in DTS from a disc."""
+    if extent is None or source.coding != "PCM_16" or source.channels != 2:
+        return False
+    with path.open("rb") as file:
+        file.seek(extent.begin)
+        return holds_other_coding(file.read(1 << 17).lstrip(b"\0"))
+
+
+def advice(path: Path) -> str:
+    """Return what to do about a file that only ffmpeg reads, where there is none."""
+    target = path.with_suffix(".flac" if path.suffix.lower() == ".wav" else ".wav")
+    command = f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(target))}"
+    return f"install ffmpeg, or convert it on a machine that has it: {command}"
+
+
+def open_source(path: Path, track: str = "") -> Source:
+    """Open a file.
+
+    Args:
+        path: audio or video file.
+        track: number, language or title of the audio track; empty for the default one.
+
+    Raises:
+        UnreadableError: the file cannot be opened, no decoder knows its format, or it has no such track.
+    """
+    extent = check(path)
     try:
-        return SoundFileSource(path)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: for `.raw` files, soundfile wants arguments
+        source = SoundFileSource(path, extent)
+        if not is_disguised(path, extent, source) and not (source.coding == "OPUS" and source.sample_rate != OPUS_RATE):
+            return chosen(source, track)
+        source.close()
+        reason = "it holds DTS or other compressed sound" if extent else "libsndfile would not read all of its sound"
+    except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants arguments
+        reason = "format not recognised"
+    except OSError as error:
+        raise system(error) from error
+    ffmpeg = shutil.which("ffmpeg")
+    try:
+        if ffmpeg is None:
+            raise UnreadableError(reason, advice(path))
+        return FfmpegSource(path, ffmpeg, track, extent.warning if extent else "")
+    except UnreadableError as error:
+        with path.open("rb") as file:
+            text = as_text(file.read(64))
+        if text:
+            raise UnreadableError(f"it is not audio: it begins with {text!r}") from error
+        raise
+
+
+def chosen(source: SoundFileSource, track: str) -> SoundFileSource:
+    """Return the source if its one track is the wanted one; else close it, and raise UnreadableError."""
+    try:
+        choose([Track(1)], track)
+    except UnreadableError:
+        source.close()
+        raise
+    return source
+
+
+def whole(path: Path, source: Source) -> Source:
+    """Look through a file that is about to be read, and return the source that reads all of its sound.
+
+    libsndfile stops where the first of several recordings in a file ends, or where frames are incomplete.
+
+    Args:
+        path: file.
+        source: the source as it was opened, which is closed if it is not the one to read.
+
+    Raises:
+        UnreadableError: the file cannot be read; or only ffmpeg would read it all, and it is missing, or fails.
+    """
+    try:
+        return looked_through(path, source)
+    except OSError as error:
+        raise system(error) from error
+
+
+def looked_through(path: Path, source: Source) -> Source:
+    """Do what `whole` says; raise OSError if the system does not let the file be read."""
+    warning = ""
+    if isinstance(source, FfmpegSource):
+        if source.about.container == "ogg" and ogg.look_through(path).cut:
+            source.cut_off = "its last page is incomplete"
+        return source
+    if not isinstance(source, SoundFileSource):
+        return source
+    if source.container == "FLAC":
+        last, said = last_sample(path), source.frames
+        if said is not None and last is not None and (last > said or repeats(path)):
+            return by_ffmpeg(path, source, f"its header says {said} samples, but more are there; all are split")
+        return SecondOpinion(path, source)
+    if source.container == "OGG":
+        pages = ogg.look_through(path)
+        if pages.cut:
+            source.cut_off = "its last page is incomplete"
+        elif not pages.is_plain:
+            warning = pages.warning
+    elif source.container == "MP3" and (frames := mpeg.look_through(path)):
+        source.cut_off = frames.cut
+        if not frames.cut and not frames.is_plain:
+            warning = frames.warning
+        elif not frames.cut and (frames.trailing or frames.partial):
+            source.close()
+            source = SoundFileSource(path, end=frames.end)
+            source.warning = frames.warning
+    return by_ffmpeg(path, source, warning) if warning else source
+
+
+def by_ffmpeg(path: Path, source: SoundFileSource, warning: str) -> FfmpegSource:
+    """Close a source, and return the file as ffmpeg reads it.
+
+    Args:
+        path: file.
+        source: the file as libsndfile reads it.
+        warning: what people should know of the file, which is also why that is not enough.
+
+    Raises:
+        UnreadableError: ffmpeg is missing, or fails.
+    """
+    source.close()
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise UnreadableError(warning.partition(";")[0], advice(path))
+    other = FfmpegSource(path, ffmpeg, "1", warning)
+    if (other.sample_rate, other.channels) != (source.sample_rate, source.channels):
+        raise UnreadableError("its header and its first frames differ in sample rate or channels")
+    return other
+
+
+class SecondOpinion:
+    """Reads a lossless file through libsndfile, and what that cannot read through ffmpeg, if there is one.
+
+    libsndfile stops before the end of a FLAC that something follows: tags of other programs, or another recording.
+
+    Args:
+        path: file.
+        first: the file as libsndfile reads it.
+    """
+
+    def __init__(self, path: Path, first: SoundFileSource) -> None:
+        self.path, self.first = path, first
+        self.second: FfmpegSource | None = None
+        self.sample_rate, self.channels, self.container = first.sample_rate, first.channels, first.container
+        self.frames, self.promised, self.coding, self.slack = first.frames, first.promised, first.coding, first.slack
+        self.warning = self.note = self.layout = ""
+        self.done = 0
+
+    def skip(self, frames: int) -> int:
+        """Jump to a frame, and return the position."""
+        self.done = self.first.skip(frames)
+        return self.done
+
+    def read(self) -> Frames:
+        """Return the next frames; none at the end.
+
+        Raises:
+            UnreadableError: neither decoder can read on.
+        """
+        if self.second is None:
+            try:
+                frames = self.first.read()
+            except UnreadableError as error:
+                return self._again(error)
+        else:
+            frames = self.second.read()
+        self.done += len(frames)
+        if self.second and not len(frames) and self.promised and self.done > self.promised:
+            self.warning = "several recordings are joined in it; what ffmpeg plays of them is split"
+        return frames
+
+    def _again(self, error: UnreadableError) -> Frames:
+        """Return the frames from the present position on as ffmpeg reads them, or raise the error if it cannot."""
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
-            target = path.with_suffix(".flac" if path.suffix.lower() == ".wav" else ".wav")
-            command = f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(target))}"
-            advice = f"install ffmpeg, or convert it: {command}"
-            raise UnreadableError("format not recognised", advice) from error
-        return FfmpegSource(path, ffmpeg, stream)
+            raise error
+        try:
+            self.second, place = FfmpegSource(self.path, ffmpeg, "1"), 0
+            if (self.second.sample_rate, self.second.channels) != (self.sample_rate, self.channels):
+                raise error
+            while len(frames := self.second.read()):
+                place += len(frames)
+                if place > self.done:
+                    rest = frames[len(frames) - (place - self.done) :]
+                    self.done = place
+                    return rest
+        except UnreadableError as other:
+            raise error from other
+        raise error
+
+    def close(self) -> None:
+        """Close the file."""
+        self.first.close()
+        if self.second is not None:
+            self.second.close()

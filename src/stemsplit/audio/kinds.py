@@ -13,6 +13,24 @@ VIDEO = "mp4 m4v mkv webm mov qt avi wmv asf flv f4v mpg mpeg vob m2ts mts ogv 3
 EXTENSIONS = frozenset(f"{AUDIO} {VIDEO}".split())
 """Extensions of files that may hold audio. `.ts` is not one: most such files are programs."""
 
+UNFINISHED = frozenset(
+    (
+        "part",
+        "crdownload",
+        "download",
+        "partial",
+        "filepart",
+        "tmp",
+        "temp",
+        "ytdl",
+        "opdownload",
+        "aria2",
+        "!ut",
+        "!qb",
+    )
+)
+"""Extensions of downloads that are not complete."""
+
 BEGINNINGS = re.compile(
     rb"""(?sx)
     (RIFF|RIFX|RF64|BW64)....WAVE | RIFF....AVI\x20 | FORM....(AIFF|AIFC|8SVX) | FRM8.{8}DSD\x20 | DSD\x20\x1c\x00
@@ -30,8 +48,9 @@ BEGINNINGS = re.compile(
 
 def is_audio(path: Path) -> bool:
     """Return whether a file is audio or video by its extension, or else by its first bytes."""
-    if path.suffix[1:].lower() in EXTENSIONS:
-        return True
+    extension = path.suffix[1:].lower()
+    if extension in EXTENSIONS | UNFINISHED:
+        return extension in EXTENSIONS
     try:
         # Reading from a pipe or a device could block.
         if not path.is_file():

@@ -3,15 +3,17 @@
 import os
 import re
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock, Thread
 from typing import IO, Any
 
 import soundfile
 
-from stemsplit.audio.ogg import ends_as_ogg
+from stemsplit.audio import mpeg
+from stemsplit.audio.extents import Extent
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
+from stemsplit.audio.spliced import Spliced
 
 UNKNOWN = (1 << 63) - 1
 """Length that libsndfile gives for a file whose header does not hold it."""
@@ -42,11 +44,12 @@ def opened(file: str | bytes | int | IO[bytes], *args: Any, **options: Any) -> s
         return soundfile.SoundFile(file, *args, **options)
 
 
-def piped(path: Path, failures: list[OSError]) -> int:
+def piped(path: Path, failures: list[OSError], end: int | None = None) -> int:
     """Return the reading end of a pipe that holds an MP3 from its first frame on, without the tags before it.
 
     If an MP3 does not hold its length, libsndfile guesses it from the first frames, and stops there. From a pipe, it
-    reads to the end. Errors of reading the file are added to `failures` before the pipe ends.
+    reads to the end, or to the offset `end` of the file. Errors of reading the file are added to `failures` before the
+    pipe ends.
     """
     reading, writing = os.pipe()
 
@@ -60,8 +63,12 @@ def piped(path: Path, failures: list[OSError]) -> int:
                             (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False)
                         )
                         file.seek(size, os.SEEK_CUR)
-                    file.seek(-len(head), os.SEEK_CUR)
-                    shutil.copyfileobj(file, pipe)
+                    left = file.seek(-len(head), os.SEEK_CUR)
+                    source = file if end is None else Spliced(path, [(left, end)])
+                    with closing(source):
+                        shutil.copyfileobj(source, pipe)
+                    if isinstance(source, Spliced) and source.failure:
+                        raise source.failure
             except BrokenPipeError:
                 raise
             except OSError as error:
@@ -71,46 +78,54 @@ def piped(path: Path, failures: list[OSError]) -> int:
     return reading
 
 
-def cut_off(log: str) -> str:
-    """Return how much of the data that a header promises is in the file, from libsndfile's log; empty if all is.
-
-    libsndfile corrects the length silently. The lines in its log are those of WAV (data), AIFF (SSND), AU (Data Size)
-    and W64 (riff).
-    """
-    pattern = r"^\s*(data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)"
-    for name, promised, present in re.findall(pattern, log, re.M):
-        # Programs that write to a pipe leave the largest possible size, or 0.
-        if int(present) < int(promised) < 0x7FFF_0000:
-            return f"{present} of {promised} bytes of its {name} are there"
-    return ""
-
-
 class SoundFileSource:
-    """Reads a file through libsndfile."""
+    """Reads a file through libsndfile.
 
-    def __init__(self, path: Path) -> None:
-        self.file = opened(native(path))
-        self.container: str = self.file.format
-        self.coding: str = self.file.subtype
-        self.layout = ""
+    Args:
+        path: audio file.
+        extent: where its sound lies, if it is a file that says it in a size.
+        end: offset at which an MP3 ends; None where the file does.
+    """
+
+    def __init__(self, path: Path, extent: Extent | None = None, end: int | None = None) -> None:
         self.failures: list[OSError] = []
-        if self.container == "MP3":
-            with suppress(soundfile.SoundFileError):  # with junk before the first frame, only the file opens
-                self.file = opened(piped(path, self.failures))
+        self.spliced: IO[bytes] | None = None
+        self.note, self.warning, self.layout = "", extent.warning if extent else "", ""
+        if extent and extent.mended:
+            self.spliced = extent.open(path)
+            self.file = opened(self.spliced)
+        elif mpeg.is_mpeg(path):
+            self.file = self._from_pipe(path, end)
+        else:
+            self.file = opened(native(path))
         # soundfile would ask for its position after every block, which fails in files that do not hold their length.
         self.file.seekable = lambda: False
+        self.container: str = self.file.format
+        self.coding: str = self.file.subtype
         self.sample_rate: int = self.file.samplerate
         self.channels: int = self.file.channels
         self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN else None
-        self.cut_off = cut_off(str(self.file.extra_info))
-        if self.container == "OGG" and not ends_as_ogg(path):
-            self.cut_off = "its last page does not say that it is the last"
+        self.promised = self.frames
+        self.slack = 0 if self.is_exact else self.sample_rate // 10
+        self.cut_off = extent.cut if extent else ""
         self.done = 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether libsndfile finds any frame exactly."""
+        return self.container in SEEKABLE and self.coding in SEEKABLE_CODINGS
+
+    def _from_pipe(self, path: Path, end: int | None) -> soundfile.SoundFile:
+        """Open an MP3, from its first frame on: a file that is opened by its name makes libmpg123 print remarks."""
+        try:
+            return opened(piped(path, self.failures, end))
+        except soundfile.SoundFileError:  # as with junk before the first frame
+            return opened(native(path))
 
     def skip(self, frames: int) -> int:
         """Jump to a frame if libsndfile finds it exactly, and return the position."""
         inside = self.frames is not None and frames < self.frames
-        if frames and inside and self.container in SEEKABLE and self.coding in SEEKABLE_CODINGS:
+        if frames and inside and self.is_exact:
             try:
                 self.done = self.file.seek(frames)
             except soundfile.SoundFileError as error:
@@ -120,8 +135,9 @@ class SoundFileSource:
 
     def _check_disk(self) -> None:
         """Raise UnreadableError if the rest of the file could not be read from the disk."""
-        if self.failures:
-            raise UnreadableError((self.failures[0].strerror or "the system refuses").lower())
+        failure = getattr(getattr(self.spliced, "raw", None), "failure", None)
+        for error in (*self.failures, *([failure] if failure else [])):
+            raise UnreadableError((error.strerror or "the system refuses").lower())
 
     def read(self) -> Frames:
         """Return the next frames; none at the end.
@@ -129,10 +145,16 @@ class SoundFileSource:
         Raises:
             UnreadableError: the file is damaged or cut off, or cannot be read from the disk.
         """
+        wanted = BLOCK_FRAMES
+        if self.container == "FLAC" and self.frames is not None:
+            # What follows the last frame, such as tags of other programs, would be taken for a damaged one.
+            wanted = min(wanted, self.frames - self.done)
         try:
-            frames: Frames = self.file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+            frames: Frames = self.file.read(wanted, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             self._check_disk()
+            if self.cut_off:
+                raise UnreadableError(f"it is cut off: {self.cut_off}") from error
             seconds = self.done / self.sample_rate
             raise UnreadableError(f"it is damaged or cut off after about {seconds:.1f} s: {reason(error)}") from error
         if not len(frames):
@@ -145,3 +167,5 @@ class SoundFileSource:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+        if self.spliced is not None:
+            self.spliced.close()

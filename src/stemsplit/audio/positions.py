@@ -7,7 +7,7 @@ from typing import IO
 
 from stemsplit.audio import speakers
 from stemsplit.audio.layouts import ALAC, APPLE, LABELS, LAYOUTS
-from stemsplit.audio.riff import chunks
+from stemsplit.audio.riff import Order, chunks, walk
 from stemsplit.audio.source import Source, UnreadableError
 from stemsplit.choices import FormatName
 
@@ -33,6 +33,7 @@ def of_layout(name: str) -> Speakers:
 def of_wav(file: IO[bytes]) -> Speakers:
     """Return the speakers of a WAV, RF64 or W64 file; none if it has no channel mask, or one of other channels."""
     head, content = file.read(40), b""
+    order: Order = "big" if head.startswith(b"RIFX") else "little"
     if head.startswith(b"riff"):  # W64: names of 16 bytes and sizes of 8, which count both
         for _ in range(MOST_CHUNKS):
             name, size = file.read(16), int.from_bytes(file.read(8), "little")
@@ -41,13 +42,13 @@ def of_wav(file: IO[bytes]) -> Speakers:
                 break
             file.seek((size - 24 + 7) & ~7, 1)
     else:
-        file.seek(0)
-        for name, _ in islice(chunks(file), MOST_CHUNKS):
+        file.seek(12)
+        for name, _ in islice(walk(file, order), MOST_CHUNKS):
             if name == b"fmt ":
                 content = file.read(40)
                 break
-    extensible = len(content) == 40 and content[:2] == b"\xfe\xff"
-    return speakers.masked(int.from_bytes(content[20:24], "little")) if extensible else ()
+    extensible = len(content) == 40 and int.from_bytes(content[:2], order) == 0xFFFE
+    return speakers.masked(int.from_bytes(content[20:24], order)) if extensible else ()
 
 
 def of_apple(layout: bytes) -> Speakers:

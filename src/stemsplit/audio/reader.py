@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.decoders import open_source
+from stemsplit.audio.decoders import open_source, whole
 from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.positions import stated
 from stemsplit.audio.source import UnreadableError
@@ -19,6 +19,12 @@ from stemsplit.audio.speakers import in_order
 from stemsplit.audio.tags import read_tags
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 3_000_000
+"""Sample rates in Hz that a recording can have; a header that says another one is wrong."""
+
+LONGEST_SECONDS = 48 * 3_600.0
+"""Longest sound that is taken from a file that does not say how long it is: some have no end."""
 
 
 class Reader:
@@ -30,14 +36,16 @@ class Reader:
         path: audio or video file.
         start: start of the excerpt in seconds, rounded to the nearest sample.
         duration: length of the excerpt in seconds; None, or more than the song has, for the rest of the song.
-        stream: index of the audio stream, for files that hold several, such as a `.stem.mp4`.
+        track: number (from 1 on), language or title of the audio track, for files that hold several; empty for the
+            default track.
 
     Attributes:
         sample_rate: sample rate in Hz.
         channels: number of channels.
         speakers: the speaker of each channel, such as "FL"; empty if the file does not say, and for mono and stereo.
             Whatever order the file has, channels come in WAV order (see `stemsplit.audio.speakers`).
-        frames: length of the excerpt by the file's header, in samples per channel; None if the header does not hold it.
+        frames: length of the excerpt by the file's header, in samples per channel, which may not be exact; None if the
+            header does not hold it.
         format: the song's own format if it can be written, or else one that loses nothing of it.
 
     Raises:
@@ -46,31 +54,55 @@ class Reader:
         ValueError: `start` or `duration` is out of range.
     """
 
-    def __init__(self, path: Path, start: float = 0.0, duration: float | None = None, stream: int = 0) -> None:
+    def __init__(self, path: Path, start: float = 0.0, duration: float | None = None, track: str = "") -> None:
         if not 0 <= start < math.inf:
             raise ValueError(f"start must be 0 s or later, not {start} s")
         if duration is not None and not 0 < duration < math.inf:
             raise ValueError(f"duration must be longer than 0 s, not {duration} s")
         self.path, self.start = path, start
         try:
-            self.source = open_source(path, stream)
+            self.source = open_source(path, track)
             found = stated(path, self.source)
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
-        self.order = in_order(found)
-        self.speakers = tuple(found[channel] for channel in self.order)
+        self.speakers = tuple(found[channel] for channel in in_order(found))
         self.first = round(start * self.sample_rate)
         self.end = sys.maxsize if duration is None else self.first + round(duration * self.sample_rate)
+        if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
+            self.close()
+            raise self._failed(UnreadableError(f"its header says {self.sample_rate} Hz, which is no rate of music"))
         self.frames = self.source.frames
         if self.frames is not None:
             if self.first and self.first >= self.frames:
-                self.close()
-                raise self._too_short(self.frames)
-            self.frames = min(self.frames, self.end) - self.first
+                self._check_start()
+            self.frames = max(min(self.frames, self.end) - self.first, 0)
         self.format = Format.like(
             self.source.container, self.source.coding, self.sample_rate, self.channels, self.speakers
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the file: the track that was chosen, damage, a missing end.
+
+        Complete once the last block was read.
+        """
+        return tuple(text for text in (self.source.note, self.source.warning) if text)
+
+    def _look_through(self) -> None:
+        """Take the source that reads the whole file. Its order of channels may be another."""
+        self.source = whole(self.path, self.source)
+        self.order = in_order(stated(self.path, self.source))
+
+    def _check_start(self) -> None:
+        """Raise AudioError if the excerpt begins after the end."""
+        try:
+            self._look_through()
+        except UnreadableError as error:
+            raise self._failed(error) from error
+        if self.source.promised is not None and self.first >= self.source.promised:
+            self.close()
+            raise self._too_short(self.source.promised)
 
     def _failed(self, error: UnreadableError) -> AudioError:
         advice = f"; {error.advice}" if error.advice else ""
@@ -84,9 +116,8 @@ class Reader:
 
     def _check_end(self, there: int) -> None:
         """Raise UnreadableError or AudioError if the file ended too early, after `there` frames."""
-        said = self.source.frames
-        # Decoders disagree by an encoder's delay, so a tenth of a second less is not a cut.
-        if said is not None and there < said - 0.1 * self.sample_rate:
+        said = self.source.promised
+        if said is not None and there < said - self.source.slack:
             times = f"{there / self.sample_rate:.1f} of {said / self.sample_rate:.1f} s"
             raise UnreadableError(f"it is cut off: {times} are there")
         if self.first and there <= self.first:
@@ -94,6 +125,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Block]:
         try:
+            self._look_through()
             place = self.source.skip(self.first)
             while place < self.end:
                 if not len(frames := self.source.read()):
@@ -133,8 +165,9 @@ class Song:
         channels: number of channels.
         frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
-        speakers: see `Reader`.
         tags: see `read_tags`.
+        notes: what people should know of the file; see `Reader`.
+        speakers: see `Reader`.
     """
 
     path: Path
@@ -143,6 +176,7 @@ class Song:
     frames: int
     format: Format = WAV
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    notes: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
 
     @property
@@ -152,7 +186,11 @@ class Song:
 
 
 def examine(
-    path: Path, start: float = 0.0, duration: float | None = None, pulse: Callable[[], object] = lambda: None
+    path: Path,
+    start: float = 0.0,
+    duration: float | None = None,
+    pulse: Callable[[], object] = lambda: None,
+    track: str = "",
 ) -> Song:
     """Decode a whole file, or an excerpt of it, once, so that errors are known before any work goes into it.
 
@@ -163,18 +201,21 @@ def examine(
         start: start of the excerpt in seconds, rounded to the nearest sample.
         duration: length of the excerpt in seconds; None for the rest of the song.
         pulse: called after every block; it may raise to stop the work.
+        track: see `Reader`.
 
     Raises:
         AudioError: the file cannot be read to its end, ends before `start`, or holds no samples.
         ValueError: `start` or `duration` is out of range.
     """
-    with Reader(path, start, duration) as reader:
+    with Reader(path, start, duration, track) as reader:
         frames = 0
         for block in reader:
             frames += block.shape[1]
             pulse()
+            if reader.frames is None and frames > LONGEST_SECONDS * reader.sample_rate:
+                raise AudioError(f"cannot read {path} (it has no end); split a part of it with --duration")
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        found = reader.speakers
-        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, read_tags(path), found)
+        about = (reader.format, read_tags(path), reader.notes, reader.speakers)
+        return Song(path, reader.sample_rate, reader.channels, frames, *about)

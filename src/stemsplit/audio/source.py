@@ -26,18 +26,27 @@ class Source(Protocol):
     Attributes:
         sample_rate: sample rate in Hz.
         channels: number of channels.
-        frames: length by the file's header, in samples per channel; None if the header does not hold it.
+        frames: length by the file's header, in samples per channel; None if the header does not hold it. It may be
+            that of another track, and then only tells how much to expect.
+        promised: `frames` where fewer of them mean that the file is cut off; None elsewhere.
+        slack: number of frames fewer that do not mean it: decoders of lossy codecs disagree by an encoder's delay.
         container: libsndfile's name for the type of file ("WAV"); empty if only ffmpeg reads it.
         coding: libsndfile's name for the coding of the samples ("PCM_24"), or ffmpeg's name for a lossy codec.
         layout: ffmpeg's name for the layout of the channels ("5.1(side)"); empty if it is unknown, or libsndfile reads.
+        warning: what people should know of the file, complete after the last frame; empty if there is nothing.
+        note: which of several audio tracks is read; empty if there is one, or if it was chosen.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
+    promised: int | None
+    slack: int
     container: str
     coding: str
     layout: str
+    warning: str
+    note: str
 
     def skip(self, frames: int) -> int:
         """Skip towards a frame, where that is exact; return the position, which may be before it."""

@@ -12,6 +12,7 @@ import soundfile
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.audio.libsndfile import native, opened
 from stemsplit.audio.riff import chunks, walk
+from stemsplit.audio.source import UnreadableError
 
 KEYS = ("title", "artist", "album", "tracknumber", "date", "genre")
 LONGEST = 1_000
@@ -130,6 +131,6 @@ def read_tags(path: Path) -> dict[str, str]:
         return {}
     except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants to be told the layout
         ffmpeg = shutil.which("ffmpeg")
-        with suppress(OSError):
+        with suppress(UnreadableError):
             return cleaned(of_ffmpeg(path, ffmpeg)) if ffmpeg else {}
     return {}

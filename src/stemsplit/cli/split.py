@@ -111,6 +111,15 @@ def split(
     duration: Annotated[
         str | None, typer.Option("--duration", help="Stop after this much, e.g. 20s. Default: at the end of the song.")
     ] = None,
+    track: Annotated[
+        str,
+        typer.Option(
+            "--track",
+            metavar="NUMBER|LANGUAGE|TITLE",
+            help="Audio track of a video, or of another file that has several: its number from 1 on, its language "
+            "(eng), or its title. Default: the file's default track.",
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
@@ -188,6 +197,7 @@ def split(
         like_source=like_source,
         start=begin,
         duration=length,
+        track=track,
         drop_silent=drop_silent,
         force=force,
     )

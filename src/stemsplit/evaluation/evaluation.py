@@ -15,7 +15,8 @@ import torch
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.evaluation.lockstep import Track, in_step
 from stemsplit.evaluation.metrics import Measurement
-from stemsplit.evaluation.multitracks import MIXTURE, Multitrack, song_folders
+from stemsplit.evaluation.multitracks import Multitrack, song_folders
+from stemsplit.evaluation.stem_mp4 import MIXTURE
 from stemsplit.evaluation.stems import REST, stems_of_outputs
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
         AudioError: the file cannot be read.
     """
     reader = open_.enter_context(song.open(stem))
-    label = f"{reader.path} ({stem})" if song.streams else str(reader.path)
+    label = f"{reader.path} ({stem})" if song.tracks else str(reader.path)
     return Track(label, reader.sample_rate, reader.channels, (block[None] for block in reader), reader.speakers)
 
 

@@ -11,14 +11,8 @@ from stemsplit.audio import Reader
 from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.disk import open_regular
 from stemsplit.errors import AudioError
+from stemsplit.evaluation.stem_mp4 import MIXTURE, SUFFIX, track_numbers
 from stemsplit.words import natural
-
-MIXTURE = "mixture"
-"""Name of the file with all stems together."""
-
-STEM_MP4 = ".stem.mp4"
-STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
-"""Audio streams of a `.stem.mp4`, in order, as in MUSDB18 (Rafii et al. 2017) and most other datasets."""
 
 COLUMNS = ("song", "stem", "path")
 """Columns of a list of songs; others are ignored."""
@@ -33,13 +27,13 @@ class Multitrack:
             `.stem.mp4`, the path of that file without its suffix; for a song of a list, its name there.
         stems: file of each stem by its name, in order of name.
         mixture: file of all stems together, if there is one.
-        streams: index of the audio stream of a stem or of the mixture in its file, for files that hold several.
+        tracks: number of the audio track of a stem or of the mixture in its file, for files that hold several.
     """
 
     name: str
     stems: Mapping[str, Path]
     mixture: Path | None = None
-    streams: Mapping[str, int] = field(default_factory=dict)
+    tracks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -59,7 +53,7 @@ class Multitrack:
             KeyError: the song has no such stem.
         """
         files = {**self.stems, MIXTURE: self.mixture} if self.mixture else self.stems
-        return Reader(files[stem], start, duration, self.streams.get(stem, 0))
+        return Reader(files[stem], start, duration, self.tracks.get(stem, ""))
 
 
 def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
@@ -92,16 +86,18 @@ def song_folders(root: Path) -> list[Multitrack]:
     there is none below it.
 
     Raises:
-        AudioError: a folder does not exist, cannot be listed, or has two files for the same stem.
+        AudioError: a folder does not exist, cannot be listed, or has two files for the same stem; or it is not clear
+            which track of a `.stem.mp4` is which stem.
     """
     songs: list[Multitrack] = []
     for folder, files in folders(root):
         stems: dict[str, Path] = {}
         for path in files:
-            if path.name.endswith(STEM_MP4):
-                name = path.relative_to(root).as_posix().removesuffix(STEM_MP4)
-                numbers = {stem: number for number, stem in enumerate(STREAMS)}
-                songs.append(Multitrack(name, dict.fromkeys(sorted(STREAMS[1:]), path), path, numbers))
+            if path.name.endswith(SUFFIX):
+                name = path.relative_to(root).as_posix().removesuffix(SUFFIX)
+                tracks = track_numbers(path)
+                mixed = path if MIXTURE in tracks else None
+                songs.append(Multitrack(name, dict.fromkeys(sorted({*tracks} - {MIXTURE}), path), mixed, tracks))
             elif path.suffix[1:].lower() in EXTENSIONS:
                 stem = path.stem.lower()  # people write Vocals.wav too
                 if stem in stems:
@@ -157,8 +153,8 @@ def manifest(path: Path) -> list[Multitrack]:
             raise AudioError(f"{where}: {file} does not exist")
         if stem in songs.setdefault(song, {}):
             raise AudioError(f"{where}: {song} already has {stem}: {songs[song][stem]}")
-        if file.name.endswith(STEM_MP4) and stem not in STREAMS:
-            raise AudioError(f"{where}: {file} holds {', '.join(STREAMS)}, but not {stem}")
+        if file.name.endswith(SUFFIX) and stem not in (there := track_numbers(file)):
+            raise AudioError(f"{where}: {file} holds {', '.join(there)}, but not {stem}")
         songs[song][stem] = file
     return [listed(song, stems) for song, stems in songs.items() if {*stems} - {MIXTURE}]
 
@@ -166,8 +162,8 @@ def manifest(path: Path) -> list[Multitrack]:
 def listed(name: str, files: Mapping[str, Path]) -> Multitrack:
     """Return the song that has these files, stem -> file; `mixture` may be among them."""
     stems = {stem: files[stem] for stem in sorted(files) if stem != MIXTURE}
-    streams = {stem: STREAMS.index(stem) for stem, path in files.items() if path.name.endswith(STEM_MP4)}
-    return Multitrack(name, stems, files.get(MIXTURE), streams)
+    tracks = {stem: track_numbers(path)[stem] for stem, path in files.items() if path.name.endswith(SUFFIX)}
+    return Multitrack(name, stems, files.get(MIXTURE), tracks)
 
 
 def multitracks(path: Path) -> list[Multitrack]:

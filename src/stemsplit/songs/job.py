@@ -30,6 +30,7 @@ class Options:
         like_source: whether to write each song's own format instead of `format`.
         start: start of the excerpt to split, in seconds.
         duration: length of the excerpt in seconds; None for the rest of the song.
+        track: number, language or title of the audio track to split; empty for the default one.
         drop_silent: whether to leave out files of silent stems.
         force: whether to split songs again, and overwrite files that stemsplit did not write.
     """
@@ -42,6 +43,7 @@ class Options:
     like_source: bool = False
     start: float = 0.0
     duration: float | None = None
+    track: str = ""
     drop_silent: bool = False
     force: bool = False
 
@@ -105,6 +107,7 @@ class Job:
             "start": self.options.start,
             "duration": self.options.duration,
             "drop_silent": self.options.drop_silent,
+            **({"track": self.options.track} if self.options.track else {}),
         }
 
     def name(self, target: Path) -> str:
@@ -188,6 +191,7 @@ class Outcome:
         skipped: whether the song was already split.
         seconds: compute time of the song; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
+        notes: what people should know of the song's file; see `audio.Reader`.
     """
 
     job: Job
@@ -196,6 +200,7 @@ class Outcome:
     skipped: bool = False
     seconds: float = 0.0
     cause: Exception | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:

@@ -50,7 +50,7 @@ def decoded(job: Job) -> Generator[Block, None, None]:
         AudioError: the song cannot be read.
     """
     with (
-        Reader(job.path, job.options.start, job.options.duration) as reader,
+        Reader(job.path, job.options.start, job.options.duration, job.options.track) as reader,
         closing(ahead(reader, DECODED)) as blocks,
     ):
         yield from blocks
@@ -68,7 +68,7 @@ def finished(files: StemFiles, seconds: float) -> Outcome:
             record = files.finish()
         except (AudioError, OSError) as error:
             return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
-        return Outcome(files.job, record=record, seconds=seconds)
+        return Outcome(files.job, record=record, seconds=seconds, notes=files.song.notes)
 
 
 def _start(executor: ThreadPoolExecutor) -> None:

@@ -35,7 +35,7 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
     file_format = options.format
     if options.like_source:
         # A song that cannot be read keeps the default format; `examined` reports the error.
-        with suppress(AudioError), Reader(path) as reader:
+        with suppress(AudioError), Reader(path, track=options.track) as reader:
             file_format = reader.format
     folder = options.out / found.below if found.below.parts else options.out
     return Job(path, options, folder, names, file_format)
@@ -87,7 +87,7 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         if os.path.join(real_folder(target.parent), target.name) in songs:  # noqa: PTH118  # as realpath gives them
             return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
     try:
-        with Reader(job.path, options.start, options.duration) as reader:
+        with Reader(job.path, options.start, options.duration, options.track) as reader:
             rate, channels, frames = reader.sample_rate, reader.channels, reader.frames or 0
             speakers = reader.speakers
     except AudioError as error:

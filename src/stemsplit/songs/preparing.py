@@ -67,7 +67,9 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         raise AudioError(obstacle)
     try:
         stat = job.path.stat()
-        song = examine(job.path, job.options.start, job.options.duration, course.pulse)
+        song = examine(job.path, job.options.start, job.options.duration, course.pulse, job.options.track)
+        for note in song.notes:
+            course.tell(f"{job.path}: {note}")
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error

@@ -103,6 +103,7 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "real_time_factor": round(outcome.speed, 3),
         "error": outcome.error or None,
+        "notes": list(outcome.notes),
     }
 
 
