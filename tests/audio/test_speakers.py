@@ -174,3 +174,30 @@ def test_a_broken_header_is_an_error_or_says_nothing(tmp_path: Path) -> None:
 )
 def test_left_and_right_are_a_pair(channels: int, speakers: tuple[str, ...], pairs: list[tuple[int, int]]) -> None:
     assert grouped(channels, speakers) == pairs
+
+
+def test_what_ffmpeg_only_guesses_is_not_known(ffmpeg: Path, tmp_path: Path) -> None:
+    """Else stems would say speakers that the song does not."""
+    made(ffmpeg, "5.1", tmp_path / "a.au")
+    subprocess.run(
+        [ffmpeg, "-v", "error", "-i", tmp_path / "a.au", "-c:a", "pcm_s16le", tmp_path / "a.mka"], check=True
+    )
+    with Reader(tmp_path / "a.mka") as reader:
+        assert (reader.channels, reader.speakers) == (6, ())
+
+
+def test_a_track_of_a_video_may_have_an_order_of_its_own(ffmpeg: Path, tmp_path: Path) -> None:
+    source = with_layout(tmp_path / "a.caf", 6, struct.pack(">3I", 124 << 16 | 6, 0, 0))
+    path = tmp_path / "a.mov"
+    subprocess.run([ffmpeg, "-v", "error", "-i", source, "-c:a", "pcm_s16be", path], check=True)
+    found = read(path)
+    assert found == played(ffmpeg, path)
+    assert list(found.values()) != list(FIVE)
+
+
+def test_ogg_that_only_ffmpeg_reads_whole_is_in_order(ffmpeg: Path, tmp_path: Path) -> None:
+    """libsndfile stops where the first of two recordings ends, so another decoder reads, with another order."""
+    path = made(ffmpeg, "5.1", tmp_path / "a.ogg", "-c:a", "libvorbis")
+    other = made(ffmpeg, "5.1", tmp_path / "b.ogg", "-c:a", "libvorbis")
+    path.write_bytes(path.read_bytes() + other.read_bytes())
+    assert read(path) == {name: name for name in FIVE}

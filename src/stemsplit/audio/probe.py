@@ -21,7 +21,7 @@ DURATION = re.compile(r"^\[info\] +Duration: (?:(\d+):(\d\d):(\d\d\.\d+)|N/A)(?:
 STREAM = re.compile(r"^\[info\] +Stream #0:(\d+)\S*?(?:\((\w+)\))?: (Audio|Video): (.*)$")
 """Matches the line of a stream: its number, its language, its kind, and what it is."""
 
-GUESS = re.compile(r"Guessed Channel Layout .*#0[.:](\d+) ")
+GUESS = re.compile(r"#0[.:](\d+)/.*Guessed Channel Layout|Guessed Channel Layout .*#0[.:](\d+) ")
 """Matches the line on a stream whose layout ffmpeg guesses, and then gives as if the file said it: its number."""
 
 TITLE = re.compile(r"^\[info\] +(?:title|name) +: (.*)$", re.I)
@@ -172,7 +172,7 @@ def streams(log: str) -> tuple[list[Sound], bool]:
     """Return the audio tracks that ffmpeg lists, and whether there are pictures besides a cover."""
     sounds: list[Sound] = []
     video, inside = False, False
-    guessed = GUESS.findall(log)
+    guessed = {first or second for first, second in GUESS.findall(log)}
     for line in log.splitlines():
         if line.startswith(("[info] Output", "[info] Stream mapping")):
             break
