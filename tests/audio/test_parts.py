@@ -109,7 +109,7 @@ def test_a_part_beyond_the_end_is_refused(song: Song, name: str, start: float, c
 
 def test_times_beyond_an_hour_have_hours(song: Song) -> None:
     with pytest.raises(AudioError, match="has only 2:46:40; nothing to split from 2:46:41"):
-        Reader(song("a.wav", frames=10_000, channels=1, rate=1), 10_001.0)
+        Reader(song("a.wav", frames=10_000_000, channels=1, rate=1_000), 10_001.0)
 
 
 def test_less_than_a_sample_is_no_part(song: Song) -> None:

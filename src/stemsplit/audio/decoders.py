@@ -6,8 +6,8 @@ from pathlib import Path
 
 import soundfile
 
-from stemsplit.audio import mpeg, ogg
-from stemsplit.audio.extents import Extent, extent_of
+from stemsplit.audio import asf, mpeg, ogg
+from stemsplit.audio.extents import NO_LENGTH, Extent, extent_of
 from stemsplit.audio.ffmpeg import FfmpegSource
 from stemsplit.audio.flac import last_sample
 from stemsplit.audio.libsndfile import SoundFileSource
@@ -90,11 +90,21 @@ def open_source(path: Path, track: str = "") -> Source:
             raise UnreadableError(reason, advice(path))
         return FfmpegSource(path, ffmpeg, track, extent.warning if extent else "")
     except UnreadableError as error:
+        raise better(path, error) from error
+
+
+def better(path: Path, error: UnreadableError) -> UnreadableError:
+    """Return the error with which no decoder opened a file, in words that say more of the file where there are any."""
+    try:
         with path.open("rb") as file:
-            text = as_text(file.read(64))
-        if text:
-            raise UnreadableError(f"it is not audio: it begins with {text!r}") from error
-        raise
+            start = file.read(64)
+        if text := as_text(start):
+            return UnreadableError(f"it is not audio: it begins with {text!r}")
+        if start[:4] == b"OggS" and ogg.look_through(path).cut:
+            return UnreadableError("it is cut off: its last page is incomplete")
+    except OSError as failure:
+        return system(failure)
+    return error
 
 
 def chosen(source: SoundFileSource, track: str) -> SoundFileSource:
@@ -131,6 +141,8 @@ def looked_through(path: Path, source: Source) -> Source:
     if isinstance(source, FfmpegSource):
         if source.about.container == "ogg" and ogg.look_through(path).cut:
             source.cut_off = "its last page is incomplete"
+        if source.about.container == "asf":
+            source.cut_off = asf.cut_off(path)
         return source
     if not isinstance(source, SoundFileSource):
         return source
@@ -192,8 +204,8 @@ class SecondOpinion:
         self.second: FfmpegSource | None = None
         self.sample_rate, self.channels, self.container = first.sample_rate, first.channels, first.container
         self.frames, self.promised, self.coding, self.slack = first.frames, first.promised, first.coding, first.slack
-        self.warning = self.note = self.layout = ""
-        self.done = 0
+        self.warning = NO_LENGTH if first.frames is None else ""
+        self.note, self.layout, self.done = "", "", 0
 
     def skip(self, frames: int) -> int:
         """Jump to a frame, and return the position."""

@@ -37,6 +37,9 @@ CHUNKS = re.compile(
 """Matches the names of chunks that are known to follow the sound."""
 
 
+NO_LENGTH = "its header does not say how long it is (it was written to a pipe, or never finished); all of it is split"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A number in a header that depends on the size of the sound: `size // per + plus`.
@@ -263,7 +266,7 @@ def judge(extent: Extent, file: IO[bytes], end: int, start: bytes) -> None:
     there = max(end - extent.begin, 0)
     if extent.promised is None:
         extent.size, extent.mended = there, True
-        extent.warning = "its header does not say how long it is (it was written to a pipe, or never finished)"
+        extent.warning = NO_LENGTH
         return
     extent.size = min(extent.promised, there)
     if extent.promised > there:
@@ -278,12 +281,18 @@ def judge(extent: Extent, file: IO[bytes], end: int, start: bytes) -> None:
     order: Order = "big" if start[:4] in (b"FORM", b"RIFX", b"caff") else "little"
     # Of these, libsndfile takes all that follows for sound.
     greedy = start[:4] in (b"riff", b"NIST", b"Crea") or start[8:12] in (b"8SVX", b"16SV")
+    if start[:4] == b"riff":
+        chunks = rest[4:16] in (W64_DATA[4:], W64_RIFF[4:])
+    else:
+        chunks = follows(rest, left, order, not extent.promised)
     if MAGIC.match(rest):
         extent.warning = "another recording is joined to it, which players do not play; only the first one is split"
         extent.mended = True
-    elif left <= 3 or TAG.match(rest) or follows(rest, left, order, not extent.promised) or greedy or not extent.header:
+    elif left <= 3 or TAG.match(rest) or chunks or not extent.header:
         extent.mended = extent.mended or (greedy and left > 3)
-    elif not is_blank(file, extent.begin + extent.promised):
+    elif is_blank(file, extent.begin + extent.promised):
+        extent.mended = extent.mended or greedy
+    else:
         extent.size, extent.mended = there, True
         said = f"{extent.promised} bytes" if extent.promised else "nothing"
         extent.warning = f"its header says {said} of sound, but {there} bytes are there; all of it is split"

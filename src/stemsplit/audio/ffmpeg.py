@@ -152,7 +152,7 @@ class FfmpegSource:
         """Find out when the track begins, and whether another recording is joined to the file."""
         if self.about.has_video or len(self.about.sounds) > 1:
             self.silence = delay(self.path, self.ffmpeg, self.track.number, self.about.start)
-        if not STREAMS & set(self.about.container.split(",")):
+        if not (STREAMS | {"wv"}) & set(self.about.container.split(",")):  # whose blocks all begin alike
             self.is_joined = repeats(self.path)
         if self.is_joined:
             self._add("other recordings are joined to it; what ffmpeg plays of them is split")

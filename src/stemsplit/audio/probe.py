@@ -112,7 +112,7 @@ class Probe:
     @property
     def tracks(self) -> list[Track]:
         """Audio tracks, in order."""
-        return [sound.track for sound in self.sounds]
+        return [replace(sound.track, channels=sound.channels) for sound in self.sounds]
 
 
 def quiet(ffmpeg: str, level: str) -> list[str]:

@@ -15,12 +15,14 @@ class Track:
         title: its title; empty if it has none.
         language: its language, a code of three letters such as "eng"; empty if it is not known.
         is_default: whether the file marks it as the one to play.
+        channels: number of its channels; 0 if it is not known.
     """
 
     number: int
     title: str = ""
     language: str = ""
     is_default: bool = False
+    channels: int = 0
 
     def __str__(self) -> str:
         """Return the number, with title and language where there are any."""
@@ -61,4 +63,8 @@ def note(tracks: Sequence[Track], chosen: Track) -> str:
     if len(tracks) < 2:
         return ""
     why = "the default one" if chosen.is_default else "the first one"
-    return f"it has {len(tracks)} audio tracks; taking {why}, {chosen} (--track takes another)"
+    said = f"it has {len(tracks)} audio tracks; taking {why}, {chosen} (--track takes another)"
+    if all(track.channels == 1 for track in tracks):
+        join = f"-filter_complex amerge=inputs={len(tracks)}"
+        said += f"; each has one channel: if they are left and right, join them first: ffmpeg -i IN {join} OUT.wav"
+    return said
