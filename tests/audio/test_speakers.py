@@ -110,6 +110,19 @@ def test_mono_and_stereo_are_written_as_ever(tmp_path: Path, options: dict[str, 
     assert soundfile.info(path).format == options["name"].upper()
 
 
+@pytest.mark.parametrize("options", [{"name": "wav"}, {"name": "wav", "bits": "16"}, {"name": "flac"}])
+@pytest.mark.parametrize("speakers", [("FL", "FR", "LFE"), ("FL", "FR", "BL", "BR", "TFL", "TFR", "TBL", "TBR")])
+def test_any_mask_is_written_and_read_again(
+    tmp_path: Path, ffmpeg: Path, speakers: tuple[str, ...], options: dict[str, str]
+) -> None:
+    path = written(tmp_path / "a", speakers, len(speakers), **options)
+    with Reader(path) as reader:
+        assert reader.speakers == speakers
+        assert sum(block.shape[1] for block in reader) == 1_000
+    found = subprocess.run([ffmpeg, "-xerror", "-i", path, "-f", "null", "-"], capture_output=True, check=True)
+    assert f" Hz, {'2.1' if len(speakers) == 3 else 'cube'}," in found.stderr.decode()
+
+
 @pytest.mark.parametrize("speakers", [FIVE, ()])
 def test_a_file_too_large_for_wav_has_a_mask_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ffmpeg: Path, speakers: tuple[str, ...]

@@ -19,7 +19,9 @@ MOST_CHUNKS = 1_000
 LARGEST = 1 << 48
 """Size in bytes that no chunk has."""
 
-COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x%04X"
+COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x%05X"
+"""Comment of a FLAC file, always of the same length: masks have 18 bits."""
+
 PLACE = "to be replaced by the mask".ljust(len(COMMENT % 0) - len("LICENSE="), "_")
 """Text that libsndfile stores, as a FLAC file's licence, where the comment with the channel mask goes."""
 
