@@ -175,3 +175,23 @@ def test_what_ogg_makes_of_six_unknown_channels_is_said(stemsplit: Command, tmp_
     soundfile.write(song, tones(["FL", "FR", "FC", "LFE", "BL", "BR"]), RATE)
     assert "the fourth keeps only low frequencies" in stemsplit(song, "--format", "ogg", *MIXTURE).err
     assert "low frequencies" not in stemsplit(song, "--format", "flac", *MIXTURE).err
+
+
+def test_so_does_a_network_that_splits_a_stem_further(
+    stemsplit: Command, ffmpeg: Path, tmp_path: Path, given: list[Tensor]
+) -> None:
+    song = made(ffmpeg, "5.1", tmp_path / "song.wav")
+    assert stemsplit(song, "--then", "vocals:starter", "--quiet", "--threads", "1", "-o", "out").status == 0
+    assert {mixtures.shape[1] for mixtures in given} == {8}, "four pairs: front, center, subwoofer, back"
+    for stem in (tmp_path / "out" / "song").glob("*.wav"):
+        assert played(ffmpeg, stem).keys() == {"FL", "FR", "FC", "LFE", "BL", "BR"}
+
+
+def test_so_do_the_clips_of_a_comparison(stemsplit: Command, ffmpeg: Path, tmp_path: Path, given: list[Tensor]) -> None:
+    song = made(ffmpeg, "5.1(side)", tmp_path / "song.wav")
+    assert stemsplit("compare", song, "-m", "starter", "--quiet", "-o", "out").status == 0
+    assert {mixtures.shape[1] for mixtures in given} == {8}
+    clips = list((tmp_path / "out").rglob("*.wav"))
+    assert clips
+    for clip in clips:
+        assert played(ffmpeg, clip).keys() == {"FL", "FR", "FC", "LFE", "SL", "SR"}
