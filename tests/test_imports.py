@@ -24,6 +24,7 @@ FLOORS = """
     fetch fast
     registry models
     disk audio
+    failures
     libraries words choices
     errors
 """

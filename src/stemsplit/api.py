@@ -17,6 +17,7 @@ from stemsplit.registry import DEFAULT_MODEL, ModelEntry
 if TYPE_CHECKING:
     from torch import nn
 
+    from stemsplit.audio import Format
     from stemsplit.checkpoints.resolve import Model
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.job import Job, Outcome
@@ -88,6 +89,8 @@ def split(
     stems: str | Sequence[str] | None = None,
     format: str = "wav",  # noqa: A002  # the command line's word for it
     bit_depth: str | None = None,
+    track: str | int = "",
+    bitrate: str | int | None = None,
     then: Sequence[tuple[str, "Model"]] = (),
     device: str = "auto",
     force: bool = False,
@@ -105,8 +108,12 @@ def split(
         out: output folder, in which the song gets a folder of its own; both are made if needed.
         model: a name from the registry, the path of a checkpoint of your own, or an entry.
         stems: names of the stems to write, in a list or separated by commas; None for all.
-        format: "wav", "flac", "ogg" or "mp3".
+        format: "wav", "flac", "ogg", "mp3", or "m4a", which needs ffmpeg.
         bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
+        track: audio track of a video, or of another file that has several: its number from 1 on, its language or its
+            title; empty for the default one.
+        bitrate: kbit/s of ogg, mp3 or m4a, such as "192k" or 192, or a quality of mp3 from "V0" to "V9"; None for 320
+            in mp3, about 270 in ogg and 256 in m4a.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         force: whether to split the song again, and overwrite existing files.
@@ -140,7 +147,7 @@ def split(
     first = find(model, registry, config, settings, tell)
     chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
     _check_stems(chain)
-    job = _job(Path(path), Path(out), chain, stems, format, bit_depth, force)
+    job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:
         raise AudioError(job.problem)
     plan.check_room([job])
@@ -162,13 +169,25 @@ def _check_stems(chain: "ChainEntry") -> None:
             raise ValueError(f"there is no stem {stem!r} to split further, only {', '.join(given)}")
 
 
+def _format(name: str, bit_depth: str | None, bitrate: str | int | None) -> "Format":
+    """Return the format of the files; ValueError if there is none of this name, bit depth or bitrate."""
+    from stemsplit.audio import Format, bitrates
+    from stemsplit.choices import BitDepth, FormatName
+
+    if name not in list(FormatName):
+        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {name!r}")
+    if bit_depth is not None and bit_depth not in list(BitDepth):
+        raise ValueError(f"bit_depth must be one of {', '.join(BitDepth)}, not {bit_depth!r}")
+    return Format(name, bit_depth, None if bitrate is None else bitrates.parsed(str(bitrate)))
+
+
 def _job(
     path: Path,
     out: Path,
     chain: "ChainEntry",
     stems: str | Sequence[str] | None,
-    format_: str,
-    bit_depth: str | None,
+    file_format: "Format",
+    track: str,
     force: bool,
 ) -> "Job":
     """Return the job of a song.
@@ -177,18 +196,12 @@ def _job(
         WeightsError: weights without a published digest cannot be downloaded.
         ValueError: the stems or the format make no sense.
     """
-    from stemsplit.audio import Format
-    from stemsplit.choices import BitDepth, FormatName
     from stemsplit.fetch import digests, download
     from stemsplit.songs import outputs, plan
     from stemsplit.songs.find import Found
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
 
-    if format_ not in list(FormatName):
-        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {format_!r}")
-    if bit_depth is not None and bit_depth not in list(BitDepth):
-        raise ValueError(f"bit_depth must be one of {', '.join(BitDepth)}, not {bit_depth!r}")
     wanted = [name for name in stems.split(",") if name.strip()] if isinstance(stems, str) else stems
     chosen = outputs.chosen(chain.stems, wanted, [], None, chain.sums)
     for entry in chain.entries:
@@ -200,7 +213,8 @@ def _job(
         outputs=chosen,
         model=chain.identity(),
         adds_up=chain.adds_up,
-        format=Format(format_, bit_depth),
+        format=file_format,
+        track=track,
         force=force,
     )
     name = "+".join(entry.name for entry in chain.entries)

@@ -1,4 +1,4 @@
-"""Defines the closed choices: file formats, bit depths, windows, precisions, bits of weights."""
+"""Defines the closed choices: file formats, bit depths, windows, precisions, kinds of progress, bits of weights."""
 
 from enum import StrEnum
 from typing import NoReturn
@@ -11,6 +11,7 @@ class FormatName(StrEnum):
     flac = "flac"
     ogg = "ogg"
     mp3 = "mp3"
+    m4a = "m4a"
 
 
 class BitDepth(StrEnum):
@@ -37,6 +38,14 @@ class WindowName(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
         raise ValueError(f"window must be one of {', '.join(cls)}, not {value!r}")
+
+
+class ProgressKind(StrEnum):
+    """The ways of showing the progress of a song."""
+
+    auto = "auto"
+    json = "json"
+    none = "none"
 
 
 class PrecisionName(StrEnum):

@@ -49,6 +49,11 @@ def failure(error: Exception) -> LibraryError | None:
     return _unloadable(library, error) if library else None
 
 
+def install(library: str) -> str:
+    """Return a pip command that installs a library as stemsplit requires it."""
+    return " ".join([_python(), "-m pip install", _quoted(_requirement(library) or _distribution(library))])
+
+
 def version(library: str) -> str:
     """Return the version of an installed library, or "(not installed)"."""
     with suppress(metadata.PackageNotFoundError, FileNotFoundError):

@@ -54,7 +54,9 @@ def test_a_song_tells_its_format(
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("a.m4a", [], ("flac", "24")),
+        ("a.m4a", [], ("m4a", None)),
+        ("a.mp4", [], ("m4a", None)),
+        ("a.m4a", ["-ac", "1", "-ar", "8000"], ("m4a", None)),
         ("a.wma", [], ("flac", "24")),
         ("a.mka", ["-c:a", "libvorbis"], ("flac", "24")),
         ("alac.m4a", ["-c:a", "alac", "-sample_fmt", "s16p"], ("flac", "16")),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemsplit.audio import TAGS, WAV, Format, Writer, examine, read_tags
+from stemsplit.audio import TAGS, WAV, Format, Reader, Writer, examine, read_tags
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.choices import FormatName
 from tests.conftest import noise
@@ -23,6 +23,11 @@ SAID = {
     "date": "1999-12-31",
     "genre": "Rock",
 }
+
+
+def texts(path: Path) -> dict[str, str]:
+    """The tags of a file, several values of one with a bar between them."""
+    return {key: "|".join(values) for key, values in read_tags(path).items()}
 
 
 def by_ffmpeg(ffmpeg: Path, source: Path, name: str, *options: str) -> Path:
@@ -59,10 +64,10 @@ def by_ffmpeg(ffmpeg: Path, source: Path, name: str, *options: str) -> Path:
 )
 def test_tags_are_read(song: Song, ffmpeg: Path, name: str, options: list[str], lacks: str) -> None:
     path = by_ffmpeg(ffmpeg, song("src.wav", rate=48_000), name, *options)
-    found = read_tags(path)
+    found = texts(path)
     assert found == {key: text for key, text in SAID.items() if key not in lacks.split()}
     assert list(found) == [key for key in TAGS if key in found]
-    assert examine(path).tags == found
+    assert examine(path).tags.texts == read_tags(path)
 
 
 def numbers(number: int) -> bytes:
@@ -110,10 +115,10 @@ def encoded(code: int, name: str, texts: list[str]) -> list[bytes]:
 def test_every_kind_of_id3_is_read_without_ffmpeg(
     song: Song, tmp_path: Path, version: int, code: int, name: str, title: str, genre: str
 ) -> None:
-    texts = [title, "Björk", "Al", "1995", "7/9", genre]
+    said = [title, "Björk", "Al", "1995", "7/9", genre]
     path = tmp_path / "b.mp3"
-    path.write_bytes(id3(version, encoded(code, name, texts)) + song("a.mp3").read_bytes())
-    assert list(read_tags(path).values()) == [title, "Björk", "Al", "7/9", "1995", "Rock"]
+    path.write_bytes(id3(version, encoded(code, name, said)) + song("a.mp3").read_bytes())
+    assert list(texts(path).values()) == [title, "Björk", "Al", "7/9", "1995", "Rock"]
 
 
 @pytest.mark.usefixtures("no_ffmpeg")
@@ -122,15 +127,15 @@ def test_the_oldest_tags_are_read(song: Song, tmp_path: Path) -> None:
     tag = oldest([b"T\xeftle", b"Bj\xf6rk", b"Al", b"1995", b"\7"], genre=8)
     assert len(tag) == 128
     path.write_bytes(song("a.mp3").read_bytes() + tag)
-    assert list(read_tags(path).values()) == ["Tïtle", "Björk", "Al", "7", "1995", "Jazz"]
+    assert list(texts(path).values()) == ["Tïtle", "Björk", "Al", "7", "1995", "Jazz"]
 
 
 @pytest.mark.parametrize("genre", ["80s", "2 Step", "(RX)", "(What) Ever", "999", "(300)"])
 def test_a_genre_with_a_number_in_it_keeps_it(song: Song, tmp_path: Path, genre: str) -> None:
     path = tmp_path / "b.mp3"
-    texts = encoded(3, "utf-8", ["T", "", "", "", "", genre])
-    path.write_bytes(id3(4, texts) + song("a.mp3").read_bytes())
-    assert read_tags(path) == {"title": "T", "genre": genre}
+    said = encoded(3, "utf-8", ["T", "", "", "", "", genre])
+    path.write_bytes(id3(4, said) + song("a.mp3").read_bytes())
+    assert texts(path) == {"title": "T", "genre": genre}
 
 
 @pytest.mark.usefixtures("no_ffmpeg")
@@ -145,7 +150,7 @@ def test_id3_inside_other_files_is_read_without_ffmpeg(song: Song, name: str, or
     tag = tag[:6] + numbers(len(body)) + body
     tag = b"ID3 " + len(tag).to_bytes(4, order) + tag + bytes(len(tag) % 2)  # type: ignore[arg-type]
     path.write_bytes(data[:4] + (len(data) + len(tag) - 8).to_bytes(4, order) + data[8:] + tag)  # type: ignore[arg-type]
-    assert sorted(read_tags(path).values()) == sorted(SAID.values())
+    assert sorted(texts(path).values()) == sorted(SAID.values())
     assert examine(path).frames == 22_050
 
 
@@ -162,15 +167,15 @@ def with_info(path: Path, texts: dict[bytes, bytes]) -> None:
 def test_a_wav_of_old_windows_programs_keeps_its_accents(song: Song) -> None:
     path = song("a.wav")
     with_info(path, {b"INAM": "Tïtlé €".encode("cp1252") + b"\0", b"ITRK": b"7\0", b"IPRD": "Дует\0".encode()})
-    assert read_tags(path) == {"title": "Tïtlé €", "album": "Дует", "tracknumber": "7"}
+    assert texts(path) == {"title": "Tïtlé €", "album": "Дует", "tracknumber": "7"}
 
 
 def test_tags_are_one_line_each(song: Song, tmp_path: Path) -> None:
     """Control characters, empty tags and the length of a novel stay out; other scripts' spaces and joiners do not."""
     path = tmp_path / "b.mp3"
-    texts = ["a\nb\tc\x1b[31m", " \u200d👩\u200d🎤\u3000x ", "x" * 5_000, "\r\n", "\x7f\x85", "one\u2028two"]
-    path.write_bytes(id3(4, encoded(3, "utf-8", texts)) + song("a.mp3").read_bytes())
-    found = read_tags(path)
+    said = ["a\nb\tc\x1b[31m", " \u200d👩\u200d🎤\u3000x ", "x" * 5_000, "\r\n", "\x7f\x85", "one\u2028two"]
+    path.write_bytes(id3(4, encoded(3, "utf-8", said)) + song("a.mp3").read_bytes())
+    found = texts(path)
     assert found.pop("album") == "x" * 1_000
     assert found == {"title": "a b c [31m", "artist": "\u200d👩\u200d🎤\u3000x", "genre": "one two"}
 
@@ -182,7 +187,7 @@ def test_what_ffmpeg_writes_on_several_lines_is_read(song: Song, ffmpeg: Path, t
     target = tmp_path / "a.m4a"
     command = [ffmpeg, "-loglevel", "error", "-i", song("a.wav"), "-i", tmp_path / "chapters", "-map_metadata", "1"]
     subprocess.run([*command, target], check=True)
-    assert read_tags(target) == {"artist": "A title=no [CHAPTER]"}
+    assert texts(target) == {"artist": "A title=no [CHAPTER]"}
 
 
 @pytest.mark.parametrize("with_ffmpeg", [True, False])
@@ -196,14 +201,14 @@ def test_what_says_nothing_has_no_tags(
     (tmp_path / "text.m4a").write_text("la la la " * 100)
     (tmp_path / "photo.raw").write_bytes(b"\xff\xd8\xff\xe0" + bytes(5_000))
     (tmp_path / "cut.wav").write_bytes(song("a.wav").read_bytes()[:3_000] + b"LIST\xf0\0\0\0INFO")
-    assert read_tags(tmp_path / name) == {}
+    assert texts(tmp_path / name) == {}
 
 
 @pytest.mark.usefixtures("no_ffmpeg")
 def test_without_ffmpeg_an_m4a_has_no_tags(tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
-    assert read_tags(path) == {}
+    assert texts(path) == {}
 
 
 def test_an_ffmpeg_that_does_not_run_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +217,7 @@ def test_an_ffmpeg_that_does_not_run_is_no_error(tmp_path: Path, monkeypatch: py
     broken.chmod(0o755)
     monkeypatch.setattr("shutil.which", lambda _: str(broken))
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
-    assert read_tags(tmp_path / "a.m4a") == {}
+    assert texts(tmp_path / "a.m4a") == {}
 
 
 def write(path: Path, format_: str, tags: dict[str, str] | None, bit_depth: str | None = None) -> np.ndarray:
@@ -220,6 +225,9 @@ def write(path: Path, format_: str, tags: dict[str, str] | None, bit_depth: str 
     writer = Writer(path, Format(format_, bit_depth), 44_100, 2, samples.shape[1], tags)
     writer.write(samples)
     writer.close()
+    if format_ == FormatName.m4a:  # which libsndfile does not read
+        with Reader(path) as reader:
+            return np.concatenate(list(reader), 1)
     return soundfile.read(path)[0]
 
 
@@ -231,11 +239,11 @@ def test_tags_are_written(ffmpeg: Path, tmp_path: Path, format_: str, bit_depth:
     """In any script, for libsndfile and ffmpeg alike; the sound stays the same."""
     path = tmp_path / f"bass.{format_}"
     plain = write(path, format_, None, bit_depth)
-    assert read_tags(path) == {}
+    assert texts(path) == {}
     assert np.array_equal(write(path, format_, SAID, bit_depth), plain)
-    assert read_tags(path) == SAID
+    assert texts(path) == SAID
     found = metadata(path, str(ffmpeg))
-    assert {key: found["track" if key == "tracknumber" else key].decode() for key in TAGS} == SAID
+    assert {key: found["track" if key == "tracknumber" else key].decode() for key in SAID} == SAID
 
 
 def test_tags_go_into_rf64(tmp_path: Path) -> None:
@@ -243,19 +251,23 @@ def test_tags_go_into_rf64(tmp_path: Path) -> None:
     writer.write(noise(10).T)
     writer.close()
     assert soundfile.info(tmp_path / "a.wav").format == "RF64"
-    assert read_tags(tmp_path / "a.wav") == SAID
+    assert texts(tmp_path / "a.wav") == SAID
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("format_", FormatName)
 @pytest.mark.parametrize("title", ["PEAK data RIFF", "data", "OggS\0", "ID3", "\udcff file name", "x" * 9_000])
 def test_no_title_breaks_a_file(tmp_path: Path, format_: str, title: str) -> None:
     path = tmp_path / "bass"
     plain = write(path, format_, None)
-    tags = dict.fromkeys(TAGS, title)
+    # In an m4a, numbers of tracks and discs are numbers.
+    numbers = ("total", "number") if format_ == FormatName.m4a else ("total",)
+    tags = dict.fromkeys((key for key in TAGS if not key.endswith(numbers)), title)
     assert np.array_equal(write(path, format_, tags), plain)
-    assert set(read_tags(path)) == set(TAGS)
+    assert set(texts(path)) == set(tags)
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("format_", FormatName)
 def test_empty_tags_are_not_written(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "bass"

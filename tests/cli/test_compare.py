@@ -123,7 +123,9 @@ def test_a_script_gets_the_figures(compare: Command, song: Song) -> None:
     assert json.loads((folder / "comparison.json").read_text()) == {**data, "files": names}
     assert set(data) == {"song", "start", "duration", "folder", "models", "mixture", "stems", "left_out"}
     assert (data["start"], data["duration"], data["folder"]) == (0.1, 0.3, str(folder))
-    assert [set(model) for model in data["models"]] == [{"model", "seconds", "real_time_factor"}] * 2
+    assert [set(model) for model in data["models"]] == [
+        {"model", "name", "settings", "seconds", "real_time_factor"}
+    ] * 2
     assert set(data["mixture"]) == {"path", "loudness", "gain", "matched"}
     assert data["left_out"] == {"drums": ["one"], "bass": ["two"]}
     (vocals,) = data["stems"].values()
@@ -212,9 +214,69 @@ def test_what_somebody_put_there_is_never_taken_away(compare: Command, song: Son
     assert len(list(folder.iterdir())) == 4
 
 
+def test_a_model_is_compared_with_itself_under_other_settings(compare: Command, song: Song) -> None:
+    """Each clip is what those settings give; file, figures and table say which is which."""
+    path = song("song.wav", frames=44_100)
+    models = "one,one:overlap=0.75,window=hann,two:chunk-seconds=0.5,batch-size=1,precision=fp32"
+    result = compare(path, "--models", models, "--json", "--bit-depth", "32f", "-s", "vocals")
+    assert result.status == 0, result.err
+    data = json.loads(result.out)
+    labels = ["one", "one overlap=0.75 window=hann", "two chunk-seconds=0.5 batch-size=1 precision=fp32"]
+    assert [model["model"] for model in data["models"]] == labels
+    assert [model["name"] for model in data["models"]] == ["one", "one", "two"]
+    own = [{}, {"overlap": 0.75, "window": "hann"}, {"chunk_seconds": 0.5, "batch_size": 1, "precision": "fp32"}]
+    assert [model["settings"] for model in data["models"]] == own
+    clips_ = data["stems"]["vocals"]["clips"]
+    assert [clip["model"] for clip in clips_] == labels
+    paths = [Path(clip["path"]) for clip in clips_]
+    assert [path.name for path in paths] == [f"vocals - {number} {label}.wav" for number, label in enumerate(labels, 1)]
+    assert all(path.is_file() for path in paths)
+    assert [apart["models"] for apart in data["stems"]["vocals"]["differences"]] == [
+        [labels[0], labels[1]],
+        [labels[0], labels[2]],
+        [labels[1], labels[2]],
+    ]
+    table = [line for line in result.err.splitlines() if " of 3: " not in line]
+    for number, label in enumerate(labels, 1):
+        assert sum(f"{number} {label}  " in line for line in table) == 2, "one line on speed, one on the clip"
+    common = compare(path, "--models", "one", "--overlap", "0.75", "--window", "hann", "-o", "b", "--bit-depth", "32f")
+    (vocals,) = (found for found in common.paths if found.name.startswith("vocals"))
+    before = read(paths[1]) / np.float32(10 ** (clips_[1]["gain"] / 20))
+    assert np.allclose(read(vocals), before, rtol=1e-3), "the gain is rounded"
+    assert not np.allclose(read(paths[0]), before, rtol=1e-2, atol=1e-4)
+
+
+def test_settings_of_all_models_are_those_of_one_that_has_none(compare: Command, song: Song) -> None:
+    path, models = song("song.wav"), "one:overlap=0,one"
+    data = json.loads(compare(path, "--models", models, "--overlap", "0.75", "--json", "-s", "vocals").out)
+    apart = json.loads(compare(path, "--models", models, "--json", "-s", "vocals", "-o", "b").out)
+    assert data["models"][0]["settings"] == {"overlap": 0.0}
+    found, other = (each["stems"]["vocals"]["clips"] for each in (data, apart))
+    assert found[0]["loudness"] == other[0]["loudness"]
+    assert found[1]["loudness"] != other[1]["loudness"]
+
+
+def test_a_file_s_name_may_look_like_a_setting(compare: Command, song: Song, weights: Path) -> None:
+    for name in ("overlap=0.5.ckpt", "a:window=hann.ckpt"):
+        Path(name).write_bytes((weights / "1.ckpt").read_bytes())
+    result = compare(song("song.wav"), "--models", "overlap=0.5.ckpt,a:window=hann.ckpt:overlap=0.25", "--json", "-q")
+    assert result.status == 0, result.err
+    assert [model["settings"] for model in json.loads(result.out)["models"]] == [{}, {"overlap": 0.25}]
+
+
 WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such model": (("--models", "one,tow"), 3, "no model named 'tow'; did you mean 'two'?"),
-    "twice the same": (("--models", "one,gone,one"), 2, "one is named twice"),
+    "twice the same": (("--models", "one,gone,one"), 2, "one is named twice; give it other settings, e.g. one:overlap"),
+    "twice the same settings": (("--models", "one:overlap=0.5,one:overlap=.50"), 2, "one is named twice"),
+    "no such setting": (("--models", "gone:overlp=0.5"), 2, "no setting 'overlp'; did you mean 'overlap'?"),
+    "no setting at all": (("--models", "gone:x=1"), 2, "a model has chunk-seconds, overlap, window, batch-size, prec"),
+    "no overlap": (("--models", "gone:overlap=1"), 2, "'overlap=1' is impossible: it must be from 0 to 0.99"),
+    "no number": (("--models", "gone:window=mean,overlap=nan"), 2, "'overlap=nan' is impossible"),
+    "no window": (("--models", "gone:window=bay"), 2, "window must be one of hann, linear, mean, not 'bay'"),
+    "no batch": (("--models", "gone:batch-size=0"), 2, "'batch-size=0' is impossible"),
+    "no chunk": (("--models", "gone:chunk_seconds="), 2, "'chunk_seconds=' is impossible"),
+    "setting of nothing": (("--models", "overlap=0.5,gone"), 2, "'overlap=0.5' belongs to a model; write NAME:overlap"),
+    "precision of one": (("--models", "one,gone:precision=fp16"), 2, "fp16 is for CUDA devices"),
     "no model": (("--models", ","), 2, "name at least one model"),
     "models left out": ((), 2, "Missing option '--models'"),
     "no such stem": (("--models", "gone", "--stems", "banjo"), 2, "there is no stem 'banjo'"),

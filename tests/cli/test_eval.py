@@ -127,13 +127,34 @@ def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Comma
         assert by_files[stem]["frame_sdr"] == pytest.approx(by_model[stem]["frame_sdr"], abs=0.01)
 
 
+def test_a_model_is_scored_with_the_options_that_split_has(stemsplit: Command, tmp_path: Path) -> None:
+    """They change the stems, and so the scores, of a split and of an evaluation in the same way."""
+    mixture, _ = soundfile.read(DATA / "lithium.flac", dtype="float32", frames=2 * RATE)
+    sources = {stem: 0.3 * mixture + 0.05 * noise(len(mixture), seed=seed) for seed, stem in enumerate(STEMS)}
+    put(tmp_path / "data" / "song", {**sources, "mixture": mixture})
+    options = ("--chunk-seconds", "0.7", "--window", "mean", "--overlap", "0.1", "-d", "cpu", "--threads", "1")
+    assert stemsplit("split", "data/song/mixture.wav", "-o", "stems/song", *options, "-q").status == 0
+    by_files = json.loads(stemsplit("eval", "data", "stems", "--json").out)["songs"][0]["stems"]
+    results = [
+        json.loads(stemsplit("eval", "data", "--model", "starter", *others, "--json").out)["songs"][0]["stems"]
+        for others in (options, (*options, "--batch-size", "1"), ("-d", "cpu", "--threads", "1"))
+    ]
+    for found, equal in zip(results, (True, True, False), strict=True):
+        assert (found["vocals"]["sdr"] == pytest.approx(by_files["vocals"]["sdr"], abs=1e-4)) == equal
+
+
 @pytest.mark.usefixtures("two_songs")
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
         (("references",), 2, "name either a folder of separated stems or a --model"),
         (("references", "estimates", "-m", "starter"), 2, "name either a folder of separated stems or a --model"),
-        (("references", "estimates", "-d", "cpu"), 2, "need --model"),
+        (("references", "estimates", "-d", "cpu"), 2, "--device needs --model"),
+        (("references", "estimates", "--window", "hann"), 2, "--window needs --model"),
+        (("references", "estimates", "--overlap", "0"), 2, "--overlap needs --model"),
+        (("references", "estimates", "--chunk-seconds", "2"), 2, "--chunk-seconds needs --model"),
+        (("references", "estimates", "--compile"), 2, "--compile needs --model"),
+        (("references", "estimates", "--set", "a=1"), 2, "--set needs --model"),
         (("references", "nowhere"), 2, "nowhere"),
         (("nowhere", "estimates"), 2, "nowhere"),
         (

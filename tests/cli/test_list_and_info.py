@@ -267,18 +267,21 @@ def test_nobody_needs_to_listen_to_a_list(command: str) -> None:
     assert subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False).stderr == ""
 
 
-def test_a_user_without_a_home_has_the_package_s_models() -> None:
-    nobody = {
-        key: value for key, value in os.environ.items() if key not in ("HOME", "STEMSPLIT_CONFIG", "XDG_CONFIG_HOME")
-    }
+@pytest.mark.parametrize("command", ["list", "list --json", "list --downloaded", "info starter", "--version"])
+def test_a_user_without_a_home_has_the_package_s_models(command: str) -> None:
+    unset = ("HOME", "STEMSPLIT_CONFIG", "STEMSPLIT_CACHE", "HF_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    nobody = {key: value for key, value in os.environ.items() if key not in unset}
     code = (
         "import os, pathlib, platformdirs, sys\n"
         "def homeless(*_, **__): raise RuntimeError('no home')\n"
-        "platformdirs.user_config_path = homeless\n"
-        "sys.argv = ['stemsplit', 'list']; from stemsplit.cli import main; main()"
+        "platformdirs.user_config_path = platformdirs.user_cache_path = homeless\n"
+        f"sys.argv = ['stemsplit', *{command.split()!r}]; from stemsplit.cli import main; main()"
     )
     result = subprocess.run([sys.executable, "-c", code], env=nobody, capture_output=True, text=True, check=True)
-    assert "starter" in result.stdout
+    if command == "--version":
+        assert "(there is no home folder to keep settings in; set STEMSPLIT_CONFIG)" in result.stdout
+    else:
+        assert "starter" in result.stdout
 
 
 @pytest.mark.parametrize("line", ["info mine", "info mine --json", "list --json"])

@@ -206,6 +206,27 @@ def test_a_song_that_fails_does_not_stop_the_others(references: Path, estimates:
     assert seen == [("a", 0.0), ("a", 0.125), ("b", 0.0), ("c", 0.0), ("c", 0.125)]
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), KeyError("surprise"), RecursionError("too deep")]
+)
+def test_an_error_of_any_kind_is_one_songs(
+    references: Path, estimates: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for name in ("a", "b", "c"):
+        put(references / name, sources(1_000))
+        put(estimates / name, worse(sources(1_000)))
+
+    def failing(song: Any, *rest: Any) -> Result:
+        if song.title == "b":
+            raise error
+        return measure_song(song, *rest)
+
+    monkeypatch.setattr("stemsplit.evaluation.evaluation.measure_song", failing)
+    results = list(evaluate(song_folders(references), FromFolder(estimates), (), lambda *_: None))
+    assert [bool(result.error) for result in results] == [False, True, False]
+    assert "\n" not in results[1].error
+
+
 class Quarters:
     """Stands in for a `Separator`: each of its four stems is a quarter of the song."""
 

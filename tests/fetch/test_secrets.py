@@ -231,7 +231,7 @@ def test_certificates_that_cannot_be_read_are_an_error(
 
     close_session()
     monkeypatch.setenv("SSL_CERT_FILE", missing)
-    assert "SSL_CERT_FILE is wrong" in failure(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
+    assert f"SSL_CERT_FILE is {missing}, which " in failure(entry(f"{hub.url}/w.ckpt", sha256=SHA256))
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if "circle" not in name and "sent" not in name])

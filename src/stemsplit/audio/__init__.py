@@ -3,7 +3,7 @@
 from stemsplit.audio.conversion import Block, layout, resampled
 from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.reader import Reader, Song, examine
-from stemsplit.audio.tags import KEYS as TAGS
+from stemsplit.audio.tagging.values import KEYS as TAGS
 from stemsplit.audio.tags import read_tags
 from stemsplit.audio.writer import Writer
 

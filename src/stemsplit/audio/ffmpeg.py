@@ -3,13 +3,16 @@
 import re
 import struct
 import subprocess
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from stemsplit.audio import tracks
+from stemsplit.audio.mp4 import played
 from stemsplit.audio.probe import STREAMS, cannot_start, complaint, delay, probe, quiet, ran, repeats, source
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 
@@ -51,6 +54,8 @@ class FfmpegSource:
     def __init__(self, path: Path, ffmpeg: str, track: str = "", warning: str = "") -> None:
         self.path, self.ffmpeg, self.warning = path, ffmpeg, warning
         self.about = probe(path, ffmpeg)
+        if not self.about.sounds and not self.about.has_video:
+            raise UnreadableError("it is damaged or cut off; ffmpeg finds no track in it")
         self.track = tracks.choose(self.about.tracks, track)
         sound = self.about.sounds[self.track.number - 1]
         self.note = "" if track else tracks.note(self.about.tracks, self.track)
@@ -68,6 +73,7 @@ class FfmpegSource:
         self.decoded = self.silence = 0
         self.cut_off = ""
         self.is_joined = False
+        self.limit = sys.maxsize
         if seconds is None and "matroska" in self.about.container:
             self._add("its header does not say how long it is (it was recorded live, or never finished)")
 
@@ -125,7 +131,7 @@ class FfmpegSource:
         self._wait()
         message = complaint(self.log())
         self.close()
-        raise UnreadableError(message or "no audio in it")
+        raise UnreadableError(f"it is damaged or cut off; ffmpeg says: {message or 'nothing'}")
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -152,6 +158,10 @@ class FfmpegSource:
         """Find out when the track begins, and whether another recording is joined to the file."""
         if self.about.has_video or len(self.about.sounds) > 1:
             self.silence = delay(self.path, self.ffmpeg, self.track.number, self.about.start)
+        elif self.about.container.startswith("mov,"):
+            # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
+            with suppress(OSError), self.path.open("rb") as file:
+                self.limit = played(file, self.sample_rate)[1] or sys.maxsize
         if not (STREAMS | {"wv"}) & set(self.about.container.split(",")):  # whose blocks all begin alike
             self.is_joined = repeats(self.path)
         if self.is_joined:
@@ -179,6 +189,7 @@ class FfmpegSource:
             self._check_end()
         whole = len(data) // (4 * self.channels) * self.channels
         frames = np.frombuffer(data, "<f4", whole).reshape(-1, self.channels).astype(np.float32)
+        frames = frames[: max(self.limit - self.decoded, 0)] if len(frames) else frames
         self.decoded += len(frames)
         return frames
 

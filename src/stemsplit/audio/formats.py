@@ -1,15 +1,25 @@
 """Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
+import shutil
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from stemsplit.audio import bitrates, encoder
 from stemsplit.audio.speakers import assumed, in_vorbis, mask
 from stemsplit.choices import BitDepth, FormatName
 
-LOSSY = (FormatName.ogg, FormatName.mp3)
+LOSSY = (FormatName.ogg, FormatName.mp3, FormatName.m4a)
 
-CHANNELS: dict[str, int] = {FormatName.wav: 1024, FormatName.flac: 8, FormatName.ogg: 255, FormatName.mp3: 2}
+CHANNELS: dict[str, int] = {
+    FormatName.wav: 1024,
+    FormatName.flac: 8,
+    FormatName.ogg: 255,
+    FormatName.mp3: 2,
+    FormatName.m4a: 8,
+}
 """Format -> the most channels that it holds."""
+
+AAC_RATES = (7_350, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
 
 RATES: dict[str, Container[int]] = {
     FormatName.wav: range(1, 1 << 31),
@@ -17,6 +27,7 @@ RATES: dict[str, Container[int]] = {
     # Above 200 kHz, libsndfile's Vorbis encoder crashes.
     FormatName.ogg: range(6_000, 200_001),
     FormatName.mp3: (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    FormatName.m4a: AAC_RATES,
 }
 """Format -> the sample rates that it holds, in Hz."""
 
@@ -38,15 +49,18 @@ DEPTHS = {
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Describes how a file holds samples: its format and its bit depth.
+    """Describes how a file holds samples: its format, its bit depth or its bitrate.
 
     Args:
         name: one of `FormatName`.
-        bits: one of `BitDepth`; None for the format's best, and for ogg and mp3, which have none.
+        bits: one of `BitDepth`; None for the format's best, and for lossy formats, which have none.
+        bitrate: bitrate in kbit/s, as text, or quality of an mp3 (V0 to V9), as `bitrates.parsed` returns them; None
+            for the default of a lossy format, and for wav and flac, which have none.
     """
 
     name: str
     bits: str | None = None
+    bitrate: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -55,7 +69,7 @@ class Format:
 
     @property
     def depth(self) -> str | None:
-        """Return the bit depth that a file gets; None for ogg and mp3."""
+        """Return the bit depth that a file gets; None for lossy formats."""
         if self.name in LOSSY:
             return None
         return self.bits or (BitDepth.b32f if self.name == FormatName.wav else BitDepth.b24)
@@ -65,6 +79,28 @@ class Format:
         """Return an upper bound on the bytes that one sample of one channel takes in a file."""
         return BYTES[self.depth] if self.depth else 1
 
+    @property
+    def contradiction(self) -> str:
+        """Say why no song at all can be written in the format; the text is empty if some can."""
+        if self.bits is not None and self.name in LOSSY:
+            return f"{self.name} has no bit depth; leave out --bit-depth"
+        if self.bits == BitDepth.b32f and self.name == FormatName.flac:
+            return "flac holds 16 or 24 bits, not floating point; use wav, or --bit-depth 24"
+        if self.name == FormatName.m4a and not shutil.which("ffmpeg"):
+            return "m4a is written by ffmpeg, which was not found; install ffmpeg, or choose --format mp3, ogg or flac"
+        return bitrates.contradiction(self.name, self.bitrate) if self.bitrate else ""
+
+    def unavailable(self) -> str:
+        """Say why this machine cannot write the format, after trying that; the text is empty if it can."""
+        if reason := self.contradiction:
+            return reason
+        ffmpeg = shutil.which("ffmpeg") if self.name == FormatName.m4a else None
+        if ffmpeg and (reason := encoder.trial(ffmpeg)):
+            return (
+                f"m4a is written by {ffmpeg}, which failed on a trial ({reason}); update it, or choose another --format"
+            )
+        return ""
+
     def refusal(self, sample_rate: int, channels: int, speakers: Sequence[str] = ()) -> str:
         """Say why the format cannot hold a song; the text is empty if it can.
 
@@ -73,19 +109,17 @@ class Format:
             channels: number of channels.
             speakers: their speakers, as `Reader` has them; empty if unknown.
         """
-        if self.bits is not None and self.name in LOSSY:
-            return f"{self.name} has no bit depth; leave out --bit-depth"
-        if self.bits == BitDepth.b32f and self.name == FormatName.flac:
-            return "flac holds 16 or 24 bits, not floating point; use wav, or --bit-depth 24"
+        if reason := self.contradiction:
+            return reason
         if channels > CHANNELS[self.name]:
             return f"{self.name} holds at most {CHANNELS[self.name]} channels, not {channels}; use wav"
         if sample_rate not in RATES[self.name]:
             return f"{self.name} cannot hold a sample rate of {sample_rate} Hz; use wav"
         if self.name == FormatName.ogg and in_vorbis(channels, speakers) is None:
             return f"ogg has no layout of channels for the speakers {' '.join(speakers)}; use wav or flac"
-        if self.name == FormatName.flac and speakers and not mask(speakers):
-            return f"flac has no layout of channels for the speakers {' '.join(speakers)}; use wav"
-        return ""
+        if self.name in (FormatName.flac, FormatName.m4a) and speakers and not mask(speakers):
+            return f"{self.name} has no layout of channels for the speakers {' '.join(speakers)}; use wav"
+        return bitrates.refusal(self.name, self.bitrate, sample_rate, channels) if self.bitrate else ""
 
     def caution(self, channels: int, speakers: Sequence[str]) -> str:
         """Say what the format makes of a song that does not say its speakers; the text is empty if it is harmless."""
@@ -106,7 +140,7 @@ class Format:
 
         Args:
             container: libsndfile's name for the type of file.
-            coding: libsndfile's name for the coding of its samples.
+            coding: libsndfile's name for the coding of its samples, or ffmpeg's.
             sample_rate: sample rate in Hz.
             channels: number of channels.
             speakers: their speakers, as `Reader` has them; empty if unknown.
@@ -116,9 +150,11 @@ class Format:
             wishes = [cls(FormatName.ogg)]
         elif (container, coding) == ("MP3", "MPEG_LAYER_III"):
             wishes = [cls(FormatName.mp3)]
+        elif coding == "aac":
+            wishes = [cls(FormatName.m4a)]
         else:
             wishes = [cls(FormatName.wav, depth)] if container in ("WAV", "WAVEX", "RF64") and depth else []
-        # m4a and Opus cannot be written. 24 bits are finer than what such a codec keeps, and a flac is small and has
+        # Opus cannot be written. 24 bits are finer than what such a codec keeps, and a flac is small and has
         # tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single stems
         # seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]

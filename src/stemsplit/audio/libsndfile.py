@@ -12,6 +12,7 @@ import soundfile
 
 from stemsplit.audio import mpeg
 from stemsplit.audio.extents import Extent
+from stemsplit.audio.mpg123 import quiet
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 from stemsplit.audio.spliced import Spliced
 
@@ -40,7 +41,7 @@ def opened(file: str | bytes | int | IO[bytes], *args: Any, **options: Any) -> s
     """Open a soundfile.SoundFile; unlike its constructor, safe in any thread."""
     # libsndfile keeps the last error of opening a file per process, not per thread; soundfile has its own lock for that
     # from 0.14 on.
-    with OPENING:
+    with OPENING, quiet():
         return soundfile.SoundFile(file, *args, **options)
 
 
@@ -150,7 +151,8 @@ class SoundFileSource:
             # What follows the last frame, such as tags of other programs, would be taken for a damaged one.
             wanted = min(wanted, self.frames - self.done)
         try:
-            frames: Frames = self.file.read(wanted, dtype="float32", always_2d=True)
+            with quiet():
+                frames: Frames = self.file.read(wanted, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             self._check_disk()
             if self.cut_off:

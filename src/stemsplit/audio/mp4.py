@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,41 @@ def boxes(file: IO[bytes], begin: int, end: int) -> Iterator[tuple[bytes, int, i
             return
         yield name, content, min(begin + size, end)
         begin += size
+
+
+def content(file: IO[bytes], begin: int, end: int, *way: bytes) -> bytes:
+    """Return the content of the first box that a list of names leads to, box by box; empty if there is none."""
+    for name, start, last in boxes(file, begin, end):
+        if name == way[0]:
+            if way[1:]:
+                return content(file, start, last, *way[1:])
+            file.seek(start)
+            return file.read(min(last - start, LARGEST))
+    return b""
+
+
+def played(file: IO[bytes], sample_rate: int) -> tuple[int, int]:
+    """Return which samples of an MP4's first track a player plays, by its edit list: the first, and how many.
+
+    Args:
+        file: an MP4.
+        sample_rate: Hz.
+
+    Returns:
+        (0, 0) if the file is not whole, does not count in samples, or has another number of edits than one.
+    """
+    end = file.seek(0, os.SEEK_END)
+    heading = content(file, 0, end, b"moov", b"mvhd")
+    edits = content(file, 0, end, b"moov", b"trak", b"edts", b"elst")
+    # After version and flags, `mvhd` has two times of 4 or 8 bytes before the timescale.
+    place = 20 if heading[:1] == b"\1" else 12
+    form, size = (">Qq", 16) if edits[:1] == b"\1" else (">Ii", 8)
+    if int.from_bytes(heading[place : place + 4], "big") != sample_rate or edits[4:8] != b"\0\0\0\1":
+        return 0, 0
+    if len(edits) < 8 + size:
+        return 0, 0
+    length, first = struct.unpack(form, edits[8 : 8 + size])
+    return first, length
 
 
 def text(file: IO[bytes], begin: int, end: int) -> str:

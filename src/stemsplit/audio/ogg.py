@@ -107,13 +107,19 @@ def checksum(page: bytes | bytearray) -> int:
 
 
 def renumber(file: IO[bytes], serial: int) -> None:
-    """Give the one stream of an Ogg file a serial number, in place; libsndfile derives one from the time of day."""
+    """Give the one stream of an Ogg file a serial number, in place; libsndfile derives one from the time of day.
+
+    Its pages are counted anew, too.
+    """
     file.seek(0)
+    count = 0
     while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
         sizes = file.read(head[26])
         page = bytearray(head + sizes + file.read(sum(sizes)))
         page[14:18] = serial.to_bytes(4, "little")
+        page[18:22] = count.to_bytes(4, "little")
         page[22:26] = bytes(4)
         page[22:26] = checksum(page).to_bytes(4, "little")
         file.seek(-len(page), 1)
         file.write(page)
+        count += 1

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from stemsplit.audio.formats import WAV, Format
 from stemsplit.audio.positions import stated
 from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.speakers import in_order
-from stemsplit.audio.tags import read_tags
+from stemsplit.audio.tags import Tags, read_all
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
 
@@ -165,7 +165,7 @@ class Song:
         channels: number of channels.
         frames: length of the excerpt, in samples per channel.
         format: see `Reader`.
-        tags: see `read_tags`.
+        tags: its tags and cover art.
         notes: what people should know of the file; see `Reader`.
         speakers: see `Reader`.
     """
@@ -175,7 +175,7 @@ class Song:
     channels: int
     frames: int
     format: Format = WAV
-    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    tags: Tags = field(default_factory=Tags, hash=False)
     notes: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
 
@@ -217,5 +217,7 @@ def examine(
         if frames == 0:
             what = "it" if duration is None else "the excerpt"
             raise AudioError(f"cannot read {path} ({what} has no samples)")
-        about = (reader.format, read_tags(path), reader.notes, reader.speakers)
+        tags = read_all(path)
+        notes = (*reader.notes, *((tags.note,) if tags.note else ()))
+        about = (reader.format, tags, notes, reader.speakers)
         return Song(path, reader.sample_rate, reader.channels, frames, *about)

@@ -9,9 +9,17 @@ KINDS: dict[bytes, Order] = {b"RIFF": "little", b"RF64": "little", b"FORM": "big
 
 def walk(file: IO[bytes], order: Order) -> Iterator[tuple[bytes, int]]:
     """Yield the name and size of each chunk from the file's position on. The file is then at the chunk's content."""
-    # If a size is all ones, the size is stored elsewhere. A name of zeros is padding.
-    while len(head := file.read(8)) == 8 and head[:4] != bytes(4) and head[4:] != b"\xff" * 4:
+    # A name of zeros is padding. If a size is all ones, the size is stored in a chunk before it, see EBU Tech 3306.
+    large = 0
+    while len(head := file.read(8)) == 8 and head[:4] != bytes(4):
         size, content = int.from_bytes(head[4:], order), file.tell()
+        if head[:4] == b"ds64":
+            large = int.from_bytes(file.read(16)[8:], order)
+            file.seek(content)
+        elif size == 0xFFFF_FFFF:
+            if not large:
+                return
+            size = large
         yield head[:4], size
         file.seek(content + size + size % 2)
 

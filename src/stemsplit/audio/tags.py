@@ -1,136 +1,135 @@
-"""Reads the tags of a song's file: title, artist, album, track number, date, genre."""
+"""Reads the tags of a song's file: title, artists, album, track number, date, genres, cover art and so on."""
 
-import io
-import re
 import shutil
-from collections.abc import Mapping
+import struct
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import soundfile
 
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.audio.libsndfile import native, opened
-from stemsplit.audio.riff import chunks, walk
+from stemsplit.audio.riff import KINDS
 from stemsplit.audio.source import UnreadableError
+from stemsplit.audio.tagging.apev2 import footer, read_apev2
+from stemsplit.audio.tagging.asf import HEADER, read_asf
+from stemsplit.audio.tagging.chunks import read_chunks
+from stemsplit.audio.tagging.flac import read_flac
+from stemsplit.audio.tagging.id3 import read_id3, read_oldest
+from stemsplit.audio.tagging.mp4 import read_mp4
+from stemsplit.audio.tagging.ogg_tags import read_ogg
+from stemsplit.audio.tagging.values import KEYS, LARGEST_PICTURE, Found, Texts, cleaned, text
 
-KEYS = ("title", "artist", "album", "tracknumber", "date", "genre")
-LONGEST = 1_000
-"""Largest number of characters kept of a tag: libsndfile writes broken headers when they get too large."""
+FFMPEG = {"track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "year": "date"}
+"""ffmpeg's name of a tag -> ours, where they differ."""
 
-LARGEST = 1 << 26
-"""Largest size in bytes of a chunk of tags, pictures included; larger ones are skipped."""
-
-UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-SILENT_MP3 = 4 * (b"\xff\xfb\x90\x64" + bytes(413))
-"""Four silent frames at 128 kbit/s, the fewest that libsndfile accepts as an MP3."""
-
-
-def cleaned(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags in `KEYS` that are not blank, in that order, each shortened and on one line."""
-    texts = {key: UNWANTED.sub(" ", tags[key]).strip()[:LONGEST] for key in KEYS if key in tags}
-    return {key: text for key, text in texts.items() if text}
+QUICKTIME = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+"""What MP4 files begin with, behind four bytes."""
 
 
-def text(raw: bytes) -> str:
-    """Decode a tag's bytes: as UTF-8, or else in the encoding of old Windows programs."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
-
-
-def raw_string(file: soundfile.SoundFile, key: str) -> bytes | None:
-    """Return the bytes of a string of an open file.
-
-    soundfile decodes strings as UTF-8, replaces invalid bytes, and has no public name for the bytes themselves. Only
-    this function uses soundfile's private names, which another version may lack. tinytag would lose more: track
-    numbers that are not numbers, RF64 files, and the encoding of old Windows programs.
+@dataclass(frozen=True)
+class Tags:
+    """What a file's tags say.
 
     Args:
-        file: an open file.
-        key: one of `KEYS`.
-
-    Returns:
-        The bytes in the file; None if this version of soundfile does not give them.
+        texts: the tags in `KEYS` that it has, each with its values, each on one line, without control characters.
+        picture: cover art; empty if it has none.
+        oversized: size in bytes of cover art that is left out because it is too large; 0 if it is not.
     """
-    try:
-        pointer = soundfile._snd.sf_get_string(file._file, soundfile._str_types[key])
-        raw: bytes = soundfile._ffi.string(pointer)
-    except (AttributeError, KeyError, TypeError):
-        return None
-    return raw
+
+    texts: Texts = field(default_factory=dict)
+    picture: bytes = field(default=b"", repr=False)
+    oversized: int = 0
+
+    @property
+    def note(self) -> str:
+        """What people should know of the tags; empty if there is nothing."""
+        if not self.oversized:
+            return ""
+        most, found = (f"{size / 1e6:,.1f} MB" for size in (LARGEST_PICTURE, self.oversized))
+        return f"its cover art of {found} is left out, as it is larger than {most}"
 
 
-def string(file: soundfile.SoundFile, key: str) -> str:
-    """Return a string of an open file; empty if it has none."""
-    decoded: str = getattr(file, key)
-    raw = raw_string(file, key) if "\ufffd" in decoded else None
-    return decoded if raw is None else text(raw)
+def of_dsf(file: IO[bytes]) -> Found:
+    """Return what the ID3 tag of a DSF file says, whose header says where it is."""
+    file.seek(20)
+    file.seek(int.from_bytes(file.read(8), "little"))
+    return read_id3(file)
 
 
-def genre(said: str) -> str:
-    """Return the name of a genre, which old MP3s give as a number, alone or before the name."""
-    match = re.fullmatch(r"\((\d{1,3})\)(.*)|(\d{1,3})", said, re.S)
-    if not match or match[2]:
-        return match[2] if match else said
-    number = int(match[1] or match[3])
-    # libsndfile knows the names, but looks for numbers only in tags of the oldest kind.
-    tag = b"TAG" + bytes(124) + bytes([min(number, 255)])
-    with opened(io.BytesIO(SILENT_MP3 + tag)) as numbered:
-        return numbered.genre or said
-
-
-def of_mp3(file: soundfile.SoundFile) -> dict[str, str]:
-    """Return the tags of an open MP3."""
-    found = {key: string(file, key) for key in KEYS}
-    return found | {"genre": genre(found["genre"])}
-
-
-def of_chunks(path: Path) -> dict[str, str]:
-    """Return the tags of a WAV or AIFF that libsndfile ignores: ID3, and the track number as ffmpeg writes it."""
-    found: dict[str, str] = {}
-    with path.open("rb") as file:
-        for name, size in chunks(file):
-            if size > LARGEST:
-                continue
-            if name in (b"id3 ", b"ID3 "):
-                # libsndfile reads ID3 only at the beginning of an MP3, so one is made.
-                with suppress(soundfile.SoundFileError), opened(io.BytesIO(file.read(size) + SILENT_MP3)) as mp3:
-                    found |= {key: value for key, value in of_mp3(mp3).items() if value}
-            elif name == b"LIST" and (info := io.BytesIO(file.read(size))).read(4) == b"INFO":
-                for part, length in walk(info, "little"):
-                    if part == b"IPRT":
-                        found.setdefault("tracknumber", text(info.read(length).partition(b"\0")[0]))
+def around(file: IO[bytes]) -> Found:
+    """Return what the tags before and behind the sound say: of FLAC, ID3, APE and the oldest kind of ID3 in turn."""
+    found, before = Found(), Found()
+    place = -1
+    while place != file.tell():
+        place = file.tell()
+        before.fill(read_id3(file))
+    if file.read(4) == b"fLaC":
+        found = read_flac(file)
+    found.fill(before)
+    if footer(file) >= 0:
+        found.fill(read_apev2(file))
+    end = file.seek(0, 2)
+    if end >= 128:
+        file.seek(end - 128)
+        if (oldest := file.read(128))[:3] == b"TAG":
+            found.fill(read_oldest(oldest))
     return found
 
 
-def of_ffmpeg(path: Path, ffmpeg: str) -> dict[str, str]:
-    """Return the tags of a file that only ffmpeg can read."""
-    found = {key: text(value) for key, value in metadata(path, ffmpeg).items()}
-    return {"tracknumber": found.get("track", ""), "date": found.get("year", ""), **found}
+def of_file(path: Path) -> Found:
+    """Return what the tags in a file say, by the kind of file that its first bytes tell."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        file.seek(0)
+        if head[:4] in KINDS:
+            return read_chunks(file)
+        if head[:4] == b"OggS":
+            return read_ogg(file)
+        if head[4:8] in QUICKTIME:
+            return read_mp4(file)
+        if head == HEADER:
+            return read_asf(file)
+        return of_dsf(file) if head[:4] == b"DSD " else around(file)
 
 
-def read_tags(path: Path) -> dict[str, str]:
-    """Read the tags of a song's file, without decoding it; empty if it has none or cannot be read.
+def of_others(path: Path) -> Found:
+    """Return what libsndfile or ffmpeg knows of a file whose tags are none that this room reads."""
+    found = Found()
+    try:
+        with opened(native(path)) as file:
+            for key in ("title", "artist", "album", "tracknumber", "date", "genre"):
+                found.add(key, getattr(file, key))
+    except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants to be told the layout
+        if ffmpeg := shutil.which("ffmpeg"):
+            with suppress(OSError, UnreadableError):
+                for key, value in metadata(path, ffmpeg).items():
+                    if (name := FFMPEG.get(key, key)) in KEYS:
+                        found.add(name, text(value))
+    return found
 
-    This takes less than a millisecond, except for files that only ffmpeg can read.
 
-    Returns:
-        The tags in `KEYS` that the file has, each on one line, without control characters.
+def read_all(path: Path) -> Tags:
+    """Read the tags and the cover art of a song's file, without decoding it; nothing if it has none or cannot be read.
+
+    This takes about a millisecond, except for files that only ffmpeg can read.
     """
     try:
         if not path.is_file():
-            return {}
-        with opened(native(path)) as file:
-            if file.format == "MP3":
-                return cleaned(of_mp3(file))
-            found = {key: string(file, key) for key in KEYS}
-        return cleaned(found | of_chunks(path))
+            return Tags()
+        try:
+            found = of_file(path)
+        except (ValueError, IndexError, struct.error):
+            found = Found()  # damaged tags are no reason to fail
+        if not cleaned(found.texts):
+            found.fill(of_others(path))
     except OSError:
-        return {}
-    except (soundfile.SoundFileError, TypeError):  # TypeError: for `.raw` files, soundfile wants to be told the layout
-        ffmpeg = shutil.which("ffmpeg")
-        with suppress(UnreadableError):
-            return cleaned(of_ffmpeg(path, ffmpeg)) if ffmpeg else {}
-    return {}
+        return Tags()
+    return Tags(cleaned(found.texts), found.picture, found.oversized)
+
+
+def read_tags(path: Path) -> Texts:
+    """Return the texts that `read_all` reads."""
+    return read_all(path).texts

@@ -3,7 +3,7 @@
 import math
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -11,22 +11,30 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 
+from stemsplit.audio.bitrates import default_aac, encoder_options
 from stemsplit.audio.conversion import Block
+from stemsplit.audio.encoder import Encoder
 from stemsplit.audio.formats import Format
-from stemsplit.audio.id3 import id3, prepend
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
 from stemsplit.audio.positions import place_for_mask, write_mask
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
-from stemsplit.audio.speakers import in_vorbis
-from stemsplit.audio.tags import KEYS, cleaned
+from stemsplit.audio.speakers import in_vorbis, mask
+from stemsplit.audio.tagging.values import KEYS, cleaned
+from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName
 from stemsplit.errors import AudioError
 
 SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
 RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do where an encoder failed."""
+    failed = isinstance(error, ChildProcessError) and "space" not in str(error)
+    return "choose another --format" if failed else "is the disk full?"
 
 
 class Writer:
@@ -42,9 +50,10 @@ class Writer:
         sample_rate: Hz.
         channels: number of channels.
         frames: number of samples per channel that will be written, for choosing a container that can count them.
-        tags: tags of the file, each one of `TAGS`.
+        tags: tags of the file, each one of `TAGS`, with one value or several.
         file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
             the writer.
+        picture: cover art, as the content of a picture's file; empty for none.
         speakers: the speaker of each channel, which come in WAV order; empty if unknown, and for mono and stereo.
 
     Attributes:
@@ -65,24 +74,23 @@ class Writer:
         sample_rate: int,
         channels: int,
         frames: int,
-        tags: Mapping[str, str] | None = None,
+        tags: Mapping[str, str | Iterable[str]] | None = None,
         file: IO[bytes] | None = None,
+        picture: bytes = b"",
         speakers: Sequence[str] = (),
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
-        self.path, self.format, self.tags = path, file_format, cleaned(tags or {})
+        self.path, self.format, self.tags, self.picture = path, file_format, cleaned(tags or {}), picture
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth
-        container, options = name.upper(), {}
+        container, options = name.upper(), dict[str, Any]()
         if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
         elif name == FormatName.wav and speakers:
             container = "WAVEX"
-        if name == FormatName.mp3:
-            options = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}  # 320 kbit/s where the rate allows it
-        elif name == FormatName.ogg:
-            options = {"compression_level": 0.2}  # about 270 kbit/s for dense stereo
+        if name in (FormatName.mp3, FormatName.ogg):
+            options = encoder_options(name, file_format.bitrate, sample_rate, channels)
         self.speakers, self.order = tuple(speakers), list(range(channels))
         if name == FormatName.ogg:
             self.order = in_vorbis(channels, speakers) or self.order
@@ -94,10 +102,14 @@ class Writer:
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
             self.stream = file or path.open("w+b")
-            self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+            if name == FormatName.m4a:
+                kbit = int(file_format.bitrate or default_aac(sample_rate, channels))
+                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit, mask(speakers))
+            else:
+                self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
             if place := place_for_mask(name, channels, self.speakers):
                 self.file.license = place
-            for key, text in self.tags.items() if name != FormatName.mp3 else ():
+            for key, text in plain(name, self.tags).items():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
             self.abandon()
@@ -171,15 +183,25 @@ class Writer:
                 try:
                     self._hand_on()
                 except (soundfile.SoundFileError, OSError) as error:
-                    raise AudioError(f"cannot write {self.path} ({reason(error)}); is the disk full?") from error
+                    raise AudioError(f"cannot write {self.path} ({reason(error)}); {_advice(error)}") from error
         self.frames += size
         return stored
 
     def abandon(self) -> None:
         """Close the file, whether it is whole or not."""
-        for held in ("file", "stream"):
+        for name in ("file", "stream"):
             with suppress(soundfile.SoundFileError, OSError, AttributeError):
-                getattr(self, held).close()
+                held = getattr(self, name)
+                held.kill() if isinstance(held, Encoder) else held.close()
+
+    def _found(self) -> int:
+        """Return the number of samples per channel that the finished file holds."""
+        if isinstance(self.file, Encoder):
+            found = self.file.count()
+            self.file.kill()
+            return found
+        with self._opened() as file:
+            return int(file.frames)
 
     def close(self) -> None:
         """Finish the file, flush it to the disk, and check that it is whole.
@@ -191,19 +213,17 @@ class Writer:
             self._hand_on()
             self.file.close()
             write_mask(self.stream, self.format.name, len(self.order), self.speakers)
+            write_tags(self.stream, self.format.name, self.tags, self.picture)
             if self.format.name == FormatName.ogg:
                 renumber(self.stream, self.seed)
-            elif self.format.name == FormatName.mp3 and self.tags:
-                prepend(self.stream, id3(self.tags))
             elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)
-            with self._opened() as file:
-                found = file.frames
+            found = self._found()
             # No power cut may leave zeros under its name.
             os.fsync(self.stream.fileno())
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"cannot finish {self.path} ({reason(error)}); is the disk full?") from error
+            raise AudioError(f"cannot finish {self.path} ({reason(error)}); {_advice(error)}") from error
         if found != self.frames:
             raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

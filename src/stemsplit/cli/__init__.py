@@ -6,8 +6,9 @@ import signal
 import sys
 
 from stemsplit.cli import quick
+from stemsplit.cli.ending import exit_status
 from stemsplit.cli.signals import listen
-from stemsplit.errors import DeviceError, RegistryError, StemsplitError, WeightsError
+from stemsplit.errors import StemsplitError
 
 
 def _open_standard_files() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         _run(sys.argv[1:])
     except StemsplitError as error:
         _say(error)
-        sys.exit(3 if isinstance(error, RegistryError | WeightsError) else 2 if isinstance(error, DeviceError) else 1)
+        sys.exit(exit_status(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:

@@ -1,16 +1,19 @@
 """Runs `stemsplit compare`."""
 
+import re
 from contextlib import nullcontext
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName
+from stemsplit.choices import BitDepth, FormatName, PrecisionName, WindowName
 from stemsplit.cli import choose
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
+    Bitrate,
     ChunkSeconds,
     Device,
     Format,
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
 
 
+MODELS = "--models"
+
+
 def complete_models(incomplete: str) -> list[tuple[str, str]]:
     """Complete a list of models' names, for the shell."""
     *before, last = incomplete.split(",")
@@ -37,19 +43,85 @@ def complete_models(incomplete: str) -> list[tuple[str, str]]:
     return [(",".join([*before, name]), description) for name, description in found if name not in before]
 
 
-def chosen(names: list[str], registry_file: Path | None, quiet: bool) -> "list[ModelEntry]":
+SETTINGS = ("chunk_seconds", "overlap", "window", "batch_size", "precision")
+"""Settings that each model may have of its own."""
+
+SETTING = re.compile(r"([A-Za-z][A-Za-z_-]*)=(.*)", re.S)
+
+
+def _number(text: str, least: float, most: float) -> float:
+    value = float(text)
+    if not isfinite(value) or not least <= value <= most:
+        raise ValueError(f"it must be from {least:g} to {most:g}")
+    return value
+
+
+def setting(text: str) -> tuple[str, "str | int | float"]:
+    """Return the name and value of a model's own setting, such as `overlap=0.75`, as `Separator` takes them.
+
+    Raises:
+        typer.BadParameter: there is no such setting, or its value is impossible.
+    """
+    from stemsplit.words import did_you_mean
+
+    option, _, value = text.partition("=")
+    name = option.replace("-", "_").lower()
+    known = [each.replace("_", "-") for each in SETTINGS]
+    if name not in SETTINGS:
+        hint = did_you_mean(option, known) or f"; a model has {', '.join(known)}"
+        raise typer.BadParameter(f"there is no setting {option!r}{hint}", param_hint=MODELS)
+    try:
+        match name:
+            case "chunk_seconds":
+                return name, _number(value, 0.1, 600)
+            case "overlap":
+                return name, _number(value, 0, 0.99)
+            case "batch_size":
+                return name, int(_number(str(int(value)), 1, 1 << 20))
+            case "window":
+                return name, WindowName(value).value
+        return name, PrecisionName(value).value
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is impossible: {error}", param_hint=MODELS) from None
+
+
+def named(words: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return models with their own settings, from the parts of `one,two:overlap=0.75,window=hann`.
+
+    Raises:
+        typer.BadParameter: a setting is impossible, or stands before all models.
+    """
+    models: list[tuple[str, dict[str, Any]]] = []
+    for word in words:
+        name, _, first = word.rpartition(":")
+        # A file's name may have an equals sign, too.
+        if SETTING.fullmatch(word) and not Path(word).exists():
+            if not models:
+                raise typer.BadParameter(f"{word!r} belongs to a model; write NAME:{word}", param_hint=MODELS)
+            models[-1][1].update([setting(word)])
+        elif name and SETTING.fullmatch(first) and not Path(word).exists():
+            models.append((name, dict([setting(first)])))
+        else:
+            models.append((word, {}))
+    return [(name, {each: own[each] for each in SETTINGS if each in own}) for name, own in models]
+
+
+def chosen(models: list[tuple[str, dict[str, Any]]], registry_file: Path | None, quiet: bool) -> "list[ModelEntry]":
     """Return the entries of the models to compare.
 
     Raises:
-        typer.BadParameter: no model is named, or one is named twice.
+        typer.BadParameter: no model is named, or one is named twice with the same settings.
         RegistryError: no model has one of the names.
         WeightsError: a checkpoint file cannot be used.
     """
-    if not names:
-        raise typer.BadParameter("name at least one model; separate several with commas", param_hint="--models")
-    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        raise typer.BadParameter(f"{twice[0]} is named twice", param_hint="--models")
-    return [choose.model(name, registry_file, quiet=quiet, first=False) for name in names]
+    if not models:
+        raise typer.BadParameter("name at least one model; separate several with commas", param_hint=MODELS)
+    if twice := [name for place, (name, own) in enumerate(models) if (name, own) in models[:place]]:
+        advice = f"give it other settings, e.g. {twice[0]}:overlap=0.75"
+        raise typer.BadParameter(f"{twice[0]} is named twice; {advice}", param_hint=MODELS)
+    # Each once: what is assumed about a checkpoint is printed.
+    found = {name: choose.model(name, registry_file, quiet=quiet, first=False) for name, _ in models}
+    return [found[name] for name, _ in models]
 
 
 def compare(
@@ -57,9 +129,10 @@ def compare(
     models: Annotated[
         list[str],
         typer.Option(
-            "--models",
+            MODELS,
             "-m",
-            help="Names of models, as shown by `stemsplit list`, or checkpoint files, separated by commas.",
+            help="Names of models, as shown by `stemsplit list`, or checkpoint files, separated by commas. Each may "
+            "have settings of its own: NAME:overlap=0.75,window=hann.",
             autocompletion=complete_models,
         ),
     ],
@@ -88,6 +161,7 @@ def compare(
     bit_depth: Annotated[
         BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
     ] = None,
+    bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
     quiet: Quiet = False,
     as_json: Annotated[
@@ -124,27 +198,32 @@ def compare(
     if not 0 < length <= plan.LONGEST_SECONDS:
         longest = clock(plan.LONGEST_SECONDS)
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
-    entries = chosen(listed(models), registry_file, quiet)
+    contenders = named(listed(models))
+    entries = chosen(contenders, registry_file, quiet)
     entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
     with usage_errors():
         planned = plan.plan(
             song,
             entries,
+            settings=[own for _, own in contenders],
             start=begin,
             duration=length,
             stems=None if stems is None else listed([stems]),
             reference_folder=references,
             out=output,
-            file_format=formats.Format(format_, bit_depth),
+            file_format=formats.Format(format_, bit_depth, bitrate),
             force=force,
         )
     if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
         console.warning(f"{song}: {caution}")
+    for note in planned.song.notes:
+        console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
     # which takes seconds.
     from stemsplit.fast.device import dtype_of, pick_device
 
-    dtype_of(precision.value, pick_device(device))
+    for own in planned.settings:
+        dtype_of(own.get("precision", precision.value), pick_device(device))
     libraries.load_torchaudio()
     for entry in entries:
         obtain(entry, quiet)
@@ -177,7 +256,7 @@ def tell(plan: "Plan", chosen: bool) -> None:
     """Print what is compared, and unless the user chose the excerpt, how to choose another."""
     from stemsplit.terminal import console
 
-    names = [entry.name for entry in plan.entries]
+    names = plan.labels
     other = "" if chosen else "; another excerpt: --start 1:00"
     console.note(f"{plan.song.path}: {plan.span} by {', '.join(names)}{other}")
     if plan.left_out:
@@ -197,7 +276,7 @@ def run(plan: "Plan", settings: dict[str, Any], quiet: bool) -> "Comparison":
     with nullcontext() if quiet else console.PEOPLE.status("") as line:
 
         def show(place: int, share: float) -> None:
-            label = f"{place + 1} of {len(plan.entries)}: {plan.entries[place].name}"
+            label = f"{place + 1} of {len(plan.entries)}: {plan.labels[place]}"
             if line and console.PEOPLE.is_terminal:
                 line.update(f"{label}, {share:.0%}")
             elif line and not share:

@@ -2,13 +2,27 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import PrecisionName
+from stemsplit.choices import PrecisionName, WindowName
 from stemsplit.cli import choose
-from stemsplit.cli.options import Device, Json, Overlap, Precision, listed, under
+from stemsplit.cli.options import (
+    BatchSize,
+    ChunkSeconds,
+    Compile,
+    Csv,
+    Device,
+    Json,
+    Overlap,
+    Precision,
+    Threads,
+    Window,
+    listed,
+    under,
+    usage_errors,
+)
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Estimates, Result
@@ -50,9 +64,15 @@ def eval_(
         str | None, typer.Option("--stems", "-s", help="Score only these stems, e.g. vocals,drums.")
     ] = None,
     as_json: Json = False,
+    csv: Csv = None,
     device: Annotated[str | None, under(MODEL, Device)] = None,
+    chunk_seconds: Annotated[float | None, under(MODEL, ChunkSeconds)] = None,
     overlap: Annotated[float | None, under(MODEL, Overlap)] = None,
+    window: Annotated[WindowName | None, under(MODEL, Window)] = None,
+    batch_size: Annotated[int | None, under(MODEL, BatchSize)] = None,
     precision: Annotated[PrecisionName | None, under(MODEL, Precision)] = None,
+    threads: Annotated[int | None, under(MODEL, Threads)] = None,
+    compile_: Annotated[bool, under(MODEL, Compile)] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -65,21 +85,30 @@ def eval_(
     """
     if (estimates is None) == (model is None):
         raise typer.BadParameter("name either a folder of separated stems or a --model", param_hint="ESTIMATES")
-    if model is None and (device or precision or config or settings or overlap is not None):
-        raise typer.BadParameter("--device, --overlap, --precision, --config and --set need --model")
+    chunks = {"chunk_seconds": chunk_seconds, "overlap": overlap, "window": window and window.value}
+    computing = {"batch_size": batch_size, "threads": threads, "compiled": compile_ or None}
+    if model is None:
+        given = {"device": device, "precision": precision, "config": config, "set": settings, **chunks, **computing}
+        if needing := [name for name, value in given.items() if value is not None and value != []]:
+            option = {"compiled": "compile"}.get(needing[0], needing[0]).replace("_", "-")
+            raise typer.BadParameter(f"--{option} needs --model")
     from stemsplit.terminal import console
+    from stemsplit.terminal.csv_files import SCORES, CsvFile, score_rows
     from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
     from stemsplit.terminal.stdout import print_json
 
     wanted = listed([stems] if stems else None)
-    entry = prepared(model, overlap, wanted, registry_file, config, settings) if model else None
+    with usage_errors("--csv"):
+        table = CsvFile(csv, SCORES) if csv else None
+    entry = prepared(model, chunks, wanted, registry_file, config, settings) if model else None
 
     from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
     from stemsplit.evaluation.multitracks import multitracks
 
     songs = multitracks(references)
     if entry:
-        source = from_model(entry, device or "auto", precision.value if precision else "auto")
+        chosen = {"device": device, "precision": precision and precision.value, **computing}
+        source = from_model(entry, {name: value for name, value in chosen.items() if value is not None})
     else:
         assert estimates is not None
         source = FromFolder(estimates)
@@ -90,18 +119,19 @@ def eval_(
             if result.error:
                 console.error(result.error)
     remark(results)
+    written = not table or table.write(score_rows(results))
     found = summary(results)
     if as_json:
         print_json(scores_as_data(results, found))
     else:
         print_scores(results, found)
-    if any(result.error for result in results):
+    if not written or any(result.error for result in results):
         raise typer.Exit(1)
 
 
 def prepared(
     model: str,
-    overlap: float | None,
+    chunks: dict[str, Any],
     wanted: list[str],
     registry_file: Path | None,
     config: Path | None,
@@ -111,7 +141,7 @@ def prepared(
 
     Args:
         model: name of the model, or path of a checkpoint file.
-        overlap: share of a chunk that overlaps the next; None for the model's own.
+        chunks: keyword arguments for `ModelEntry.with_chunks`.
         wanted: stems to score; all if empty.
         registry_file: registry with more models.
         config: config file of the checkpoint.
@@ -128,11 +158,15 @@ def prepared(
         known = ", ".join(entry.outputs)
         raise typer.BadParameter(f"{entry.name} has no stem {unknown[0]!r}; it has {known}", param_hint="--stems")
     obtain(entry, quiet=False)
-    return entry.with_chunks(overlap=overlap)
+    return entry.with_chunks(**chunks)
 
 
-def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
+def from_model(entry: "ModelEntry", settings: dict[str, Any]) -> "Estimates":
     """Load a model whose stems are to be scored.
+
+    Args:
+        entry: the model's entry.
+        settings: settings of its `Separator` other than the defaults.
 
     Raises:
         WeightsError, DeviceError: the model cannot be loaded.
@@ -143,7 +177,7 @@ def from_model(entry: "ModelEntry", device: str, precision: str) -> "Estimates":
     from stemsplit.terminal import console
 
     prepare_torch()
-    return FromModel(Separator(entry, device, precision=precision, tell=console.warning))
+    return FromModel(Separator(entry, **settings, tell=console.warning))
 
 
 def remark(results: "list[Result]") -> None:

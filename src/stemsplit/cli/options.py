@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -63,7 +64,36 @@ COMPUTING, SCRIPTS = "Computing", "Scripts"
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the paths of files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
+
+
+def bitrate(text: str | None) -> str | None:
+    """Return a bitrate as formats have it, e.g. 192 for 192k."""
+    from stemsplit.audio import bitrates
+
+    with usage_errors():
+        return None if text is None else bitrates.parsed(text)
+
+
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        readable=False,
+        help="Also write the results to this CSV file, which `stemsplit help scripts` describes.",
+        rich_help_panel=SCRIPTS,
+    ),
+]
 Format = Annotated[FormatName, typer.Option("--format", "-f", help="File format of the stems.")]
+Bitrate = Annotated[
+    str | None,
+    typer.Option(
+        "--bitrate",
+        callback=bitrate,
+        help="Bitrate of mp3, ogg or m4a in kbit/s, e.g. 192k, or quality of mp3, from V0 to V9. Default: 320 for mp3, "
+        "about 270 for ogg, 256 for m4a.",
+    ),
+]
 
 Device = Annotated[
     str,

@@ -3,9 +3,11 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from stemsplit.cli.showing import print_model, print_models
+from stemsplit.errors import StemsplitError
 
 
 def gpu() -> str:
@@ -21,6 +23,14 @@ def gpu() -> str:
     return "none seen"
 
 
+def _place(folder: Callable[[], Path]) -> str:
+    """Return where a folder is; or, without a home folder, which variable to set."""
+    try:
+        return str(folder())
+    except StemsplitError as error:
+        return f"({error})"
+
+
 def print_versions() -> None:
     """Print what a bug report needs: versions, GPU, folders."""
     import platform
@@ -34,8 +44,7 @@ def print_versions() -> None:
     print_text(f"torch {version('torch')}, torchaudio {version('torchaudio')}")
     print_text(f"Python {platform.python_version()} on {platform.platform()}")
     print_text(f"GPU: {gpu()}; {os.cpu_count()} CPU cores")
-    # Without a home folder, this raises an error that says which variable to set.
-    print_text(f"downloads: {hub_folder()} and {cache_folder()}; settings: {user_folder()}")
+    print_text(f"downloads: {hub_folder()} and {_place(cache_folder)}; settings: {_place(user_folder)}")
 
 
 def answer(arguments: list[str]) -> bool:

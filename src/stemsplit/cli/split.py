@@ -1,21 +1,23 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
-from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName
+from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
 from stemsplit.cli import choose
+from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
+    Bitrate,
     ChunkSeconds,
     Compile,
+    Csv,
     Device,
     Format,
     Overlap,
@@ -37,21 +39,15 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options, Outcome, Totals
     from stemsplit.songs.naming import Template
     from stemsplit.songs.outputs import Output
+    from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
-
-
-class ProgressKind(StrEnum):
-    """The ways of showing the progress of a song."""
-
-    auto = "auto"
-    json = "json"
-    none = "none"
 
 
 FILES = "Files"
 """Panel of the command's help."""
 
 
+@closing_json
 def split(
     songs: Annotated[
         list[str],  # not paths: an empty one would be the working folder
@@ -104,6 +100,7 @@ def split(
             "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
         ),
     ] = None,
+    bitrate: Bitrate = None,
     like_source: Annotated[
         bool, typer.Option("--like-source", help="Write stems in the format and bit depth of their song.")
     ] = False,
@@ -143,6 +140,7 @@ def split(
             "--json", help="Print a line of JSON per song on stdout, and a summary at the end.", rich_help_panel=SCRIPTS
         ),
     ] = False,
+    csv: Csv = None,
     progress: Annotated[
         ProgressKind,
         typer.Option(
@@ -175,17 +173,23 @@ def split(
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
+    from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
+    if like_source and bitrate:
+        raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
+    if csv and dry_run:
+        raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes)
         template = Template(name)
+        table = SplitTable(csv, [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
     options = Options(
@@ -193,7 +197,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=formats.Format(format_, bit_depth),
+        format=formats.Format(format_, bit_depth, bitrate),
         like_source=like_source,
         start=begin,
         duration=length,
@@ -207,6 +211,7 @@ def split(
         tell_of_names(jobs)
     if dry_run:
         print_dry_run(jobs, passed_over, models, device, as_json)
+        account().closed = True
         raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
     plan.check_room(jobs)
     if any(not job.problem and not job.done for job in jobs):
@@ -226,9 +231,10 @@ def split(
         )
     )
     report = SplitReport(jobs, quiet, progress.value)
-    totals = run(jobs, load, report, passed_over, as_json)
+    with table:
+        totals = run(jobs, load, report, passed_over, as_json, table)
     speeds.remember(models.name, device, totals.speed)
-    if totals.failed or totals.untold:
+    if totals.failed or totals.untold or table.failed:
         raise typer.Exit(1)
 
 
@@ -253,19 +259,18 @@ def planned(
 
     Raises:
         typer.BadParameter: no song can be split in this way.
-        typer.Exit: the arguments mean no song.
-        AudioError: a list of songs cannot be read.
+        AudioError: the arguments mean no song, or a list of songs cannot be read.
     """
+    from stemsplit.errors import AudioError
     from stemsplit.songs import find, plan
-    from stemsplit.terminal import console
 
     with usage_errors():
         found = find.find(songs, options.out)
         jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
     if not jobs:
         others = f" (other files: {found.passed_over})" if found.passed_over else ""
-        console.error(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
-        raise typer.Exit(1)
+        raise AudioError(f"no audio found in {shortened(songs)}{others}; name songs, or folders that contain songs")
+    account().jobs, account().passed_over = jobs, found.passed_over
     return jobs, found.passed_over
 
 
@@ -275,6 +280,7 @@ def run(
     report: "SplitReport",
     passed_over: int,
     as_json: bool,
+    table: "SplitTable",
 ) -> "Totals":
     """Split the songs, and print the result of each and a summary.
 
@@ -284,6 +290,7 @@ def run(
         report: shows progress and results.
         passed_over: number of files in the songs' folders that are not audio.
         as_json: whether to print JSON instead of paths.
+        table: gets a row for each song.
 
     Raises:
         typer.Exit: the user interrupted the run.
@@ -295,12 +302,15 @@ def run(
     from stemsplit.terminal.songs import outcome_as_data, totals_as_data
     from stemsplit.terminal.stdout import print_line, print_paths
 
-    totals, begun = Totals(), time.monotonic()
+    totals, begun, owed = Totals(), time.monotonic(), account()
+    owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
         report.outcome(outcome)
         totals.add(outcome)
+        table.add(outcome)
         totals.seconds = time.monotonic() - begun
+        owed.told.add(outcome.job.path)
         try:
             if as_json:
                 print_line(outcome_as_data(outcome))
@@ -319,5 +329,6 @@ def run(
         raise typer.Exit(130) from None
     report.total(totals, passed_over)
     if as_json:
+        owed.closed = True
         print_line(totals_as_data(totals, passed_over))
     return totals

@@ -161,8 +161,8 @@ def write(
         for clip in clips:
             file = held.create(f"{NEW}/{clip.path.name}")
             channels, frames = clip.samples.shape
-            rate, speakers = song.sample_rate, song.speakers
-            writer = Writer(clip.path, file_format, rate, channels, frames, file=file, speakers=speakers)
+            path, rate, speakers = held.folder.path / NEW / clip.path.name, song.sample_rate, song.speakers
+            writer = Writer(path, file_format, rate, channels, frames, file=file, speakers=speakers)
             try:
                 writer.write(clip.samples * np.float32(10 ** (clip.gain / 20)))
                 writer.close()

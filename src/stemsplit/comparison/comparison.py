@@ -53,7 +53,7 @@ def separate(
     Args:
         plan: plan of the comparison.
         index: index of the model in `plan.entries`.
-        settings: keyword arguments for its `Separator`.
+        settings: keyword arguments for its `Separator`, unless it has its own.
         tell: called with the share that is done, from 0 to 1.
 
     Returns:
@@ -63,7 +63,7 @@ def separate(
 
     entry, song, begin, end = plan.entries[index], plan.song, plan.begin, plan.end
     tell(0.0)
-    separator = Separator(entry, **settings)
+    separator = Separator(entry, **{**settings, **plan.computing(index)})
     first, last = context(entry, song, begin, end)
     if separator.streams_songs:
         first = 0
@@ -113,7 +113,7 @@ def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemC
     """
     rate = plan.song.sample_rate
     clips = {
-        index: measured(plan.path(stem, f" - {index + 1}", plan.entries[index].name), block, rate)
+        index: measured(plan.path(stem, f" - {index + 1}", plan.labels[index]), block, rate)
         for index, block in estimates.items()
     }
     true = plan.references.get(stem)

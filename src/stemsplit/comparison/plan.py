@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stemsplit.audio import WAV, Block, Format, Song, examine
 from stemsplit.choices import BitDepth
@@ -21,6 +22,14 @@ LONGEST_SECONDS = 600.0
 """Length of the longest excerpt: all clips of all models are in memory together."""
 
 
+CHUNKS = ("chunk_seconds", "overlap", "window")
+"""Settings that `ModelEntry.with_chunks` takes."""
+
+
+def _in_words(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A comparison to make.
@@ -29,7 +38,8 @@ class Plan:
         song: the whole song.
         begin: index of the excerpt's first sample in the song.
         end: index of the sample after its last.
-        entries: the models.
+        entries: the models, with their chunks.
+        settings: settings of each model that are its own, see `plan`.
         stems: stems to compare: name -> indices of the models that have it.
         left_out: stems that are not compared, in the same form.
         references: true samples (c, t) of stems in the excerpt, by name.
@@ -41,11 +51,24 @@ class Plan:
     begin: int
     end: int
     entries: tuple[ModelEntry, ...]
+    settings: tuple[Mapping[str, Any], ...]
     stems: Mapping[str, tuple[int, ...]]
     left_out: Mapping[str, tuple[int, ...]]
     references: Mapping[str, Block]
     out: Path
     format: Format
+
+    @property
+    def labels(self) -> list[str]:
+        """Name of each model, with its own settings: `starter overlap=0.75`. One model may be compared with itself."""
+        return [
+            " ".join([entry.name, *(f"{name.replace('_', '-')}={_in_words(value)}" for name, value in own.items())])
+            for entry, own in zip(self.entries, self.settings, strict=True)
+        ]
+
+    def computing(self, index: int) -> dict[str, Any]:
+        """Return the settings of a model's own that its `Separator` takes, other than chunks."""
+        return {name: value for name, value in self.settings[index].items() if name not in CHUNKS}
 
     @property
     def start(self) -> float:
@@ -68,7 +91,7 @@ class Plan:
         Args:
             stem: name of the stem, or `mixture`.
             maker: text that tells the stem's clips apart, such as ` - 1` for the first model's.
-            model: name of the model.
+            model: label of the model.
         """
         text = f"{{track}} {self.span.replace(':', '.')}/{{stem}}{maker}{' {model}' if model else ''}"
         song = self.song.path
@@ -125,6 +148,7 @@ def plan(
     path: Path,
     entries: Sequence[ModelEntry],
     *,
+    settings: Sequence[Mapping[str, Any]] = (),
     start: float | None = None,
     duration: float = DEFAULT_SECONDS,
     stems: Sequence[str] | None = None,
@@ -137,7 +161,9 @@ def plan(
 
     Args:
         path: file of the song.
-        entries: the models.
+        entries: the models; one may be there several times, with other settings.
+        settings: for each model, settings of its own, by the names that `Separator` has for them: `chunk_seconds`,
+            `overlap`, `window`, `batch_size`, `precision`. Without any, all models have those of the run.
         start: start of the excerpt, as `bounds` takes it.
         duration: length of the excerpt in seconds.
         stems: names of the stems to compare, as `choose_stems` takes them.
@@ -152,15 +178,20 @@ def plan(
     """
     if file_format.bits is None and file_format.depth is not None:
         file_format = replace(file_format, bits=BitDepth.b24)
-    if reason := file_format.refusal(44_100, 2):
+    if reason := file_format.unavailable():
         raise ValueError(reason)
+    own = tuple(settings) or tuple({} for _ in entries)
+    entries = [
+        entry.with_chunks(**{name: value for name, value in each.items() if name in CHUNKS})
+        for entry, each in zip(entries, own, strict=True)
+    ]
     chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
     if reason := file_format.refusal(song.sample_rate, song.channels, song.speakers):
         raise AudioError(f"cannot write clips of {path}: {reason}")
     begin, end = bounds(song, start, duration)
     true = references(reference_folder, list(chosen), song, begin, end) if reference_folder else {}
-    made = Plan(song, begin, end, tuple(entries), chosen, left_out, true, out, file_format)
+    made = Plan(song, begin, end, tuple(entries), own, chosen, left_out, true, out, file_format)
     clip_files.check(made.folder, force)
     files = 1 + len(true) + sum(map(len, chosen.values()))
     check_space(out, files * (end - begin) * song.channels * file_format.bytes_per_sample)

@@ -134,7 +134,11 @@ class Claim:
         except OSError as error:
             self.leave()
             raise _translated(error, "it holds a file that is not stemsplit's", out.path / name) from error
-        heartbeat.begin(self._lock, self.folder.path / LOCK)
+        try:
+            heartbeat.begin(self._lock, self.folder.path / LOCK)
+        except RuntimeError:  # the system starts no more threads
+            self.leave()
+            raise
 
     def _take(self, make: bool) -> tuple[Folder, int]:
         """Open the folder and take its lock."""

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from stemsplit.errors import AudioError, StemsplitError
+from stemsplit.errors import AudioError
 from stemsplit.evaluation.lockstep import Track, in_step
 from stemsplit.evaluation.metrics import Measurement
 from stemsplit.evaluation.multitracks import Multitrack, song_folders
 from stemsplit.evaluation.stem_mp4 import MIXTURE
 from stemsplit.evaluation.stems import REST, stems_of_outputs
+from stemsplit.failures import cause, is_lost_device
 
 if TYPE_CHECKING:
     from stemsplit.engine.separator import Separator
@@ -291,6 +292,8 @@ def evaluate(
         progress(song, 0.0)
         try:
             result = measure_song(song, estimates, wanted, partial(progress, song))
-        except (StemsplitError, MemoryError) as error:
-            result = Result(song.title, error=str(error) or f"out of memory while measuring {song.title}")
+        except Exception as error:  # of any kind, from decoders, the network or figures
+            if is_lost_device(error):
+                raise
+            result = Result(song.title, error=cause(error, f"measuring {song.title}"))
         yield result

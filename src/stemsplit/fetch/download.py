@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from stemsplit import words
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import digests, store
+from stemsplit.fetch import digests, settings, store
+from stemsplit.fetch.causes import LOGIN, PortalError, SettingError, UnreachableError
 from stemsplit.fetch.hub_cache import HubFile
 from stemsplit.fetch.pins import LockFileError
 from stemsplit.registry import SCHEMES, ModelEntry, redacted
@@ -40,6 +41,7 @@ def _from_hub(entry: ModelEntry, source: str, progress: "Progress") -> Path:
             digest = digests.verify(cached, entry)
         if digest:
             return digests.accept(entry, cached, digest)
+    settings.check_hub()
     # Imported late: it takes a while, and weights that are here do not need it.
     from stemsplit.fetch import hub
 
@@ -52,6 +54,7 @@ def _from(entry: ModelEntry, source: str, progress: "Progress") -> Path:
     if source.startswith(store.HUB):
         return _from_hub(entry, source, progress)
     if source.startswith(store.WEB):
+        settings.check_hub()
         from stemsplit.fetch import web
 
         return web.fetch(entry, source, progress)
@@ -64,8 +67,6 @@ def _reason(error: WeightsError | OSError) -> str:
 
 def _unreachable(errors: list[WeightsError | OSError]) -> str:
     """Return one cause and one remedy if no source's host can be reached; empty otherwise."""
-    from stemsplit.fetch.failures import UnreachableError
-
     hosts: list[str] = []
     reasons: list[str] = []
     for error in errors:
@@ -76,6 +77,21 @@ def _unreachable(errors: list[WeightsError | OSError]) -> str:
     because = f" ({', '.join(dict.fromkeys(reasons))})" if reasons else ""
     remedy = "check the connection, or see the downloaded models: stemsplit list --downloaded"
     return f"{' and '.join(dict.fromkeys(hosts))} cannot be reached{because}; {remedy}"
+
+
+def _login_page(errors: list[WeightsError | OSError]) -> str:
+    """Return one cause and one remedy if several sources all answer with something else; empty otherwise."""
+    hosts = [error.host for error in errors if isinstance(error, PortalError)]
+    if len(hosts) < 2 or len(hosts) < len(errors):
+        return ""
+    named = " and ".join(dict.fromkeys(hosts))
+    return f"{named} gave a web page or the like instead of the file; if this network asks for a login, {LOGIN}"
+
+
+def _settings(errors: list[WeightsError | OSError]) -> str:
+    """Return what is wrong with the environment, once each, if that is what failed every source; empty otherwise."""
+    wrong = [str(error) for error in errors if isinstance(error, SettingError)]
+    return " and ".join(dict.fromkeys(wrong)) if len(wrong) == len(errors) else ""
 
 
 def _failure(entry: ModelEntry, errors: dict[str, WeightsError | OSError]) -> WeightsError:
@@ -90,7 +106,8 @@ def _failure(entry: ModelEntry, errors: dict[str, WeightsError | OSError]) -> We
     task = f"cannot use the weights of {entry.name!r}" if here else f"cannot download {entry.name!r}{size}"
     if not errors:
         return WeightsError(f"{task}: its registry entry names no source")
-    if not here and (cause := _unreachable(list(errors.values()))):
+    found = list(errors.values())
+    if not here and (cause := _settings(found) or _unreachable(found) or _login_page(found)):
         return WeightsError(f"{task}: {cause}")
     sources_by_reason: dict[str, list[str]] = {}
     for source, error in errors.items():

@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path, PurePath
 
 from huggingface_hub import constants
@@ -23,12 +24,13 @@ from stemsplit.disk import link, make_below, move, open_regular, replacing
 from stemsplit.disk.digest import BLOCK
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache, store
+from stemsplit.fetch.causes import LOGIN, PortalError
 from stemsplit.fetch.checkpoint_format import is_safetensors
 from stemsplit.fetch.download_lock import Progress, download_lock
 from stemsplit.fetch.failures import USER_AGENT, host, retry, translating_errors
 from stemsplit.fetch.hub_cache import HubFile
 from stemsplit.fetch.timeouts import in_time
-from stemsplit.fetch.transfer import Remote, check_size, download_part
+from stemsplit.fetch.transfer import Remote, WebPageError, check_size, download_part
 from stemsplit.registry import ModelEntry
 
 
@@ -42,6 +44,9 @@ def _refusal(error: HfHubHTTPError, file: HubFile) -> str:
     if isinstance(error, EntryNotFoundError):
         return f"{file.repo} has no file {file.name} at {file.revision}"
     status = error.response.status_code
+    if status == HTTPStatus.UNAUTHORIZED and "authorization" in error.response.request.headers:
+        source = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "`hf auth login`"
+        return f"{error.response.url.host} refuses the token of {source} ({status}); unset it, or {log_in}"
     if isinstance(error, RepositoryNotFoundError):
         return f"{file.repo} does not exist or is private ({status}); if it is private, {log_in}"
     if status in (401, 403):
@@ -134,7 +139,11 @@ def _metadata(url: str, headers: dict[str, str]) -> HfFileMetadata:
     is_commit = re.fullmatch("[0-9a-f]{40}", metadata.commit_hash or "")
     is_etag = re.fullmatch(r"\w[\w.-]{,127}", metadata.etag or "", re.ASCII)
     if not is_commit or not is_etag or (metadata.size or 0) < 0:
-        raise WeightsError(f"{host(url)} does not answer like the Hugging Face Hub; check HF_ENDPOINT")
+        check = "check HF_ENDPOINT; or " if "HF_ENDPOINT" in os.environ else ""
+        told = (
+            f"{host(url)} does not answer like the Hugging Face Hub; {check}if this network asks for a login, {LOGIN}"
+        )
+        raise PortalError(host(url), told)
     return metadata
 
 
@@ -182,4 +191,7 @@ def fetch(entry: ModelEntry, file: HubFile, progress: Progress) -> Path:
     if hub_cache.folder().parts[:1] == ("~",):
         raise WeightsError("there is no home folder to keep downloads in; set STEMSPLIT_CACHE and HF_HOME")
     with translating_errors(hub_cache.folder(), "HF_HOME", lambda error: _refusal(error, file)):
-        return _fetch(entry, file, progress)
+        try:
+            return _fetch(entry, file, progress)
+        except WebPageError as error:
+            raise PortalError(error.host, f"{error}; if this network asks for a login, {LOGIN}") from error

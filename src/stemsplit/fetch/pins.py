@@ -9,7 +9,7 @@ from pathlib import Path
 from stemsplit.disk import read_text, size_of_own
 from stemsplit.disk.files import write_json
 from stemsplit.disk.folders import user_folder
-from stemsplit.errors import WeightsError
+from stemsplit.errors import RegistryError, WeightsError
 
 LOCK_SECONDS = 60.0
 """Seconds to wait for another process that is writing the lock file, which takes only a moment."""
@@ -26,6 +26,10 @@ def lock_file() -> Path:
 
 def _read() -> dict[str, dict[str, str | int]]:
     """Read the lock file: name of an entry -> sha256 and size of its weights."""
+    try:
+        lock_file()
+    except RegistryError:
+        return {}  # without a home folder, nothing was ever pinned
     try:
         content = json.loads(read_text(lock_file()))
         pins: dict[str, dict[str, str | int]]

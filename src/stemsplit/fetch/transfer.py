@@ -14,6 +14,7 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exporte
 
 from stemsplit.disk import open_own, remove, size_of_own
 from stemsplit.errors import WeightsError
+from stemsplit.fetch.causes import PortalError
 from stemsplit.fetch.download_lock import Progress
 from stemsplit.fetch.failures import PAUSES, retry
 from stemsplit.fetch.responses import is_web_page, receive, refuse, whole_size
@@ -26,7 +27,7 @@ RESERVE = 100_000_000
 """Bytes that stay free on the disk while a file of unknown size is downloaded."""
 
 
-class WebPageError(WeightsError):
+class WebPageError(PortalError):
     """A server sent a web page instead of the file."""
 
 
@@ -190,7 +191,8 @@ def _resume(remote: Remote, progress: Progress) -> bool:
         if status != HTTPStatus.OK:
             refuse(response)
         if is_web_page(response):
-            raise WebPageError(f"{response.url.host} sends a web page instead of the file")
+            name = str(response.url.host)
+            raise WebPageError(name, f"{name} sends a web page instead of the file")
         return _write(response, items, remote, 0, progress)
 
 

@@ -11,8 +11,8 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from stemsplit.disk import make_below, move
 from stemsplit.disk.folders import cache_folder
-from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, store
+from stemsplit.fetch.causes import PortalError
 from stemsplit.fetch.download_lock import Progress, download_lock
 from stemsplit.fetch.failures import TRANSIENT, USER_AGENT, retry, translating_errors
 from stemsplit.fetch.responses import is_web_page, whole_size
@@ -84,4 +84,4 @@ def fetch(entry: ModelEntry, source: str, progress: Progress) -> Path:
         try:
             return _fetch(entry, source, progress)
         except WebPageError as error:
-            raise WeightsError(f"{error}; {_by_hand(entry)}") from error
+            raise PortalError(error.host, f"{error}; {_by_hand(entry)}") from error

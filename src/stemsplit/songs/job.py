@@ -104,6 +104,8 @@ class Job:
         return {
             "format": self.format.name,
             "bit_depth": self.format.bits,
+            # Records of versions without bitrates have none, and must still be those of the default.
+            **({"bitrate": self.format.bitrate} if self.format.bitrate else {}),
             "start": self.options.start,
             "duration": self.options.duration,
             "drop_silent": self.options.drop_silent,

@@ -3,6 +3,7 @@
 A song that fails does not stop the others.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,10 +16,11 @@ from stemsplit.audio import Block, Reader
 from stemsplit.disk import remove_empty_folder
 from stemsplit.engine.ahead import ahead
 from stemsplit.engine.mixture import Mixture
-from stemsplit.errors import AudioError, StemsplitError
+from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
+from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
-from stemsplit.songs.preparing import Busy, Course, prepare, reason
+from stemsplit.songs.preparing import Busy, Course, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
@@ -63,12 +65,13 @@ def finished(files: StemFiles, seconds: float) -> Outcome:
         files: files of the song.
         seconds: compute time of the song.
     """
-    with files:
-        try:
-            record = files.finish()
-        except (AudioError, OSError) as error:
-            return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
-        return Outcome(files.job, record=record, seconds=seconds, notes=files.song.notes)
+    try:
+        record = files.finish()
+    except Exception as error:  # of any kind: one song must not end the others
+        return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
+    finally:
+        given_up(files.close)
+    return Outcome(files.job, record=record, seconds=seconds, notes=files.song.notes)
 
 
 def _start(executor: ThreadPoolExecutor) -> None:
@@ -157,7 +160,7 @@ class Pipeline:
     def _computed(self, first: StemFiles) -> Outcome | None:
         """Split this song and those that follow, up to one with nothing to compute; return the outcome of that one."""
         with ExitStack() as undo:
-            undo.push(first)
+            undo.callback(given_up, first.close)
             if not self.separator:
                 self.progress(first.job, 0.0, first.song.seconds)
                 self.separator = self.load()
@@ -174,18 +177,19 @@ class Pipeline:
 
     def _split(self, files: StemFiles, results: Generator["Pair", None, None]) -> None:
         """Write a song's stems while they are computed, and begin to finish its files."""
-        job = files.job
+        job, song = files.job, files.song
         with ExitStack() as undo:
-            undo.push(files)
-            self.progress(job, 0.0, files.song.seconds)
+            undo.callback(given_up, files.close)
+            self.progress(job, 0.0, song.seconds)
             with closing(self._written(files, results)) as steps:
-                for error in steps:
-                    if error:
+                for step in steps:
+                    if isinstance(step, Exception):
                         self._report_finished()
-                        self.report(Outcome(job, reason(error, job, "splitting"), cause=error))
+                        self.report(Outcome(job, reason(step, job, "splitting"), cause=step))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
+                    self.progress(job, step / song.sample_rate, song.seconds)
                     if self.finishing and self.finishing.done():
                         self._report_finished()
             self._report_finished()
@@ -196,13 +200,16 @@ class Pipeline:
 
     def _written(
         self, files: StemFiles, results: Generator["Pair", None, None]
-    ) -> Generator[Exception | None, None, None]:
+    ) -> Generator[int | Exception, None, None]:
         """Write a song's stems block by block, in another thread.
 
         Yields:
-            None after each block; at last the error that the song failed by, if there was one.
+            The samples done after each block; at last the error that the song failed by, if there was one.
+
+        Raises:
+            Exception: the device that computes is gone, by which every other song would fail, too.
         """
-        song, done, failure = files.song, 0, None
+        done, failure = 0, None
         pending = deque[Future[None]]()
         try:
             with closing(results):
@@ -211,11 +218,12 @@ class Pipeline:
                     if len(pending) > PENDING:
                         pending.popleft().result()
                     done += mixture.shape[1]
-                    self.progress(files.job, done / song.sample_rate, song.seconds)
-                    yield None
+                    yield done
             while pending:
                 pending.popleft().result()
-        except (StemsplitError, OSError, MemoryError) as error:
+        except Exception as error:  # of any kind, from the song's decoder, the network or the encoders
+            if is_lost_device(error):
+                raise
             failure = error
         finally:
             wait(pending)
@@ -238,7 +246,7 @@ class Pipeline:
             left.append(self.ahead.result())
         for item in left:
             if isinstance(item, StemFiles):
-                item.close()
+                given_up(item.close)
 
 
 class Patience:
@@ -285,7 +293,7 @@ def run(
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
     """
     outs = {job.options.out for job in jobs}
-    new = [folder for out in outs for folder in (out, *out.parents) if not folder.exists()]
+    new = [folder for out in outs for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110  # pathlib may raise
     pipeline, left, patience = Pipeline(load, progress, report, tell), deque(jobs), Patience()
     try:
         while left:

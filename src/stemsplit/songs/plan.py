@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -11,6 +11,8 @@ from pathlib import Path
 from stemsplit.audio import Reader, read_tags
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
+from stemsplit.failures import cause
+from stemsplit.songs.failures import reason
 from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template, folded, track_of
@@ -23,22 +25,29 @@ class PlanError(ValueError):
 def planned(found: Found, options: Options, template: Template, model_name: str) -> Job:
     """Return the job of a song; only the places of its files are known yet."""
     path = found.path
-    tags = read_tags(path) if template.needs_tags else {}
+    tags: Mapping[str, Sequence[str]] = {}
+    problem = ""
+    if template.needs_tags:
+        try:
+            tags = read_tags(path)
+        except Exception as error:  # of any kind: one song must not end the others
+            problem = f"cannot read {path}: {cause(error, 'reading its tags')}"
     names = template.of_song(
         track=track_of(path),
         model=model_name,
         parent=os.path.basename(os.path.dirname(os.path.abspath(path))),  # noqa: PTH100, PTH119, PTH120  # of 200,000
         ext=path.suffix.removeprefix("."),
-        artist=tags.get("artist"),
-        title=tags.get("title"),
+        # The first of several: folders of earlier versions are called so, and names stay short.
+        artist=next(iter(tags.get("artist", ())), None),
+        title=next(iter(tags.get("title", ())), None),
     )
     file_format = options.format
     if options.like_source:
         # A song that cannot be read keeps the default format; `examined` reports the error.
-        with suppress(AudioError), Reader(path, track=options.track) as reader:
+        with suppress(Exception), Reader(path, track=options.track) as reader:
             file_format = reader.format
     folder = options.out / found.below if found.below.parts else options.out
-    return Job(path, options, folder, names, file_format)
+    return Job(path, options, folder, names, file_format, problem=problem)
 
 
 def files(job: Job) -> dict[str, str]:
@@ -98,6 +107,14 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
     return replace(job, size=size, seconds=frames / rate)
 
 
+def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
+    """Return the job as `examined` does; an error of any kind becomes its problem, and does not end the others."""
+    try:
+        return examined(job, songs, real_folder)
+    except Exception as error:
+        return replace(job, problem=reason(error, job, "looking at"))
+
+
 def apart(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs; each that would write the same file as another gets that as its problem."""
     writers: dict[str, list[int]] = defaultdict(list)
@@ -124,7 +141,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     Raises:
         PlanError: the format, or the names of the outputs, are impossible for any song.
     """
-    if not options.like_source and (reason := options.format.refusal(44_100, 2)):
+    if not options.like_source and (reason := options.format.unavailable()):
         raise PlanError(reason)
     real = {os.path.realpath(found.path) for found in songs}
     # Two outputs may have the same name, whatever the songs are called.
@@ -132,7 +149,7 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
     real_folder = lru_cache(1024)(os.path.realpath)
-    return [job if job.problem else examined(job, real, real_folder) for job in jobs]
+    return [job if job.problem else attempted(job, real, real_folder) for job in jobs]
 
 
 def check_room(jobs: Sequence[Job]) -> None:

@@ -1,6 +1,7 @@
 """Prepares a song: claims it, decodes it once to its end, and opens the files of its stems."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -10,6 +11,7 @@ from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
+from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.record import Record
 from stemsplit.songs.stem_files import StemFiles
@@ -50,6 +52,12 @@ class Course:
             raise GivenUpError
 
 
+def given_up(clean_up: Callable[[], object]) -> None:
+    """Clean up after a song. What cannot be removed now is left to the end of the batch, or to the next run."""
+    with suppress(Exception):  # the song's own error is the one to tell
+        clean_up()
+
+
 def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemFiles:
     """Decode a whole song once, to check it, and open its files.
 
@@ -73,7 +81,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
-    check_space(job.options.out, job.size)
+    # Written as text, as in an ogg, a picture takes a third more.
+    check_space(job.options.out, job.size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     if caution := job.format.caution(song.channels, song.speakers):
         course.tell(f"{job.path}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)
@@ -91,8 +100,8 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
         held = commit.hold(job, course.tell)
     except BusyError as error:
         return Busy(job, error.beat)
-    except AudioError as error:
-        return Outcome(job, str(error), cause=error)
+    except Exception as error:  # of any kind: one song must not end the others
+        return Outcome(job, reason(error, job, "looking at"), cause=error)
     try:
         found = job.recorded()
         if not job.options.force and job.is_done(found):
@@ -102,13 +111,6 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
     except GivenUpError:
         held.release()
         return Outcome(job, "the batch was ended")
-    except (AudioError, OSError, MemoryError) as error:
-        held.release()
+    except Exception as error:  # of any kind, as above
+        given_up(held.release)
         return Outcome(job, reason(error, job, "looking at"), cause=error)
-
-
-def reason(error: Exception, job: Job, doing: str) -> str:
-    """Return a message that says why a song failed."""
-    if isinstance(error, OSError):
-        return f"cannot split {job.path} ({error.strerror or error}: {error.filename or job.options.out})"
-    return str(error) or f"out of memory while {doing} {job.path}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from stemsplit.audio import Block, Song, Writer
 from stemsplit.audio.levels import SILENT, SumError
+from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit
@@ -56,10 +57,11 @@ class StemFiles:
     def _writer(self, name: str) -> Writer:
         """Open the file of a stem in the hidden folder."""
         job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
-        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags, name))
+        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags.texts, name))
         path = self.held.folder.path / hidden
         try:
-            return Writer(path, *form, file=self.held.create(hidden), speakers=song.speakers)
+            file = self.held.create(hidden)
+            return Writer(path, *form, file=file, picture=song.tags.picture, speakers=song.speakers)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({error.strerror})") from error
 
@@ -78,7 +80,13 @@ class StemFiles:
             return self.writers[output.name].write(output.of(mixture, stems))
 
         # Side by side: encoding is all that a fast device waits for.
-        written = {output.name: self.encoding.submit(encode, output) for output in self.job.options.outputs}
+        written = {}
+        try:
+            for output in self.job.options.outputs:
+                written[output.name] = self.encoding.submit(encode, output)
+        except RuntimeError:  # no more threads: what was handed over must end, as below
+            self.encoding.shutdown()
+            raise
         wait(written.values())  # for all of them, even if one fails: nothing may write to files that are given up
         stored = {name: future.result() for name, future in written.items()}
         self.energy += float(np.square(mixture, dtype=np.float64).sum())
@@ -167,6 +175,7 @@ class StemFiles:
         self.close()
 
 
-def marked(tags: Mapping[str, str], name: str) -> dict[str, str]:
+def marked(tags: Texts, name: str) -> Texts:
     """Return a song's tags for one of its stems, which the title names."""
-    return {**tags, "title": f"{tags['title']} ({name})"} if tags.get("title") else dict(tags)
+    titles = tuple(f"{title} ({name})" for title in tags.get("title", ()))
+    return {**tags, "title": titles} if titles else tags

@@ -21,7 +21,7 @@ def _clip_as_data(clip: "Clip") -> dict[str, Any]:
 
 def comparison_as_data(comparison: "Comparison") -> dict[str, Any]:
     """Return a comparison as `compare --json` prints it and as it lies beside the clips, in dB, LUFS and seconds."""
-    plan, names = comparison.plan, [entry.name for entry in comparison.plan.entries]
+    plan, names = comparison.plan, comparison.plan.labels
     speeds = [
         {"seconds": round(timing.seconds, 3), "real_time_factor": round(timing.speed, 3)}
         for timing in comparison.timings
@@ -31,7 +31,10 @@ def comparison_as_data(comparison: "Comparison") -> dict[str, Any]:
         "start": round(plan.start, 6),
         "duration": round(plan.duration, 6),
         "folder": str(plan.folder),
-        "models": [{"model": name, **speed} for name, speed in zip(names, speeds, strict=True)],
+        "models": [
+            {"model": name, "name": entry.name, "settings": dict(own), **speed}
+            for name, entry, own, speed in zip(names, plan.entries, plan.settings, speeds, strict=True)
+        ],
         "mixture": _clip_as_data(comparison.mixture),
         "stems": {
             stem: {
@@ -61,7 +64,7 @@ def _level(clip: "Clip") -> tuple[str, str]:
 def comparison_in_lines(comparison: "Comparison") -> list[str]:
     """Return a comparison as lines for people: one for each model, then one for each clip."""
     plan = comparison.plan
-    names = [f"{number} {entry.name}" for number, entry in enumerate(plan.entries, 1)]
+    names = [f"{number} {label}" for number, label in enumerate(plan.labels, 1)]
     models = [("model", "x real time", "whole song")]
     for name, timing in zip(names, comparison.timings, strict=True):
         models.append((name, f"{timing.speed:,.2f}", clock(plan.song.seconds / timing.speed)))

@@ -51,6 +51,8 @@ def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, d
         "estimated_seconds": round(duration / speed, 1) if speed else None,
         "bytes": sum(job.size for job in waiting),
         "download_bytes": download if waiting else None,
+        "error": None,
+        "exit_status": int(any(job.problem for job in jobs)),
     }
 
 
@@ -111,7 +113,9 @@ def totals_as_data(totals: "Totals", passed_over: int) -> dict[str, Any]:
     """Return what became of all songs as the last line of `split --json` prints it."""
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
-    return {"summary": {**counts, "passed_over": passed_over, **times, "real_time_factor": round(totals.speed, 3)}}
+    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold))}
+    speed = round(totals.speed, 3)
+    return {"summary": {**counts, "passed_over": passed_over, **times, "real_time_factor": speed, **ended}}
 
 
 MOST_STEMS = 8

@@ -1,0 +1,142 @@
+"""What `split` writes besides wav and flac: m4a, and bitrates."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from stemsplit import split
+from stemsplit.audio import examine
+from tests.cli.conftest import Result
+from tests.conftest import noise, unix
+
+Command = Callable[..., Result]
+Song = Callable[..., Path]
+
+MIX = ("--stems", "none", "--mix", "all=mixture", "--threads", "1", "--quiet")
+
+
+def records(folder: str = "stems") -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in Path(folder).rglob("stemsplit.json")]
+
+
+@pytest.mark.usefixtures("ffmpeg")
+def test_m4a_has_the_length_of_the_song_and_its_tags(stemsplit: Command, tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    with soundfile.SoundFile(path, "w", 44_100, 2) as file:
+        file.title, file.artist = "Song", "Somebody"
+        file.write(noise(50_001))
+    result = stemsplit("a.flac", *MIX, "--format", "m4a")
+    assert (result.status, result.err) == (0, "")
+    assert result.paths == [Path("stems/a/all.m4a")]
+    found = examine(result.paths[0])
+    assert 0 <= found.frames - 50_001 < 1_024
+    assert (found.sample_rate, found.channels, found.tags["artist"]) == (44_100, 2, "Somebody")
+    assert sorted(path.name for path in Path("stems/a").iterdir()) == ["all.m4a", "stemsplit.json"]
+    assert [path.name for path in Path("stems").iterdir()] == ["a"]
+
+
+@pytest.mark.usefixtures("ffmpeg")
+def test_like_source_gives_m4a_for_m4a(stemsplit: Command, song: Song) -> None:
+    song("a.wav")
+    made = stemsplit("a.wav", *MIX, "--format", "m4a").paths[0]
+    assert stemsplit(made, *MIX, "--like-source", "-o", "more").paths == [Path("more/all/all.m4a")]
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_without_ffmpeg_m4a_is_refused_at_the_start(stemsplit: Command, song: Song, dry: tuple[str, ...]) -> None:
+    song("a.wav")
+    result = stemsplit("a.wav", *MIX, "--format", "m4a", *dry)
+    assert (result.status, result.out) == (2, "")
+    assert "m4a is written by ffmpeg, which was not found; install ffmpeg, or choose --format mp3, ogg or" in result.err
+    assert not Path("stems").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--bitrate", "192k"), "wav has no bitrate; leave out --bitrate, or choose --format mp3, ogg or m4a"),
+        (("-f", "flac", "--bitrate", "V0"), "flac has no bitrate"),
+        (("-f", "mp3", "--bitrate", "200"), "mp3 has no bitrate of 200 kbit/s; the nearest is 192"),
+        (("-f", "ogg", "--bitrate", "V0"), "ogg has no quality V0"),
+        (("-f", "mp3", "--bitrate", "loud"), "'loud' is not a bitrate; write kbit/s, such as 192k"),
+        (("--like-source", "--bitrate", "192k"), "--bitrate needs --format"),
+    ],
+)
+def test_a_bitrate_that_makes_no_sense_is_wrong_usage(
+    stemsplit: Command, song: Song, options: tuple[str, ...], complaint: str
+) -> None:
+    song("a.wav")
+    result = stemsplit("a.wav", *MIX, *options)
+    assert (result.status, result.out) == (2, "")
+    assert complaint in result.err
+
+
+def test_a_song_that_cannot_have_the_bitrate_is_reported_and_the_others_are_split(
+    stemsplit: Command, song: Song
+) -> None:
+    song("a.wav", rate=22_050)
+    song("b.wav")
+    result = stemsplit("a.wav", "b.wav", *MIX, "-f", "mp3", "--bitrate", "192k")
+    assert (result.status, result.paths) == (1, [Path("stems/b/all.mp3")])
+    assert "a.wav: mp3 with 2 channels at 22050 Hz cannot have 192 kbit/s; the nearest is 160" in result.err
+
+
+def test_another_bitrate_splits_again_and_the_default_is_as_it_was(stemsplit: Command, song: Song) -> None:
+    """Records of the default say nothing of bitrates, as those of versions that had none."""
+    song("a.wav", frames=100_000)
+    path = Path("stems/a/all.mp3")
+    sizes = []
+    for bitrate in ((), ("--bitrate", "128k"), ("--bitrate", "V5")):
+        arguments = ("a.wav", *MIX, "-f", "mp3", *bitrate)
+        assert json.loads(stemsplit(*arguments, "--json").out.splitlines()[0])["status"] == "done"
+        assert json.loads(stemsplit(*arguments, "--json").out.splitlines()[0])["status"] == "skipped"
+        sizes.append(path.stat().st_size)
+        (record,) = records()
+        assert record["options"].get("bitrate") == (bitrate[1].removesuffix("k") if bitrate else None)
+        assert ("bitrate" in record["options"]) == bool(bitrate)
+    assert len(set(sizes)) == 3
+    assert stemsplit("a.wav", *MIX, "-f", "mp3", "--bitrate", " 128 kbps", "--json").status == 0
+    assert records()[0]["options"]["bitrate"] == "128"
+
+
+def test_in_python(song: Song, tmp_path: Path) -> None:
+    path = song("a.wav", frames=4_410)
+    (made,) = split(path, tmp_path / "out", stems="vocals", format="mp3", bitrate=64, device="cpu").values()
+    assert made.stat().st_size < 4_000
+    for wrong in ({"format": "wav", "bitrate": "64k"}, {"format": "mp3", "bitrate": 65}, {"bitrate": "much"}):
+        with pytest.raises(ValueError, match="bitrate"):
+            split(path, tmp_path / "out", **wrong)
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_in_python_without_ffmpeg(song: Song, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="install ffmpeg"):
+        split(song("a.wav"), tmp_path / "out", format="m4a")
+
+
+def test_clips_have_a_bitrate_too(stemsplit: Command, song: Song) -> None:
+    song("a.wav", frames=20_000)
+    options = ("--models", "starter", "--stems", "vocals", "-d", "cpu", "--threads", "1", "-q", "-f", "mp3")
+    result = stemsplit("compare", "a.wav", *options, "--bitrate", "V0")
+    assert (result.status, [path.suffix for path in result.paths]) == (0, [".mp3"] * 2)
+    assert "wav has no bitrate" in stemsplit("compare", "a.wav", *options, "-f", "wav", "--bitrate", "V0").err
+
+
+@unix
+def test_an_ffmpeg_that_cannot_write_m4a_is_told_of_at_the_start(
+    stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song("a.wav")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ffmpeg").write_text("#!/bin/sh\necho 'it has no such encoder' >&2\nexit 3\n")
+    (folder / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    result = stemsplit("a.wav", *MIX, "-f", "m4a")
+    assert (result.status, result.out) == (2, "")
+    assert "which failed on a trial (ffmpeg failed: it has no such encoder); update it" in result.err
+    assert not Path("stems").exists()
