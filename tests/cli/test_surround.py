@@ -195,3 +195,11 @@ def test_so_do_the_clips_of_a_comparison(stemsplit: Command, ffmpeg: Path, tmp_p
     assert clips
     for clip in clips:
         assert played(ffmpeg, clip).keys() == {"FL", "FR", "FC", "LFE", "SL", "SR"}
+
+
+def test_m4a_has_the_song_s_speakers(stemsplit: Command, ffmpeg: Path, tmp_path: Path) -> None:
+    some = ["2.1", "3.1", "4.0", "5.1", "6.1(back)", "7.1", "7.1(wide)"]
+    songs = [made(ffmpeg, layout, tmp_path / f"{layout}.wav") for layout in some]
+    assert stemsplit(*songs, "--format", "m4a", *MIXTURE).status == 0
+    for song in songs:
+        assert played(ffmpeg, tmp_path / "out" / song.stem / "all.m4a") == played(ffmpeg, song)
