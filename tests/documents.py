@@ -99,6 +99,8 @@ def try_line(
             monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
             monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
             monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+        if "tiny.toml" in line:
+            (tmp_path / "tiny.toml").write_text(blocks(TOPICS["training"], "toml")[0], encoding="utf-8")
         if " my." in line or "best_model" in line:
             write_own_checkpoints(tmp_path)
         (tmp_path / "collection").mkdir()

@@ -199,6 +199,13 @@ def test_a_network_takes_a_batch_of_mixtures_and_gives_their_stems() -> None:
     assert not loaded.training
     with torch.inference_mode():
         assert loaded(torch.randn(3, 1, 4_000)).shape == (3, 2, 1, 4_000)
+    for given, named in (
+        (torch.randn(1, 4_000), r"torch.float32 of shape \(1, 4000\)"),
+        (torch.zeros(1, 1, 40, dtype=torch.int16), "torch.int16"),
+        (np.zeros((1, 1, 40), np.float32), "ndarray"),
+    ):
+        with pytest.raises(ValueError, match=rf"a network takes a float32 tensor \(batch.*, not {named}"):
+            loaded(given)
     with pytest.raises(ValueError, match="'starter' is not one"):
         stemsplit.load_network("starter", settings={"dim": 1})
 
@@ -223,7 +230,7 @@ def test_an_array_is_taken_as_a_tensor_is() -> None:
     ("array", "complaint"),
     [
         (np.zeros((2, 10), np.int16), "floating-point numbers, 1.0 at full scale, not int16"),
-        (np.zeros(10, np.float32), r"a mixture is \(channels, samples\)"),
+        (np.zeros((9, 9, 9, 9), np.float32), r"a mixture is \(channels, samples\)"),
         (np.zeros((2, 0), np.float32), r"a mixture is \(channels, samples\)"),
         (np.full((2, 10), np.nan, np.float32), "NaN or infinity"),
         (np.full((2, 10), 1e300), "NaN or infinity"),

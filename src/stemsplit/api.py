@@ -55,7 +55,8 @@ def load_network(
 
     The network takes mixtures (b, c, t) and gives estimates (b, n, c, t), float32, of a whole excerpt at once: b
     excerpts, c channels and t samples at the sample rate of the model's entry, n stems in the entry's order. It is on
-    the CPU and in eval mode. For whole songs, at any rate, see `Separator`.
+    the CPU and in eval mode, and raises ValueError for anything but (b, c, t). For whole songs, at any rate, see
+    `Separator`.
 
     Args:
         name_or_path: a name from the registry, the path of a checkpoint of your own, or an entry.
@@ -77,8 +78,13 @@ def load_network(
     """
     from stemsplit.checkpoints import loading
     from stemsplit.checkpoints.resolve import find
+    from stemsplit.engine.arrays import check_mixtures
 
-    return loading.load_network(find(name_or_path, registry, config, settings))
+    network = loading.load_network(find(name_or_path, registry, config, settings))
+    if remark := loading.remark_on(network):
+        warnings.warn(remark, stacklevel=2)
+    network.register_forward_pre_hook(check_mixtures)
+    return network
 
 
 def split(

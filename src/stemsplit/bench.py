@@ -80,6 +80,7 @@ class Report:
         threads: number of CPU threads; None on other devices.
         gemm: precision -> FLOP/s in products of large matrices.
         rows: the measurements, in the order in which they were made.
+        loading: seconds that loading the network took.
         torch: PyTorch's version.
     """
 
@@ -91,6 +92,7 @@ class Report:
     threads: int | None
     gemm: dict[str, float]
     rows: list[Row]
+    loading: float = 0.0
     torch: str = torch.__version__
 
 
@@ -273,10 +275,12 @@ def measure(
     pool, rows, gemm = Pool(threads), list[Row](), dict[str, float]()
     tell(f"loading {entry.name}")
     flops = count_flops(entry)
+    began = time.perf_counter()
     with memory_errors(f"loading {entry.name}", "try a smaller model"):
         network = fresh_network(entry) if random_weights else load_network(entry)
         for weights in network.parameters():
             weights.sum()  # reads them from their file, so that their memory does not count as the first call's
+    loading = time.perf_counter() - began
     sizes = tuple(batch_sizes) or BATCH_SIZES.get(device.type, (1,))
 
     def measured(precision: str, size: int) -> tuple[float, int | None] | None:
@@ -303,4 +307,4 @@ def measure(
             for size, measurement in measurements.items()
         ]
     cpu_threads = pool.threads if device.type == "cpu" else None
-    return Report(entry, random_weights, flops, str(device), processor(device), cpu_threads, gemm, rows)
+    return Report(entry, random_weights, flops, str(device), processor(device), cpu_threads, gemm, rows, loading)

@@ -201,6 +201,8 @@ def test_a_setting_that_contradicts_the_weights_is_refused(mel: Path, setting: s
         ("stft_hop=3", "no hyperparameter 'stft_hop'; did you mean"),
         ("stft_hop_length=0", "stft_hop_length must be at least 1"),
         ("stft_win_length=1099511627776", "stft_win_length is too large; the limit is 1000000"),
+        ("stft_hop=3", r"\?? \(if only training needs it, it may be deleted\)$"),
+        ("attention_is=all_you_need", "'attention_is'; if only training needs it, it may be deleted$"),
         ("sample_rate=99999999", "sample_rate must be between"),
     ],
 )

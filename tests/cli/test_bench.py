@@ -1,6 +1,7 @@
 """`stemsplit bench`."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from stemsplit import bench
+from stemsplit.registry import find
 from tests.cli.conftest import Result
 
 Command = Callable[..., Result]
@@ -40,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_table_has_a_line_for_each_precision_and_batch_size(stemsplit: Command) -> None:
     result = stemsplit("bench", "small", "--random-weights", "--device", "cpu", "--batch-size", "1,2")
     assert result.status == 0
-    facts, table = result.out.split("\n\n")
+    facts, table, songs = result.out.split("\n\n")
     assert [line.split()[0] for line in facts.splitlines()] == ["model", "chunk", "device", "GEMM"]
     header, *rows = table.splitlines()
     precisions = bench.formats((), torch.device("cpu"))
@@ -48,6 +50,8 @@ def test_a_table_has_a_line_for_each_precision_and_batch_size(stemsplit: Command
     assert [tuple(row.split()[:2]) for row in rows] == [(name, size) for name in precisions for size in "12"]
     assert {len(row) for row in rows} == {len(header)}
     assert "fp32, batch size 2: the first call" in result.err
+    assert all(re.match(r"a 4-minute song: about \d+:\d\d in ", line) for line in songs.splitlines())
+    assert len(songs.splitlines()) == len(precisions)
 
 
 def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
@@ -60,6 +64,8 @@ def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
     assert (data["machine"]["threads"], list(data["machine"]["gemm_gflops"])) == (1, ["fp32"])
     assert (row["precision"], row["batch_size"], row["error"]) == ("fp32", 1, None)
     assert row["real_time_factor"] == pytest.approx(data["hop_seconds"] / row["seconds_per_chunk"])
+    chunks = find("small", Path("models.toml")).chunks_in(240.0)
+    assert row["seconds_per_four_minutes"] == pytest.approx(chunks * row["seconds_per_chunk"], abs=0.01)
     assert row["gflops"] == pytest.approx(data["gflop_per_chunk"] / row["seconds_per_chunk"])
     assert row["gemm_share"] == pytest.approx(row["gflops"] / data["machine"]["gemm_gflops"]["fp32"])
 

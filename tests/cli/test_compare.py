@@ -278,7 +278,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "setting of nothing": (("--models", "overlap=0.5,gone"), 2, "'overlap=0.5' belongs to a model; write NAME:overlap"),
     "precision of one": (("--models", "one,gone:precision=fp16"), 2, "fp16 is for CUDA devices"),
     "no model": (("--models", ","), 2, "name at least one model"),
-    "models left out": ((), 2, "Missing option '--models'"),
+    "models left out": ((), 2, "missing option '--models'"),
     "no such stem": (("--models", "gone", "--stems", "banjo"), 2, "there is no stem 'banjo'"),
     "nothing in common": (("--models", "one,gone,starter", "--stems", "bass"), 2, "none of which is compared"),
     "start behind the end": (("--models", "gone", "--start", "0:01"), 1, "nothing to compare from 0:01"),

@@ -126,7 +126,7 @@ def test_a_registry_that_is_not_there_is_a_usage_error(
 def test_arguments_that_mean_nothing_are_a_usage_error(stemsplit: Command, line: str) -> None:
     result = stemsplit(*line.split())
     assert (result.status, result.out) == (2, "")
-    assert "Error" in result.err
+    assert result.err.startswith("error: ")
 
 
 def test_info_says_where_the_weights_are(stemsplit: Command) -> None:

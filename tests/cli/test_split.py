@@ -371,6 +371,10 @@ def test_a_disk_too_small_is_known_before_the_work(
     assert result.status == 1
     assert "MB are free" in result.err
     assert not Path("stems").exists()
+    told = stemsplit("a.wav", "b.wav", "--dry-run")
+    assert told.status == 1
+    assert "1.0 MB is free there" in told.err
+    assert "error: the stems need 1 MB in stems, where 1 MB are free; choose another disk with -o" in told.err
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(stemsplit: Command, song: Song) -> None:

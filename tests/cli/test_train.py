@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,16 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from stemsplit import registry
-from stemsplit.cli import signals, train
+from stemsplit.cli import signals, training
 from stemsplit.disk.digest import sha256
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.registry import ModelEntry
 from stemsplit.terminal import console
 from stemsplit.terminal.training import TrainReport
 from stemsplit.training import result
-from stemsplit.training.loop import Progress, Run
+from stemsplit.training.loop import Run
 from stemsplit.training.plan import EARLIER_NAMES
+from stemsplit.training.progress import Progress
 from tests.cli.conftest import Result
 from tests.cli.processes import environment, finished, running
 from tests.training.conftest import ROFORMER, TINY, a_run, network, put, tone
@@ -64,6 +66,19 @@ def tiny(tmp_path: Path) -> list[str]:
     return registered(tmp_path / "model")
 
 
+STAGES = re.compile(r"(building|looking|reading|first step:|validation) .*\n")
+
+
+def besides_stages(err: str) -> str:
+    """What was said besides what a run does before and between its steps."""
+    return "".join(line for line in err.splitlines(keepends=True) if not STAGES.fullmatch(line))
+
+
+def hidden() -> TrainReport:
+    """A report that nobody sees."""
+    return TrainReport((), 6, shown=False)
+
+
 def lines(path: Path) -> list[dict[str, str]]:
     """A run's CSV, without the times."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -94,7 +109,7 @@ def test_training_leaves_a_model_an_entry_and_a_table(
     ]
     done = stemsplit("train", album, "-o", "new.safetensors", *tiny, *options)
     assert (done.status, done.paths) == (0, [Path("new.safetensors")])
-    heading, *told = [line.split() for line in done.err.splitlines()]
+    heading, *told = [line.split() for line in besides_stages(done.err).splitlines()]
     assert heading == ["step", "loss", "rate", "time", "low", "high", "mean", "SDR"]
     assert [line[0] for line in told] == ["2", "4"]
     rows = lines(tmp_path / "new.csv")
@@ -188,13 +203,13 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["--like", "tine"], 3, "no model named 'tine'; did you mean 'tiny'?"),
         (["--loss", "l2"], 2, "no loss 'l2'; there are spectral, sdr"),
         (["--dropout", "0.1"], 2, "this network has no layers with dropout"),
-        (["--seed", "-1"], 2, "Invalid value for '--seed'"),
+        (["--seed", "-1"], 2, "invalid value for '--seed'"),
         (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
         (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
-        (["--mixup", "1.5"], 2, "Invalid value for '--mixup'"),
-        (["--dropout", "nan"], 2, "Invalid value for '--dropout'"),
-        (["--bits", "3"], 2, "Invalid value for '--bits'"),
-        (["--learning-rate", "nan"], 2, "Invalid value for '--learning-rate'"),
+        (["--mixup", "1.5"], 2, "invalid value for '--mixup'"),
+        (["--dropout", "nan"], 2, "invalid value for '--dropout'"),
+        (["--bits", "3"], 2, "invalid value for '--bits'"),
+        (["--learning-rate", "nan"], 2, "invalid value for '--learning-rate'"),
         (["--seconds", "inf"], 2, "inf is not a finite number"),
         (["--device", "tpu"], 2, "error: no device 'tpu'"),
         (["--precision", "fp8"], 2, "'fp8' is not one of"),
@@ -229,7 +244,7 @@ def test_what_makes_no_sense_is_told_before_the_work(
 def test_a_stem_that_is_in_no_song_is_told(stemsplit: Command, tiny: list[str], tmp_path: Path) -> None:
     put(tmp_path / "half" / "song", low=tone(200))
     done = stemsplit("train", "half", "-o", "new.safetensors", *tiny)
-    assert (done.status, done.err) == (1, "error: no recording of high in half\n")
+    assert (done.status, besides_stages(done.err)) == (1, "error: no recording of high in half\n")
 
 
 @pytest.mark.parametrize("memory", ["0", "8"])
@@ -240,7 +255,7 @@ def test_one_bad_file_is_told_by_name_before_the_work(
     path.write_bytes(path.read_bytes()[:-1_000])
     done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--memory", memory)
     assert done.status == 1
-    assert re.fullmatch(rf"error: cannot read {path} \(it is cut off: .*\)\n", done.err)
+    assert re.fullmatch(rf"error: cannot read {path} \(it is cut off: .*\)\n", besides_stages(done.err))
 
 
 def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(stemsplit: Command, album: Path, tiny: list[str]) -> None:
@@ -259,12 +274,12 @@ def test_options_may_be_spelled_as_in_earlier_versions(stemsplit: Command, album
     new = [word for name in EARLIER_NAMES.values() for word in (f"--{name.replace('_', '-')}", "0.5")]
     assert stemsplit("train", album, "-o", "new.safetensors", *tiny, *old, "--steps", "1").status == 0
     again = stemsplit("train", album, "-o", "new.safetensors", *tiny, *new, "--steps", "1")
-    assert (again.status, again.err) == (0, "new.safetensors resumes from step 1 of 1\n")
+    assert (again.status, besides_stages(again.err)) == (0, "new.safetensors resumes from step 1 of 1\n")
     shown = stemsplit("train", "--help").out
     assert "--ema-decay" in shown
     assert not [name for name in EARLIER_OPTIONS if name in shown]
     wrong = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--doubled=1.5")
-    assert (wrong.status, "Invalid value for '--mixup'" in wrong.err) == (2, True)
+    assert (wrong.status, "invalid value for '--mixup'" in wrong.err) == (2, True)
 
 
 # Kills
@@ -322,8 +337,9 @@ def test_ctrl_c_keeps_what_was_trained(stemsplit: Command, album: Path, tiny: li
     endless = [*arguments, "--steps", "1000000", "--workers", "1"]
     with running(*endless, cwd=tmp_path, start_new_session=True) as process:
         assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(3)]
-        assert [line.split()[0] for line in said] == ["step", "1", "2"]
+        said = iter(process.stderr.readline, "")
+        told = (line.split()[0] for line in said if not STAGES.fullmatch(line))
+        assert [*islice(told, 3)] == ["step", "1", "2"]
         os.killpg(process.pid, signal.SIGINT)
         done = finished(process)
         assert processes_of(process.pid) == []
@@ -381,7 +397,7 @@ def test_a_signal_gives_the_step_up_keeps_those_before_and_leaves_its_number(
     run = a_run(album, tmp_path / "a.safetensors")
     signalling(run, 3, handled)
     with pytest.raises(typer.Exit) as leaving:
-        train.carry_out(run)
+        training.carry_out(run, hidden())
     assert leaving.value.exit_code == 128 + handled
     again = a_run(album, tmp_path / "a.safetensors")
     assert again.resume()
@@ -412,9 +428,10 @@ def test_whoever_does_not_wait_is_told_where_the_run_goes_on(
 
     run.loss = interrupted
     with pytest.raises(typer.Exit) as leaving:
-        train.carry_out(run)
+        training.carry_out(run, TrainReport((), 6, shown=True))
     assert leaving.value.exit_code == 130
-    assert capfd.readouterr().err == "interrupted; start it again to resume from its last checkpoint\n"
+    told = besides_stages(capfd.readouterr().err)
+    assert told == "interrupted; start it again to resume from its last checkpoint\n"
 
 
 def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None:
@@ -425,7 +442,7 @@ def test_a_device_that_is_too_small_is_told(album: Path, tmp_path: Path) -> None
 
     run.loss = full
     with pytest.raises(DeviceError, match="ran out of memory while training on cpu; try a smaller --batch-size"):
-        train.carry_out(run)
+        training.carry_out(run, hidden())
 
 
 def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tmp_path: Path) -> None:
@@ -440,7 +457,55 @@ def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tmp
 
     run.loss = loss
     with pytest.raises(StemsplitError, match=r"^a process that prepares examples was killed; try fewer --workers$"):
-        train.carry_out(run)
+        training.carry_out(run, hidden())
+
+
+# Minutes, and weights at any time
+
+
+def test_minutes_end_a_run_with_a_validation_and_weights(
+    stemsplit: Command, album: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """After one step at least; the same command goes on from there."""
+    arguments = ["train", album, "--validation", album, "-o", "new.safetensors", *tiny, "--minutes", "0"]
+    for step in (1, 2):
+        done = stemsplit(*arguments)
+        assert (done.status, done.paths) == (0, [Path("new.safetensors")])
+        assert f"stopped after {step} of 400000 steps; start it again to resume from there" in done.err
+        assert [row["step"] for row in lines(tmp_path / "new.csv")] == ["1", "2"][:step]
+    assert (tmp_path / "new.safetensors").is_file()
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "soon"])
+def test_minutes_are_a_number_from_0_on(stemsplit: Command, album: Path, tiny: list[str], minutes: str) -> None:
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, "--minutes", minutes)
+    assert (done.status, done.out) == (2, "")
+    assert "--minutes" in done.err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+def test_a_run_that_is_stopped_early_leaves_weights(
+    album: Path, tmp_path: Path, handled: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the steps that were made, long before the first report."""
+    run = a_run(album, tmp_path / "a.safetensors", steps=100)
+    signalling(run, 3, handled)
+    with pytest.raises(typer.Exit):
+        training.carry_out(run, TrainReport((), 100, shown=True))
+    assert "interrupted; its weights so far are in " in capfd.readouterr().err
+    saved = load_file(tmp_path / "a.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in run.ema.state_dict().items())
+    assert registry.read(tmp_path / "a.toml").keys() == {"a"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing(album: Path, tmp_path: Path, handled: int) -> None:
+    run = a_run(album, tmp_path / "a.safetensors", steps=100)
+    signalling(run, 1, handled)
+    with pytest.raises(typer.Exit):
+        training.carry_out(run, hidden())
+    assert not (tmp_path / "a.safetensors").exists()
+    assert not (tmp_path / "a.training.pt").exists()
 
 
 # Several processes
@@ -466,7 +531,8 @@ def test_two_processes_do_what_one_does_with_twice_the_examples(
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout == "two.safetensors\n"
-    assert [line.split()[0] for line in done.stderr.splitlines() if line.strip()] == ["step", "2", "3"]
+    told = besides_stages(done.stderr).splitlines()
+    assert [line.split()[0] for line in told if line.strip()] == ["step", "2", "3"]
     assert stemsplit(*arguments, "-o", "one.safetensors", "--batch-size", "4").status == 0
     one, two = (load_file(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
     assert stemsplit(*arguments, "-o", "half.safetensors").status == 0
@@ -514,3 +580,29 @@ def test_another_process_than_the_first_shows_nothing(capfd: pytest.CaptureFixtu
         report.note("a note")
         report.step(Progress(10, 0.25, 5e-4, 66.0, reported=True))
     assert capfd.readouterr().err == ""
+
+
+def test_a_log_says_from_the_beginning_what_is_done(stemsplit: Command, album: Path, tiny: list[str]) -> None:
+    """And each thing once."""
+    options = ["--validation", album, "--steps", "3", "--report-every", "1"]
+    done = stemsplit("train", album, "-o", "new.safetensors", *tiny, *options)
+    stages = [line for line in done.err.splitlines() if STAGES.fullmatch(line + "\n")]
+    assert [stage.split()[0] for stage in stages] == ["building", "looking", "reading", "first", "validation"]
+    assert done.err.splitlines()[:4] == stages[:4]
+
+
+@pytest.mark.parametrize(("pace", "quicker", "hinted"), [(1.0, "--minutes 9", 1), (1.0, "", 1), (0.001, "", 0)])
+def test_a_run_that_would_take_days_hints_at_quicker_ones(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pace: float, quicker: str, hinted: int
+) -> None:
+    """The first step is slower than the others, so that it is the second that counts."""
+    now = 0.0
+    monkeypatch.setattr("stemsplit.terminal.training.time.monotonic", lambda: now)
+    with TrainReport((), 400_000, shown=True, quicker=quicker) as report:
+        now += 1_000.0
+        for step in range(1, 6):
+            report.step(Progress(step, 0.5, 5e-4, now))
+            now += pace
+    told = capfd.readouterr().err
+    assert told.count("hint: a step takes 1.0 s, so all 400000 would take 5 days") == hinted
+    assert ("for a first try, use --minutes 9, or a smaller network" in told) == bool(quicker)

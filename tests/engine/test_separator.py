@@ -123,7 +123,7 @@ def test_the_same_song_gives_the_same_stems(starter: Separator) -> None:
     ("mixture", "complaint"),
     [
         (torch.zeros(2, 0), "at least one"),
-        (torch.zeros(100), "channels, samples"),
+        (torch.zeros(2, 2, 2, 100), "channels, samples"),
         (torch.full((2, 100), float("nan")), "NaN"),
     ],
 )

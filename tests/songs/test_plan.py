@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from stemsplit import registry
-from stemsplit.audio import Format
+from stemsplit.audio import Format, Reader
 from stemsplit.songs import plan
 from stemsplit.songs.find import Found
-from stemsplit.songs.job import Job, Options
+from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import chosen
+from stemsplit.songs.preparing import Course, prepare
 from tests.cli.processes import registry as small_network
 from tests.conftest import unix
 
@@ -38,6 +39,30 @@ def test_a_plan_says_what_goes_where_and_how_large_it_is(song: Song, tmp_path: P
     (job,) = planned([song("a.flac", frames=1_000)], options(tmp_path, format=Format("flac", "16")))
     assert job.targets["drums"] == tmp_path / "out" / "a" / "drums.flac"
     assert (job.problem, job.size, job.done) == ("", 1_000 * 2 * 2 * 2, False)
+
+
+def test_a_length_that_no_header_tells_is_unknown_and_not_0(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Streamed(Reader):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.frames = None
+
+    monkeypatch.setattr(plan, "Reader", Streamed)
+    (job,) = planned([song("a.wav", channels=1)], options(tmp_path))
+    assert (job.problem, job.seconds, job.size, job.channels) == ("", None, None, 1)
+    plan.check_room([job])
+
+
+def test_the_disk_is_measured_by_the_samples_if_no_header_tells_their_number(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = planned([song("a.wav", frames=1_000)], options(tmp_path))
+    monkeypatch.setattr("stemsplit.disk.space.free_space", lambda _: 1_000 * 2 * 2 * 4 - 1)
+    found = prepare(replace(job, seconds=None, size=None), Course(print))
+    assert isinstance(found, Outcome)
+    assert "MB are free; choose another disk with -o" in found.error
 
 
 def test_a_plan_touches_nothing(song: Song, tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ def test_a_table_of_large_figures_fits_eighty_columns(capsys: pytest.CaptureFixt
     print_report(
         bench.Report(entry, True, 87 * 10**11, "cuda:0", "NVIDIA H200", None, {"fp32": 5e13, "bf16": 8e14}, rows)
     )
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    table, songs = capsys.readouterr().out.split("\n\n")[1:]
+    lines = table.splitlines()
+    assert max(map(len, [*lines, *songs.splitlines()])) <= 80
+    assert songs.startswith("a 4-minute song: about ")
     assert "123,456.7" in lines[-3]
     assert "?" in lines[-2]
     assert "out of memory" in lines[-1]

@@ -8,7 +8,7 @@ import pytest
 
 from stemsplit.errors import StemsplitError
 from stemsplit.training.history import History
-from stemsplit.training.loop import Progress
+from stemsplit.training.progress import Progress
 
 STEMS = ("low", "high")
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,15 +14,10 @@ from torch import Tensor, nn
 
 from stemsplit.checkpoints import pickled, quantised
 from stemsplit.checkpoints.pickle_calls import refusal
+from stemsplit.checkpoints.wrapped import Contents, contents
 from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
 from stemsplit.fetch.checkpoint_format import is_safetensors
-
-PREFIXES = ("module.", "model.", "_orig_mod.")
-"""Prefixes that wrappers (data parallelism, Lightning, compilation) add to every key."""
-
-MOST_WRAPPERS = 10
-"""Largest number of nested wrappers whose prefixes are removed."""
 
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 """Types of counters and indices, which are not converted."""
@@ -53,22 +49,17 @@ def reason(error: Exception) -> str:
 
 
 def stored(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file as they are stored.
+    """Return the tensors of a file's network as they are stored; see `contents_of`."""
+    return contents_of(path).tensors
+
+
+def contents_of(path: Path, part: str = "") -> Contents:
+    """Return what is in a file, with tensors as they are stored.
 
     Raises:
         WeightsError: its first bytes are not those of a checkpoint.
     """
-    return load_file(path) if is_safetensors(path) else pickled.read(path)
-
-
-def without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the prefixes that wrappers add to all keys."""
-    for _ in range(MOST_WRAPPERS):
-        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in tensors)), None)
-        if prefix is None:
-            break
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
+    return contents(load_file(path) if is_safetensors(path) else pickled.read(path), part)
 
 
 def bare(key: str, tensor: Tensor) -> Tensor:
@@ -87,16 +78,26 @@ def bare(key: str, tensor: Tensor) -> Tensor:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by key, in float32 on the CPU. No code in the file is run.
+    """Return the tensors of the network in a checkpoint by key; see `read_contents`."""
+    return read_contents(path).tensors
+
+
+def read_contents(path: Path, part: str = "") -> Contents:
+    """Read a checkpoint's network; its tensors are in float32 on the CPU. No code in the file is run.
 
     In a safetensors file or one that `torch.save` wrote since PyTorch 1.6, tensors in float32 stay in the file: the
     system can drop them from memory at any time.
 
+    Args:
+        path: file of the checkpoint.
+        part: where in the file the network lies, if it holds several; empty for the likeliest.
+
     Raises:
-        WeightsError: the file cannot be read, or is not a checkpoint.
+        WeightsError: the file cannot be read, or is not a checkpoint, or holds several networks that are equally good.
     """
     try:
-        tensors = {key: bare(key, tensor) for key, tensor in stored(path).items()}
+        found = contents_of(path, part)
+        tensors = {key: bare(key, tensor) for key, tensor in found.tensors.items()}
         if not tensors:
             raise WeightsError("it holds no tensors")
         # A tensor may repeat its storage, and so be much larger.
@@ -106,7 +107,7 @@ def read(path: Path) -> dict[str, Tensor]:
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     except Exception as error:  # Damaged files make the readers raise exceptions of nearly any type.
         raise WeightsError(f"cannot read the weights in {path}: {reason(error)}") from error
-    return without_prefix(floats)
+    return replace(found, tensors=floats)
 
 
 def likely_cause(missing: int, unexpected: int, mismatched: int, common: int) -> str:

@@ -36,6 +36,9 @@ USUAL_FACTS: dict[str, dict[str, Any]] = {
 OWN_KEYS = ("stems", "residual", "sample_rate", "chunk", "hop")
 """Facts about a model that can be set, besides its network's hyperparameters."""
 
+PART = "part"
+"""Setting that chooses one of several networks in a file; see `ModelEntry.part`."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -45,11 +48,15 @@ class Described:
         entry: registry entry.
         defaults: values that neither the weights nor the user gave, set to their defaults.
         overruled: values of the config that contradict the weights: name -> (config, weights).
+        remarks: clauses about which tensors of the file are used.
+        ignored: names of everything else in the file, with numbers of tensors.
     """
 
     entry: ModelEntry
     defaults: Mapping[str, Any]
     overruled: Mapping[str, tuple[Any, Any]]
+    remarks: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -211,8 +218,9 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         return Described(_changed(own, read_settings(settings)), {}, {})
     written, facts = read_config(config) if config else ({}, {})
     chosen = read_settings(settings)
+    held = checkpoint.read_contents(path, str(chosen.pop(PART, "")))
     try:
-        network = models.infer(checkpoint.read(path))
+        network = models.infer(held.tensors)
     except ValueError as error:
         raise WeightsError(f"cannot use {path}: {error}") from error
     inferred, defaults = network.inferred, network.defaults
@@ -235,7 +243,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     usual = _usual_facts(outputs, {**of_architecture, **facts}) | of_architecture
     assumed = {name: value for name, value in {**defaults, **usual}.items() if name not in {**given, **facts}}
     entry = _entry(path, network.architecture, {**defaults, **given}, {**usual, **facts})
-    return Described(entry, assumed, overruled)
+    return Described(replace(entry, part=held.part), assumed, overruled, held.told, held.ignored)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,5 +1,7 @@
 """Builds an entry's network, with its weights or with fresh ones."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import nn
 
@@ -34,6 +36,14 @@ def fresh_network(entry: ModelEntry) -> nn.Module:
         return built(entry).eval().requires_grad_(False)
 
 
+_remarks: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def remark_on(network: nn.Module) -> str:
+    """Return what a user should know of the weights that a network got from a file with several; usually nothing."""
+    return _remarks.get(network, "")
+
+
 def load_network(entry: ModelEntry) -> nn.Module:
     """Load the entry's network with its weights, in float32 on the CPU; they may still lie in their file.
 
@@ -44,7 +54,8 @@ def load_network(entry: ModelEntry) -> nn.Module:
         WeightsError: the weights cannot be obtained, or do not fit the network.
         RegistryError: see `built`.
     """
-    tensors = checkpoint.read(download.fetch(entry))
+    held = checkpoint.read_contents(download.fetch(entry), entry.part)
+    tensors = held.tensors
     with torch.device("meta"):
         network = built(entry)
     try:
@@ -52,4 +63,6 @@ def load_network(entry: ModelEntry) -> nn.Module:
     except ValueError as error:
         raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
     checkpoint.load(network, tensors, entry.name)
+    if held.used and not entry.part:
+        _remarks[network] = f"{entry.name}: {'; '.join((held.used, *held.remarks))}"
     return network.eval()

@@ -8,10 +8,8 @@ import os
 import re
 import struct
 import tarfile
-import threading
 import warnings
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from stemsplit.checkpoints.pickle_scan import MOST_BYTES, Scan
 from stemsplit.errors import WeightsError
+from stemsplit.fast.forks import Turns
 from stemsplit.fetch.checkpoint_format import ZIP
 
 INERT = re.compile(
@@ -53,7 +52,7 @@ MOST_DIRECTORY = 1 << 24
 MAGIC = (0x1950A86A20F9469CFC6C, 1001)
 """Content of the first two pickles in a file that is not a zip."""
 
-one_at_a_time = threading.Lock()
+one_at_a_time = Turns()
 """Held while a file is read, because all threads share PyTorch's table of names."""
 
 
@@ -137,29 +136,6 @@ def state_dict(network: Inert) -> dict[str, Tensor]:
     return tensors
 
 
-def candidates(content: object, depth: int = 3) -> Iterator[object]:
-    """Yield objects in a file that may be the weights, up to `depth` containers deep. The likeliest comes first."""
-    if isinstance(content, dict) and depth:
-        for container in CONTAINERS:
-            yield from candidates(dict.get(content, container), depth - 1)
-    yield content
-
-
-def weights(content: object) -> dict[str, Tensor]:
-    """Return the dict of tensors in the content of a file; empty if there is none."""
-    # Each candidate once: containers can contain each other many times.
-    for candidate in {id(candidate): candidate for candidate in candidates(content)}.values():
-        tensors: dict[str, Tensor] = {}
-        if isinstance(candidate, Inert):
-            tensors = state_dict(candidate)
-        elif isinstance(candidate, dict):
-            items = dict.items(candidate)
-            tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-    return {}
-
-
 def check_directory(file: BinaryIO) -> None:
     """Check that the directory of a zip is where every reader looks for it: PyTorch's reader is not Python's.
 
@@ -238,8 +214,8 @@ def scan_old(path: Path) -> set[str]:
     return scan.names
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file of `torch.save` by key, as stored. They stay in the file if its format allows it.
+def read(path: Path) -> object:
+    """Return the content of a file of `torch.save`. Its tensors stay in the file if its format allows it.
 
     Raises:
         WeightsError: it asks for something that weights do not need, or reading it might never end.
@@ -254,4 +230,4 @@ def read(path: Path) -> dict[str, Tensor]:
         misnamed = path.name.endswith(".safetensors")
         with torch.serialization.safe_globals([(Inert, name) for name in names]), path.open("rb") as file:
             source, mapped = (file, False) if misnamed else (path, zipped)
-            return weights(torch.load(source, map_location="cpu", weights_only=True, mmap=mapped))
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)

@@ -62,6 +62,8 @@ def find(
     if described:
         for name, (written, held) in described.overruled.items():
             tell(f"the config of {model} says {name}={written}, but the weights have {name}={held}; using {held}")
+        if described.remarks:
+            tell(f"{model}: {'; '.join(described.remarks)}")
         if described.defaults:
             usual = ", ".join(f"{name}={value}" for name, value in described.defaults.items())
             tell(f"{model} does not say, so usual values are assumed: {usual}; to change them, use settings or config")

@@ -28,11 +28,12 @@ def _run(arguments: list[str]) -> None:
         sys.exit(2)
     if quick.answer(arguments):
         return
+    from stemsplit.cli import usage
     from stemsplit.cli.app import COMPLETING, app, complete_with_command, with_command
 
     if COMPLETING in os.environ:
         complete_with_command(os.environ)
-    app(with_command(arguments), prog_name="stemsplit")
+    usage.run(app, with_command(arguments))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, quick, remove, split, train
+from stemsplit.cli.usage import Command, PlainTypes
 
 USAGE = """Split songs into stems: vocals, drums, bass and other.
 
@@ -16,7 +17,7 @@ first word is not a command, it is taken as a song.
 """
 
 
-class Commands(TyperGroup):
+class Commands(PlainTypes, TyperGroup):
     """The group of commands. It keeps typer from taking an EOFError for the end of a person's input ("Aborted!")."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -44,16 +45,16 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stderr is not None and sys.stderr.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("split")(split.split)
-app.command("list")(list_.list_)
-app.command("info")(info.info)
-app.command("download")(download.download)
-app.command("remove")(remove.remove)
-app.command("bench")(bench.bench)
-app.command("compare")(compare.compare)
-app.command("eval")(eval_.eval_)
-app.command("train", context_settings={"token_normalize_func": train.current_name})(train.train)
-app.command("help")(help_.help_)
+app.command("split", cls=Command)(split.split)
+app.command("list", cls=Command)(list_.list_)
+app.command("info", cls=Command)(info.info)
+app.command("download", cls=Command)(download.download)
+app.command("remove", cls=Command)(remove.remove)
+app.command("bench", cls=Command)(bench.bench)
+app.command("compare", cls=Command)(compare.compare)
+app.command("eval", cls=Command)(eval_.eval_)
+app.command("train", cls=Command, context_settings={"token_normalize_func": train.current_name})(train.train)
+app.command("help", cls=Command)(help_.help_)
 
 COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train", "help")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")

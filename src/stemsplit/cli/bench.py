@@ -1,12 +1,16 @@
 """Runs `stemsplit bench`."""
 
 import os
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stemsplit.cli import choose
 from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, Json, Threads, listed
+
+if TYPE_CHECKING:
+    from stemsplit.bench import Report
 
 
 def sizes(text: str | None) -> list[int]:
@@ -25,6 +29,33 @@ def load() -> float:
     """Return how many cores other programs keep busy; 0 where the system does not say."""
     known = getattr(os, "getloadavg", None)  # not on Windows
     return known()[0] if known else 0.0
+
+
+def remember(report: "Report", device: str, threads: int | None, importing: float) -> None:
+    """Store what was measured, so that `split --dry-run` can estimate times.
+
+    Args:
+        report: the measurements.
+        device: device that the user gave.
+        threads: number of CPU threads that the user gave; None for the default.
+        importing: seconds that importing PyTorch took.
+    """
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.engine.estimator import BATCHES
+    from stemsplit.fast.device import PRECISIONS, dtype_of, pick_device
+    from stemsplit.songs.speeds import ENOUGH, Settings, Speed
+    from stemsplit.songs.speeds import remember as store
+
+    found = pick_device(device)
+    for row in report.rows:
+        if row.figures is None:
+            continue
+        usual = PRECISIONS[row.precision] == dtype_of("auto", found)
+        default = row.batch_size == BATCHES.get(found.type, 1)
+        given = Settings(device, threads, "auto" if usual else row.precision, None if default else row.batch_size)
+        meant = Settings(str(found), report.threads, row.precision, row.batch_size)
+        speed = Speed(importing + report.loading, row.figures.seconds, ENOUGH)
+        store(ChainEntry(report.entry), [given, meant], speed)
 
 
 def bench(
@@ -82,11 +113,13 @@ def bench(
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
     entry = entry.with_chunks(chunk_seconds)
 
+    began = time.monotonic()
     # Only now: they import PyTorch, which takes seconds.
     from stemsplit.bench import formats, measure
     from stemsplit.cli.loading import prepare_torch
     from stemsplit.fast.device import pick_device
 
+    importing = time.monotonic() - began
     found = pick_device(device)
     # Before any download: an unsupported precision is refused at once.
     precisions = formats(listed(precision), found)
@@ -103,6 +136,7 @@ def bench(
         report = measure(
             entry, found, precisions, batch_sizes, threads=threads, random_weights=random_weights, tell=tell
         )
+    remember(report, device, threads, importing)
     if as_json:
         print_json(report_as_data(report))
     else:

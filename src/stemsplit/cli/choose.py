@@ -118,6 +118,8 @@ def tell(described: "Described", first: bool = True) -> None:
 
     for name, (written, inferred) in described.overruled.items():
         console.warning(f"the config says {name}={written}, but the weights have {name}={inferred}; using {inferred}")
+    if described.remarks:
+        console.hint(f"{described.entry.name}: {'; '.join(described.remarks)}")
     if described.defaults:
         usual = ", ".join(f"{name}={as_setting(value)}" for name, value in described.defaults.items())
         whose = "" if first else f" of {described.entry.name}"

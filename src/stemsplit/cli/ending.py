@@ -92,7 +92,7 @@ def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
 
     ended = {"error": message, "exit_status": status}
     if dry_run:
-        print_line({"summary": {**plan_as_data((), 0, None, None), **ended}})
+        print_line({"summary": {**plan_as_data((), 0, None, None, None), **ended}})
         return
     totals = account.totals or Totals()
     # Songs that an interrupt came before did not fail: nobody tried them.

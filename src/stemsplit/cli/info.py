@@ -37,6 +37,6 @@ def info(
         from stemsplit.fetch import store
         from stemsplit.terminal.models import facts_of_file, print_facts
 
-        print_facts(facts_of_file(entry, store.local(entry), described.defaults))
+        print_facts(facts_of_file(entry, store.local(entry), described.defaults, described.ignored))
     else:
         print_model(entry, as_json, verbose)

@@ -1,7 +1,7 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 import time
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options, Outcome, Totals
     from stemsplit.songs.naming import Template
     from stemsplit.songs.outputs import Output
+    from stemsplit.songs.speeds import Stopwatch
     from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
@@ -206,34 +207,33 @@ def split(
         force=force,
     )
     jobs, passed_over = planned(songs, options, template, models)
+    pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_excerpt(options)
         tell_of_names(jobs)
     if dry_run:
-        print_dry_run(jobs, passed_over, models, device, as_json)
+        fits = print_dry_run(jobs, passed_over, models, pace, as_json)
         account().closed = True
-        raise typer.Exit(1 if any(job.problem for job in jobs) else 0)
+        raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs)
     if any(not job.problem and not job.done for job in jobs):
         if model is None and not quiet:
             hint_at_models(registry_file)
         obtain_all(models, quiet)
-    # Loaded once, and only when a song was found readable: PyTorch takes seconds to import.
-    load = cache(
-        partial(
-            load_models,
-            models,
-            batch_size,
-            device=device,
-            precision=precision.value,
-            threads=threads,
-            compiled=compile_,
-        )
+    # Loaded only when a song was found readable: PyTorch takes seconds to import.
+    load = partial(
+        load_models,
+        models,
+        batch_size,
+        device=device,
+        precision=precision.value,
+        threads=threads,
+        compiled=compile_,
     )
-    report = SplitReport(jobs, quiet, progress.value)
+    report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
     with table:
-        totals = run(jobs, load, report, passed_over, as_json, table)
-    speeds.remember(models.name, device, totals.speed)
+        totals = run(jobs, load, report, watch, passed_over, as_json, table)
+    watch.remember()
     if totals.failed or totals.untold or table.failed:
         raise typer.Exit(1)
 
@@ -278,6 +278,7 @@ def run(
     jobs: "Sequence[Job]",
     load: "Callable[[], Splitter]",
     report: "SplitReport",
+    watch: "Stopwatch",
     passed_over: int,
     as_json: bool,
     table: "SplitTable",
@@ -288,6 +289,7 @@ def run(
         jobs: the songs to split.
         load: loads the models.
         report: shows progress and results.
+        watch: measures the run.
         passed_over: number of files in the songs' folders that are not audio.
         as_json: whether to print JSON instead of paths.
         table: gets a row for each song.
@@ -307,6 +309,7 @@ def run(
 
     def tell(outcome: "Outcome") -> None:
         report.outcome(outcome)
+        watch.add(outcome)
         totals.add(outcome)
         table.add(outcome)
         totals.seconds = time.monotonic() - begun
@@ -323,7 +326,7 @@ def run(
 
     try:
         with report:
-            pipeline.run(jobs, load, report.progress, tell, console.warning)
+            pipeline.run(jobs, watch.loads(load), watch.watches(report.progress), tell, console.warning)
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(130) from None

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.speeds import Settings
 
 FEW = 5
 """Largest number of songs that a message names one by one."""
@@ -62,21 +63,36 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same is true of {counted(more, 'more song')}")
 
 
-def print_dry_run(jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", device: str, as_json: bool) -> None:
-    """Print what would be done, song by song, and a summary."""
+def print_dry_run(
+    jobs: "Sequence[Job]", passed_over: int, models: "ChainEntry", settings: "Settings", as_json: bool
+) -> bool:
+    """Print what would be done, song by song, and a summary.
+
+    Returns:
+        Whether all songs can be split, as far as that is known.
+    """
+    from stemsplit.disk.space import free_space, too_little
     from stemsplit.songs import speeds
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
     from stemsplit.terminal.stdout import print_line
 
-    summary = plan_as_data(jobs, passed_over, speeds.known(models.name, device), bytes_to_download(models))
+    waiting = [job for job in jobs if not job.problem and not job.done]
+    estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
+    out = jobs[0].options.out
+    free = free_space(out)
+    summary = plan_as_data(jobs, passed_over, estimate, free, bytes_to_download(models))
+    is_short = free is not None and (summary["bytes"] or 0) > free
     if as_json:
         for job in jobs:
             print_line(job_as_data(job))
-        print_line({"summary": summary})
+        print_line({"summary": {**summary, "exit_status": int(is_short or bool(summary["exit_status"]))}})
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
+    if is_short:
+        console.error(too_little(out, summary["bytes"], free or 0))
+    return not is_short and not any(job.problem for job in jobs)
 
 
 def bytes_to_download(models: "ChainEntry") -> int | None:

@@ -1,6 +1,8 @@
 """Runs `stemsplit train`."""
 
+import math
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,15 +13,14 @@ import typer
 from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
 from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under, usage_errors
-from stemsplit.cli.signals import AskedError, Stop
+from stemsplit.cli.training import carry_out
 from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
+from stemsplit.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
 
     from stemsplit.registry import ModelEntry
-    from stemsplit.training.loop import Run
-
 
 RECIPE, DATA, MACHINE = "Recipe (defaults: as published for BS-RoFormer)", "Data", "Machine"
 ENTRY = "The model's entry"
@@ -97,52 +98,6 @@ def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module
     return network
 
 
-def carry_out(run: "Run") -> None:
-    """Resume or begin a run, train to its end, and report its progress.
-
-    Raises:
-        typer.Exit: a signal asked to stop; the run can be resumed.
-        StemsplitError: see `Run`; or the device ran out of memory.
-    """
-    from stemsplit.errors import StemsplitError
-    from stemsplit.fast.device import memory_errors
-    from stemsplit.terminal.training import TrainReport
-    from stemsplit.training.history import History
-
-    stems, first = run.entry.outputs if run.validation else (), run.workers.first
-    advice = "try a smaller --batch-size or --seconds"
-    with Stop() as stop, TrainReport(stems, run.plan.steps, shown=first) as report:
-        if run.resume():
-            report.note(f"{run.out} resumes from step {run.step} of {run.plan.steps}")
-        history = History(run.out.with_suffix(".csv"), stems, run.step) if first else None
-        if run.workers.count == 1:
-            run.pulse = stop.check  # with several, the others would wait for a process that gives up its step
-        try:
-            with memory_errors(f"while training on {run.device}", advice), closing(run.steps()) as steps:
-                for progress in steps:
-                    report.step(progress)
-                    if history and progress.reported:
-                        history.add(progress)
-                    if stop.number:
-                        break
-        except AskedError:
-            pass  # the step was not made; those before it are saved below
-        except RuntimeError as error:
-            if "DataLoader worker" in str(error):
-                raise StemsplitError("a process that prepares examples was killed; try fewer --workers") from error
-            # Another process, which this one waited for, stopped a step earlier.
-            if run.workers.count == 1 or not stop.number:
-                raise
-        except KeyboardInterrupt:
-            report.note("interrupted; start it again to resume from its last checkpoint")
-            raise typer.Exit(130) from None
-        if stop.number:
-            if first:
-                run.save_state()
-            report.note(f"interrupted; start it again to resume from step {run.step}")
-            raise typer.Exit(128 + stop.number)
-
-
 def train(
     data: Annotated[
         list[Path],
@@ -164,6 +119,14 @@ def train(
     ] = "starter",
     from_: Annotated[
         str | None, typer.Option("--from", help="Fine-tune this model or checkpoint file instead.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Stop after this many minutes, then validate and write the weights. The same command resumes the run.",
+        ),
     ] = None,
     steps: Annotated[int, count("Number of training steps.", RECIPE, 1)] = Plan.steps,
     batch_size: Annotated[int, count("Examples per step, on each device.", RECIPE, 1)] = Plan.batch_size,
@@ -233,6 +196,7 @@ def train(
     Training writes weights that `--model` takes, an entry for models.toml,
     and a CSV file of losses and scores.
     """
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     given = [*data, *(path for path in (validation, registry_file, config, Path(from_ or like)) if path)]
     check_output(out, given)
     entry = choose.model(from_ or like, registry_file, config, settings)
@@ -244,6 +208,7 @@ def train(
     from stemsplit.fast.cpu.pool import cores
     from stemsplit.fast.device import pick_device
     from stemsplit.terminal.stdout import print_paths
+    from stemsplit.terminal.training import TrainReport
     from stemsplit.training import result
     from stemsplit.training.data import collections_of, hold, read_song
     from stemsplit.training.examples import Examples
@@ -278,7 +243,11 @@ def train(
             report_every=report_every,
         )
         team = join(pick_device(device))
-    with closing(team):
+    stems = entry.outputs if validation else ()
+    quick = {"--minutes 30": minutes is None, "--batch-size 1": batch_size > 1, "--seconds 2": seconds > 2}
+    quicker = " ".join(option for option, helps in quick.items() if helps)
+    with closing(team), TrainReport(stems, steps, team.first, quicker, early=not workers) as report:
+        report.stage(f"building the network of {entry.name}")
         dtype = dtype_of(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which are slow on CPUs.
         torch.set_flush_denormal(True)
@@ -290,7 +259,9 @@ def train(
             Optimizers(optimizer, network, weight_decay)
         if dropout and not dropout_layers(network):
             raise typer.BadParameter("this network has no layers with dropout", param_hint="--dropout")
+        report.stage("looking through the songs")
         collections = collections_of(data, entry)
+        report.stage(f"reading {counted(sum(len(each.recordings) for each in collections), 'recording')}")
         songs = [read_song(song, entry) for song in multitracks(validation)] if validation and team.first else []
         hold(collections, round(memory * 1e9))
         run = Run(
@@ -306,6 +277,6 @@ def train(
             loaders=workers,
             bits=int(bits.value),
         )
-        carry_out(run)
+        carry_out(run, report, until)
     if team.first:
         print_paths([out])

@@ -47,3 +47,15 @@ def end(descriptor: int) -> None:
     """Stop touching an open file. Call this before the file is closed."""
     with _guard:
         _beating.pop(descriptor, None)
+
+
+def _begin_forked() -> None:
+    """Go on in a forked process: its parent touches the files so far, and the thread stayed there."""
+    global _guard  # another thread may have held it
+    _guard = threading.Lock()
+    _beating.clear()
+    _start.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_forked)

@@ -15,6 +15,20 @@ def existing_ancestor(path: Path) -> Path:
     return path
 
 
+def free_space(folder: Path) -> int | None:
+    """Return the bytes that are free on the disk of a folder, which need not exist yet; None if that is unknown."""
+    try:
+        return shutil.disk_usage(existing_ancestor(folder)).free
+    except OSError:
+        return None
+
+
+def too_little(folder: Path, needed: float, free: float) -> str:
+    """Return the message for a disk that has too little space."""
+    there = f"{free / 1e6:,.0f} MB are free"
+    return f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {there}; choose another disk with -o"
+
+
 def check_space(folder: Path, needed: float) -> None:
     """Check the free space of a disk.
 
@@ -25,6 +39,6 @@ def check_space(folder: Path, needed: float) -> None:
     Raises:
         AudioError: fewer bytes are free.
     """
-    free = shutil.disk_usage(existing_ancestor(folder)).free
-    if needed > free:
-        raise AudioError(f"the stems need {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
+    free = free_space(folder)
+    if free is not None and needed > free:
+        raise AudioError(too_little(folder, needed, free))

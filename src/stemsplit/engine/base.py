@@ -5,12 +5,14 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from stemsplit.audio import Block
-from stemsplit.engine.arrays import AnyArray, as_tensor
+from stemsplit.engine.arrays import as_mixtures, as_rate, checked_blocks
 from stemsplit.engine.mixture import Mixture
+from stemsplit.fast.cpu.pool import torch_threads
 
 Pair = tuple[Block, Block]
 """Some samples of a song, (c, t), and its stems, (n, c, t)."""
@@ -58,36 +60,41 @@ class Splitter(ABC):
             If `adds_up`, the stems add up to the mixture.
 
         Raises:
+            ValueError: a block has another shape or type, or the sample rate is not a positive whole number.
             DeviceError: the device ran out of memory.
             StemsplitError: a network gave NaN or infinity.
         """
-        with closing(self.streams([Mixture(blocks, sample_rate, channels, speakers)])) as songs:
+        song = Mixture(checked_blocks(blocks, channels), as_rate(sample_rate), channels, speakers)
+        with closing(self.streams([song])) as songs:
             for results in songs:
                 yield from results
 
-    def separate(self, mixture: Tensor | AnyArray, sample_rate: int) -> dict[str, Tensor]:
+    def separate(self, mixture: Tensor | npt.ArrayLike, sample_rate: int) -> dict[str, Tensor]:
         """Take a mixture in memory apart.
 
         Args:
-            mixture: (c, t), any number of channels, of which 3 to 8 are taken to be in WAV order (FL FR FC LFE BL BR
-                for 5.1); a tensor, or a NumPy array of floating-point samples.
+            mixture: floating-point samples, 1.0 at full scale: (c, t), (t,) in mono, or a batch (b, c, t); a tensor on
+                any device, or an array of NumPy or another library. An axis of more than 64 can only be samples, so
+                (t, c), as soundfile reads it, is taken too. 3 to 8 channels are
+                taken to be in WAV order: FL FR FC LFE BL BR for 5.1.
             sample_rate: sample rate of the mixture in Hz.
 
         Returns:
-            Stem name -> (c, t), at the mixture's rate and as long: float32 tensors on the CPU, for an array too.
-            `.numpy()` makes an array of each without a copy.
+            Stem name -> float32 tensor on the CPU, for an array too, of the mixture's shape: (c, t) for (c, t), (t, c)
+            for (t, c), and so on. `.numpy()` makes an array of each without a copy.
 
         Raises:
-            ValueError: the mixture has no samples or another shape, holds NaN or infinity, or is an array of integers.
+            ValueError: the mixture has no samples or another shape, holds NaN or infinity, or is of whole numbers; or
+                the sample rate is not a positive whole number.
             DeviceError: the device ran out of memory.
             StemsplitError: a network gave NaN or infinity.
         """
-        mixture = as_tensor(mixture)
-        if mixture.ndim != 2 or not mixture.numel():
-            raise ValueError(f"a mixture is (channels, samples) with at least one of each, not {tuple(mixture.shape)}")
-        if not mixture.isfinite().all():
-            raise ValueError("the mixture holds NaN or infinity")
-        samples = mixture.detach().to("cpu", torch.float32).numpy()
-        parts = [stems for _, stems in self.stream([samples], sample_rate, mixture.shape[0])]
-        whole = torch.from_numpy(np.concatenate(parts, -1))
-        return dict(zip(self.stems, whole, strict=True))
+        rate = as_rate(sample_rate)
+        # The network's threads are its own, and PyTorch's may not work in a forked process.
+        with torch_threads(1):
+            mixtures, layout = as_mixtures(mixture)
+            songs = [(iter([samples]), rate, len(samples)) for samples in mixtures.numpy()]
+            with closing(self.streams(songs)) as found:
+                wholes = [np.concatenate([stems for _, stems in pairs], -1) for pairs in found]
+            stems = torch.from_numpy(wholes[0][:, None] if len(wholes) == 1 else np.stack(wholes, 1))
+            return {name: layout.restored(stem) for name, stem in zip(self.stems, stems, strict=True)}

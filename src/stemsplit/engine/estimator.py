@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stemsplit.errors import StemsplitError
 from stemsplit.fast import Pool, accelerated
 from stemsplit.fast.device import memory_errors
+from stemsplit.fast.forks import Turns
 from stemsplit.registry import ModelEntry
 
 BATCHES = {"cuda": 4}
@@ -23,7 +24,7 @@ def finite(x: Tensor) -> bool:
 
 
 class Estimator:
-    """A network on a device, which estimates the stems of chunks.
+    """A network on a device, which estimates the stems of chunks. Several threads may call it; they take turns.
 
     Args:
         network: the network with its weights, in float32 on the CPU.
@@ -56,6 +57,8 @@ class Estimator:
     ) -> None:
         self.network, self.entry, self.device, self.dtype, self.pool = network, entry, device, dtype, pool
         self.batch_size, self.tell = batch_size or BATCHES.get(device.type, 1), tell
+        # A recorded graph has one place for its input and one for its result.
+        self._turns = Turns()
         with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
             self.compute = accelerated(network, dtype, device, pool, chunk=entry.chunk, compiled=compiled, tell=tell)
 
@@ -74,7 +77,8 @@ class Estimator:
         """
         # At least two at a time, as nearly all songs have two. More would take more memory than a stereo song does.
         together = max(self.entry.channels, 2)
-        groups = [self._group(group) for group in mixtures.split(together, 1)]
+        with self._turns:
+            groups = [self._group(group) for group in mixtures.split(together, 1)]
         return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
 
     def _group(self, mixtures: Tensor) -> Tensor:

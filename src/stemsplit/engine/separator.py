@@ -1,5 +1,6 @@
 """Loads a model once, and takes many songs apart with it."""
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -8,10 +9,10 @@ from os import PathLike
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stemsplit.audio import Block
-from stemsplit.checkpoints.loading import load_network
+from stemsplit.checkpoints.loading import load_network, remark_on
 from stemsplit.checkpoints.resolve import Model, find
 from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
@@ -21,14 +22,29 @@ from stemsplit.engine.completion import completed
 from stemsplit.engine.estimator import Estimator
 from stemsplit.engine.mixture import Mixture
 from stemsplit.engine.streaming import Streaming
+from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool, dtype_of
+from stemsplit.fast.cpu.pool import torch_threads
 from stemsplit.fast.cuda.transfer import Transfer
 from stemsplit.fast.device import memory_errors, pick_device
-from stemsplit.registry import DEFAULT_MODEL
+from stemsplit.registry import DEFAULT_MODEL, ModelEntry
+
+
+def _loaded(entry: ModelEntry, tell: Callable[[str], object]) -> nn.Module:
+    """Load a network, without PyTorch's threads: if this process was forked, they may wait for its parent's."""
+    with torch_threads(1):
+        network = load_network(entry)
+    if remark := remark_on(network):
+        tell(remark)
+    return network
 
 
 class Separator(Splitter):
     """A loaded model, which takes songs apart.
+
+    Several threads may use it at once; they take turns. On a CPU it also works in processes that are forked from its
+    own, each with new threads. To be sent to another process, it is pickled without its weights, which are loaded from
+    their file again there; so is a copy of it.
 
     A causal network is streamed: `chunk_seconds` then only sets how much is computed at once, `overlap` and `window`
     have no effect, and it computes in float32.
@@ -79,12 +95,20 @@ class Separator(Splitter):
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.window = WindowName(entry.window)
-        self.device = pick_device(device)
+        self._settings = {
+            "device": device,
+            "batch_size": batch_size,
+            "precision": precision,
+            "threads": threads,
+            "compiled": compiled,
+            "tell": tell,
+        }
+        self.device, self._process = pick_device(device), os.getpid()
         self.transfer = Transfer(self.device)
         # Before the weights are read, so that an impossible precision is reported at once.
         dtype, pool = dtype_of(precision, self.device), Pool(threads)
         self.estimator = Estimator(
-            load_network(entry),
+            _loaded(entry, tell),
             entry,
             device=self.device,
             dtype=dtype,
@@ -93,6 +117,24 @@ class Separator(Splitter):
             compiled=compiled,
             tell=tell,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what loads the model again."""
+        return {"model": self.entry, **self._settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model."""
+        Separator.__init__(self, **state)
+
+    def __copy__(self) -> "Separator":
+        """Load the model once more, from its file."""
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        return copy
+
+    def __deepcopy__(self, _: object) -> "Separator":
+        """Load the model once more, from its file."""
+        return self.__copy__()
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -111,6 +153,7 @@ class Separator(Splitter):
 
     def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
         """Take songs apart one after the other; see `Splitter.streams`."""
+        self._check_process()
         entry, adapters = self.entry, deque[Adapter]()
 
         def signals() -> Iterator[Signal]:
@@ -122,6 +165,15 @@ class Separator(Splitter):
             for estimates in results:
                 with closing(self._taken_apart(adapters.popleft(), estimates)) as pairs:
                     yield pairs
+
+    def _check_process(self) -> None:
+        """Raise DeviceError if the device belongs to the process that this one was forked from."""
+        if self.device.type != "cpu" and os.getpid() != self._process:
+            name = self.device.type.upper()
+            raise DeviceError(
+                f"{self.entry.name} was loaded on {self.device} before this process was forked, and {name} does not "
+                "work in both; load it after the fork, or start processes with the method 'spawn'"
+            )
 
     def _computing(self) -> Batcher | Streaming:
         """Return a `Streaming` for a network that can stream songs, else a `Batcher`, which cuts them into chunks."""

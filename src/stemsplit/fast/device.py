@@ -16,6 +16,14 @@ PRECISIONS: dict[str, torch.dtype] = {
 }
 
 
+OUT_OF_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|unable to mmap .*: Cannot allocate memory"
+    r"|^(CUDA error: out of memory|MPS backend out of memory|.*_STATUS_ALLOC_FAILED)",
+    re.MULTILINE,
+)
+"""What PyTorch says when memory ran out: its allocator on the CPU, the mapping of a file, a device's own library."""
+
+
 def native_bfloat16() -> bool:
     """Return whether this CPU has instructions for bfloat16; without them, it is slower than float32."""
     able = torch.cpu.get_capabilities()
@@ -72,11 +80,22 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(f"the memory of {name} is full; {advice}") from error
-    except (RuntimeError, AssertionError) as error:
+    except (torch.OutOfMemoryError, RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise DeviceError(f"the memory of {name} is full; {advice}") from error
+        if "forked subprocess" in str(error):
+            remedy = "start processes with the method 'spawn', or try --device cpu"
+            raise DeviceError(f"CUDA does not work in a process forked from one that used it; {remedy}") from error
         raise DeviceError(f"no device {name!r} on this machine; {advice}") from error
     return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a device or in the machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # Other errors of PyTorch have no type of their own; only these words tell them from others.
+    return isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
 
 
 @contextmanager
@@ -93,8 +112,6 @@ def memory_errors(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch raises a RuntimeError, which only these words tell from others.
-        own_type = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not own_type and not re.search("allocate memory|not enough memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         raise DeviceError(f"ran out of memory {what}; {advice}") from error

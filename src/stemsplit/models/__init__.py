@@ -5,8 +5,9 @@ Nothing here depends on files, the registry or a terminal.
 Shape letters, the same in every file: b batch, n stems, c channels, t samples, f bins, m frames, k bands, d features.
 """
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from types import ModuleType
@@ -25,7 +26,8 @@ ARCHITECTURES = {
     "ensemble": "ensemble",
 }
 """Architecture name in the registry -> module of this package. Each module has `Config`, `IGNORED`, `build` and
-`infer`, and also `adapt_keys` if the keys of published checkpoints differ from the network's.
+`infer`, also `MARKS`, keys of which every such network has one, and `adapt_keys` if the keys of published checkpoints
+differ from the network's.
 """
 
 
@@ -51,7 +53,9 @@ def hyperparameters(architecture: str, config: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in config.items() if name not in module.IGNORED}
     for name, value in kept.items():
         if name not in names:
-            raise ValueError(f"{architecture} has no hyperparameter {name!r}{did_you_mean(name, names)}")
+            hint, advice = did_you_mean(name, names), "if only training needs it, it may be deleted"
+            remedy = f"{hint} ({advice})" if hint else f"; {advice}"
+            raise ValueError(f"{architecture} has no hyperparameter {name!r}{remedy}")
         if hints[name] in (bool, int, float, str) and type(value) is not hints[name]:
             raise ValueError(f"{architecture}: {name} must be {hints[name].__name__}, not {value!r}")
         if type(value) is int and abs(value) > MAX_HYPERPARAMETER:
@@ -104,6 +108,26 @@ def adapt_keys(architecture: str, tensors: Mapping[str, Tensor]) -> dict[str, Te
         ValueError: the architecture is unknown, or the checkpoint is of a variant that is not supported.
     """
     return getattr(_module(architecture), "adapt_keys", dict)(tensors)
+
+
+def prefixes(keys: Collection[str]) -> list[str]:
+    """Return the prefixes of keys under which networks lie; "" for a network whose keys have none.
+
+    They are recognised by keys that every network of an architecture has.
+
+    Args:
+        keys: keys of tensors, of networks and of anything else.
+    """
+    marks = tuple(mark for name in ARCHITECTURES for mark in getattr(_module(name), "MARKS", ()))
+    found = {}
+    for key in keys:
+        if key.endswith(marks):
+            mark = next(mark for mark in marks if key.endswith(mark))
+            prefix = key.removesuffix(mark)
+            if not prefix or prefix.endswith("."):
+                # An ensemble's members are parts of one network.
+                found[re.sub(r"(^|(?<=\.))members\.\d+\.$", "", prefix)] = True
+    return list(found)
 
 
 @dataclass(frozen=True)

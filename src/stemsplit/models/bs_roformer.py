@@ -8,9 +8,9 @@ from stemsplit.models import roformer, roformer_keys
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 from stemsplit.models.roformer import IGNORED, RoFormer
-from stemsplit.models.roformer_keys import adapt_keys
+from stemsplit.models.roformer_keys import MARKS, adapt_keys
 
-__all__ = ["IGNORED", "Config", "adapt_keys", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "infer"]
 
 DEFAULT_BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
 """Bins of each band for an STFT of 2048; bands are narrow where music is dense."""

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
-from stemsplit.models.fullsubnet_plus_keys import infer
+from stemsplit.models.fullsubnet_plus_keys import MARKS, infer
 from stemsplit.models.fullsubnet_plus_layers import FullBand, Norm, Recurrent, masked, neighbours, normalised
 from stemsplit.models.fullsubnet_plus_stream import Stream
 from stemsplit.models.network import Network
 
-__all__ = ["IGNORED", "Config", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "build", "infer"]
 
 Variant = Literal["plus", "base"]
 

@@ -4,6 +4,9 @@ from typing import Any
 
 from stemsplit.models.keys import Shapes
 
+MARKS = ("sb_model.sequence_model.weight_ih_l0",)
+"""Keys of which every FullSubNet+ has one."""
+
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Infer the hyperparameters of a checkpoint.

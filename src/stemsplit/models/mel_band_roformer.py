@@ -10,9 +10,9 @@ from stemsplit.models import roformer, roformer_keys
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 from stemsplit.models.roformer import IGNORED, RoFormer
-from stemsplit.models.roformer_keys import adapt_keys
+from stemsplit.models.roformer_keys import MARKS, adapt_keys
 
-__all__ = ["IGNORED", "Config", "adapt_keys", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "infer"]
 
 
 @dataclass(frozen=True, kw_only=True)

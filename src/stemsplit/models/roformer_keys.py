@@ -8,6 +8,9 @@ from torch import Tensor
 
 from stemsplit.models.keys import Shapes, count
 
+MARKS = ("band_split.to_features.0.0.gamma",)
+"""Keys of which every RoFormer has one."""
+
 REFUSED = {
     "HyperACE (a hypergraph network over the bands)": r"(^|\.)segm\.|upsample_head\.",
     "value residuals": r"to_value_residual_mix|learned_value_residual_mix",

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.models.network import Network
-from stemsplit.models.sudormrf_keys import infer
+from stemsplit.models.sudormrf_keys import MARKS, infer
 
-__all__ = ["IGNORED", "Config", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "build", "infer"]
 
 Variant = Literal["original", "improved", "groupcomm", "causal"]
 

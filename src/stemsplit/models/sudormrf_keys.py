@@ -4,6 +4,9 @@ from typing import Any
 
 from stemsplit.models.keys import Shapes, count
 
+MARKS = ("sm.0.TAC.TAC_norm.gamma", "sm.0.skipinit_gain", "sm.0.proj_1x1.conv.weight")
+"""Keys of which every SuDoRM-RF has one."""
+
 
 def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Infer the hyperparameters of a checkpoint.

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stemsplit.choices import WindowName
+
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
 `hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address.
@@ -66,6 +68,7 @@ class ModelEntry:
         residual: name of the stem "mixture minus all estimates"; empty if there is none.
         training_data: data that the model was trained on.
         score: published scores, and how they were measured.
+        part: where the network lies in a file that holds several, such as "ema"; empty for the likeliest.
         recommended: one line on why a user should try it before others of its stems; empty for most.
     """
 
@@ -92,6 +95,7 @@ class ModelEntry:
     residual: str = ""
     training_data: str = ""
     score: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
     recommended: str = ""
 
     @property
@@ -125,6 +129,20 @@ class ModelEntry:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
 
+    def chunks_in(self, seconds: float, channels: int = 2) -> int:
+        """Return how many chunks the network computes for a song, with those that reach over its ends.
+
+        Args:
+            seconds: length of the song.
+            channels: number of channels of the song; the network takes its own number of them at once.
+        """
+        length, overlap = math.ceil(seconds * self.sample_rate), self.chunk - self.hop
+        if self.window == WindowName.mean:
+            length -= overlap
+        elif self.window != WindowName.linear or length > 2 * overlap:
+            length += overlap
+        return max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
+
     def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """Return everything that decides what the model makes of a song.
 
@@ -136,6 +154,7 @@ class ModelEntry:
         # Records call it complete: stems that were split before it had its present name must not be split again.
         sums = {"complete": self.mixture_consistency, "residual": self.residual}
         chosen = {} if precision == "auto" else {"precision": precision}
+        chosen |= {"part": self.part} if self.part else {}
         return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **sums, **chosen}
 
     @property

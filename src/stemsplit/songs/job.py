@@ -58,8 +58,9 @@ class Job:
         folder: folder that the names of the files are relative to: the output folder, or one below it.
         names: names of the song's files.
         format: format of the outputs.
-        seconds: length of the excerpt to split; 0 if the song's header does not give its length.
-        size: upper bound on the outputs' bytes; 0 if the song's header does not give its length.
+        seconds: length of the excerpt to split; None if the song's header does not give it.
+        channels: number of the song's channels; 2 if the song was not looked at.
+        size: upper bound on the outputs' bytes; None if the song's header does not give its length.
         done: whether the song was already split in the same way.
         problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
     """
@@ -69,10 +70,15 @@ class Job:
     folder: Path
     names: Names
     format: Format = WAV
-    seconds: float = 0.0
-    size: int = 0
+    seconds: float | None = None
+    channels: int = 2
+    size: int | None = None
     done: bool = False
     problem: str = ""
+
+    def size_for(self, frames: int) -> int:
+        """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
+        return frames * self.channels * len(self.options.outputs) * self.format.bytes_per_sample
 
     def place(self, stem: str, file_format: Format) -> Path:
         """Return the file that a stem has in a format, in this run or in another."""

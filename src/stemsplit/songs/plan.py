@@ -97,14 +97,14 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
             return replace(job, problem=f"{target} is itself one of the songs; choose another folder with -o")
     try:
         with Reader(job.path, options.start, options.duration, options.track) as reader:
-            rate, channels, frames = reader.sample_rate, reader.channels, reader.frames or 0
+            rate, channels, frames = reader.sample_rate, reader.channels, reader.frames
             speakers = reader.speakers
     except AudioError as error:
         return replace(job, problem=str(error))
     if reason := job.format.refusal(rate, channels, speakers):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
-    size = frames * channels * len(options.outputs) * job.format.bytes_per_sample
-    return replace(job, size=size, seconds=frames / rate)
+    job = replace(job, channels=channels)
+    return job if frames is None else replace(job, size=job.size_for(frames), seconds=frames / rate)
 
 
 def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
@@ -153,6 +153,6 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
 
 
 def check_room(jobs: Sequence[Job]) -> None:
-    """Raise AudioError if the disk has no room for the stems of all songs."""
+    """Raise AudioError if the disk has no room for the stems of all songs whose length is known."""
     for out in {job.options.out for job in jobs}:
-        check_space(out, sum(job.size for job in jobs if not job.problem and job.options.out == out))
+        check_space(out, sum(job.size or 0 for job in jobs if not job.problem and job.options.out == out))

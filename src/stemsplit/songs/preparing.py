@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from stemsplit.audio import examine
@@ -81,8 +81,9 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
-    # Written as text, as in an ogg, a picture takes a third more.
-    check_space(job.options.out, job.size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
+    # Not by the header, which may not hold the length. Written as text, as in an ogg, a picture takes a third more.
+    size = replace(job, channels=song.channels).size_for(song.frames)
+    check_space(job.options.out, size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     if caution := job.format.caution(song.channels, song.speakers):
         course.tell(f"{job.path}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
-from stemsplit.words import counted, printable
+from stemsplit.words import clock, counted, printable
 
 if TYPE_CHECKING:
-    from stemsplit.bench import Report, Row
+    from stemsplit.bench import Figures, Report, Row
+    from stemsplit.registry import ModelEntry
 
 
 def report_as_data(report: "Report") -> dict[str, Any]:
@@ -21,6 +22,7 @@ def report_as_data(report: "Report") -> dict[str, Any]:
         "hop_seconds": entry.hop / entry.sample_rate,
         "channels": entry.channels,
         "gflop_per_chunk": report.flops / 1e9,
+        "loading_seconds": round(report.loading, 3),
         "machine": {
             "device": report.device,
             "processor": report.processor,
@@ -28,11 +30,20 @@ def report_as_data(report: "Report") -> dict[str, Any]:
             "torch": report.torch,
             "gemm_gflops": {name: rate / 1e9 for name, rate in report.gemm.items()},
         },
-        "rows": [_row_as_data(row) for row in report.rows],
+        "rows": [_row_as_data(entry, row) for row in report.rows],
     }
 
 
-def _row_as_data(row: "Row") -> dict[str, Any]:
+SONG_SECONDS = 240.0
+"""Length of the song whose time is told."""
+
+
+def _song_seconds(entry: "ModelEntry", figures: "Figures") -> float:
+    """Return the seconds that the network takes for a stereo song of `SONG_SECONDS`."""
+    return entry.chunks_in(SONG_SECONDS) * figures.seconds
+
+
+def _row_as_data(entry: "ModelEntry", row: "Row") -> dict[str, Any]:
     figures = row.figures
     return {
         "precision": row.precision,
@@ -42,6 +53,7 @@ def _row_as_data(row: "Row") -> dict[str, Any]:
         "memory_bytes": figures and figures.memory,
         "gflops": figures and figures.rate / 1e9,
         "gemm_share": figures and figures.share,
+        "seconds_per_four_minutes": figures and round(_song_seconds(entry, figures), 3),
         "error": None if figures else "out of memory",
     }
 
@@ -64,6 +76,23 @@ def _cells(row: "Row") -> tuple[str, ...]:
     )
 
 
+def _songs_in_words(report: "Report") -> list[str]:
+    """Return a line for each precision that says how long a song takes, with the best batch size."""
+    best: dict[str, Row] = {}
+    for row in report.rows:
+        before = best.get(row.precision)
+        if row.figures and not (before and before.figures and before.figures.seconds <= row.figures.seconds):
+            best[row.precision] = row
+    start_up = f"and {report.loading:.1f} s to load it"
+    return [
+        f"a {SONG_SECONDS / 60:g}-minute song: about {clock(_song_seconds(report.entry, row.figures))} in {name}"
+        + (f", batch size {row.batch_size}" if row.batch_size > 1 else "")
+        + f", {start_up}"
+        for name, row in best.items()
+        if row.figures
+    ]
+
+
 def print_report(report: "Report") -> None:
     """Print the figures for people: the model and the machine, then a line for each precision and batch size."""
     entry = report.entry
@@ -81,3 +110,5 @@ def print_report(report: "Report") -> None:
     )
     lines = aligned([tuple(map(printable, fact)) for fact in facts])
     print_text(*lines, "", *aligned([COLUMNS, *map(_cells, report.rows)], words=1))
+    if told := _songs_in_words(report):
+        print_text("", *told)

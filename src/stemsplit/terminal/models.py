@@ -205,10 +205,19 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
     )
 
 
-def facts_of_file(entry: ModelEntry, path: Path | None, assumed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `facts` about a user's own checkpoint, with its config; values that are only assumed stand apart."""
+def facts_of_file(
+    entry: ModelEntry, path: Path | None, assumed: Mapping[str, Any], ignored: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return `facts` about a user's own checkpoint, with its config; values that are only assumed stand apart.
+
+    Args:
+        entry: entry of the checkpoint.
+        path: its file.
+        assumed: values that neither the weights nor the user gave.
+        ignored: names of what is in the file besides the network.
+    """
     told = {name: value for name, value in entry.config.items() if name not in assumed}
-    return facts(entry, path) | {"config": told, "assumed": assumed}
+    return facts(entry, path) | {"config": told, "assumed": assumed} | ({"ignored": ignored} if ignored else {})
 
 
 def _as_text(value: Any) -> str:

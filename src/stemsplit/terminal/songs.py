@@ -9,6 +9,7 @@ from rich.progress import ProgressColumn, Task, TaskProgressColumn
 from rich.text import Text
 
 from stemsplit.audio.levels import EXACT
+from stemsplit.songs.speeds import Estimate
 from stemsplit.terminal.console import Report, error, note, say, warning
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
@@ -24,36 +25,69 @@ def job_as_data(job: "Job") -> dict[str, Any]:
         "song": str(job.path),
         "status": "failed" if job.problem else "skipped" if job.done else "to do",
         "stems": {name: {"path": str(path)} for name, path in job.targets.items()},
-        "duration": round(job.seconds, 3) or None,
-        "bytes": job.size or None,
+        "duration": None if job.seconds is None else round(job.seconds, 3),
+        "bytes": job.size,
         "error": job.problem or None,
     }
 
 
-def plan_as_data(jobs: Sequence["Job"], passed_over: int, speed: float | None, download: int | None) -> dict[str, Any]:
+def plan_as_data(
+    jobs: Sequence["Job"], passed_over: int, estimate: Estimate | None, free: int | None, download: int | None
+) -> dict[str, Any]:
     """Return what will be done in all as the last line of `split --dry-run --json` prints it.
 
     Args:
         jobs: jobs of all songs.
         passed_over: number of files that are not audio.
-        speed: seconds of song split per second, if known.
+        estimate: time to split the songs whose length is known; None if it cannot be told.
+        free: bytes that are free on the disk of the output folder; None if unknown.
         download: size in bytes of the weights to download first, 0 if unknown; None if no download is needed.
     """
     waiting = [job for job in jobs if not job.problem and not job.done]
-    duration = sum(job.seconds for job in waiting)
+    told = [(job.seconds, job.size) for job in waiting if job.seconds is not None and job.size is not None]
+    unknown = len(waiting) - len(told)
+    # Of nothing that is known, there is no sum.
+    is_known = bool(told or not waiting)
     return {
         "songs": len(jobs),
         "to_do": len(waiting),
         "skipped": sum(job.done for job in jobs),
         "failed": sum(bool(job.problem) for job in jobs),
         "passed_over": passed_over,
-        "duration": round(duration, 3),
-        "estimated_seconds": round(duration / speed, 1) if speed else None,
-        "bytes": sum(job.size for job in waiting),
+        "unknown_length": unknown,
+        "duration": round(sum(seconds for seconds, _ in told), 3) if is_known else None,
+        "estimated_seconds": round(estimate.seconds, 1) if estimate and told else None,
+        "estimated_range": [round(estimate.least, 1), round(estimate.most, 1)] if estimate and told else None,
+        "bytes": sum(size for _, size in told) if is_known else None,
+        "free_bytes": free,
         "download_bytes": download if waiting else None,
         "error": None,
         "exit_status": int(any(job.problem for job in jobs)),
     }
+
+
+def _needs_in_words(summary: Mapping[str, Any]) -> str:
+    """Return how much music there is to split, and the time and the disk that it takes."""
+    unknown, space, free = (summary[name] for name in ("unknown_length", "bytes", "free_bytes"))
+    without = f"{counted(unknown, 'song')} of unknown length"
+    if space is None:
+        text = f"{without}, so time and disk are unknown"
+    else:
+        estimate = summary["estimated_seconds"]
+        time_ = "time unknown until this model has run here once"
+        if estimate is not None:
+            time_ = f"about {time_in_words(estimate, *summary['estimated_range'])} to split"
+        text = f"{clock(summary['duration'])} of music, {time_}; needs about {size(space)} of disk"
+        if unknown:
+            text += f"; besides, {without}, which {'takes' if unknown == 1 else 'take'} more time and disk"
+    return text if free is None else f"{text}; {size(free) if free else 'nothing'} is free there"
+
+
+def time_in_words(seconds: float, least: float, most: float) -> str:
+    """Return a time that was estimated: as a range if the runs that it was estimated from disagree."""
+    if Estimate(seconds, least, most).is_vague:
+        return f"{clock(least)} to {clock(most)}"
+    return clock(seconds)
 
 
 def plan_in_words(summary: Mapping[str, Any]) -> str:
@@ -64,10 +98,7 @@ def plan_in_words(summary: Mapping[str, Any]) -> str:
     if summary["passed_over"]:
         text += f"; {counted(summary['passed_over'], 'file')} of other kinds passed over"
     if summary["to_do"]:
-        estimate, space = summary["estimated_seconds"], summary["bytes"]
-        time_ = f"about {clock(estimate)} to split" if estimate else "time unknown until this model has run here once"
-        disk = f"needs about {size(space)} of disk" if space else "disk space unknown"
-        text += f"; {clock(summary['duration'])} of music, {time_}; {disk}"
+        text += f"; {_needs_in_words(summary)}"
     if summary["download_bytes"] is not None:
         amount = summary["download_bytes"]
         text += f"; first to download: {size(amount) if amount else 'weights of unknown size'}"
@@ -79,10 +110,12 @@ def print_plan(jobs: Sequence["Job"]) -> None:
     rows = []
     for job in jobs:
         state = "problem" if job.problem else "done" if job.done else "to do"
-        where = job.problem
+        # The song's name is in the column before.
+        where = job.problem.replace(f"cannot read {job.path} (", "cannot be read (")
         if not where:
             where = f"{job.record.parent}: {', '.join(path.name for path in job.targets.values())}"
-        rows.append((state, clock(job.seconds) if job.seconds else "", str(job.path), where))
+        length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
+        rows.append((state, length, str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
@@ -144,6 +177,7 @@ class SplitReport(Report):
         self.quiet, self.as_json = quiet, steps == "json" and not quiet
         self.numbers = {job.path: number for number, job in enumerate(jobs, 1)}
         self.current: Job | None = None
+        self.is_loaded = False
 
     def _label(self, job: "Job") -> str:
         name = printable(job.path.name)
@@ -158,6 +192,8 @@ class SplitReport(Report):
             if self.task is not None:
                 self.bar.remove_task(self.task)
             self.task = self.bar.add_task(self._label(job), total=total)
+        elif done == 0:
+            self.is_loaded = True  # the first song is told of before the model is loaded, and again after it
         assert self.task is not None
         if not self.bar.live.is_started:
             self.bar.start()
@@ -165,7 +201,9 @@ class SplitReport(Report):
             # The time that loading the model took does not count.
             self.started = now
             self.bar.reset(self.task)
-        self.bar.update(self.task, completed=done)
+        self.is_loaded |= done > 0
+        step = "" if done else ": first chunk" if self.is_loaded else ": loading the model"
+        self.bar.update(self.task, completed=done, description=self._label(job) + step)
         if self.as_json:
             number = {"place": self.numbers[job.path], "songs": len(self.numbers)}
             event = {"song": str(job.path), **number, "done": round(done, 3), "duration": round(total, 3)}

@@ -11,7 +11,7 @@ from stemsplit.disk import open_own, read_text, replacing
 from stemsplit.errors import StemsplitError
 
 if TYPE_CHECKING:
-    from stemsplit.training.loop import Progress
+    from stemsplit.training.progress import Progress
 
 
 class History:

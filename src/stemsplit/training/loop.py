@@ -3,9 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,46 +26,13 @@ from stemsplit.training.losses import LOSSES
 from stemsplit.training.network import add_dropout, add_pulse, compile_blocks, update_ema
 from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import EARLIER_NAMES, Plan
+from stemsplit.training.progress import Progress, mean
 from stemsplit.training.validation import autocast, validate
 from stemsplit.training.workers import Workers
+from stemsplit.words import counted
 
 MOST_SKIPPED = 50
 """Steps in a row without a finite gradient after which a run gives up."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run after a step.
-
-    Args:
-        step: number of steps made.
-        loss: running mean of the loss.
-        learning_rate: learning rate of the last step.
-        seconds: total training time.
-        scores: stem -> SDR in dB, averaged over the validation songs, NaN if none has the stem; empty without such
-            songs.
-        best: whether the mean of the scores is the highest so far.
-        reported: whether this step ends in a report: the weights were validated and a checkpoint follows.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    scores: Mapping[str, float] = field(default_factory=dict)
-    best: bool = False
-    reported: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean SDR over the stems in dB; NaN without scores."""
-        return mean(self.scores.values())
-
-
-def mean(scores: Iterable[float]) -> float:
-    """Return the mean of the scores that are not NaN, or NaN if there are none."""
-    known = [score for score in scores if not math.isnan(score)]
-    return sum(known) / len(known) if known else math.nan
 
 
 class Run:
@@ -88,6 +55,7 @@ class Run:
         ema: copy of the network with the moving average of its weights.
         pulse: called again and again within a step, unless the network is compiled. If it raises, the step counts as
             not made.
+        tell: called with what the run does besides steps, when it begins with it.
     """
 
     def __init__(
@@ -116,6 +84,7 @@ class Run:
         self.scaler = GradScaler(self.device.type, enabled=dtype == torch.float16)
         add_dropout(network, plan.dropout)
         self.pulse: Callable[[], None] = lambda: None
+        self.tell: Callable[[str], object] = lambda _: None
         if compiled:
             compile_blocks(network)
         else:
@@ -257,7 +226,24 @@ class Run:
         if norm.isfinite():
             self.running_loss += (loss.item() - self.running_loss) * max(0.01, 1 / self.step)
 
-    def steps(self) -> Generator[Progress, None, None]:
+    def save_weights(self) -> bool:
+        """Write the averaged weights of a run that is stopped, unless better ones are in the file.
+
+        The best score stays as it is, so that a run that resumes ends with the weights of an undisturbed one.
+
+        Returns:
+            Whether the weights of the last step are in the file.
+
+        Raises:
+            WeightsError: the file cannot be written.
+        """
+        has_better = self.best > -math.inf and bool(self.validation) and self.out.exists()
+        if not self.step or has_better:
+            return False
+        result.save(self.ema, self.entry, self.out, bits=self.bits)
+        return True
+
+    def steps(self, until: float = math.inf) -> Generator[Progress, None, None]:
         """Train, and yield the progress after every step.
 
         Every `report_every` steps, and at the end, the step ends in a report: the averaged weights are validated and
@@ -265,19 +251,28 @@ class Run:
         next step is asked for, so after the caller has recorded the report. A run that is killed in between makes
         these steps, and the report, again.
 
+        Args:
+            until: value of `time.monotonic` by which to end, after the first step at the earliest: a step that would
+                take longer is not begun, if it takes as long as the last one.
+
         Raises:
             WeightsError: a file cannot be written.
             AudioError: a recording can no longer be read.
             StemsplitError: the gradient is no longer finite.
         """
-        began = time.monotonic() - self.seconds
+        last = time.monotonic()
+        began = last - self.seconds
         if self.device.type == "cpu":
             # Otherwise, the attention in `_update` would be computed in float32, whatever the precision.
             torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
         for sources in self._batches():
             self._update(sources)
+            now = time.monotonic()
+            ends = self.step == self.plan.steps
+            if until < math.inf:
+                ends |= self.workers.any(2 * now - last > until)
             # Among several processes, only the first one validates, writes files and reports.
-            due = self.workers.first and (self.step % self.plan.report_every == 0 or self.step == self.plan.steps)
+            due = self.workers.first and (ends or self.step % self.plan.report_every == 0)
             scores = self._validated() if due else {}
             score = mean(scores.values())
             # Where there is no score to compare, the latest weights are the best.
@@ -290,10 +285,14 @@ class Run:
             yield Progress(self.step, self.running_loss, learning_rate, self.seconds, scores, best, due)
             if due:
                 self.save_state()
+            if ends:
+                return
+            last = time.monotonic()
 
     def _validated(self) -> dict[str, float]:
         """Return the scores of the averaged weights."""
         if not self.validation:
             return {}
+        self.tell(f"validation on {counted(len(self.validation), 'song')}")
         scores = validate(self.ema, self.validation, self.entry, self.dtype).tolist()
         return dict(zip(self.entry.outputs, scores, strict=True))

@@ -42,6 +42,14 @@ class Workers:
         # Some networks have unused weights. static_graph allows that, because they are the same in every step.
         return DistributedDataParallel(network, devices, static_graph=True)
 
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process; all have to ask at the same point."""
+        if self.count == 1:
+            return flag
+        flags = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(flags)
+        return bool(flags > 0)
+
     def close(self) -> None:
         """Leave the group of processes."""
         if self.count > 1:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Lock
 from typing import TypeVar
 
 import torch
 
 from stemsplit.errors import DeviceError
+from stemsplit.fast.forks import renew_after_fork, torch_threads_here
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,9 +24,9 @@ def cores() -> int:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Set how many of its own threads PyTorch uses for operations of the calling thread."""
+    """Set how many of its own threads PyTorch uses for operations of the calling thread; one in a forked process."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(torch_threads_here(count))
     try:
         yield
     finally:
@@ -49,7 +50,7 @@ class Pool:
     """Worker threads that share one computation.
 
     PyTorch's own threads synchronise after every operation, so if another program occupies one core, all of them wait
-    for it. The threads of a pool synchronise only at the end of `run`.
+    for it. The threads of a pool synchronise only at the end of `run`. In a forked process, a pool has new ones.
 
     Args:
         threads: number of threads; None for one per core.
@@ -63,21 +64,43 @@ class Pool:
         self.threads = cores() if threads is None else threads
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
+        self._executor: ThreadPoolExecutor | None = self._started()
+        self._starting = Lock()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Forget the threads, which stayed in the process that this one was forked from."""
+        self._executor, self._starting = None, Lock()
+
+    def _here(self) -> ThreadPoolExecutor:
+        """Return the threads of this process."""
+        with self._starting:
+            if self._executor is None:
+                self._executor = self._started()
+            return self._executor
+
+    def _started(self) -> ThreadPoolExecutor:
+        """Start the threads.
+
+        Raises:
+            DeviceError: the system does not allow so many.
+        """
         before, started = torch.get_num_threads(), Barrier(self.threads)
-        self._executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone, initargs=(started,))
+        executor = ThreadPoolExecutor(self.threads, "compute", initializer=_work_alone, initargs=(started,))
         # All threads start here, because PyTorch applies what they set for themselves to every thread that starts
         # later. The executor starts a thread for each of these tasks, as all threads wait for the last one.
         try:
-            wait([self._executor.submit(_do_nothing) for _ in range(self.threads)])
+            wait([executor.submit(_do_nothing) for _ in range(self.threads)])
         except BaseException as error:
             # The threads that started wait for the others, and the program would wait for them at its end.
             started.abort()
-            self._executor.shutdown(wait=False)
+            executor.shutdown(wait=False)
             if isinstance(error, RuntimeError):
                 raise DeviceError(f"cannot start {self.threads} threads here; try fewer, with --threads") from error
             raise
         finally:
             torch.set_num_threads(before)
+        return executor
 
     def run(self, task: Callable[[T], object], items: Iterable[T]) -> None:
         """Run a task for every item, in any order and several at once. An error in a task is raised here."""
@@ -90,7 +113,8 @@ class Pool:
             with torch.inference_mode():  # applies to the current thread only
                 return task(item)
 
-        futures = [self._executor.submit(inferring, item) for item in items]
+        executor = self._here()
+        futures = [executor.submit(inferring, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
