@@ -244,8 +244,10 @@ class Quarters:
     def __init__(self) -> None:
         self.heard: list[Block] = []
 
-    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Iterator[tuple[Block, Block]]:
-        assert (sample_rate, channels) == (RATE, 2)
+    def stream(
+        self, blocks: Iterable[Block], sample_rate: int, channels: int, speakers: Sequence[str]
+    ) -> Iterator[tuple[Block, Block]]:
+        assert (sample_rate, channels, speakers) == (RATE, 2, ())
         for block in blocks:
             self.heard.append(block)
             for part in (block[:, :700], block[:, 700:]):

@@ -1,10 +1,12 @@
 """Converts sample rates and channel layouts, block by block."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from stemsplit.audio.speakers import grouped
 
 Block = npt.NDArray[np.float32]
 """Samples as (channels, samples)."""
@@ -31,13 +33,22 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
         yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
-def layout(channels: int, together: int) -> list[int]:
+def layout(channels: int, together: int, speakers: Sequence[str] = ()) -> list[int]:
     """Return the indices of a song's channels in the order in which a model gets them.
 
-    A model that takes two channels together gets a song's channels in pairs. A single channel, or a last odd one, is
-    paired with itself.
+    A model that takes two channels together gets a song's channels in pairs: those of left and right speakers, if the
+    speakers are known. A single channel, one without a partner, or a last odd one, is paired with itself.
+
+    Args:
+        channels: number of channels.
+        together: number of channels that the model takes at once.
+        speakers: the channels' speakers; if they are unknown, every two channels in turn are a pair.
 
     >>> layout(1, 2), layout(2, 2), layout(5, 2), layout(3, 1)
     ([0, 0], [0, 1], [0, 1, 2, 3, 4, 4], [0, 1, 2])
+    >>> layout(6, 2, ("FL", "FR", "FC", "LFE", "BL", "BR"))
+    [0, 1, 2, 2, 3, 3, 4, 5]
     """
+    if together == 2:
+        return [channel for pair in grouped(channels, speakers) for channel in pair]
     return [min(index, channels - 1) for index in range(-(-channels // together) * together)]

@@ -205,7 +205,7 @@ class SecondOpinion:
         self.sample_rate, self.channels, self.container = first.sample_rate, first.channels, first.container
         self.frames, self.promised, self.coding, self.slack = first.frames, first.promised, first.coding, first.slack
         self.warning = NO_LENGTH if first.frames is None else ""
-        self.note, self.done = "", 0
+        self.note, self.layout, self.done = "", "", 0
 
     def skip(self, frames: int) -> int:
         """Jump to a frame, and return the position."""

@@ -32,26 +32,29 @@ class Encoder:
         file: empty file, open for reading and writing, to write into.
         path: name of the file, for systems where ffmpeg cannot be handed an open file.
         sample_rate: Hz, one that AAC has.
-        channels: number of channels, in the order of `LAYOUTS`.
+        channels: number of channels, in the order of WAV files.
         bitrate: kbit/s.
+        mask: channel mask of their speakers; 0 for those of `LAYOUTS`.
 
     Raises:
         OSError: ffmpeg cannot be started.
     """
 
-    def __init__(self, file: IO[bytes], path: Path, sample_rate: int, channels: int, bitrate: int) -> None:
+    def __init__(
+        self, file: IO[bytes], path: Path, sample_rate: int, channels: int, bitrate: int, mask: int = 0
+    ) -> None:
         self.stream, self.sample_rate, self.channels = file, sample_rate, channels
         self.place = DESCRIPTORS / str(file.fileno()) if DESCRIPTORS.exists() else path.absolute()
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in kill()
         try:
-            self.process = self._started(*self._encoding(bitrate), stdin=subprocess.PIPE)
+            self.process = self._started(*self._encoding(bitrate, mask), stdin=subprocess.PIPE)
         except BaseException:
             self.messages.close()
             raise
 
-    def _encoding(self, bitrate: int) -> list[str]:
+    def _encoding(self, bitrate: int, mask: int) -> list[str]:
         """Return ffmpeg's arguments for encoding."""
-        layout = ["-ac", str(self.channels), "-channel_layout", LAYOUTS[self.channels]]
+        layout = ["-ac", str(self.channels), "-channel_layout", f"{mask:#x}" if mask else LAYOUTS[self.channels]]
         samples = ["-f", "f32le", "-ar", str(self.sample_rate), *layout, "-i", "pipe:0"]
         # Neither the encoder's version nor a time is kept, and lengths are to the sample, not to the millisecond.
         exact = ["-fflags", "+bitexact", "-flags:a", "+bitexact", "-movie_timescale", str(self.sample_rate)]

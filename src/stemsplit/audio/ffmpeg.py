@@ -60,6 +60,7 @@ class FfmpegSource:
         sound = self.about.sounds[self.track.number - 1]
         self.note = "" if track else tracks.note(self.about.tracks, self.track)
         self.sample_rate, self.coding, self.container = sound.sample_rate, sound.coding, ""
+        self.layout = "" if sound.is_guessed else sound.layout
         self.process: subprocess.Popen[bytes] | None = None
         self.channels = sound.channels
         if not self.channels:

@@ -1,10 +1,11 @@
 """Knows the formats that can be written, what each can hold, and which keeps all of a song."""
 
 import shutil
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from stemsplit.audio import bitrates, encoder
+from stemsplit.audio.speakers import assumed, in_vorbis, mask
 from stemsplit.choices import BitDepth, FormatName
 
 LOSSY = (FormatName.ogg, FormatName.mp3, FormatName.m4a)
@@ -100,18 +101,39 @@ class Format:
             )
         return ""
 
-    def refusal(self, sample_rate: int, channels: int) -> str:
-        """Say why the format cannot hold a song; the text is empty if it can."""
+    def refusal(self, sample_rate: int, channels: int, speakers: Sequence[str] = ()) -> str:
+        """Say why the format cannot hold a song; the text is empty if it can.
+
+        Args:
+            sample_rate: Hz.
+            channels: number of channels.
+            speakers: their speakers, as `Reader` has them; empty if unknown.
+        """
         if reason := self.contradiction:
             return reason
         if channels > CHANNELS[self.name]:
             return f"{self.name} holds at most {CHANNELS[self.name]} channels, not {channels}; use wav"
         if sample_rate not in RATES[self.name]:
             return f"{self.name} cannot hold a sample rate of {sample_rate} Hz; use wav"
+        if self.name == FormatName.ogg and in_vorbis(channels, speakers) is None:
+            return f"ogg has no layout of channels for the speakers {' '.join(speakers)}; use wav or flac"
+        if self.name in (FormatName.flac, FormatName.m4a) and speakers and not mask(speakers):
+            return f"{self.name} has no layout of channels for the speakers {' '.join(speakers)}; use wav"
         return bitrates.refusal(self.name, self.bitrate, sample_rate, channels) if self.bitrate else ""
 
+    def caution(self, channels: int, speakers: Sequence[str]) -> str:
+        """Say what the format makes of a song that does not say its speakers; the text is empty if it is harmless."""
+        # With six channels, and no other number, the encoder takes everything but bass from the one for the subwoofer.
+        taken = assumed(channels, speakers)
+        if self.name != FormatName.ogg or speakers or len(taken) != 6:
+            return ""
+        what = f"its 6 channels are taken for {' '.join(taken)}, so the fourth keeps only low frequencies"
+        return f"it does not say its speakers: in ogg, {what}; if that is wrong, use wav"
+
     @classmethod
-    def like(cls, container: str, coding: str, sample_rate: int, channels: int) -> "Format":
+    def like(
+        cls, container: str, coding: str, sample_rate: int, channels: int, speakers: Sequence[str] = ()
+    ) -> "Format":
         """Return the format that is most like a song's own and loses nothing of it.
 
         It is the song's own format if that can be written, else flac, or wav if flac cannot hold the samples.
@@ -121,6 +143,7 @@ class Format:
             coding: libsndfile's name for the coding of its samples, or ffmpeg's.
             sample_rate: sample rate in Hz.
             channels: number of channels.
+            speakers: their speakers, as `Reader` has them; empty if unknown.
         """
         depth = DEPTHS.get(coding)
         if (container, coding) == ("OGG", "VORBIS"):
@@ -135,7 +158,7 @@ class Format:
         # tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single stems
         # seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
-        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels))
+        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels, speakers))
 
 
 WAV = Format(FormatName.wav)

@@ -91,7 +91,7 @@ class SoundFileSource:
     def __init__(self, path: Path, extent: Extent | None = None, end: int | None = None) -> None:
         self.failures: list[OSError] = []
         self.spliced: IO[bytes] | None = None
-        self.note, self.warning = "", extent.warning if extent else ""
+        self.note, self.warning, self.layout = "", extent.warning if extent else "", ""
         if extent and extent.mended:
             self.spliced = extent.open(path)
             self.file = opened(self.spliced)

@@ -18,8 +18,11 @@ INPUT = re.compile(r"^\[info\] Input #0, (\S+), from ", re.M)
 DURATION = re.compile(r"^\[info\] +Duration: (?:(\d+):(\d\d):(\d\d\.\d+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
 """Matches the line with the length and the start."""
 
-STREAM = re.compile(r"^\[info\] +Stream #0:\d+\S*?(?:\((\w+)\))?: (Audio|Video): (.*)$")
-"""Matches the line of a stream: its language, its kind, and what it is."""
+STREAM = re.compile(r"^\[info\] +Stream #0:(\d+)\S*?(?:\((\w+)\))?: (Audio|Video): (.*)$")
+"""Matches the line of a stream: its number, its language, its kind, and what it is."""
+
+GUESS = re.compile(r"#0[.:](\d+)/.*Guessed Channel Layout|Guessed Channel Layout .*#0[.:](\d+) ")
+"""Matches the line on a stream whose layout ffmpeg guesses, and then gives as if the file said it: its number."""
 
 TITLE = re.compile(r"^\[info\] +(?:title|name) +: (.*)$", re.I)
 """Matches the line of a stream's title."""
@@ -62,12 +65,14 @@ class Sound:
         sample_rate: sample rate in Hz.
         layout: ffmpeg's name of the channels, such as "stereo" or "5.1(side)".
         coding: how samples are coded: libsndfile's name for it if it is lossless, else ffmpeg's.
+        is_guessed: whether the file does not say the layout.
     """
 
     track: Track
     sample_rate: int
     layout: str
     coding: str
+    is_guessed: bool = False
 
     @property
     def channels(self) -> int:
@@ -167,11 +172,12 @@ def streams(log: str) -> tuple[list[Sound], bool]:
     """Return the audio tracks that ffmpeg lists, and whether there are pictures besides a cover."""
     sounds: list[Sound] = []
     video, inside = False, False
+    guessed = {first or second for first, second in GUESS.findall(log)}
     for line in log.splitlines():
         if line.startswith(("[info] Output", "[info] Stream mapping")):
             break
         if match := STREAM.match(line):
-            language, kind, what = match.groups()
+            index, language, kind, what = match.groups()
             video |= kind == "Video" and "(attached pic)" not in what
             described = SOUND.match(what) if kind == "Audio" else None
             inside = described is not None
@@ -179,7 +185,7 @@ def streams(log: str) -> tuple[list[Sound], bool]:
                 codec, rate, layout, sample, bits = described.groups()
                 number = len(sounds) + 1
                 track = Track(number, "", "" if language in (None, "und") else language, "(default)" in what)
-                sounds.append(Sound(track, int(rate), layout, coding(codec, sample, bits)))
+                sounds.append(Sound(track, int(rate), layout, coding(codec, sample, bits), index in guessed))
         elif inside and (match := TITLE.match(line)) and not sounds[-1].track.title:
             sounds[-1] = replace(sounds[-1], track=replace(sounds[-1].track, title=match[1].strip()))
     return sounds, video

@@ -13,7 +13,9 @@ import numpy as np
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.decoders import open_source, whole
 from stemsplit.audio.formats import WAV, Format
+from stemsplit.audio.positions import stated
 from stemsplit.audio.source import UnreadableError
+from stemsplit.audio.speakers import in_order
 from stemsplit.audio.tags import Tags, read_all
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
@@ -40,6 +42,8 @@ class Reader:
     Attributes:
         sample_rate: sample rate in Hz.
         channels: number of channels.
+        speakers: the speaker of each channel, such as "FL"; empty if the file does not say, and for mono and stereo.
+            Whatever order the file has, channels come in WAV order (see `stemsplit.audio.speakers`).
         frames: length of the excerpt by the file's header, in samples per channel, which may not be exact; None if the
             header does not hold it.
         format: the song's own format if it can be written, or else one that loses nothing of it.
@@ -58,9 +62,11 @@ class Reader:
         self.path, self.start = path, start
         try:
             self.source = open_source(path, track)
+            found = stated(path, self.source)
         except UnreadableError as error:
             raise self._failed(error) from error
         self.sample_rate, self.channels = self.source.sample_rate, self.source.channels
+        self.speakers = tuple(found[channel] for channel in in_order(found))
         self.first = round(start * self.sample_rate)
         self.end = sys.maxsize if duration is None else self.first + round(duration * self.sample_rate)
         if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
@@ -71,7 +77,9 @@ class Reader:
             if self.first and self.first >= self.frames:
                 self._check_start()
             self.frames = max(min(self.frames, self.end) - self.first, 0)
-        self.format = Format.like(self.source.container, self.source.coding, self.sample_rate, self.channels)
+        self.format = Format.like(
+            self.source.container, self.source.coding, self.sample_rate, self.channels, self.speakers
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,10 +89,15 @@ class Reader:
         """
         return tuple(text for text in (self.source.note, self.source.warning) if text)
 
+    def _look_through(self) -> None:
+        """Take the source that reads the whole file. Its order of channels may be another."""
+        self.source = whole(self.path, self.source)
+        self.order = in_order(stated(self.path, self.source))
+
     def _check_start(self) -> None:
         """Raise AudioError if the excerpt begins after the end."""
         try:
-            self.source = whole(self.path, self.source)
+            self._look_through()
         except UnreadableError as error:
             raise self._failed(error) from error
         if self.source.promised is not None and self.first >= self.source.promised:
@@ -112,7 +125,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Block]:
         try:
-            self.source = whole(self.path, self.source)
+            self._look_through()
             place = self.source.skip(self.first)
             while place < self.end:
                 if not len(frames := self.source.read()):
@@ -125,7 +138,7 @@ class Reader:
                     raise UnreadableError(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
                 place += len(frames)
                 if len(part):
-                    yield np.ascontiguousarray(part.T)
+                    yield np.ascontiguousarray(part.T[self.order] if self.order else part.T)
         except UnreadableError as error:
             raise self._failed(error) from error
 
@@ -154,6 +167,7 @@ class Song:
         format: see `Reader`.
         tags: its tags and cover art.
         notes: what people should know of the file; see `Reader`.
+        speakers: see `Reader`.
     """
 
     path: Path
@@ -163,6 +177,7 @@ class Song:
     format: Format = WAV
     tags: Tags = field(default_factory=Tags, hash=False)
     notes: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -204,4 +219,5 @@ def examine(
             raise AudioError(f"cannot read {path} ({what} has no samples)")
         tags = read_all(path)
         notes = (*reader.notes, *((tags.note,) if tags.note else ()))
-        return Song(path, reader.sample_rate, reader.channels, frames, reader.format, tags, notes)
+        about = (reader.format, tags, notes, reader.speakers)
+        return Song(path, reader.sample_rate, reader.channels, frames, *about)

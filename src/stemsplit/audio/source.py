@@ -32,6 +32,7 @@ class Source(Protocol):
         slack: number of frames fewer that do not mean it: decoders of lossy codecs disagree by an encoder's delay.
         container: libsndfile's name for the type of file ("WAV"); empty if only ffmpeg reads it.
         coding: libsndfile's name for the coding of the samples ("PCM_24"), or ffmpeg's name for a lossy codec.
+        layout: ffmpeg's name for the layout of the channels ("5.1(side)"); empty if it is unknown, or libsndfile reads.
         warning: what people should know of the file, complete after the last frame; empty if there is nothing.
         note: which of several audio tracks is read; empty if there is one, or if it was chosen.
     """
@@ -43,6 +44,7 @@ class Source(Protocol):
     slack: int
     container: str
     coding: str
+    layout: str
     warning: str
     note: str
 

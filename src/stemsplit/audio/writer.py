@@ -3,7 +3,7 @@
 import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,8 +17,10 @@ from stemsplit.audio.encoder import Encoder
 from stemsplit.audio.formats import Format
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.ogg import renumber
+from stemsplit.audio.positions import place_for_mask, write_mask
 from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
+from stemsplit.audio.speakers import in_vorbis, mask
 from stemsplit.audio.tagging.values import KEYS, cleaned
 from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName
@@ -52,6 +54,7 @@ class Writer:
         file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
             the writer.
         picture: cover art, as the content of a picture's file; empty for none.
+        speakers: the speaker of each channel, which come in WAV order; empty if unknown, and for mono and stereo.
 
     Attributes:
         clipped: number of samples so far that were beyond full scale, in files that cannot hold them.
@@ -74,6 +77,7 @@ class Writer:
         tags: Mapping[str, str | Iterable[str]] | None = None,
         file: IO[bytes] | None = None,
         picture: bytes = b"",
+        speakers: Sequence[str] = (),
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
@@ -83,8 +87,13 @@ class Writer:
         container, options = name.upper(), dict[str, Any]()
         if name == FormatName.wav and frames * channels * file_format.bytes_per_sample > RIFF_LIMIT:
             container = "RF64"
+        elif name == FormatName.wav and speakers:
+            container = "WAVEX"
         if name in (FormatName.mp3, FormatName.ogg):
             options = encoder_options(name, file_format.bitrate, sample_rate, channels)
+        self.speakers, self.order = tuple(speakers), list(range(channels))
+        if name == FormatName.ogg:
+            self.order = in_vorbis(channels, speakers) or self.order
         subtype = SUBTYPES.get(self.bits)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
@@ -95,9 +104,11 @@ class Writer:
             self.stream = file or path.open("w+b")
             if name == FormatName.m4a:
                 kbit = int(file_format.bitrate or default_aac(sample_rate, channels))
-                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit)
+                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit, mask(speakers))
             else:
                 self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+            if place := place_for_mask(name, channels, self.speakers):
+                self.file.license = place
             for key, text in plain(name, self.tags).items():
                 setattr(self.file, key, text)
         except (soundfile.SoundFileError, OSError) as error:
@@ -165,8 +176,8 @@ class Writer:
         while done < size:
             step = min(BLOCK_FRAMES - self.filled, size - done)
             # One by one: to transpose them together takes four times as long.
-            for channel, samples in enumerate(stored):
-                self.waiting[self.filled : self.filled + step, channel] = samples[done : done + step]
+            for place, channel in enumerate(self.order):
+                self.waiting[self.filled : self.filled + step, place] = stored[channel, done : done + step]
             self.filled, done = self.filled + step, done + step
             if self.filled == BLOCK_FRAMES:
                 try:
@@ -201,6 +212,7 @@ class Writer:
         try:
             self._hand_on()
             self.file.close()
+            write_mask(self.stream, self.format.name, len(self.order), self.speakers)
             write_tags(self.stream, self.format.name, self.tags, self.picture)
             if self.format.name == FormatName.ogg:
                 renumber(self.stream, self.seed)

@@ -214,6 +214,8 @@ def compare(
             file_format=formats.Format(format_, bit_depth, bitrate),
             force=force,
         )
+    if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
+        console.warning(f"{song}: {caution}")
     for note in planned.song.notes:
         console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,

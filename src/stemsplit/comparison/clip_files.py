@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stemsplit.audio import Format, Writer
+from stemsplit.audio import Format, Song, Writer
 from stemsplit.comparison.clips import Clip
 from stemsplit.disk import Folder, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
@@ -134,7 +134,7 @@ def _working_beside(folder: Path) -> Iterator[Claim]:
 def write(
     folder: Path,
     clips: Sequence[Clip],
-    sample_rate: int,
+    song: Song,
     file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
@@ -144,7 +144,7 @@ def write(
     Args:
         folder: folder of the clips; their paths lie in it.
         clips: clips to write, all with the same number of channels.
-        sample_rate: sample rate in Hz.
+        song: the song that they are of.
         file_format: format of the clips.
         figures: figures of the clips, ready for JSON.
         force: whether to replace an earlier comparison.
@@ -161,8 +161,8 @@ def write(
         for clip in clips:
             file = held.create(f"{NEW}/{clip.path.name}")
             channels, frames = clip.samples.shape
-            path = held.folder.path / NEW / clip.path.name
-            writer = Writer(path, file_format, sample_rate, channels, frames, file=file)
+            path, rate, speakers = held.folder.path / NEW / clip.path.name, song.sample_rate, song.speakers
+            writer = Writer(path, file_format, rate, channels, frames, file=file, speakers=speakers)
             try:
                 writer.write(clip.samples * np.float32(10 ** (clip.gain / 20)))
                 writer.close()

@@ -73,7 +73,7 @@ def separate(
     done, ticks = first, [(time.perf_counter(), first)]
     with (
         Reader(song.path, first / song.sample_rate, (last - first) / song.sample_rate) as reader,
-        closing(separator.stream(reader, song.sample_rate, song.channels)) as results,
+        closing(separator.stream(reader, song.sample_rate, song.channels, song.speakers)) as results,
     ):
         for _, stems in results:
             for stem, number in wanted.items():
@@ -199,5 +199,5 @@ def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = Fals
         AudioError: a file cannot be written.
     """
     plan = comparison.plan
-    clip_files.write(plan.folder, comparison.clips, plan.song.sample_rate, plan.format, figures, force)
+    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force)
     return [clip.path for clip in comparison.clips]

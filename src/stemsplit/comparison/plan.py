@@ -187,7 +187,7 @@ def plan(
     ]
     chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
-    if reason := file_format.refusal(song.sample_rate, song.channels):
+    if reason := file_format.refusal(song.sample_rate, song.channels, song.speakers):
         raise AudioError(f"cannot write clips of {path}: {reason}")
     begin, end = bounds(song, start, duration)
     true = references(reference_folder, list(chosen), song, begin, end) if reference_folder else {}

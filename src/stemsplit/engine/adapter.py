@@ -1,6 +1,6 @@
 """Adapts a song's rate and channels to a network's, and its stems back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,12 +8,13 @@ from torch import Tensor
 
 from stemsplit.audio import Block, layout, resampled
 from stemsplit.audio.samples import Samples
+from stemsplit.audio.speakers import assumed
 
 
 class Adapter:
     """Adapts one song to a network, and its stems back. The song's samples are kept until their stems are computed.
 
-    A stereo network gets a song's channels in pairs, a single channel twice; see `stemsplit.audio.layout`.
+    A stereo network gets a song's channels in pairs of left and right, others twice; see `stemsplit.audio.layout`.
 
     Args:
         blocks: blocks of the song, float32 (c, any number of samples) each.
@@ -21,13 +22,21 @@ class Adapter:
         channels: number of channels of the song.
         network_rate: sample rate of the network in Hz.
         together: number of channels that the network takes at once.
+        speakers: the channels' speakers, as `stemsplit.audio.Reader` has them; if they are unknown, 3 to 8 channels are
+            taken for those that players assume (FL FR FC LFE BL BR for 5.1).
     """
 
     def __init__(
-        self, blocks: Iterable[Block], sample_rate: int, channels: int, network_rate: int, together: int
+        self,
+        blocks: Iterable[Block],
+        sample_rate: int,
+        channels: int,
+        network_rate: int,
+        together: int,
+        speakers: Sequence[str] = (),
     ) -> None:
         self.blocks, self.sample_rate, self.channels, self.network_rate = blocks, sample_rate, channels, network_rate
-        self.used = layout(channels, together)
+        self.used = layout(channels, together, assumed(channels, speakers))
         self.waiting = Samples()
 
     def _kept(self) -> Iterator[Block]:

@@ -1,7 +1,7 @@
 """Defines the interface that a model and a chain of models share: songs in, their stems out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -11,10 +11,8 @@ from torch import Tensor
 
 from stemsplit.audio import Block
 from stemsplit.engine.arrays import as_mixtures, as_rate, checked_blocks
+from stemsplit.engine.mixture import Mixture
 from stemsplit.fast.cpu.pool import torch_threads
-
-Mixture = tuple[Iterable[Block], int, int]
-"""A song to take apart: its blocks, float32 (c, any number of samples) each; its sample rate in Hz; its channels."""
 
 Pair = tuple[Block, Block]
 """Some samples of a song, (c, t), and its stems, (n, c, t)."""
@@ -45,13 +43,17 @@ class Splitter(ABC):
             which the rest is lost.
         """
 
-    def stream(self, blocks: Iterable[Block], sample_rate: int, channels: int) -> Generator[Pair, None, None]:
+    def stream(
+        self, blocks: Iterable[Block], sample_rate: int, channels: int, speakers: Sequence[str] = ()
+    ) -> Generator[Pair, None, None]:
         """Take a song apart block by block, in memory that does not grow with it.
 
         Args:
             blocks: blocks of the song, float32 (c, any number of samples) each.
             sample_rate: sample rate of the song, and of its stems, in Hz.
             channels: number of channels of the song, and of each stem.
+            speakers: their speakers, as `stemsplit.audio.Reader` has them; empty if unknown. A stereo network gets left
+                and right speakers in pairs; see `Adapter`.
 
         Yields:
             Pairs of mixture (c, t) and stems (n, c, t), in the order of `stems`; all t together are the song's length.
@@ -62,8 +64,8 @@ class Splitter(ABC):
             DeviceError: the device ran out of memory.
             StemsplitError: a network gave NaN or infinity.
         """
-        rate = as_rate(sample_rate)
-        with closing(self.streams([(checked_blocks(blocks, channels), rate, channels)])) as songs:
+        song = Mixture(checked_blocks(blocks, channels), as_rate(sample_rate), channels, speakers)
+        with closing(self.streams([song])) as songs:
             for results in songs:
                 yield from results
 
@@ -73,7 +75,8 @@ class Splitter(ABC):
         Args:
             mixture: floating-point samples, 1.0 at full scale: (c, t), (t,) in mono, or a batch (b, c, t); a tensor on
                 any device, or an array of NumPy or another library. An axis of more than 64 can only be samples, so
-                (t, c), as soundfile reads it, is taken too.
+                (t, c), as soundfile reads it, is taken too. 3 to 8 channels are
+                taken to be in WAV order: FL FR FC LFE BL BR for 5.1.
             sample_rate: sample rate of the mixture in Hz.
 
         Returns:

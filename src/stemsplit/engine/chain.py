@@ -1,7 +1,7 @@
 """Chains models: one splits a song, and another splits a stem of it further."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -10,9 +10,10 @@ import torch
 
 from stemsplit.audio import Block
 from stemsplit.audio.samples import Samples
-from stemsplit.engine.base import Mixture, Pair, Splitter
+from stemsplit.engine.base import Pair, Splitter
 from stemsplit.engine.chain_entry import ChainEntry, parts_of, replaced
 from stemsplit.engine.completion import remainder
+from stemsplit.engine.mixture import Mixture
 from stemsplit.engine.separator import Separator
 
 
@@ -86,19 +87,19 @@ class Chain(Splitter):
 
     def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
         """Take songs apart one after the other; see `Splitter.streams`."""
-        layouts, forks = deque[tuple[int, int]](), deque[Fork]()
+        kinds, forks = deque[tuple[int, int, Sequence[str]]](), deque[Fork]()
 
         def songs() -> Iterator[Mixture]:
-            for blocks, sample_rate, channels in mixtures:
-                layouts.append((sample_rate, channels))
-                yield blocks, sample_rate, channels
+            for mixture in (Mixture(*mixture) for mixture in mixtures):
+                kinds.append(mixture[1:])
+                yield mixture
 
         def onward() -> Generator[Mixture, None, None]:
             with closing(self.before.streams(songs())) as found:
                 for pairs in found:
                     fork = Fork(pairs, self.before.stems.index(self.stem))
                     forks.append(fork)
-                    yield fork.onward(), *layouts.popleft()
+                    yield Mixture(fork.onward(), *kinds.popleft())
 
         with closing(onward()) as stems, closing(self.then.streams(stems)) as found:
             for split in found:

@@ -16,10 +16,11 @@ from stemsplit.checkpoints.loading import load_network, remark_on
 from stemsplit.checkpoints.resolve import Model, find
 from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
-from stemsplit.engine.base import Mixture, Pair, Splitter
+from stemsplit.engine.base import Pair, Splitter
 from stemsplit.engine.batching import Batcher, Signal
 from stemsplit.engine.completion import completed
 from stemsplit.engine.estimator import Estimator
+from stemsplit.engine.mixture import Mixture
 from stemsplit.engine.streaming import Streaming
 from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool, dtype_of
@@ -156,8 +157,8 @@ class Separator(Splitter):
         entry, adapters = self.entry, deque[Adapter]()
 
         def signals() -> Iterator[Signal]:
-            for blocks, sample_rate, channels in mixtures:
-                adapters.append(Adapter(blocks, sample_rate, channels, entry.sample_rate, entry.channels))
+            for blocks, sample_rate, channels, speakers in (Mixture(*mixture) for mixture in mixtures):
+                adapters.append(Adapter(blocks, sample_rate, channels, entry.sample_rate, entry.channels, speakers))
                 yield Signal(adapters[-1].into())
 
         with closing(self._computing().streams(signals())) as results:

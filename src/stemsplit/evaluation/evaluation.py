@@ -37,7 +37,7 @@ def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
     """
     reader = open_.enter_context(song.open(stem))
     label = f"{reader.path} ({stem})" if song.tracks else str(reader.path)
-    return Track(label, reader.sample_rate, reader.channels, (block[None] for block in reader))
+    return Track(label, reader.sample_rate, reader.channels, (block[None] for block in reader), reader.speakers)
 
 
 class Estimates(Protocol):
@@ -151,7 +151,7 @@ class FromModel:
         tracks = [opened(song, name, open_) for name in mixed]
         rate, channels = tracks[0].sample_rate, tracks[0].channels
         mixture = (np.sum(blocks, 0)[0] for blocks in in_step(tracks))
-        results = open_.enter_context(closing(self.separator.stream(mixture, rate, channels)))
+        results = open_.enter_context(closing(self.separator.stream(mixture, rate, channels, tracks[0].speakers)))
         indices = [self.separator.stems.index(output) for output in outputs]
         return [Track("the model's output", rate, channels, (stems[indices] for _, stems in results))]
 

@@ -19,12 +19,14 @@ class Track:
         sample_rate: sample rate in Hz.
         channels: number of channels.
         blocks: blocks (n, c, t) of any length.
+        speakers: the channels' speakers, as `stemsplit.audio.Reader` has them.
     """
 
     label: str
     sample_rate: int
     channels: int
     blocks: Iterable[Block]
+    speakers: Sequence[str] = ()
 
 
 def cut(blocks: Iterable[Block], length: int) -> Iterator[Block]:

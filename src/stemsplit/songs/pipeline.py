@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from stemsplit.audio import Block, Reader
 from stemsplit.disk import remove_empty_folder
 from stemsplit.engine.ahead import ahead
+from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
 from stemsplit.songs.failures import reason
@@ -23,7 +24,7 @@ from stemsplit.songs.preparing import Busy, Course, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
-    from stemsplit.engine.base import Mixture, Pair, Splitter
+    from stemsplit.engine.base import Pair, Splitter
 
 PENDING = 4
 """Largest number of blocks that wait to be written while the next ones are computed."""
@@ -144,12 +145,13 @@ class Pipeline:
             self.busy.append(item)
         return None
 
-    def _songs(self, first: StemFiles) -> Generator["Mixture", None, None]:
+    def _songs(self, first: StemFiles) -> Generator[Mixture, None, None]:
         """Yield songs for the separator, up to the first with nothing to compute."""
         item: StemFiles | Outcome | None = first
         while isinstance(item, StemFiles):
             with closing(decoded(item.job)) as blocks:
-                yield blocks, item.song.sample_rate, item.song.channels
+                song = item.song
+                yield Mixture(blocks, song.sample_rate, song.channels, song.speakers)
             item = self._prepared()
             if isinstance(item, StemFiles):
                 self.begun.append(item)

@@ -82,9 +82,10 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
     try:
         with Reader(job.path, options.start, options.duration, options.track) as reader:
             rate, channels, frames = reader.sample_rate, reader.channels, reader.frames
+            speakers = reader.speakers
     except AudioError as error:
         return replace(job, problem=str(error))
-    if reason := job.format.refusal(rate, channels):
+    if reason := job.format.refusal(rate, channels, speakers):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
     replaces = found is not None and found.song["size"] != size_of(Path(os.path.realpath(job.path)))
     job = replace(job, channels=channels, replaces=replaces)

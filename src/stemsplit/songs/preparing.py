@@ -84,6 +84,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
     # Not by the header, which may not hold the length. Written as text, as in an ogg, a picture takes a third more.
     size = replace(job, channels=song.channels).size_for(song.frames)
     check_space(job.options.out, size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
+    if caution := job.format.caution(song.channels, song.speakers):
+        course.tell(f"{job.path}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)
 
 

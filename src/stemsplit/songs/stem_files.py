@@ -60,7 +60,8 @@ class StemFiles:
         form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags.texts, name))
         path = self.held.folder.path / hidden
         try:
-            return Writer(path, *form, file=self.held.create(hidden), picture=song.tags.picture)
+            file = self.held.create(hidden)
+            return Writer(path, *form, file=file, picture=song.tags.picture, speakers=song.speakers)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({error.strerror})") from error
 

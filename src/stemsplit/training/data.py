@@ -77,7 +77,7 @@ class Recording:
         # The last excerpt is read to the file's end, so that a file that was cut off is noticed.
         duration = None if start + length >= self.length else (before + length + margin) / self.sample_rate
         with self.song.open(self.stem, turns / common, duration) as reader:
-            stereo = (block[layout(reader.channels, 2)][:2] for block in reader)
+            stereo = (block[layout(reader.channels, 2, reader.speakers)][:2] for block in reader)
             blocks = list(resampled(stereo, own_rate, self.sample_rate))
         excerpt = np.concatenate(blocks, 1)[:, before : before + length] if blocks else np.zeros((2, 0), np.float32)
         # A header may promise a few samples more than the file has.
