@@ -93,7 +93,7 @@ class Splitter(ABC):
         # The network's threads are its own, and PyTorch's may not work in a forked process.
         with torch_threads(1):
             mixtures, layout = as_mixtures(mixture)
-            songs = [(iter([samples]), rate, len(samples)) for samples in mixtures.numpy()]
+            songs = [Mixture(iter([samples]), rate, len(samples)) for samples in mixtures.numpy()]
             with closing(self.streams(songs)) as found:
                 wholes = [np.concatenate([stems for _, stems in pairs], -1) for pairs in found]
             stems = torch.from_numpy(wholes[0][:, None] if len(wholes) == 1 else np.stack(wholes, 1))
