@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from stemsplit.audio import Format, Reader, Writer, examine, read_tags
+from stemsplit.audio.containers.mp4 import played
 from stemsplit.audio.formats import AAC_RATES
-from stemsplit.audio.mp4 import played
 from stemsplit.errors import AudioError
 from tests.conftest import Samples, noise
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from stemsplit.audio import Reader
-from stemsplit.audio.ogg import checksum
+from stemsplit.audio.containers.ogg import checksum
 from stemsplit.errors import AudioError
 from tests.conftest import noise
 

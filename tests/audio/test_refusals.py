@@ -81,7 +81,7 @@ def test_opus_is_read_at_its_own_rate_whatever_was_encoded(tmp_path: Path, ffmpe
     command = [ffmpeg, "-loglevel", "error", "-i", tmp_path / "tone.wav", "-c:a", "libopus", tmp_path / "a.opus"]
     subprocess.run(command, check=True)
     data = bytearray((tmp_path / "a.opus").read_bytes())
-    from stemsplit.audio.ogg import checksum
+    from stemsplit.audio.containers.ogg import checksum
 
     head, end = data.index(b"OpusHead"), data.index(b"OggS", 4)
     data[head + 12 : head + 16] = (8_000).to_bytes(4, "little")

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from stemsplit.audio import WAV, Format, Reader, Writer, examine
-from stemsplit.audio.ogg import checksum, renumber
+from stemsplit.audio.containers.ogg import checksum, renumber
 from stemsplit.errors import AudioError
 from tests.conftest import noise
 

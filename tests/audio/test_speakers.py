@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from stemsplit.audio import Format, Reader, Writer, writer
-from stemsplit.audio.layouts import APPLE
-from stemsplit.audio.speakers import grouped
+from stemsplit.audio.channels.layouts import APPLE
+from stemsplit.audio.channels.speakers import grouped
 from stemsplit.errors import AudioError
 from tests.conftest import noise
 from tests.tones import RATE, heard, layouts, made, played, tones

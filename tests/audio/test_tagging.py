@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from stemsplit.audio import Format, Writer
+from stemsplit.audio.containers.ogg import renumber
 from stemsplit.audio.ffmpeg import metadata
-from stemsplit.audio.ogg import renumber
 from stemsplit.audio.tagging.values import KEYS, LARGEST_PICTURE
 from stemsplit.audio.tagging.writing import write_tags
 from stemsplit.audio.tags import Tags, read_all

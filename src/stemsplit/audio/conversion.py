@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from stemsplit.audio.speakers import grouped
+from stemsplit.audio.channels.speakers import grouped
 
 Block = npt.NDArray[np.float32]
 """Samples as (channels, samples)."""

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from stemsplit.audio.mp4 import played
+from stemsplit.audio.containers.mp4 import played
 from stemsplit.audio.source import Frames
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}

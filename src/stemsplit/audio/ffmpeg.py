@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from stemsplit.audio import tracks
-from stemsplit.audio.mp4 import played
+from stemsplit.audio.containers.mp4 import played
 from stemsplit.audio.probe import cannot_start, complaint, delay, probe, quiet, ran, repeats, source
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from stemsplit.audio import bitrates, encoder
-from stemsplit.audio.speakers import assumed, in_vorbis, mask
+from stemsplit.audio.channels.speakers import assumed, in_vorbis, mask
 from stemsplit.choices import BitDepth, FormatName
 
 LOSSY = (FormatName.ogg, FormatName.mp3, FormatName.m4a)

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 import soundfile
 
-from stemsplit.audio import mpeg
-from stemsplit.audio.extents import Extent
+from stemsplit.audio.containers import mpeg
+from stemsplit.audio.containers.extent import Extent
+from stemsplit.audio.containers.spliced import Spliced
 from stemsplit.audio.mpg123 import quiet
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
-from stemsplit.audio.spliced import Spliced
 
 UNKNOWN = (1 << 63) - 1
 """Length that libsndfile gives for a file whose header does not hold it."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from stemsplit.audio import mp4
+from stemsplit.audio.channels.layouts import LAYOUTS
+from stemsplit.audio.containers import mp4
 from stemsplit.audio.refusals import protected
 from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.tracks import Track
@@ -38,18 +39,6 @@ STREAMS = frozenset(
 )
 """Containers that are a row of frames, with no length before them: they may begin and end anywhere."""
 
-LAYOUTS = {
-    "mono": 1,
-    "stereo": 2,
-    "downmix": 2,
-    "quad": 4,
-    "hexagonal": 6,
-    "octagonal": 8,
-    "cube": 8,
-    "hexadecagonal": 16,
-}
-"""ffmpeg's names of layouts that do not say how many channels they have."""
-
 LOSSLESS = frozenset(
     ("alac", "ape", "dst", "flac", "mlp", "mp4als", "ralf", "shorten", "tak", "truehd", "tta", "wavpack", "wmalossless")
 )
@@ -76,15 +65,12 @@ class Sound:
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
-        name = self.layout.partition("(")[0].strip()
-        if match := re.fullmatch(r"(\d+) channels", name):
+        """Number of channels; 0 if the name of the layout does not tell it."""
+        if named := LAYOUTS.get(self.layout.strip()):
+            return len(named.split())
+        if match := re.match(r"(\d+) channels", self.layout):
             return int(match[1])
-        if match := re.fullmatch(r"ambisonic (\d+)", name):
-            return (int(match[1]) + 1) ** 2
-        if re.fullmatch(r"\d+(\.\d+)+", name):
-            return sum(map(int, name.split(".")))
-        return LAYOUTS.get(name, 0)
+        return {"mono": 1, "stereo": 2, "downmix": 2}.get(self.layout.strip(), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Self
 
 import numpy as np
 
+from stemsplit.audio.channels.positions import stated
+from stemsplit.audio.channels.speakers import in_order
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.decoders import open_source, whole
 from stemsplit.audio.formats import WAV, Format
-from stemsplit.audio.positions import stated
 from stemsplit.audio.source import UnreadableError
-from stemsplit.audio.speakers import in_order
 from stemsplit.audio.tags import Tags, read_all
 from stemsplit.errors import AudioError
 from stemsplit.words import clock
@@ -43,7 +43,7 @@ class Reader:
         sample_rate: sample rate in Hz.
         channels: number of channels.
         speakers: the speaker of each channel, such as "FL"; empty if the file does not say, and for mono and stereo.
-            Whatever order the file has, channels come in WAV order (see `stemsplit.audio.speakers`).
+            Whatever order the file has, channels come in WAV order (see `stemsplit.audio.channels.speakers`).
         frames: length of the excerpt by the file's header, in samples per channel, which may not be exact; None if the
             header does not hold it.
         format: the song's own format if it can be written, or else one that loses nothing of it.

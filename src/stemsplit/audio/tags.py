@@ -9,9 +9,9 @@ from typing import IO
 
 import soundfile
 
+from stemsplit.audio.containers.riff import KINDS
 from stemsplit.audio.ffmpeg import metadata
 from stemsplit.audio.libsndfile import native, opened
-from stemsplit.audio.riff import KINDS
 from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.tagging.apev2 import footer, read_apev2
 from stemsplit.audio.tagging.asf import HEADER, read_asf

@@ -12,15 +12,15 @@ import numpy as np
 import soundfile
 
 from stemsplit.audio.bitrates import default_aac, encoder_options
+from stemsplit.audio.channels.positions import place_for_mask, write_mask
+from stemsplit.audio.channels.speakers import in_vorbis, mask
+from stemsplit.audio.containers.ogg import renumber
+from stemsplit.audio.containers.riff import forget_time
 from stemsplit.audio.conversion import Block
 from stemsplit.audio.encoder import Encoder
 from stemsplit.audio.formats import Format
 from stemsplit.audio.libsndfile import opened, reason
-from stemsplit.audio.ogg import renumber
-from stemsplit.audio.positions import place_for_mask, write_mask
-from stemsplit.audio.riff import forget_time
 from stemsplit.audio.source import BLOCK_FRAMES
-from stemsplit.audio.speakers import in_vorbis, mask
 from stemsplit.audio.tagging.values import KEYS, cleaned
 from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName

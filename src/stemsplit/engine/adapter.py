@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from stemsplit.audio import Block, layout, resampled
+from stemsplit.audio.channels.speakers import assumed
 from stemsplit.audio.samples import Samples
-from stemsplit.audio.speakers import assumed
 
 
 class Adapter:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stemsplit.audio.mp4 import read_boxes
+from stemsplit.audio.containers.mp4 import read_boxes
 from stemsplit.errors import AudioError
 
 MIXTURE = "mixture"

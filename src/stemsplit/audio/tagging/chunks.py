@@ -3,7 +3,7 @@
 import io
 from typing import IO
 
-from stemsplit.audio.riff import chunks, walk
+from stemsplit.audio.containers.riff import chunks, walk
 from stemsplit.audio.tagging.id3 import id3, read_id3
 from stemsplit.audio.tagging.values import LARGEST, LARGEST_TEXT, Found, Texts, text
 

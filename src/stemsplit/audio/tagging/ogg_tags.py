@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
-from stemsplit.audio.ogg import checksum
+from stemsplit.audio.containers.ogg import checksum
 from stemsplit.audio.tagging.comments import read_comments, with_comments
 from stemsplit.audio.tagging.moving import replace_head
 from stemsplit.audio.tagging.values import LARGEST, MANY, Found, Texts

@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from stemsplit.audio import speakers
-from stemsplit.audio.layouts import ALAC, APPLE, LABELS, LAYOUTS
-from stemsplit.audio.riff import Order, chunks, walk
+from stemsplit.audio.channels import speakers
+from stemsplit.audio.channels.layouts import ALAC, APPLE, LABELS, LAYOUTS
+from stemsplit.audio.containers.riff import Order, chunks, walk
 from stemsplit.audio.source import Source, UnreadableError
 from stemsplit.choices import FormatName
 
