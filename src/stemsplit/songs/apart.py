@@ -112,18 +112,59 @@ def advice(jobs: Sequence[Job]) -> str:
     return ELSEWHERE
 
 
+def is_place_of(job: Job) -> bool:
+    """Return whether a record says that the song's stems are in the place that the job has for them."""
+    found = job.recorded()
+    return found is not None and found.song["name"] == job.path.name
+
+
+def settled(job: Job) -> Job:
+    """Return the job of a song that has no rival in this run, at the place that earlier runs leave it.
+
+    Where stems of a song of the same name are, it gets a name of its own, as if that song were there too; and where its
+    own stems are, it stays: a song is not split again because another one came, or went.
+    """
+    if job.options.force or "{track}" not in job.names.template.text or is_place_of(job):
+        return job
+    own = renamed(job, job.names.template, with_suffix(job.path))
+    if job.other_song(job.recorded()) or (os.path.lexists(own.record) and is_place_of(own)):
+        return own
+    return job
+
+
+def rivals(jobs: Sequence[Job]) -> dict[int, int]:
+    """Return the songs that need other names, as `clashing` does.
+
+    A song that is not there has no rivals, and of several, one whose stems are in the place already stays there.
+    """
+    found = clashing(jobs)
+    lost = {number for number in found if not os.path.lexists(jobs[number].path)}
+    if lost and lost != found.keys():
+        numbers = [number for number in range(len(jobs)) if number not in lost]
+        among = clashing([jobs[number] for number in numbers])
+        found = {numbers[first]: numbers[second] for first, second in among.items()}
+    places: dict[Path, list[int]] = defaultdict(list)
+    for number in found:
+        if is_place_of(jobs[number]):
+            places[jobs[number].record].append(number)
+    # Of two songs with the same name, in different folders, a record does not tell which one it is of.
+    at_home = {numbers[0] for numbers in places.values() if len(numbers) == 1}
+    return {number: other for number, other in found.items() if number == other or number not in at_home}
+
+
 def apart(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs; those that would write the same files get other names, or a problem.
 
     Such songs get their names with their suffixes in place of `{track}`, as `song.flac` and `song.mp3`; if that does
-    not help, with a digest of the name. All of them do, in whatever order they are given.
+    not help, with a digest of the name. All of them do, in whatever order they are given, but for one whose stems are
+    there already.
     """
-    told, found = list(jobs), clashing(jobs)
+    found = rivals(jobs)
+    told = [job if number in found else settled(job) for number, job in enumerate(jobs)]
     for name in (with_suffix, digested):
         for number in (number for number, other in found.items() if other != number):
             told[number] = renamed(told[number], told[number].names.template, name(told[number].path))
-        if found:
-            found = clashing(told)
+        found = rivals(told) if found or any(job.told_apart for job in told) else found
     clusters: dict[int, list[Job]] = defaultdict(list)
     for number, other in found.items():
         if number != other:
