@@ -40,7 +40,7 @@ def _run(arguments: list[str]) -> None:
         complete_with_command(os.environ)
     else:
         try:
-            typed.check_folder()
+            typed.check_folder(arguments)
             check_first_word(arguments)
         except ValueError as error:
             _say(error)

@@ -40,8 +40,10 @@ def mended(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
-def check_folder() -> None:
-    """Raise ValueError if the working folder was removed: no path can be made sense of."""
+def check_folder(arguments: Sequence[str]) -> None:
+    """Raise ValueError if the working folder was removed, where PyTorch's libraries end the program as they load."""
+    if {"-h", "--help"} & {*arguments}:
+        return
     try:
         Path.cwd()
     except FileNotFoundError as error:

@@ -129,7 +129,7 @@ class Near:
             return missing, f"did you mean {str(near)!r}?"
         if "$" in text and (value := os.path.expandvars(text)) != text:
             return missing, f"in single quotes, $ stands for itself; did you mean {value!r}?"
-        return missing, ""
+        return missing, "only playlists (.m3u) have comments; remove the line" if text.startswith("# ") else ""
 
     def problem(self, path: Path, text: str) -> str:
         """Return why a missing song cannot be read, if more can be said than that; else nothing."""
