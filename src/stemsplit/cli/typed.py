@@ -51,7 +51,9 @@ def check_folder(arguments: Sequence[str]) -> None:
 
 
 def plain_streams() -> None:
-    """Let stdout and stderr show `?` for letters that they cannot encode: messages have some, and names more."""
+    """Let stdout and stderr show `?` for letters that they cannot encode: help texts have some, and names more."""
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
+        errors, coding = getattr(stream, "errors", ""), getattr(stream, "encoding", "")
+        is_strict = errors == "strict" or (errors == "surrogateescape" and coding.lower() not in ("utf-8", "utf8"))
+        if is_strict and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
