@@ -43,8 +43,8 @@ def found(*arguments: str, out: Path = OUT, listed: bytes = b"") -> list[str]:
 
 
 def test_a_named_file_is_always_a_song() -> None:
-    make("a.txt", ".hidden", "stems/vocals.wav", "stems/stemsplit.json")
-    names = ["a.txt", "missing.flac", ".hidden", "stems/vocals.wav", "/nowhere/at/all.mp3"]
+    make("a.dat", ".hidden", "stems/vocals.wav", "stems/stemsplit.json")
+    names = ["a.dat", "missing.flac", ".hidden", "stems/vocals.wav", "/nowhere/at/all.mp3"]
     assert find(*names) == Search(tuple(Found(Path(name), Path()) for name in names), 0)
 
 

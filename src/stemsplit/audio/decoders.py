@@ -32,7 +32,7 @@ def check(path: Path) -> Extent | None:
         if path.is_dir():
             raise UnreadableError("it is a folder")
         if not path.is_file() and path.exists():
-            raise UnreadableError("it is not a regular file")
+            raise UnreadableError("it is not a regular file but a pipe or device", "save what it gives to a file first")
         with path.open("rb") as file:
             start = file.read(1_024)
             if not start:

@@ -1,5 +1,6 @@
 """Tells which files may hold audio, by their extension or by their first bytes."""
 
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,22 @@ UNFINISHED = frozenset(
 )
 """Extensions of downloads that are not complete."""
 
+OTHERS = {
+    "a picture": "jpg jpeg jpe jfif png gif bmp tif tiff webp heic heif avif svg ico psd xcf cr2 nef dng",
+    "a text": "txt text log nfo diz md rst rtf tex lrc csv tsv json jsonl yaml yml toml xml html htm css js py sh bat"
+    " ps1 ini cfg conf url webloc desktop sfv md5 sha1 sha256 ffp accurip sig asc",
+    "a document": "pdf doc docx odt xls xlsx ods ppt pptx epub mobi pages",
+    "a file of subtitles": "srt vtt ass ssa sub idx smi sbv",
+    "notes, not sound": "mid midi kar musicxml mxl mscz gp gp3 gp4 gp5 gpx",
+    "a project, not its sound": "als asd flp rpp cpr ptx logicx aup aup3 sesx reapeaks pkf band",
+    "not audio": "exe dll so dylib db db3 sqlite torrent lnk nib class o pyc dmg iso msi apk",
+    "": "m3u m3u8 pls cue xspf wpl asx zip rar 7z gz tgz bz2 xz tar zst",  # described when they are opened
+}
+"""What a file is that is plainly not audio -> its extensions."""
+
+KINDS = {extension: kind for kind, extensions in OTHERS.items() for extension in extensions.split()}
+"""Extension -> what such a file is."""
+
 BEGINNINGS = re.compile(
     rb"""(?sx)
     (RIFF|RIFX|RF64|BW64)....WAVE | RIFF....AVI\x20 | FORM....(AIFF|AIFC|8SVX) | FRM8.{8}DSD\x20 | DSD\x20\x1c\x00
@@ -59,3 +76,13 @@ def is_audio(path: Path) -> bool:
             return bool(BEGINNINGS.match(file.read(32)))
     except OSError:
         return False
+
+
+def other_kind(path: Path) -> str | None:
+    """Return what a file is that is plainly not audio, by its extension; empty if it is described when it is opened.
+
+    Returns:
+        None if it may be audio, is not a regular file, or does not exist.
+    """
+    kind = KINDS.get(path.suffix[1:].lower())
+    return kind if kind is not None and os.path.isfile(path) and not is_audio(path) else None  # noqa: PTH113

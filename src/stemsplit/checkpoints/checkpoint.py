@@ -45,7 +45,8 @@ def reason(error: Exception) -> str:
         return shown(refusal(name[1]))
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     clause = re.split(r"\n|\. ", text)[0].rstrip(".") or type(error).__name__
-    return f"it is damaged or not a checkpoint ({shown(clause)})"
+    cut = "; is the download complete?" if isinstance(error, SafetensorError) else ""
+    return f"it is damaged or not a checkpoint ({shown(clause)}){cut}"
 
 
 def stored(path: Path) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import struct
 import tarfile
 import warnings
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,8 +155,21 @@ def check_directory(file: BinaryIO) -> None:
         shortened = min(length_64, 0xFFFFFFFF), min(start_64, 0xFFFFFFFF)
         regular &= mark_64 == b"PK\6\6" and end_64 == size - 98 and shortened == (length, start)
         length, start, end = length_64, start_64, end_64
+    file.seek(max(0, size - (1 << 16) - 22))
+    if b"PK\5\6" not in file.read():
+        raise WeightsError("it is a zip whose end is missing; is the download complete?")
     if not regular or start + length != end or length > MOST_DIRECTORY:
         raise WeightsError("it is a zip, but not one as torch.save writes it; load and save it again")
+
+
+def other_kind(names: Sequence[str]) -> str:
+    """Return what to say of a zip with files of these names that is not one of `torch.save`; empty if it may be one."""
+    if any("/code/__torch__" in f"/{name}" or name.endswith("constants.pkl") for name in names):
+        return "it is a TorchScript program, which stemsplit does not run; take the model's state dict"
+    inner = [name for name in names if name.endswith((".ckpt", ".pth", ".pt", ".th", ".safetensors"))]
+    if inner and not any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        return f"it is an archive; unpack it, and name {inner[0]!r}"
+    return ""
 
 
 def zipped_pickle(path: Path) -> bytes:
@@ -168,6 +182,8 @@ def zipped_pickle(path: Path) -> bytes:
         check_directory(file)
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+        if told := other_kind([entry.filename for entry in entries]):
+            raise WeightsError(told)
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise WeightsError("it is compressed, but torch.save never compresses; load and save it again")
         # All but the tensors are read into memory, some as soon as PyTorch opens the zip.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import registry
+from stemsplit.errors import WeightsError
 from stemsplit.registry import ModelEntry
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def look_up(
     if isinstance(model, ModelEntry) or not is_path(model, registry.entries(more)):
         if config is not None or settings:
             raise ValueError(f"config and settings (--config, --set) need a checkpoint file, and {name!r} is not one")
+        if not isinstance(model, ModelEntry) and name not in registry.entries(more) and os.path.isdir(name):  # noqa: PTH112
+            raise WeightsError(f"{name} is a folder, not a model; name the checkpoint file in it")
         return (model if isinstance(model, ModelEntry) else registry.find(name, more)), None
     from stemsplit.checkpoints.describe import describe  # only for a checkpoint: it imports PyTorch
 

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 
-from stemsplit.cli import quick
+from stemsplit.cli import quick, typed
 from stemsplit.cli.ending import exit_status
 from stemsplit.cli.signals import listen
 from stemsplit.errors import StemsplitError
@@ -26,6 +26,11 @@ def _run(arguments: list[str]) -> None:
         # An empty path would be the working folder.
         _say(ValueError("an argument is empty; is a variable in the command unset?"))
         sys.exit(2)
+    try:
+        arguments = typed.mended(arguments)
+    except ValueError as error:
+        _say(error)
+        sys.exit(2)
     if quick.answer(arguments):
         return
     from stemsplit.cli import usage
@@ -35,6 +40,7 @@ def _run(arguments: list[str]) -> None:
         complete_with_command(os.environ)
     else:
         try:
+            typed.check_folder(arguments)
             check_first_word(arguments)
         except ValueError as error:
             _say(error)
@@ -45,6 +51,7 @@ def _run(arguments: list[str]) -> None:
 def main() -> None:
     """Run the command line and leave with its exit status."""
     _open_standard_files()
+    typed.plain_streams()
     if os.environ.get("COLUMNS") == "0":
         # Some terminals without a size set this; rich would draw nothing.
         del os.environ["COLUMNS"]

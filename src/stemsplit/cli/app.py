@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -105,11 +104,26 @@ def check_first_word(arguments: list[str]) -> None:
         ValueError: the word is neither.
     """
     word = next((word for word in arguments if word not in FLAGS), "-")
-    if word in COMMANDS or not re.fullmatch(r"[^-@.*?\[/\\][^.*?\[/\\]*", word) or os.path.lexists(word):
+    if word in COMMANDS or word in OWN_OPTIONS:
         return
-    begins = sorted(path.name for path in Path().glob(f"{word}.*"))
-    hint = f"; did you mean {begins[0]!r}?" if begins else did_you_mean(word.lower(), COMMANDS)
+    if any(word[:1] != "-" and not os.path.lexists(word) for word in arguments) or is_dashed(arguments):
+        from stemsplit.songs import near  # only now: `--help` must be fast
+
+        near.check_words(arguments)
+    if not re.fullmatch(r"[^-@.*?\[/\\][^.*?\[/\\]*", word) or os.path.lexists(word):
+        return
+    from stemsplit.songs.near import Near
+
+    if os.path.lexists(Near().meant(word)):
+        return
+    what = Near().advice(word)[1]
+    hint = f"; {what}" if what else did_you_mean(word.lower(), COMMANDS)
     raise ValueError(f"there is no command and no file {word!r}{hint or '; see stemsplit --help'}")
+
+
+def is_dashed(arguments: list[str]) -> bool:
+    """Return whether an argument that begins with a dash is a file."""
+    return any(word[:1] == "-" and os.path.isfile(word) for word in arguments)  # noqa: PTH113
 
 
 COMPLETING = "_STEMSPLIT_COMPLETE"

@@ -25,6 +25,7 @@ from stemsplit.cli.options import (
     listed,
     seconds,
     usage_errors,
+    writable,
 )
 
 if TYPE_CHECKING:
@@ -141,7 +142,14 @@ def compare(
     ] = None,
     duration: Annotated[str, typer.Option("--duration", help="Length of the excerpt, up to 10 minutes.")] = "20s",
     output: Annotated[
-        Path, typer.Option("--output", "-o", readable=False, help="Folder to write to; each excerpt gets a subfolder.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            readable=False,
+            callback=writable,
+            help="Folder to write to; each excerpt gets a subfolder.",
+        ),
     ] = Path("compare"),
     stems: Annotated[
         str | None,

@@ -1,5 +1,6 @@
 """Defines the options that several commands share. Those of one command are in its own file."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,24 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def writable(value: Path | None) -> Path | None:
+    """Return the path of an option that names something to write, if it is likely meant.
+
+    Raises:
+        typer.BadParameter: a shell or a typing error is in it.
+    """
+    text = "" if value is None else str(value)
+    if not text or os.path.lexists(text):
+        return value
+    if text.startswith("="):
+        raise typer.BadParameter(f"{text!r} begins with '='; behind a short option, write a space: -o {text[1:]}")
+    if text != text.strip():
+        raise typer.BadParameter(f"{text!r} begins or ends with a space; write {text.strip()!r}")
+    if re.match(r"\$\{?\w|%\w+%", text):
+        raise typer.BadParameter(f"{text!r} begins with a variable that the shell did not replace; use double quotes")
+    return value
+
+
 def listed(texts: list[str] | None) -> list[str]:
     """Return the values of an option that may be repeated, or hold several values separated by commas."""
     return [word.strip() for text in texts or () for word in text.split(",") if word.strip()]
@@ -80,6 +99,7 @@ Csv = Annotated[
         "--csv",
         metavar="FILE",
         readable=False,
+        callback=writable,
         help="Also write the results to this CSV file, which `stemsplit help scripts` describes.",
         rich_help_panel=SCRIPTS,
     ),

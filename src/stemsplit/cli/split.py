@@ -26,6 +26,7 @@ from stemsplit.cli.options import (
     Window,
     seconds,
     usage_errors,
+    writable,
 )
 from stemsplit.cli.split_notes import (
     hint_at_models,
@@ -61,7 +62,14 @@ def split(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", readable=False, help="Folder to write to; each song gets a subfolder.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            readable=False,
+            callback=writable,
+            help="Folder to write to; each song gets a subfolder.",
+        ),
     ] = Path("stems"),
     stems: Annotated[
         str | None,

@@ -12,7 +12,17 @@ import typer
 
 from stemsplit.choices import PrecisionName, WeightBits
 from stemsplit.cli import choose
-from stemsplit.cli.options import Compile, Precision, Threads, complete_device, finite, listed, under, usage_errors
+from stemsplit.cli.options import (
+    Compile,
+    Precision,
+    Threads,
+    complete_device,
+    finite,
+    listed,
+    under,
+    usage_errors,
+    writable,
+)
 from stemsplit.cli.training import carry_out
 from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
 from stemsplit.words import counted
@@ -109,7 +119,9 @@ def train(
             exists=True,
         ),
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="File for the weights: NAME.safetensors.")],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", callback=writable, help="File for the weights: NAME.safetensors.")
+    ],
     validation: Annotated[
         Path | None,
         typer.Option("--validation", help="Songs for validation, in the same form; never trained on.", exists=True),

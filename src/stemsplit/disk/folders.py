@@ -7,6 +7,14 @@ from pathlib import Path
 from stemsplit.errors import RegistryError, WeightsError
 
 
+def expanded(text: str) -> Path:
+    """Return a path with its `~` replaced by the home folder, as shells do, unless a file here is called so."""
+    first = Path(text).parts[:1]
+    if not text.startswith("~") or os.path.lexists(first[0]):
+        return Path(text)
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises if there is no such user
+
+
 def user_folder() -> Path:
     """Return the folder of the user's settings: STEMSPLIT_CONFIG, or the system's folder for settings.
 
@@ -16,7 +24,7 @@ def user_folder() -> Path:
         RegistryError: the user has no home folder.
     """
     if folder := os.environ.get("STEMSPLIT_CONFIG"):
-        return Path(folder)
+        return expanded(folder)
     from platformdirs import user_config_path  # imported late: `list` should start fast
 
     try:
@@ -32,7 +40,7 @@ def cache_folder() -> Path:
         WeightsError: the user has no home folder.
     """
     if chosen := os.environ.get("STEMSPLIT_CACHE"):
-        return Path(chosen)
+        return expanded(chosen)
     from platformdirs import user_cache_path  # imported late: `list` should start fast
 
     with suppress(RuntimeError):

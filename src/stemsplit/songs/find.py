@@ -1,23 +1,20 @@
 """Finds the songs that the arguments mean: files, folders, globs, and lists of these."""
 
-import codecs
 import os
 import re
-import sys
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from stemsplit.audio.kinds import BEGINNINGS, EXTENSIONS, is_audio
-from stemsplit.errors import AudioError
+from stemsplit.audio.kinds import EXTENSIONS, is_audio, other_kind
 from stemsplit.songs import naming
 from stemsplit.songs.earlier import RECORD, Earlier, Stem
+from stemsplit.songs.lists import expand_lists
+from stemsplit.songs.near import Near
 from stemsplit.songs.true_stems import true_stems
 from stemsplit.words import counted, natural
-
-LARGEST_LIST = 256_000_000
-"""Largest size of a list of songs in bytes: more than a million paths."""
 
 WILDCARD = re.compile(r"[*?[]")
 """The characters that make a glob of a path."""
@@ -34,10 +31,12 @@ class Found:
         path: path as the argument names it, or as found in a folder.
         below: the song's folder, relative to the folder of the argument or to the part of a glob before its first
             wildcard; `Path()` for a song directly in there, and for a file that is named itself.
+        problem: why it cannot be read, if that is known without opening it; else empty.
     """
 
     path: Path
     below: Path = Path()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Search:
 
     Args:
         songs: songs in the order of the arguments; those in a folder in natural order, the same on every machine.
-        passed_over: number of files in folders that are not audio.
+        passed_over: number of files that are not audio, in folders or named beside songs.
         stems: number of audio files in folders that earlier runs wrote.
         true_stems: number of audio files in folders that are stems of a multitrack beside its mixture.
         known_failures: number of songs that failed in an earlier run, and are not tried again.
@@ -120,57 +119,6 @@ def expand_glob(pattern: Path, out: str) -> tuple[Path, list[Path]]:
     return base, sorted(paths, key=lambda path: [natural(part) for part in path.parts])
 
 
-def read_list(file: IO[bytes], name: str) -> Iterator[Path]:
-    """Read a list of songs: a path in each line, or between NULs.
-
-    Args:
-        file: file of the list.
-        name: name of the list in messages.
-
-    Raises:
-        AudioError: the list is far too large, as a device would be, or is not a list but audio.
-    """
-    data = file.read(LARGEST_LIST + 1)
-    if len(data) > LARGEST_LIST:
-        raise AudioError(f"cannot read the list {name} (it is larger than {LARGEST_LIST / 1e6:g} MB)")
-    if BEGINNINGS.match(data):
-        raise AudioError(f"cannot read the list {name} (it is audio); to split it, name the file without @ or -")
-    if b"\0" in data:
-        lines = data.split(b"\0")
-    else:
-        lines = [line.removesuffix(b"\r") for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n")]
-    return (Path(os.fsdecode(line)) for line in lines if line.strip())
-
-
-def expand_lists(arguments: Sequence[Path | str], stdin: IO[bytes] | None) -> Iterator[Path]:
-    """Yield the arguments, with the paths in a list in place of the list.
-
-    Raises:
-        AudioError: a list cannot be read.
-        ValueError: an argument is empty.
-    """
-    for argument in arguments:
-        text = os.fspath(argument)
-        if not text:
-            raise ValueError("an argument is empty; name a song, a folder or a list")
-        name = "on stdin" if text == "-" else text[1:]
-        try:
-            if text == "-":
-                # sys.stdin is None if it was closed when Python started.
-                stream = stdin or (sys.stdin and sys.stdin.buffer)
-                if stream:
-                    yield from read_list(stream, name)
-            elif text.startswith("@") and not os.path.lexists(text):
-                with Path(name).open("rb") as file:  # it may be a pipe: @<(find ...)
-                    yield from read_list(file, name)
-            else:
-                yield Path(text)
-        except OSError as error:
-            raise AudioError(
-                f"cannot read the list {name} ({error.strerror}); a list has one song on each line"
-            ) from error
-
-
 def names_stem(pattern: Path, stem: Stem) -> bool:
     """Return whether a glob names a stem, so that whoever typed it wants that stem to be split further."""
     *folders, last = map(naming.folded, pattern.parts)
@@ -191,6 +139,37 @@ def told_of_expanded(stems: Sequence[str]) -> Iterator[str]:
     if stems:
         what = f"{counted(len(stems), 'stem')} of earlier runs named together with their songs: {few(stems)}"
         yield f"{what}; passed over, as a pattern may have named them; to split a stem further, leave out its song"
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a file is a pipe, a socket or a device, which may lie in a folder and is nobody's song."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def without_others(songs: Mapping[str, Found], named: set[str]) -> tuple[dict[str, Found], dict[str, Path]]:
+    """Return the songs without files of other kinds that were named beside them, as a shell does with `*`.
+
+    Returns:
+        The songs by their real paths; and the paths of the others. If there are only others, they are kept, with what
+        they are as their problem.
+    """
+    kinds = {real: kind for real in named & songs.keys() if (kind := other_kind(songs[real].path)) is not None}
+    if len(kinds) < len(songs):
+        left = {real: found for real, found in songs.items() if real not in kinds}
+        return left, {real: found.path for real, found in songs.items() if real in kinds}
+    paths = {real: songs[real].path for real in songs}
+    problems = {real: f"cannot read {paths[real]} (it is {kind}); name a song" for real, kind in kinds.items() if kind}
+    return {real: replace(found, problem=problems.get(real, "")) for real, found in songs.items()}, {}
+
+
+def told_of_others(paths: Mapping[str, Path]) -> Iterator[str]:
+    """Yield a message about files of other kinds that are named beside songs."""
+    if paths:
+        yield f"passed over {counted(len(paths), 'file')} not of a song: {few(paths.values())}"
 
 
 def few(paths: Iterable[Path | str]) -> str:
@@ -281,16 +260,18 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     stems: dict[str, Stem] = {}
     entered: set[str] = set()
     earlier = Earlier()
-    real_out = os.path.realpath(out)
-    for path in expand_lists(arguments, listed):
+    real_out, near = os.path.realpath(out), Near()
+    for text in expand_lists(arguments, listed):
+        path = near.meant(text)
         base, tops = path, [path]
         if WILDCARD.search(str(path)) and not os.path.lexists(path):
             base, tops = expand_glob(path, real_out)
         if not tops:
             base, tops = path, [path]
+        problem = near.problem(path, text) if tops == [path] else ""
         for start, file in ((top, file) for top in tops for file in walk(top, real_out, entered)):
             real = os.path.realpath(file)
-            if file != path and not os.path.isdir(file) and not is_audio(file):  # noqa: PTH112
+            if file != path and not os.path.isdir(file) and (is_special(file) or not is_audio(file)):  # noqa: PTH112
                 if not earlier.is_record(real):
                     others.add(real)
                 continue
@@ -300,12 +281,16 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
                 named.add(real)
             elif stem:
                 continue
-            songs.setdefault(real, Found(file, Path() if file == base else file.parent.relative_to(base)))
+            below = Path() if file == base else file.parent.relative_to(base)
+            songs.setdefault(real, Found(file, below, problem))
+    songs, not_songs = without_others(songs, named)
+    others.update(not_songs)
     expanded = stems_beside_songs(songs, named, stems)
     for real in expanded:
         del songs[real]
     beside, *folders = true_stems({real: found.path for real, found in songs.items()}, named)
-    notes = [*told_of_stems(stems, songs, earlier), *told_of_expanded(expanded), *told_of_true_stems(*folders)]
+    notes = [*told_of_others(not_songs), *told_of_stems(stems, songs, earlier), *told_of_expanded(expanded)]
+    notes += told_of_true_stems(*folders)
     passed = {real for real in stems if real not in songs}
     found = tuple(found for real, found in songs.items() if real not in beside)
     written, unknown = 0, list[Path]()

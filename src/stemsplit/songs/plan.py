@@ -27,8 +27,8 @@ def planned(found: Found, options: Options, template: Template, model_name: str)
     """Return the job of a song; only the places of its files are known yet."""
     path = found.path
     tags: Mapping[str, Sequence[str]] = {}
-    problem = ""
-    if template.needs_tags:
+    problem = found.problem
+    if template.needs_tags and not problem:
         try:
             tags = read_tags(path)
         except Exception as error:  # of any kind: one song must not end the others
