@@ -24,6 +24,7 @@ from stemsplit.audio.speakers import in_vorbis, mask
 from stemsplit.audio.tagging.values import KEYS, cleaned
 from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName
+from stemsplit.disk.folder import flush
 from stemsplit.errors import AudioError
 
 SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
@@ -220,7 +221,7 @@ class Writer:
                 forget_time(self.stream)
             found = self._found()
             # No power cut may leave zeros under its name.
-            os.fsync(self.stream.fileno())
+            flush(self.stream.fileno())
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:

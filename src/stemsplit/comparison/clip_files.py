@@ -13,7 +13,7 @@ import numpy as np
 
 from stemsplit.audio import Format, Song, Writer
 from stemsplit.comparison.clips import Clip
-from stemsplit.disk import Folder, remove_empty_folder
+from stemsplit.disk import Folder, flush, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
 from stemsplit.disk.folder import is_plain
 from stemsplit.disk.space import existing_ancestor
@@ -171,7 +171,7 @@ def write(
         with held.create(f"{NEW}/{RECORD}") as file:
             file.write(record.encode())
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         if check(folder, force) != before:
             raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):

@@ -14,9 +14,10 @@ from pathlib import Path, PurePath
 
 from stemsplit.audio import Format
 from stemsplit.choices import FormatName
-from stemsplit.disk import Folder
+from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import Claim, claim, leftovers
 from stemsplit.disk.files import size_of
+from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError
 from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
@@ -132,6 +133,13 @@ def _record(held: Claim, digest: str) -> Record:
     return record
 
 
+def _is_copied(held: Claim, source: str, below: PurePath) -> bool:
+    """Return whether a file is also in its place already: a run was killed on a disk that cannot move it there."""
+    with suppress(OSError), held.out.descend(below.parent) as folder:
+        return equal(held.folder, source, folder, below.name)
+    return False
+
+
 def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     """Return the moves that are still to be made.
 
@@ -151,7 +159,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             raise CommitError(f"its {stem} belongs in another place")
         source, below = hidden(stem, file_format), job.below(target)
         there = held.folder.size(source)
-        if there is None and size_of(target) == facts["size"]:
+        if size_of(target) == facts["size"] and (there is None or _is_copied(held, source, below)):
             continue  # it is already moved
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
@@ -177,11 +185,9 @@ def carry_out(held: Claim, job: Job) -> None:
         with ExitStack() as opened:
             for move in moves:
                 folder = opened.enter_context(held.out.descend(move.folder, make=True))
-                held.folder.move(move.source, folder, move.name)
-                folder.sync()
+                move_between(held.folder, move.source, folder, move.name)
             folder = opened.enter_context(held.out.descend(below.parent, make=True))
-            held.folder.move(RECORD, folder, below.name)
-            folder.sync()
+            move_between(held.folder, RECORD, folder, below.name)
     held.folder.remove(COMMIT)
 
 
@@ -202,7 +208,7 @@ def commit(held: Claim, job: Job, record: Record) -> None:
         with held.create(name) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
     held.folder.move(PART, held.folder, COMMIT)
     held.folder.sync()
     try:
