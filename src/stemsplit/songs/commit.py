@@ -17,8 +17,10 @@ from stemsplit.choices import FormatName
 from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import Claim, claim, leftovers
 from stemsplit.disk.files import size_of
+from stemsplit.disk.limits import why
 from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError
+from stemsplit.songs import trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
@@ -48,7 +50,8 @@ def hidden(stem: str, file_format: Format) -> str:
 
 def listed(job: Job) -> list[str]:
     """Return the names of all files that are made in the hidden folder of a song."""
-    return [*(hidden(output.name, job.format) for output in job.options.outputs), RECORD, COMMIT, PART]
+    stems = [hidden(output.name, job.format) for output in job.options.outputs]
+    return [*stems, *trial.listed(job), RECORD, COMMIT, PART]
 
 
 def hold(job: Job, tell: Callable[[str], object]) -> Claim:
@@ -71,19 +74,19 @@ def hold(job: Job, tell: Callable[[str], object]) -> Claim:
     except BlockingIOError:
         raise
     except OSError as error:
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     try:
         carry_out(held, job)
     except CommitError as error:
         tell(f"what an earlier run left in {held.folder.path} is not used: {error}")
     except OSError as error:
         held.leave()
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     try:
         held.begin(listed(job))
     except OSError as error:
         held.release()
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     return held
 
 
@@ -231,7 +234,7 @@ def sweep(out: Path, tell: Callable[[str], object]) -> None:
         for leftover in leftovers(folder):
             if isinstance(leftover, Claim):
                 if COMMIT in leftover.names:
-                    again = "run the same command again to move them"
+                    again = "once their place can be written to, run the same command again to move them"
                     tell(f"{leftover.folder.path} holds stems that could not be moved to their names; {again}")
                     leftover.leave()
                 else:
