@@ -81,7 +81,7 @@ def hold(job: Job, tell: Callable[[str], object]) -> Claim:
         tell(f"what an earlier run left in {held.folder.path} is not used: {error}")
     except OSError as error:
         held.leave()
-        raise AudioError(f"cannot write into {out} ({why(error)})") from error
+        raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
     try:
         held.begin(listed(job))
     except OSError as error:

@@ -15,7 +15,7 @@ from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
-from stemsplit.songs import commit
+from stemsplit.songs import commit, trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.record import Record
@@ -113,7 +113,8 @@ class StemFiles:
         except commit.CommitError as error:
             raise AudioError(f"cannot finish {self.job.path}: {error}") from error
         except OSError as error:
-            raise AudioError(f"cannot write into {self.job.record.parent} ({why(error)})") from error
+            place = self.job.record.parent
+            raise AudioError(trial.refused(self.job, error) or f"cannot write into {place} ({why(error)})") from error
         return record
 
     def _song_is_as_it_was(self) -> bool:

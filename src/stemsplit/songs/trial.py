@@ -60,6 +60,12 @@ def refusal(job: Job, name: str) -> str:
     return f"cannot write the stems of {job.path} into {job.options.out}: {why}; {other}choose another disk with -o"
 
 
+def refused(job: Job, error: OSError) -> str:
+    """Return the message about a name that the disk refused with an error; empty if the error is not about a name."""
+    names = set(unusual(job)) & {error.filename, error.filename2}
+    return refusal(job, min(names)) if names and error.errno in BAD_NAME else ""
+
+
 def known_problem(job: Job) -> str:
     """Return a message about the first name that the disk is known not to hold; empty if none is. Nothing is written.
 
