@@ -23,7 +23,8 @@ FLOORS = """
     checkpoints
     fetch fast
     registry models
-    disk audio
+    audio
+    disk
     failures
     libraries words choices
     errors

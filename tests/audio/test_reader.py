@@ -213,7 +213,7 @@ def test_a_song_that_holds_no_number_is_refused(tmp_path: Path, value: float) ->
     samples = noise(44_100)
     samples[22_050, 1] = value
     soundfile.write(tmp_path / "a.wav", samples, 44_100, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"a sample at 0\.500 s is not a number or infinite"):
+    with pytest.raises(AudioError, match=r"a sample at 0\.500 s is not a number or infinite\); export it anew, or set"):
         examine(tmp_path / "a.wav")
 
 

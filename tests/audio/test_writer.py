@@ -190,14 +190,16 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("format_", "bit_depth"), [("wav", None), ("flac", None), ("ogg", None), ("mp3", None)])
-def test_a_disk_that_fills_up_is_noticed(tmp_path: Path, format_: str, bit_depth: str | None) -> None:
-    """A limit on the size of files fails writes in mid-file, as a full disk does."""
+def test_a_file_that_becomes_too_large_for_the_disk_is_noticed(
+    tmp_path: Path, format_: str, bit_depth: str | None
+) -> None:
+    """As on a FAT disk, which holds no file of 4 GiB: that is not a full disk, and is not called so."""
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = Writer(tmp_path / "a", Format(format_, bit_depth), 44_100, 2, 400_000)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
-        with pytest.raises(AudioError, match="is the disk full"):  # noqa: PT012  # which of the two does not matter
+        with pytest.raises(AudioError, match="it is larger than the disk, or `ulimit -f`, allows"):  # noqa: PT012  # which of the two does not matter
             writer.write(noise(400_000).T)
             writer.close()
     finally:

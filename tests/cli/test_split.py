@@ -379,7 +379,7 @@ def test_a_disk_too_small_is_known_before_the_work(
     assert "error: the stems need 1 MB in stems, where 1 MB are free; choose another disk with -o" in told.err
 
 
-def test_a_disk_that_fills_up_leaves_nothing_behind(stemsplit: Command, song: Song) -> None:
+def test_a_stem_that_is_too_large_for_the_disk_is_known_at_the_start(stemsplit: Command, song: Song) -> None:
     resource = pytest.importorskip("resource", reason="limits on files are Unix's")
     path = song("a.wav", frames=100_000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -389,7 +389,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(stemsplit: Command, song: So
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert result.status == 1
-    assert "is the disk full?" in result.err
+    assert "but its disk, or `ulimit -f`, allows files of at most 0 MB; try --format flac" in result.err
     assert not Path("stems").exists()
 
 

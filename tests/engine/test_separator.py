@@ -200,6 +200,15 @@ def test_channels_taken_together_reach_the_network_together() -> None:
     assert seen[:2] == [[1, 2], [3, 3]]
 
 
+def test_a_song_beyond_any_scale_is_to_blame_and_not_the_weights() -> None:
+    """Whole numbers that were saved as floats, or a broken plug-in; the gain that is advised is enough."""
+    model = separator(lambda x: torch.stack([x, x, x, x * x], 1))
+    song = torch.full((1, 44_100), 2e30)
+    with pytest.raises(StemsplitError, match=r"the song has samples of 2e\+30, where 1 is full scale.*volume=1e-31 "):
+        model.separate(song, 44_100)
+    assert float((song * 1e-31).abs().max()) <= 1
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_no_sample_is_an_error_and_never_a_stem(bad: float) -> None:
     model = separator(lambda x: torch.full((len(x), 4, *x.shape[1:]), bad))

@@ -17,6 +17,7 @@ from stemsplit.songs import commit
 from stemsplit.songs.job import Job
 from stemsplit.songs.record import Record
 from tests.conftest import snapshot
+from tests.disk.test_poor_disks import without_moves
 from tests.songs.test_plan import options, planned
 
 Song = Callable[..., Path]
@@ -219,3 +220,27 @@ def test_the_name_of_a_hidden_file_is_valid_on_every_disk(stem: str) -> None:
     flac = Format("flac")
     assert len(os.fsencode(commit.hidden(stem, flac))) <= 255
     assert commit.hidden(stem, flac) != commit.hidden(f"{stem}x", flac)
+
+
+def test_stems_get_their_names_on_a_disk_that_moves_no_file_between_folders(
+    job: Job, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if a run is killed when the first of them is copied, and not yet removed from the hidden folder."""
+    without_moves(monkeypatch)
+    made = record(job)
+    folder = killed(job, made)
+    (out / "a").mkdir()
+    shutil.copy(folder / "drums.wav", out / "a" / "drums.wav")
+    assert resumed(job) == []
+    assert snapshot(out / "a") == {"drums.wav": b"stem", "vocals.wav": b"stem", "stemsplit.json": made.text().encode()}
+
+
+def test_another_file_of_the_same_size_is_not_taken_for_such_a_copy(
+    job: Job, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_moves(monkeypatch)
+    killed(job, record(job))
+    (out / "a").mkdir()
+    (out / "a" / "drums.wav").write_bytes(b"mine")
+    assert ["--force writes over it" in line for line in resumed(job)] == [True]
+    assert snapshot(out / "a") == {"drums.wav": b"mine"}

@@ -123,6 +123,76 @@ def test_a_longer_song_is_a_change(song: Path) -> None:
     assert not records.unchanged(song, record, path)
 
 
+def moved(song: Path) -> tuple[Record, Path, records.State]:
+    """A record that is older than its song, as in a library that was copied to another disk; and the song at rest."""
+    record, path = recorded(song)
+    os.utime(path, ns=(1, 1))
+    now = records.state(song)
+    return record, path, replace(now, seen=now.seen + 10 * records.WHOLE)
+
+
+@unix
+def test_a_moved_song_is_compared_once_and_not_again(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, path, compared = moved(song)
+    assert records.unchanged(song, record, path)
+    records.confirm(song, path, compared)
+    monkeypatch.setattr(records, "sha256", None)
+    assert records.unchanged(song, record, path)
+    assert record.text() == path.read_text()
+
+
+@unix
+def test_a_song_dated_in_the_future_is_compared_once_too(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, path, _ = moved(song)
+    os.utime(song, ns=(4 * 10**18, 4 * 10**18))
+    compared = records.state(song)
+    records.confirm(song, path, replace(compared, seen=compared.seen + 10 * records.WHOLE))
+    monkeypatch.setattr(records, "sha256", None)
+    assert records.unchanged(song, record, path)
+
+
+@unix
+@pytest.mark.parametrize("dated", [None, 1, 4 * 10**18], ids=["now", "in the past", "in the future"])
+def test_a_change_after_the_comparison_is_a_change(song: Path, dated: int | None) -> None:
+    """Whatever time it is given: the time at which that was done cannot be set."""
+    record, path, compared = moved(song)
+    records.confirm(song, path, compared)
+    time.sleep(0.05)  # a tick of the disk
+    song.write_bytes(b"gnos")
+    if dated:
+        os.utime(song, ns=(dated, dated))
+    assert not records.unchanged(song, record, path)
+
+
+def test_a_song_that_was_changed_meanwhile_is_not_confirmed(song: Path) -> None:
+    record, path, compared = moved(song)
+    song.write_bytes(b"gnos")
+    records.confirm(song, path, replace(compared, modified=compared.modified - 1))
+    assert path.stat().st_mtime_ns == 1
+    assert not records.unchanged(song, record, path)
+
+
+def test_a_song_that_was_changed_a_moment_ago_is_compared_again(song: Path) -> None:
+    """It may be changed once more within the same tick of the disk's clock."""
+    _, path, compared = moved(song)
+    records.confirm(song, path, replace(compared, seen=compared.latest + 1))
+    assert path.stat().st_mtime_ns == 1
+
+
+@unix
+@pytest.mark.parametrize("kind", ["link", "second name"])
+def test_only_a_record_of_its_own_gets_another_time(song: Path, kind: str) -> None:
+    _, path, compared = moved(song)
+    other = path.with_name("others.json")
+    path.replace(other)
+    if kind == "link":
+        path.symlink_to(other)
+    else:
+        os.link(other, path)
+    records.confirm(song, path, compared)
+    assert other.stat().st_mtime_ns == 1
+
+
 NUMBERS = st.integers() | st.floats() | st.just(10**400)
 NAMES = st.sampled_from(
     ["../" * 9 + "etc/passwd", "/etc/passwd", "a\0b", "\ud800", "", ".", "..", "a/../b", "a\\b", "a" * 999]

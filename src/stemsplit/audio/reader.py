@@ -1,6 +1,7 @@
 """Reads songs, or excerpts of them, as blocks of samples, and examines songs before any work goes into them."""
 
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,12 @@ from stemsplit.words import clock
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 3_000_000
 """Sample rates in Hz that a recording can have; a header that says another one is wrong."""
+
+ZEROED = (
+    "export it anew, or set such samples to 0: "
+    'ffmpeg -i {song} -af "aeval=if(isnan(val(ch))+isinf(val(ch))\\,0\\,val(ch)):c=same" -c:a pcm_f32le zeroed.wav'
+)
+"""What to do with a song that has samples which are no numbers."""
 
 LONGEST_SECONDS = 48 * 3_600.0
 """Longest sound that is taken from a file that does not say how long it is: some have no end."""
@@ -135,7 +142,8 @@ class Reader:
                 part = frames[skipped : self.end - place]
                 if not np.isfinite(part).all():
                     bad = int(np.argmin(np.isfinite(part).all(1))) + place + skipped
-                    raise UnreadableError(f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite")
+                    reason = f"a sample at {bad / self.sample_rate:.3f} s is not a number or infinite"
+                    raise UnreadableError(reason, ZEROED.format(song=shlex.quote(str(self.path))))
                 place += len(frames)
                 if len(part):
                     yield np.ascontiguousarray(part.T[self.order] if self.order else part.T)

@@ -1,5 +1,6 @@
 """Writes audio files of exactly the format that was asked for."""
 
+import errno
 import math
 import os
 import zlib
@@ -24,17 +25,43 @@ from stemsplit.audio.source import BLOCK_FRAMES
 from stemsplit.audio.tagging.values import KEYS, cleaned
 from stemsplit.audio.tagging.writing import plain, write_tags
 from stemsplit.choices import BitDepth, FormatName
+from stemsplit.disk.folder import flush
 from stemsplit.errors import AudioError
 
 SUBTYPES: dict[str | None, str] = {BitDepth.b16: "PCM_16", BitDepth.b24: "PCM_24", BitDepth.b32f: "FLOAT"}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""The system's errors for a disk that is full, or as full as this user may make it."""
+
 RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
 
 
-def _advice(error: Exception) -> str:
-    """Return what to do where an encoder failed."""
+LARGER = "; it is larger than the disk, or `ulimit -f`, allows; try --format flac, or choose another disk with -o"
+
+
+def _cause(error: Exception, stream: IO[bytes]) -> OSError | None:
+    """Return the system's error behind one of libsndfile's, which does not tell: write to the file's end once more."""
+    if isinstance(error, OSError):
+        return error
+    try:
+        os.lseek(stream.fileno(), 0, os.SEEK_END)
+        os.write(stream.fileno(), b"\0")
+    except OSError as cause:
+        return cause
+    except ValueError:  # the file is closed
+        return None
+    return None
+
+
+def _told(error: Exception, stream: IO[bytes]) -> str:
+    """Return why writing a file failed, and what to do; the file is given up and may be written to."""
+    cause = _cause(error, stream)
+    if cause and (cause.errno == errno.EFBIG or "too large" in str(cause)):
+        return LARGER
+    if cause and cause.errno:
+        return f" ({cause.strerror}); {'is the disk full?' if cause.errno in FULL else 'try another disk with -o'}"
     failed = isinstance(error, ChildProcessError) and "space" not in str(error)
-    return "choose another --format" if failed else "is the disk full?"
+    return f" ({reason(error)}); {'choose another --format' if failed else 'is the disk full?'}"
 
 
 class Writer:
@@ -183,7 +210,7 @@ class Writer:
                 try:
                     self._hand_on()
                 except (soundfile.SoundFileError, OSError) as error:
-                    raise AudioError(f"cannot write {self.path} ({reason(error)}); {_advice(error)}") from error
+                    raise AudioError(f"cannot write {self.path}{_told(error, self.stream)}") from error
         self.frames += size
         return stored
 
@@ -220,10 +247,10 @@ class Writer:
                 forget_time(self.stream)
             found = self._found()
             # No power cut may leave zeros under its name.
-            os.fsync(self.stream.fileno())
+            flush(self.stream.fileno())
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"cannot finish {self.path} ({reason(error)}); {_advice(error)}") from error
+            raise AudioError(f"cannot finish {self.path}{_told(error, self.stream)}") from error
         if found != self.frames:
             raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

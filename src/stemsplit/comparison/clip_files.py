@@ -13,9 +13,10 @@ import numpy as np
 
 from stemsplit.audio import Format, Song, Writer
 from stemsplit.comparison.clips import Clip
-from stemsplit.disk import Folder, remove_empty_folder
+from stemsplit.disk import Folder, flush, remove_empty_folder
 from stemsplit.disk.claim import Claim, claim
 from stemsplit.disk.folder import is_plain
+from stemsplit.disk.limits import is_refused, why
 from stemsplit.disk.space import existing_ancestor
 from stemsplit.errors import AudioError
 
@@ -56,6 +57,8 @@ def check(folder: Path, force: bool) -> frozenset[str]:
     effective = os.access in os.supports_effective_ids
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
         raise AudioError(f"cannot write into {parent} (no permission, or not a folder); choose another folder with -o")
+    if is_refused(parent, folder.name):
+        raise AudioError(f"the disk of {parent} does not allow the name {folder.name}; choose another disk with -o")
     if not os.path.lexists(folder):
         return frozenset()
     if not force:
@@ -125,7 +128,7 @@ def _working_beside(folder: Path) -> Iterator[Claim]:
         busy = f"another process is writing {folder}"
         raise AudioError(f"{busy}; wait for it, or choose another folder with -o") from None
     except OSError as error:
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     finally:
         for parent in missing:
             remove_empty_folder(parent)
@@ -171,7 +174,7 @@ def write(
         with held.create(f"{NEW}/{RECORD}") as file:
             file.write(record.encode())
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         if check(folder, force) != before:
             raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):

@@ -15,10 +15,11 @@ from stemsplit.disk.files import (
     replacing,
     size_of_own,
 )
-from stemsplit.disk.folder import Folder
+from stemsplit.disk.folder import Folder, flush
 
 __all__ = [
     "Folder",
+    "flush",
     "link",
     "make_below",
     "move",

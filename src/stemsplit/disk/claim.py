@@ -12,7 +12,7 @@ from typing import IO
 
 from stemsplit.disk import heartbeat
 from stemsplit.disk.files import TEXT_LIMIT, TRIES
-from stemsplit.disk.folder import Folder, is_link, is_plain
+from stemsplit.disk.folder import Folder, flush, is_link, is_plain
 from stemsplit.disk.lock import is_there, try_lock
 
 PREFIX = ".stemsplit-"
@@ -277,7 +277,7 @@ class Claim:
         with self.folder.create(LIST) as file:
             file.write(json.dumps(sorted(names)).encode())
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
 
     def create(self, name: str) -> IO[bytes]:
         """Create a listed file, for reading and writing.

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path, PurePath
 from typing import IO, Any
 
-from stemsplit.disk.folder import EVERYWHERE, Folder, is_link, read_at_most, refuse_irregular
+from stemsplit.disk.folder import EVERYWHERE, Folder, flush, is_link, read_at_most, refuse_irregular
 from stemsplit.disk.lock import is_there, try_lock
 
 TEXT_LIMIT = 16_000_000
@@ -102,24 +102,30 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: it cannot be written. An older file of that name is kept.
     """
-    with Folder(path.parent) as folder:
-        beginning = f".{_shortened(path.name)}."
-        _drop_abandoned(folder, re.compile(rf"{re.escape(beginning)}[0-9a-f]{{8}}\.partial"))
-        name = f"{beginning}{os.urandom(4).hex()}.partial"
-        with _create_locked(folder, name) as file:
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                if os.name == "nt":  # where an open file keeps its name
-                    file.close()
-                folder.move(name, folder, path.name)
-            except BaseException:
-                with suppress(OSError):  # closing writes what is buffered, which may fail again
-                    file.close()
-                folder.remove(name)
-                raise
-        folder.sync()
+    with Folder(path.parent) as folder, replacing_in(folder, path.name) as file:
+        yield file
+
+
+@contextmanager
+def replacing_in(folder: Folder, name: str) -> Iterator[IO[bytes]]:
+    """Write a file in an open folder whole or not at all, as `replacing` does."""
+    beginning = f".{_shortened(name)}."
+    _drop_abandoned(folder, re.compile(rf"{re.escape(beginning)}[0-9a-f]{{8}}\.partial"))
+    partial = f"{beginning}{os.urandom(4).hex()}.partial"
+    with _create_locked(folder, partial) as file:
+        try:
+            yield file
+            file.flush()
+            flush(file.fileno())
+            if os.name == "nt":  # where an open file keeps its name
+                file.close()
+            folder.move(partial, folder, name)
+        except BaseException:
+            with suppress(OSError):  # closing writes what is buffered, which may fail again
+                file.close()
+            folder.remove(partial)
+            raise
+    folder.sync()
 
 
 def move(source: Path, target: Path) -> None:

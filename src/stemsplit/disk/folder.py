@@ -24,6 +24,23 @@ CLOSED = -1
 """Invalid descriptor of a folder after `close`; the system refuses it."""
 
 
+NO_PROMISE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""The system's errors for disks that cannot say when data is safe from a power cut: some network and cloud mounts."""
+
+
+def flush(descriptor: int) -> None:
+    """Write an open file's content to the disk before anything else happens, if the disk can promise that.
+
+    Raises:
+        OSError: the disk failed, and the content may be lost.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_PROMISE:
+            raise
+
+
 def is_plain(name: str) -> bool:
     """Return whether a name is a single step of a path, on every system."""
     try:
@@ -188,9 +205,9 @@ class Folder:
         """Write the folder's list of names to the disk, if the file system supports that."""
         if self.descriptor is not None:
             try:
-                os.fsync(self.descriptor)
+                flush(self.descriptor)
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+                if error.errno not in (errno.EBADF, errno.EACCES):  # from disks that flush only what is open to write
                     raise
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Estimates the stems of chunks with a network on a device, in batches and in half precision where that holds."""
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
@@ -15,6 +16,10 @@ from stemsplit.registry import ModelEntry
 
 BATCHES = {"cuda": 4}
 """Kind of device -> usual batch size. Other devices are busy with a single chunk."""
+
+
+LOUDEST = 1e6
+"""Sample beyond which a song is to blame for estimates that are not finite; full scale is 1."""
 
 
 def finite(x: Tensor) -> bool:
@@ -100,7 +105,7 @@ class Estimator:
             # Numbers may have become too large for the type.
             pairs = zip(estimates, mixtures, strict=True)
             estimates = torch.stack([e if finite(e) else self._in_float32(mixture[None])[0] for e, mixture in pairs])
-        return self.checked(estimates)
+        return self.checked(estimates, mixtures)
 
     def _batched(self, mixtures: Tensor) -> Tensor:
         """Compute (b, c, t) -> (b, n, c, t), in smaller batches once memory ran out."""
@@ -118,12 +123,23 @@ class Estimator:
     def _in_float32(self) -> Callable[[Tensor], Tensor]:
         return accelerated(self.network, torch.float32, self.device, self.pool)
 
-    def checked(self, estimates: Tensor) -> Tensor:
+    def checked(self, estimates: Tensor, *mixtures: Tensor) -> Tensor:
         """Return the estimates if they are finite.
+
+        Args:
+            estimates: tensor of any shape.
+            mixtures: what they were estimated from, which may be to blame.
 
         Raises:
             StemsplitError: they hold NaN or infinity.
         """
-        if not finite(estimates):
-            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
-        return estimates
+        if finite(estimates):
+            return estimates
+        peak = max((float(mixture.abs().max()) for mixture in mixtures if mixture.numel()), default=0.0)
+        if peak > LOUDEST:
+            gain = f"1e-{math.ceil(math.log10(peak)):02}"
+            raise StemsplitError(
+                f"the song has samples of {peak:.0e}, where 1 is full scale, and {self.entry.name} cannot split that; "
+                f"lower its gain first: ffmpeg -i SONG -af volume={gain} -c:a pcm_f32le quieter.wav"
+            )
+        raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")

@@ -29,7 +29,8 @@ class Streaming:
         block: largest number of samples computed at once.
         device: the device that computes.
         threads: number of PyTorch's own threads, on a CPU.
-        checked: function that returns estimates, or raises an error if they are not finite.
+        checked: function that returns estimates, or raises an error if they are not finite; it is also given what they
+            were estimated from.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Streaming:
         block: int,
         device: torch.device,
         threads: int,
-        checked: Callable[[Tensor], Tensor],
+        checked: Callable[..., Tensor],
     ) -> None:
         self.begin, self.block, self.device, self.threads, self.checked = begin, block, device, threads, checked
 
@@ -74,5 +75,6 @@ class Streaming:
     def _computed(self, step: Callable[..., Tensor], *parts: Tensor) -> tuple[Tensor, ...]:
         """Compute one step, and return its estimates on the host, if there are any."""
         with torch_threads(self.threads):
-            estimates = self.checked(step(*(part.to(self.device) for part in parts)))
+            given = [part.to(self.device) for part in parts]
+            estimates = self.checked(step(*given), *given)
         return (estimates.cpu(),) if estimates.shape[-1] else ()

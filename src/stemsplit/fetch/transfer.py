@@ -1,6 +1,5 @@
 """Downloads a file into a part beside its destination, and resumes where an earlier download stopped."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import IO
 from huggingface_hub import constants
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # exported lazily
 
-from stemsplit.disk import open_own, remove, size_of_own
+from stemsplit.disk import flush, open_own, remove, size_of_own
 from stemsplit.errors import WeightsError
 from stemsplit.fetch.causes import PortalError
 from stemsplit.fetch.download_lock import Progress
@@ -127,7 +126,7 @@ def _append(file: IO[bytes], blocks: Iterator[bytes], start: int, total: int, fo
         progress(done, total)
     file.flush()
     # Before it is renamed: otherwise a power cut could leave zeros under the right name.
-    os.fsync(file.fileno())
+    flush(file.fileno())
     return done
 
 

@@ -104,7 +104,7 @@ def advice(jobs: Sequence[Job]) -> str:
     suffixed = text.replace("{track}", "{track}.{ext}")
     for other in (suffixed, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
         try:
-            template = Template(other)
+            template = Template(other, jobs[0].names.template.longest)
         except ValueError:
             continue  # too long
         if not clashing([renamed(job, template, job.names.values["track"]) for job in jobs]):

@@ -14,10 +14,13 @@ from pathlib import Path, PurePath
 
 from stemsplit.audio import Format
 from stemsplit.choices import FormatName
-from stemsplit.disk import Folder
+from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import Claim, claim, leftovers
 from stemsplit.disk.files import size_of
+from stemsplit.disk.limits import why
+from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError
+from stemsplit.songs import trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
@@ -47,7 +50,8 @@ def hidden(stem: str, file_format: Format) -> str:
 
 def listed(job: Job) -> list[str]:
     """Return the names of all files that are made in the hidden folder of a song."""
-    return [*(hidden(output.name, job.format) for output in job.options.outputs), RECORD, COMMIT, PART]
+    stems = [hidden(output.name, job.format) for output in job.options.outputs]
+    return [*stems, *trial.listed(job), RECORD, COMMIT, PART]
 
 
 def hold(job: Job, tell: Callable[[str], object]) -> Claim:
@@ -70,19 +74,19 @@ def hold(job: Job, tell: Callable[[str], object]) -> Claim:
     except BlockingIOError:
         raise
     except OSError as error:
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     try:
         carry_out(held, job)
     except CommitError as error:
         tell(f"what an earlier run left in {held.folder.path} is not used: {error}")
     except OSError as error:
         held.leave()
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
     try:
         held.begin(listed(job))
     except OSError as error:
         held.release()
-        raise AudioError(f"cannot write into {out} ({error.strerror})") from error
+        raise AudioError(f"cannot write into {out} ({why(error)})") from error
     return held
 
 
@@ -132,6 +136,13 @@ def _record(held: Claim, digest: str) -> Record:
     return record
 
 
+def _is_copied(held: Claim, source: str, below: PurePath) -> bool:
+    """Return whether a file is also in its place already: a run was killed on a disk that cannot move it there."""
+    with suppress(OSError), held.out.descend(below.parent) as folder:
+        return equal(held.folder, source, folder, below.name)
+    return False
+
+
 def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     """Return the moves that are still to be made.
 
@@ -151,7 +162,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             raise CommitError(f"its {stem} belongs in another place")
         source, below = hidden(stem, file_format), job.below(target)
         there = held.folder.size(source)
-        if there is None and size_of(target) == facts["size"]:
+        if size_of(target) == facts["size"] and (there is None or _is_copied(held, source, below)):
             continue  # it is already moved
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
@@ -177,11 +188,9 @@ def carry_out(held: Claim, job: Job) -> None:
         with ExitStack() as opened:
             for move in moves:
                 folder = opened.enter_context(held.out.descend(move.folder, make=True))
-                held.folder.move(move.source, folder, move.name)
-                folder.sync()
+                move_between(held.folder, move.source, folder, move.name)
             folder = opened.enter_context(held.out.descend(below.parent, make=True))
-            held.folder.move(RECORD, folder, below.name)
-            folder.sync()
+            move_between(held.folder, RECORD, folder, below.name)
     held.folder.remove(COMMIT)
 
 
@@ -202,7 +211,7 @@ def commit(held: Claim, job: Job, record: Record) -> None:
         with held.create(name) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
     held.folder.move(PART, held.folder, COMMIT)
     held.folder.sync()
     try:
@@ -225,7 +234,7 @@ def sweep(out: Path, tell: Callable[[str], object]) -> None:
         for leftover in leftovers(folder):
             if isinstance(leftover, Claim):
                 if COMMIT in leftover.names:
-                    again = "run the same command again to move them"
+                    again = "once their place can be written to, run the same command again to move them"
                     tell(f"{leftover.folder.path} holds stems that could not be moved to their names; {again}")
                     leftover.leave()
                 else:

@@ -14,7 +14,7 @@ from stemsplit.errors import AudioError
 from stemsplit.songs import record
 from stemsplit.songs.naming import Names, track_of
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.record import Record
+from stemsplit.songs.record import Record, State
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Job:
         problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
         replaces: whether the stems of another file of the same name, or of this one before it changed, are in the way.
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
+        compared: state of the song, and its digest, when it was found to be the one that the record names; None if it
+            was not.
     """
 
     path: Path
@@ -79,6 +81,7 @@ class Job:
     problem: str = ""
     replaces: bool = False
     told_apart: bool = False
+    compared: tuple[State, str] | None = None
 
     def size_for(self, frames: int) -> int:
         """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
@@ -157,6 +160,8 @@ class Job:
             if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):
                 return False
         try:
+            if self.compared and self.compared == (record.state(self.path), found.song["sha256"]):
+                return True
             return record.unchanged(self.path, found, self.record)
         except OSError as error:
             raise AudioError(f"cannot read {self.path} ({error.strerror})") from error

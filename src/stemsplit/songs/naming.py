@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path, PurePath
 from string import Formatter
 
+from stemsplit.disk.limits import USUAL_NAME
 from stemsplit.words import did_you_mean
 
 DEFAULT = "{track}/{stem}"
@@ -19,8 +20,8 @@ FIELDS = ("track", "stem", "model", "parent", "ext", "artist", "title")
 RECORD = "stemsplit"
 """Stands in for the stem in the name of the song's record."""
 
-LONGEST = 255
-"""Longest name of a file or folder in bytes, on all common file systems."""
+LONGEST = USUAL_NAME
+"""Longest name of a file or folder in bytes, if the disk does not say otherwise."""
 
 SUFFIX_ROOM, STEM_ROOM = 8, 32
 """Bytes that every name leaves free for a suffix and for a stem, so that long names are cut alike for all stems."""
@@ -62,7 +63,7 @@ def pieces(text: str) -> Iterator[Piece]:
         yield "", name
 
 
-def components(text: str) -> tuple[tuple[Piece, ...], ...]:
+def components(text: str, longest: int = LONGEST) -> tuple[tuple[Piece, ...], ...]:
     """Return the pieces of each part of a template's path: of each folder's name, and of the file's.
 
     Raises:
@@ -79,8 +80,8 @@ def components(text: str) -> tuple[tuple[Piece, ...], ...]:
         raise ValueError(f"{text!r} leads out of the output folder, or has a name of dots only; choose folders with -o")
     parts = tuple(tuple(pieces(part)) for part in path.parts)
     for part in parts:
-        if sum(STEM_ROOM if name == "stem" else size(literal) for literal, name in part) > LONGEST - SUFFIX_ROOM:
-            raise ValueError(f"{text!r} is too long; a name has at most {LONGEST} bytes")
+        if sum(STEM_ROOM if name == "stem" else size(literal) for literal, name in part) > longest - SUFFIX_ROOM:
+            raise ValueError(f"{text!r} is too long; a name has at most {longest} bytes")
     return parts
 
 
@@ -97,9 +98,9 @@ def cut(text: str, limit: int) -> str:
 
 
 @lru_cache(1024)
-def named(text: str, component: tuple[Piece, ...]) -> str:
+def named(text: str, component: tuple[Piece, ...], longest: int = LONGEST) -> str:
     """Return a text as the name of a folder or file that is valid on every system, with room for a suffix."""
-    name = cut(text, LONGEST - SUFFIX_ROOM)
+    name = cut(text, longest - SUFFIX_ROOM)
     # A dot at the beginning hides the file, which only the template itself may ask for, not a tag.
     if name.startswith(".") and not component[0][0]:
         name = "_" + name[1:]
@@ -108,19 +109,19 @@ def named(text: str, component: tuple[Piece, ...]) -> str:
     return f"_{name}" if RESERVED.fullmatch(name) else name
 
 
-def rendered(component: tuple[Piece, ...], values: Mapping[str, str]) -> str:
+def rendered(component: tuple[Piece, ...], values: Mapping[str, str], longest: int = LONGEST) -> str:
     """Fill in the name of a folder or file. Long values are cut, the longest first, but not stems and literal text."""
     texts = [literal or values[name] for literal, name in component]
     if len(component) == 1 and component[0][1] in ("", "stem"):
-        return named(texts[0], component)
+        return named(texts[0], component, longest)
     sizes = [size(text) for text in texts]
     kept = [max(size, STEM_ROOM) if name == "stem" else size for size, (_, name) in zip(sizes, component, strict=True)]
-    over = sum(kept) - (LONGEST - SUFFIX_ROOM)
+    over = sum(kept) - (longest - SUFFIX_ROOM)
     for index in sorted(range(len(texts)), key=lambda index: -sizes[index]):
         if over > 0 and component[index][1] not in ("", "stem"):
             texts[index] = cut(texts[index], max(sizes[index] - over, 0))
             over -= sizes[index] - size(texts[index])
-    return named("".join(texts), component)
+    return named("".join(texts), component, longest)
 
 
 def folded(text: str) -> str:
@@ -136,16 +137,18 @@ class Template:
 
     Args:
         text: template as typed.
+        longest: most bytes of a file's or folder's name, which the disk decides.
 
     Raises:
         ValueError: the template cannot name the stems of a song.
     """
 
     text: str = DEFAULT
+    longest: int = LONGEST
     parts: tuple[tuple[Piece, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", components(self.text))
+        object.__setattr__(self, "parts", components(self.text, self.longest))
 
     @property
     def needs_tags(self) -> bool:
@@ -157,7 +160,7 @@ class Template:
     ) -> Path:
         """Return the path of a stem below the output folder, without its suffix.
 
-        No part of the path is empty, `.`, `..` or, with a suffix of up to 8 bytes, longer than 255 bytes. Add the
+        No part of the path is empty, `.`, `..` or, with a suffix of up to 8 bytes, longer than `longest` bytes. Add the
         suffix to the name as text: the name may have dots, and `with_suffix` would replace what follows the last.
 
         Args:
@@ -182,7 +185,7 @@ class Template:
         safe = {name: UNSAFE_VALUE.sub("_", value) for name, value in values.items()}
         if safe == values:
             safe = values  # one dictionary instead of two for each of many songs
-        steps = tuple(None if ("", "stem") in part else rendered(part, safe) for part in self.parts)
+        steps = tuple(None if ("", "stem") in part else rendered(part, safe, self.longest) for part in self.parts)
         return Names(self, values, safe, steps)
 
 
@@ -206,7 +209,7 @@ class Names:
         """Return the path of a stem below the output folder, without its suffix."""
         safe = {**self.safe, "stem": UNSAFE_VALUE.sub("_", stem)}
         steps = zip(self.steps, self.template.parts, strict=True)
-        return "/".join([rendered(part, safe) if step is None else step for step, part in steps])
+        return "/".join([rendered(part, safe, self.template.longest) if step is None else step for step, part in steps])
 
     @property
     def record(self) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from stemsplit.audio import Reader, read_tags
 from stemsplit.disk.files import size_of
+from stemsplit.disk.limits import longest_name
 from stemsplit.disk.space import check_space, existing_ancestor
 from stemsplit.errors import AudioError
 from stemsplit.failures import cause
+from stemsplit.songs import record, trial
 from stemsplit.songs.apart import apart, clash
 from stemsplit.songs.failures import reason
 from stemsplit.songs.find import Found
@@ -65,16 +67,22 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         if link := job.link((*targets.values(), job.record)):
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
         found = job.recorded()
-        if not options.force and job.is_done(found):
-            return replace(job, done=True)
+        if found and not options.force:
+            compared = record.state(job.path), str(found.song["sha256"])
+            if job.is_done(found):
+                return replace(job, done=True, compared=compared)
         if other := job.other_song(found):
             return replace(job, problem=other)
     except AudioError as error:
         return replace(job, problem=str(error))
+    except OSError as error:
+        return replace(job, problem=f"cannot read {job.path} ({error.strerror})")
     parent = existing_ancestor(job.record.parent)
     effective = os.access in os.supports_effective_ids
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
         problem = f"cannot write into {parent} (no permission, or not a folder); choose another with -o"
+        return replace(job, problem=problem)
+    if problem := trial.known_problem(job):
         return replace(job, problem=problem)
     for target in targets.values():
         if os.path.join(real_folder(target.parent), target.name) in songs:  # noqa: PTH118  # as realpath gives them
@@ -89,7 +97,10 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
     replaces = found is not None and found.song["size"] != size_of(Path(os.path.realpath(job.path)))
     job = replace(job, channels=channels, replaces=replaces)
-    return job if frames is None else replace(job, size=job.size_for(frames), seconds=frames / rate)
+    if frames is None:
+        return job
+    problem = trial.too_large(job, job.size_for(frames) // len(options.outputs))
+    return replace(job, size=job.size_for(frames), seconds=frames / rate, problem=problem)
 
 
 def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
@@ -108,6 +119,10 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     """
     if not options.like_source and (reason := options.format.unavailable()):
         raise PlanError(reason)
+    try:
+        template = replace(template, longest=longest_name(options.out))
+    except ValueError as error:
+        raise PlanError(f"--name {error}") from error
     real = {os.path.realpath(found.path) for found in songs}
     # Two outputs may have the same name, whatever the songs are called.
     if problem := clash(planned(Found(Path("song")), options, template, model_name)):

@@ -10,7 +10,7 @@ from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
-from stemsplit.songs import commit
+from stemsplit.songs import commit, record, trial
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.record import Record
@@ -83,6 +83,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
     # Not by the header, which may not hold the length. Written as text, as in an ogg, a picture takes a third more.
     size = replace(job, channels=song.channels).size_for(song.frames)
+    if problem := trial.too_large(job, size // len(job.options.outputs)):
+        raise AudioError(problem)
     check_space(job.options.out, size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     if caution := job.format.caution(song.channels, song.speakers):
         course.tell(f"{job.path}: {caution}")
@@ -105,9 +107,13 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
         return Outcome(job, reason(error, job, "looking at"), cause=error)
     try:
         found = job.recorded()
+        compared = job.compared[0] if job.compared else None
         if not job.options.force and job.is_done(found):
+            if compared:
+                record.confirm(job.path, job.record, compared)
             held.release()
             return Outcome(job, record=found, skipped=True)
+        trial.try_names(held, job)
         return opened(job, held, found, course)
     except GivenUpError:
         held.release()

@@ -4,9 +4,12 @@ A record is written last, so it also says that the stems are whole.
 """
 
 import json
+import os
 import re
+import stat
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,6 +171,60 @@ def same(read: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return bool(read == json.loads(json.dumps(now, default=_plain)))
 
 
+FINE, WHOLE = 100_000_000, 2_500_000_000
+"""Time that is longer than a disk's tick, in nanoseconds: of usual disks, and of those that count in whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What tells, without reading a song, whether its file has been changed.
+
+    Args:
+        size: bytes.
+        modified: time at which the content was last changed, in nanoseconds; anybody may set it.
+        changed: time at which anything was last changed, in nanoseconds; nobody can set it.
+        file: number of the file.
+        seen: time at which the file was looked at, in nanoseconds.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    file: int
+    seen: int = field(compare=False)
+
+    @property
+    def latest(self) -> int:
+        """Time of the last change, in nanoseconds.
+
+        A song may be dated in the future, by a camera's or recorder's clock, or by its owner: then only the time that
+        nobody can set tells. On Windows, there is none.
+        """
+        if self.modified > self.seen >= self.changed > 0 and os.name != "nt":
+            return self.changed
+        return max(self.modified, self.changed)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a change after `seen` would have a later time: disks count in ticks, FAT in 2 s."""
+        return self.seen - self.latest > (WHOLE if self.latest % 10**9 == 0 else FINE)
+
+
+def state(song: Path) -> State:
+    """Return the state of a song's file.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    seen, now = time.time_ns(), song.stat()
+    return State(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, seen)
+
+
+def _is_newer(written: Path, now: State) -> bool:
+    """Return whether a record was written after a song's last change. A record from the future proves nothing."""
+    return now.latest < written.stat().st_mtime_ns <= time.time_ns()
+
+
 def unchanged(song: Path, record: Record, written: Path) -> bool:
     """Return whether a song's file is still as it was when the record was written.
 
@@ -176,10 +233,39 @@ def unchanged(song: Path, record: Record, written: Path) -> bool:
         record: record of the song's stems.
         written: file of the record, whose time says when it was written.
     """
-    now = song.stat()
-    if now.st_size != record.song.get("size"):
+    now = state(song)
+    if now.size != record.song.get("size"):
         return False
-    # The song was not written, moved here or touched since then. A record from the future proves nothing.
-    if max(now.st_mtime_ns, now.st_ctime_ns) < written.stat().st_mtime_ns <= time.time_ns():
-        return True
-    return sha256(song) == record.song.get("sha256")
+    # The song was not written, moved here or touched since then.
+    return _is_newer(written, now) or sha256(song) == record.song.get("sha256")
+
+
+TICKS = (1_000, 10_000_000, 2_000_000_000)
+"""Smallest differences in time, in nanoseconds, of usual disks, of exFAT and of FAT."""
+
+
+def confirm(song: Path, written: Path, compared: State) -> None:
+    """Give a record the time just after its song's last change, so that later runs need not read the song again.
+
+    A library that was moved to another disk has songs newer than their records. The time is that of the song's disk,
+    not of this machine's clock, so any later change is later than it. What cannot be done is left.
+
+    Args:
+        song: file of the song, whose content is the one that the record names.
+        written: file of the record.
+        compared: state of the song before its content was compared.
+    """
+    with suppress(OSError), Folder(written.parent) as folder:
+        if _is_newer(written, compared) or not compared.is_settled or state(song) != compared:
+            return
+        descriptor = folder.open(written.name, os.O_RDONLY)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or os.utime not in os.supports_fd:
+                return  # not as stemsplit writes it, or on Windows
+            for tick in TICKS:
+                os.utime(descriptor, ns=(found.st_atime_ns, compared.latest + tick))
+                if os.fstat(descriptor).st_mtime_ns > compared.latest:
+                    break
+        finally:
+            os.close(descriptor)

@@ -13,8 +13,9 @@ from stemsplit.audio import Block, Song, Writer
 from stemsplit.audio.levels import SILENT, SumError
 from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
+from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
-from stemsplit.songs import commit
+from stemsplit.songs import commit, trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.record import Record
@@ -63,7 +64,7 @@ class StemFiles:
             file = self.held.create(hidden)
             return Writer(path, *form, file=file, picture=song.tags.picture, speakers=song.speakers)
         except OSError as error:
-            raise AudioError(f"cannot write {path} ({error.strerror})") from error
+            raise AudioError(f"cannot write {path} ({why(error)})") from error
 
     def write(self, mixture: Block, stems: Block) -> None:
         """Write the next samples.
@@ -112,7 +113,8 @@ class StemFiles:
         except commit.CommitError as error:
             raise AudioError(f"cannot finish {self.job.path}: {error}") from error
         except OSError as error:
-            raise AudioError(f"cannot write into {self.job.record.parent} ({error.strerror})") from error
+            place = self.job.record.parent
+            raise AudioError(trial.refused(self.job, error) or f"cannot write into {place} ({why(error)})") from error
         return record
 
     def _song_is_as_it_was(self) -> bool:

@@ -2,12 +2,11 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemsplit.disk import open_own, read_text, replacing
+from stemsplit.disk import flush, open_own, read_text, replacing
 from stemsplit.errors import StemsplitError
 
 if TYPE_CHECKING:
@@ -61,6 +60,6 @@ class History:
             with open_own(self.path, append=True) as file:
                 file.write(line.getvalue().encode())
                 file.flush()
-                os.fsync(file.fileno())
+                flush(file.fileno())
         except OSError as error:
             raise StemsplitError(f"cannot write {self.path}: {error.strerror}") from error
