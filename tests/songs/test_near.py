@@ -54,6 +54,12 @@ def test_a_home_folder_and_the_address_of_a_file_are_paths(place: Path) -> None:
     assert path((place / "My Song.wav").as_uri()) == place / "My Song.wav"
 
 
+@unix
+@pytest.mark.parametrize("text", ["file://server/a.wav", "smb://nas/a.wav"])
+def test_the_address_of_another_machine_s_file_is_no_path(text: str) -> None:
+    assert problem(text).startswith(f"cannot read {text} (it is an address); copy or mount the file first")
+
+
 def test_a_folder_called_like_the_home_folder_is_itself() -> None:
     make("~/a.wav")
     assert path("~/a.wav") == Path("~/a.wav")
