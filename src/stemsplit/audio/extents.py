@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from stemsplit.audio.source import UnreadableError
 from stemsplit.audio.spliced import Spliced
 
 Order = Literal["little", "big"]
@@ -123,8 +124,12 @@ def wave(file: IO[bytes], start: bytes) -> Extent | None:
             wide = number(file.read(16)[8:], "little")
         elif name == b"fmt ":
             form = head + file.read(min(size, 1 << 10))
+            if len(form) >= 16 and not (number(form[10:12], order) and number(form[12:16], order)):
+                raise UnreadableError("its header says 0 channels or 0 Hz")
         elif name == b"data":
-            promised = wide if wide is not None and size == 0xFFFF_FFFF else promise(size)
+            promised = promise(size)
+            if wide is not None and size == 0xFFFF_FFFF:
+                promised = None if wide >> 62 else wide
             if order == "big":
                 return Extent(content, promised)
             # As an RF64, which can hold any size. libsndfile does not know BW64, which is the same by another name.
@@ -142,7 +147,7 @@ def wave64(file: IO[bytes], _: bytes) -> Extent | None:
         size, content = number(head[16:], "little"), file.tell()
         if head[:16] == W64_DATA:
             sizes = Field(16, 8, "little", plus=content), Field(content - 8, 8, "little", plus=24)
-            promised = None if size >> 63 or size < 24 else size - 24
+            promised = None if size >> 62 or size < 24 else size - 24
             return Extent(content, promised, beginning(file, content), sizes)
         if size < 24 or size >> 62:
             return None
@@ -306,6 +311,7 @@ def extent_of(path: Path) -> Extent | None:
 
     Raises:
         OSError: the file cannot be read.
+        UnreadableError: its header is impossible.
     """
     with path.open("rb") as file:
         start = file.read(26)

@@ -13,7 +13,7 @@ import numpy as np
 
 from stemsplit.audio import tracks
 from stemsplit.audio.mp4 import played
-from stemsplit.audio.probe import STREAMS, cannot_start, complaint, delay, probe, quiet, ran, repeats, source
+from stemsplit.audio.probe import cannot_start, complaint, delay, probe, quiet, ran, repeats, source
 from stemsplit.audio.source import BLOCK_FRAMES, Frames, UnreadableError
 
 LINE = re.compile(rb"^((?:\\.|[^\\=\n])*)=((?:\\.|[^\\\n])*)$", re.M | re.S)
@@ -30,6 +30,9 @@ FILL = "aresample=async=1:min_comp=0.000001"
 
 TIMED = frozenset(["mov", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "asf"])
 """Containers that say of each packet when it is to be played. In others, ffmpeg guesses."""
+
+JOINABLE = frozenset(["mov", "matroska", "avi", "flv", "asf", "tta", "ape", "flac", "caf", "aiff", "wav", "rm"])
+"""Containers whose first bytes come again only where another file begins."""
 
 KIND = re.compile(r"\[verbose\] tb:\S+ samplefmt:\S+ (samplerate:\d+ .*ch\w*layout:\S+)")
 """Matches the reports of what comes from the decoder, one whenever that changes."""
@@ -58,22 +61,27 @@ class FfmpegSource:
             raise UnreadableError("it is damaged or cut off; ffmpeg finds no track in it")
         self.track = tracks.choose(self.about.tracks, track)
         sound = self.about.sounds[self.track.number - 1]
+        if not sound.sample_rate:
+            raise UnreadableError("ffmpeg has no decoder for its sound")
         self.note = "" if track else tracks.note(self.about.tracks, self.track)
         self.sample_rate, self.coding, self.container = sound.sample_rate, sound.coding, ""
         self.layout = "" if sound.is_guessed else sound.layout
         self.process: subprocess.Popen[bytes] | None = None
         self.channels = sound.channels
-        if not self.channels:
-            self._start()
         seconds = self.about.seconds
-        self.frames = None if seconds is None else round(seconds * self.sample_rate)
-        alone = not self.about.has_video and len(self.about.sounds) == 1
-        self.promised = self.frames if alone and not self.about.is_estimated and not self.about.is_open else None
+        self.frames = None if seconds is None else round((seconds - max(self.about.start, 0.0)) * self.sample_rate)
+        is_said = self.about.is_alone and not self.about.is_estimated and not self.about.is_open
+        self.promised = self.frames if is_said else None
         self.slack = self.sample_rate // 10
         self.decoded = self.silence = 0
         self.cut_off = ""
-        self.is_joined = False
+        self.is_joined = self.looked = False
         self.limit = sys.maxsize
+        if not self.channels or {"mpegts", "mpeg"} & set(self.about.container.split(",")):
+            # What changes in mid-stream, ffmpeg tells as it is later on.
+            self._start()
+            if self.channels != sound.channels:
+                self.layout = ""
         if seconds is None and "matroska" in self.about.container:
             self._add("its header does not say how long it is (it was recorded live, or never finished)")
 
@@ -162,7 +170,7 @@ class FfmpegSource:
             # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
             with suppress(OSError), self.path.open("rb") as file:
                 self.limit = played(file, self.sample_rate)[1] or sys.maxsize
-        if not (STREAMS | {"wv"}) & set(self.about.container.split(",")):  # whose blocks all begin alike
+        if JOINABLE & set(self.about.container.split(",")):
             self.is_joined = repeats(self.path)
         if self.is_joined:
             self._add("other recordings are joined to it; what ffmpeg plays of them is split")
@@ -173,8 +181,10 @@ class FfmpegSource:
         Raises:
             UnreadableError: ffmpeg failed, or the file is damaged or cut off.
         """
-        if self.process is None:
+        if not self.looked:
+            self.looked = True
             self._look()
+        if self.process is None:
             channels = self.channels
             self._start()
             if self.channels != channels:

@@ -18,6 +18,9 @@ BITRATES = {
 }
 """(bits of the version, bits of the layer) -> kbit/s, by ISO 11172-3 and 13818-3. MPEG 2.5 has those of MPEG 2."""
 
+MUCH = 1 << 14
+"""Bytes after the last frame that are more than padding."""
+
 SEARCHED = 1 << 16
 """Bytes after a tag in which the first frame is looked for."""
 
@@ -71,7 +74,7 @@ class Frames:
         stray: bytes between frames that are not frames; libmpg123 takes no tags there either.
         partial: whether the last frame is incomplete.
         end: offset of the end of the last whole frame.
-        trailing: whether something that is neither a frame nor a tag follows it.
+        trailing: bytes that follow it and are neither frames nor tags.
     """
 
     count: int = 0
@@ -81,7 +84,7 @@ class Frames:
     stray: int = 0
     partial: bool = False
     end: int = 0
-    trailing: bool = False
+    trailing: int = 0
 
     @property
     def cut(self) -> str:
@@ -106,6 +109,8 @@ class Frames:
         """What people should know of the file; empty if there is nothing."""
         if self.heads > 1 or self._is_longer:
             return "several recordings are joined in it; all of them are split"
+        if self.trailing > MUCH:
+            return "much that is no sound follows its last frame; is it an unfinished download?"
         if self.stray or self.partial:
             return "it begins or ends in mid-frame, or is damaged; what can be decoded is split"
         return "its sample rate or number of channels changes; all of it is split" if len(self.kinds) > 1 else ""
@@ -191,7 +196,7 @@ def look_through(path: Path) -> Frames | None:
                 if place < end:
                     found.stray += place - begin
                 else:
-                    found.trailing = True
+                    found.trailing = end - begin
                 continue
             if place + frame.length > end:
                 found.partial = True

@@ -18,7 +18,7 @@ INPUT = re.compile(r"^\[info\] Input #0, (\S+), from ", re.M)
 DURATION = re.compile(r"^\[info\] +Duration: (?:(\d+):(\d\d):(\d\d\.\d+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
 """Matches the line with the length and the start."""
 
-STREAM = re.compile(r"^\[info\] +Stream #0:(\d+)\S*?(?:\((\w+)\))?: (Audio|Video): (.*)$")
+STREAM = re.compile(r"^\[info\] +Stream #0:(\d+)\S*?(?:\((\w+)\))?: (Audio|Video|Subtitle|Data|Attachment): (.*)$")
 """Matches the line of a stream: its number, its language, its kind, and what it is."""
 
 GUESS = re.compile(r"#0[.:](\d+)/.*Guessed Channel Layout|Guessed Channel Layout .*#0[.:](\d+) ")
@@ -62,7 +62,7 @@ class Sound:
 
     Args:
         track: number, title and language of the track.
-        sample_rate: sample rate in Hz.
+        sample_rate: sample rate in Hz; 0 if ffmpeg knows no decoder for it.
         layout: ffmpeg's name of the channels, such as "stereo" or "5.1(side)".
         coding: how samples are coded: libsndfile's name for it if it is lossless, else ffmpeg's.
         is_guessed: whether the file does not say the layout.
@@ -97,6 +97,7 @@ class Probe:
         seconds: length of the longest stream; None if it is not known.
         is_estimated: whether ffmpeg guessed the length from the size of the file.
         has_video: whether there are pictures besides a cover.
+        is_alone: whether there is one track and nothing else but covers, so that its length is the file's.
         sounds: audio tracks, in order.
         is_open: whether no header holds the length, so that the file may end anywhere.
     """
@@ -106,6 +107,7 @@ class Probe:
     seconds: float | None
     is_estimated: bool
     has_video: bool
+    is_alone: bool
     sounds: tuple[Sound, ...]
     is_open: bool
 
@@ -168,27 +170,28 @@ def coding(codec: str, sample: str, in_use: str | None) -> str:
     return "PCM_24" if in_use else "PCM_32"
 
 
-def streams(log: str) -> tuple[list[Sound], bool]:
-    """Return the audio tracks that ffmpeg lists, and whether there are pictures besides a cover."""
+def streams(log: str) -> tuple[list[Sound], int, int]:
+    """Return the audio tracks that ffmpeg lists, and how many videos and other streams there are besides covers."""
     sounds: list[Sound] = []
-    video, inside = False, False
+    videos = others = 0
+    inside = False
     guessed = {first or second for first, second in GUESS.findall(log)}
     for line in log.splitlines():
         if line.startswith(("[info] Output", "[info] Stream mapping")):
             break
         if match := STREAM.match(line):
             index, language, kind, what = match.groups()
-            video |= kind == "Video" and "(attached pic)" not in what
-            described = SOUND.match(what) if kind == "Audio" else None
-            inside = described is not None
-            if described:
-                codec, rate, layout, sample, bits = described.groups()
-                number = len(sounds) + 1
-                track = Track(number, "", "" if language in (None, "und") else language, "(default)" in what)
+            inside = kind == "Audio"
+            videos += kind == "Video" and "(attached pic)" not in what
+            others += kind not in ("Audio", "Video")
+            if inside:
+                track = Track(len(sounds) + 1, "", "" if language in (None, "und") else language, "(default)" in what)
+                described = SOUND.match(what)
+                codec, rate, layout, sample, bits = described.groups() if described else ("", 0, "", "", None)
                 sounds.append(Sound(track, int(rate), layout, coding(codec, sample, bits), index in guessed))
         elif inside and (match := TITLE.match(line)) and not sounds[-1].track.title:
             sounds[-1] = replace(sounds[-1], track=replace(sounds[-1].track, title=match[1].strip()))
-    return sounds, video
+    return sounds, videos, others
 
 
 @lru_cache(256)
@@ -200,7 +203,7 @@ def asked(path: Path, ffmpeg: str, stamp: tuple[int, int]) -> Probe:  # noqa: AR
         raise UnreadableError(complaint(log) or "no audio in it")
     if re.search(r"Audio: .*\((drms|drmi|aavd|enca) /", log):
         raise protected()
-    sounds, video = streams(log)
+    sounds, videos, others = streams(log)
     container = named[1]
     about = mp4.read_boxes(path) if container.startswith("mov,") else None
     if about:
@@ -220,7 +223,8 @@ def asked(path: Path, ffmpeg: str, stamp: tuple[int, int]) -> Probe:  # noqa: AR
         float(length[4] or 0) if length else 0.0,
         seconds or None,
         "Estimating duration" in log,
-        video,
+        bool(videos),
+        len(sounds) + videos + others == 1,
         tuple(sounds),
         not seconds or bool(STREAMS & set(container.split(","))) or bool(about and about.fragmented),
     )
