@@ -158,8 +158,8 @@ def test_finding_nothing_is_not_an_error() -> None:
 def test_audio_is_recognised_by_its_content(format_: str) -> None:
     Path("album").mkdir()
     soundfile.write("album/song", noise(2_000), 44_100, format=format_)
-    Path("album/song").rename("album/song.part")
-    assert found("album") == ["album/song.part"]
+    Path("album/song").rename("album/song.dat")
+    assert found("album") == ["album/song.dat"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ def test_a_home_folder_and_the_address_of_a_file_are_paths(place: Path) -> None:
     assert path((place / "My Song.wav").as_uri()) == place / "My Song.wav"
 
 
+@unix
+@pytest.mark.parametrize("text", ["file://server/a.wav", "smb://nas/a.wav"])
+def test_the_address_of_another_machine_s_file_is_no_path(text: str) -> None:
+    assert problem(text).startswith(f"cannot read {text} (it is an address); copy or mount the file first")
+
+
 def test_a_folder_called_like_the_home_folder_is_itself() -> None:
     make("~/a.wav")
     assert path("~/a.wav") == Path("~/a.wav")
@@ -135,7 +141,7 @@ def test_files_that_are_plainly_not_songs_are_passed_over_beside_songs_and_named
     search = find([*others, "Loud.WAV", "strange.dat"], Path("stems"))
     assert [song.path.name for song in search.songs] == ["Loud.WAV", "strange.dat"]
     assert search.passed_over == 4
-    assert any("4 files" in note and "cover.jpg" in note for note in search.notes)
+    assert any("cover.jpg" in note and "and 1 more are not songs" in note for note in search.notes)
 
 
 def test_a_file_that_is_plainly_not_a_song_is_called_what_it_is_if_it_is_alone() -> None:

@@ -22,6 +22,7 @@ from stemsplit.cli.options import (
     Quiet,
     Threads,
     Window,
+    likely_song,
     listed,
     seconds,
     usage_errors,
@@ -126,7 +127,10 @@ def chosen(models: list[tuple[str, dict[str, Any]]], registry_file: Path | None,
 
 
 def compare(
-    song: Annotated[Path, typer.Argument(metavar="SONG", readable=False, help="The song to split with each model.")],
+    song: Annotated[
+        Path,
+        typer.Argument(metavar="SONG", readable=False, callback=likely_song, help="The song to split with each model."),
+    ],
     models: Annotated[
         list[str],
         typer.Option(

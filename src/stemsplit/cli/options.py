@@ -68,6 +68,22 @@ def writable(value: Path | None) -> Path | None:
     return value
 
 
+def likely_song(value: Path) -> Path:
+    """Return the path of a song as the disk spells it.
+
+    Raises:
+        AudioError: there is no such file, and more can be said than that.
+    """
+    from stemsplit.errors import AudioError
+    from stemsplit.songs.near import Near
+
+    near = Near()
+    path = near.meant(str(value))
+    if problem := near.problem(path, str(value)):
+        raise AudioError(problem)
+    return path
+
+
 def listed(texts: list[str] | None) -> list[str]:
     """Return the values of an option that may be repeated, or hold several values separated by commas."""
     return [word.strip() for text in texts or () for word in text.split(",") if word.strip()]

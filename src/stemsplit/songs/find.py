@@ -161,15 +161,21 @@ def without_others(songs: Mapping[str, Found], named: set[str]) -> tuple[dict[st
     if len(kinds) < len(songs):
         left = {real: found for real, found in songs.items() if real not in kinds}
         return left, {real: found.path for real, found in songs.items() if real in kinds}
-    paths = {real: songs[real].path for real in songs}
-    problems = {real: f"cannot read {paths[real]} (it is {kind}); name a song" for real, kind in kinds.items() if kind}
+    problems = {real: told_of_other(songs[real].path, kind) for real, kind in kinds.items() if kind}
     return {real: replace(found, problem=problems.get(real, "")) for real, found in songs.items()}, {}
+
+
+def told_of_other(path: Path, kind: str) -> str:
+    """Return why a file that is plainly not audio cannot be split, and what to do."""
+    more = f", or if it is a list of songs, write @{path}" if kind == "a text" else ""
+    return f"cannot read {path} (it is {kind}); name a song{more}"
 
 
 def told_of_others(paths: Mapping[str, Path]) -> Iterator[str]:
     """Yield a message about files of other kinds that are named beside songs."""
     if paths:
-        yield f"passed over {counted(len(paths), 'file')} not of a song: {few(paths.values())}"
+        what = "is not a song" if len(paths) == 1 else "are not songs"
+        yield f"{few(paths.values())} {what} by extension, and passed over"
 
 
 def few(paths: Iterable[Path | str]) -> str:

@@ -46,7 +46,7 @@ def exists(path: str | Path) -> bool:
 
 def from_address(text: str) -> Path | None:
     """Return the path that an address of this machine's files means; None if it is another address or none."""
-    match = re.fullmatch(r"(?i)file:(?://(?:localhost)?)?(/.*)", text)
+    match = re.fullmatch(r"(?i)file:(?://(?:localhost)?)?(/(?!/).*)", text)
     if not match:
         return None
     from urllib.request import url2pathname  # imported here: it is slow, and rarely needed
