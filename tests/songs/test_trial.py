@@ -84,12 +84,13 @@ def test_a_name_that_the_disk_refuses_is_known_before_the_song_is_read(
 
 @unix
 @pytest.mark.usefixtures("poor")
-@pytest.mark.parametrize("name", ["AC:DC", 'a "b" $HOME `c` \\ {x}: é?', "n" * 160, "a/AC:DC"])
+@pytest.mark.parametrize("name", ["AC:DC", 'a "b" $HOME `c` \\ {x}: é?', "n" * 160, "a/AC:DC", "stemsplit: up?"])
+@pytest.mark.parametrize("usual", ["{track}, {parent}/{stem}", "{track} - {stem} x"])
 def test_the_name_that_is_advised_is_one_that_the_disk_takes(
-    song: Song, tmp_path: Path, prepare: Prepare, name: str
+    song: Song, tmp_path: Path, prepare: Prepare, name: str, usual: str
 ) -> None:
     (tmp_path / "a").mkdir()
-    (job,) = planned([song(f"{name}.wav")], options(tmp_path), "{track}, {parent}/{stem}")
+    (job,) = planned([song(f"{name}.wav")], options(tmp_path), usual)
     advice = re.search(r"split it by itself (--name .*), or choose", prepare(job).replace("with ", ""))
     assert advice
     _, template = shlex.split(advice[1])

@@ -11,7 +11,7 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.limits import BAD_NAME, BARRED, exceeded, is_refused
 from stemsplit.errors import AudioError
 from stemsplit.songs.job import Job
-from stemsplit.songs.naming import RECORD, cut, size
+from stemsplit.songs.naming import cut, size
 
 TRIAL, PLAIN = "names", "plain"
 """Folder in the hidden folder in which a song's names are tried, and a name that every disk can hold."""
@@ -21,6 +21,9 @@ USUAL = re.compile(r"[\w .()-]{0,99}[\w()-]", re.ASCII)
 
 UNSHELLED = re.compile(r"[^\w ./{}()&'+,~-]")
 """Characters that a suggested name does not have, because a disk or a shell might not take them."""
+
+STEM = "\ue000"
+"""Stands in for the stem in a suggested name until the rest is shortened: a character that no name has."""
 
 SHORT = 60
 """Bytes of a suggested name's parts."""
@@ -43,9 +46,9 @@ def _suggestion(job: Job) -> str:
     """Return a template by which the song's files get names that every disk can hold; empty if there is none."""
     if any(set(output.name) & set(BARRED) or size(output.name) > SHORT for output in job.options.outputs):
         return ""
-    text = job.names.path(RECORD).replace("{", "(").replace("}", ")")
-    text = "/".join(cut(UNSHELLED.sub("_", step), SHORT) for step in text.split("/"))
-    return text.replace(RECORD, "{stem}") if RECORD in text else ""
+    text = job.names.path(STEM).replace("{", "(").replace("}", ")")
+    steps = [[cut(UNSHELLED.sub("_", part), SHORT) for part in step.split(STEM)] for step in text.split("/")]
+    return "/".join("{stem}".join(parts) for parts in steps)
 
 
 def refusal(job: Job, name: str) -> str:
