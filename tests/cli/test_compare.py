@@ -340,7 +340,7 @@ def test_an_interrupt_while_clips_are_written_leaves_what_was_there(
     assert (tmp_path / "compare").exists() == before
 
 
-def test_a_full_disk_leaves_nothing(
+def test_a_clip_that_is_too_large_for_the_disk_leaves_nothing(
     compare: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "check_space", lambda *_: None)
@@ -353,7 +353,7 @@ def test_a_full_disk_leaves_nothing(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (result.status, result.out) == (1, "")
-    assert "is the disk full?" in result.err
+    assert "it is larger than the disk, or `ulimit -f`, allows" in result.err
     assert list(tmp_path.iterdir()) == [path]
 
 

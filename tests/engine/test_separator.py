@@ -417,3 +417,8 @@ def test_there_too_what_is_no_sample_is_an_error(causal: Separator) -> None:
     next(causal.estimator.network.parameters()).data.fill_(torch.nan)
     with pytest.raises(StemsplitError, match="gave NaN or infinity instead of samples"):
         causal.separate(torch.ones(1, 3_000), 16_000)
+
+
+def test_there_too_a_song_beyond_any_scale_is_to_blame(causal: Separator) -> None:
+    with pytest.raises(StemsplitError, match=r"the song has samples of 2e\+38, where 1 is full scale"):
+        causal.separate(torch.full((1, 3_000), 2e38), 16_000)

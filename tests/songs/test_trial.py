@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -84,17 +84,39 @@ def test_a_name_that_the_disk_refuses_is_known_before_the_song_is_read(
 
 @unix
 @pytest.mark.usefixtures("poor")
-@pytest.mark.parametrize("name", ["AC:DC", 'a "b" $HOME `c` \\ {x}: é?', "n" * 160, "a/AC:DC"])
+@pytest.mark.parametrize("name", ["AC:DC", 'a "b" $HOME `c` \\ {x}: é?', "n" * 160, "a/AC:DC", "stemsplit: up?"])
+@pytest.mark.parametrize("usual", ["{track}, {parent}/{stem}", "{track} - {stem} x"])
 def test_the_name_that_is_advised_is_one_that_the_disk_takes(
-    song: Song, tmp_path: Path, prepare: Prepare, name: str
+    song: Song, tmp_path: Path, prepare: Prepare, name: str, usual: str
 ) -> None:
     (tmp_path / "a").mkdir()
-    (job,) = planned([song(f"{name}.wav")], options(tmp_path), "{track}, {parent}/{stem}")
+    (job,) = planned([song(f"{name}.wav")], options(tmp_path), usual)
     advice = re.search(r"split it by itself (--name .*), or choose", prepare(job).replace("with ", ""))
     assert advice
     _, template = shlex.split(advice[1])
     assert f'"{template}"' in advice[1]  # nothing in it means anything to a shell
     assert prepare(planned([job.path], options(tmp_path), template)[0]) == ""
+
+
+@unix
+def test_a_folder_that_is_removed_meanwhile_is_not_taken_for_a_bad_name(
+    song: Song, tmp_path: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_self: Folder, name: str) -> IO[bytes]:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+    (job,) = planned([song("What's up?.wav")], options(tmp_path))
+    make = Folder.make
+
+    def then_gone(self: Folder, name: str, *arguments: Any, **others: Any) -> None:
+        make(self, name, *arguments, **others)
+        if name == trial.TRIAL:
+            monkeypatch.setattr(Folder, "create", gone)
+
+    monkeypatch.setattr(Folder, "make", then_gone)
+    error = prepare(job)
+    assert os.strerror(errno.ENOENT) in error
+    assert "does not allow" not in error
 
 
 @unix

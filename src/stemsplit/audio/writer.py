@@ -36,7 +36,7 @@ RIFF_LIMIT = 4_000_000_000
 """Bytes above which a WAV file is written as RF64, because RIFF counts in 32 bits."""
 
 
-LARGER = "; it is larger than the disk, or `ulimit -f`, allows; try --format flac, or choose another disk with -o"
+LARGER = "it is larger than the disk, or `ulimit -f`, allows"
 
 
 def _cause(error: Exception, stream: IO[bytes]) -> OSError | None:
@@ -53,11 +53,11 @@ def _cause(error: Exception, stream: IO[bytes]) -> OSError | None:
     return None
 
 
-def _told(error: Exception, stream: IO[bytes]) -> str:
+def _told(error: Exception, stream: IO[bytes], name: str) -> str:
     """Return why writing a file failed, and what to do; the file is given up and may be written to."""
     cause = _cause(error, stream)
     if cause and (cause.errno == errno.EFBIG or "too large" in str(cause)):
-        return LARGER
+        return f"; {LARGER}; {'try --format flac, or ' if name == FormatName.wav else ''}choose another disk with -o"
     if cause and cause.errno:
         return f" ({cause.strerror}); {'is the disk full?' if cause.errno in FULL else 'try another disk with -o'}"
     failed = isinstance(error, ChildProcessError) and "space" not in str(error)
@@ -210,7 +210,9 @@ class Writer:
                 try:
                     self._hand_on()
                 except (soundfile.SoundFileError, OSError) as error:
-                    raise AudioError(f"cannot write {self.path}{_told(error, self.stream)}") from error
+                    raise AudioError(
+                        f"cannot write {self.path}{_told(error, self.stream, self.format.name)}"
+                    ) from error
         self.frames += size
         return stored
 
@@ -251,6 +253,6 @@ class Writer:
             self.size = os.fstat(self.stream.fileno()).st_size
             self.stream.close()
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"cannot finish {self.path}{_told(error, self.stream)}") from error
+            raise AudioError(f"cannot finish {self.path}{_told(error, self.stream, self.format.name)}") from error
         if found != self.frames:
             raise AudioError(f"{self.path} holds {found} of {self.frames} samples; is the disk full?")

@@ -28,6 +28,18 @@ def finite(x: Tensor) -> bool:
     return bool(x.sum().isfinite()) or bool(x.isfinite().all())
 
 
+def too_loud(*mixtures: Tensor) -> StemsplitError | None:
+    """Return the error for mixtures whose samples are beyond any scale, whatever network is given them; else None."""
+    peak = max((float(mixture.abs().max()) for mixture in mixtures if mixture.numel()), default=0.0)
+    if peak <= LOUDEST:
+        return None
+    gain = f"1e-{math.ceil(math.log10(peak)):02}"
+    return StemsplitError(
+        f"the song has samples of {peak:.0e}, where 1 is full scale, so no estimate is a number; "
+        f"lower its gain first: ffmpeg -i SONG -af volume={gain} -c:a pcm_f32le quieter.wav"
+    )
+
+
 class Estimator:
     """A network on a device, which estimates the stems of chunks. Several threads may call it; they take turns.
 
@@ -105,7 +117,12 @@ class Estimator:
             # Numbers may have become too large for the type.
             pairs = zip(estimates, mixtures, strict=True)
             estimates = torch.stack([e if finite(e) else self._in_float32(mixture[None])[0] for e, mixture in pairs])
-        return self.checked(estimates, mixtures)
+        try:
+            return self.checked(estimates)
+        except StemsplitError as error:
+            if loud := too_loud(mixtures):
+                raise loud from error
+            raise
 
     def _batched(self, mixtures: Tensor) -> Tensor:
         """Compute (b, c, t) -> (b, n, c, t), in smaller batches once memory ran out."""
@@ -123,23 +140,12 @@ class Estimator:
     def _in_float32(self) -> Callable[[Tensor], Tensor]:
         return accelerated(self.network, torch.float32, self.device, self.pool)
 
-    def checked(self, estimates: Tensor, *mixtures: Tensor) -> Tensor:
+    def checked(self, estimates: Tensor) -> Tensor:
         """Return the estimates if they are finite.
-
-        Args:
-            estimates: tensor of any shape.
-            mixtures: what they were estimated from, which may be to blame.
 
         Raises:
             StemsplitError: they hold NaN or infinity.
         """
-        if finite(estimates):
-            return estimates
-        peak = max((float(mixture.abs().max()) for mixture in mixtures if mixture.numel()), default=0.0)
-        if peak > LOUDEST:
-            gain = f"1e-{math.ceil(math.log10(peak)):02}"
-            raise StemsplitError(
-                f"the song has samples of {peak:.0e}, where 1 is full scale, and {self.entry.name} cannot split that; "
-                f"lower its gain first: ffmpeg -i SONG -af volume={gain} -c:a pcm_f32le quieter.wav"
-            )
-        raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        if not finite(estimates):
+            raise StemsplitError(f"{self.entry.name} gave NaN or infinity instead of samples; are its weights sound?")
+        return estimates

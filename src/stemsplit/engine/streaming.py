@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from stemsplit.engine.batching import Signal
+from stemsplit.engine.estimator import too_loud
+from stemsplit.errors import StemsplitError
 from stemsplit.fast.cpu.pool import torch_threads
 
 
@@ -29,8 +31,7 @@ class Streaming:
         block: largest number of samples computed at once.
         device: the device that computes.
         threads: number of PyTorch's own threads, on a CPU.
-        checked: function that returns estimates, or raises an error if they are not finite; it is also given what they
-            were estimated from.
+        checked: function that returns estimates, or raises an error if they are not finite.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Streaming:
         block: int,
         device: torch.device,
         threads: int,
-        checked: Callable[..., Tensor],
+        checked: Callable[[Tensor], Tensor],
     ) -> None:
         self.begin, self.block, self.device, self.threads, self.checked = begin, block, device, threads, checked
 
@@ -76,5 +77,11 @@ class Streaming:
         """Compute one step, and return its estimates on the host, if there are any."""
         with torch_threads(self.threads):
             given = [part.to(self.device) for part in parts]
-            estimates = self.checked(step(*given), *given)
+            estimates = step(*given)
+            try:
+                estimates = self.checked(estimates)
+            except StemsplitError as error:
+                if loud := too_loud(*given):
+                    raise loud from error
+                raise
         return (estimates.cpu(),) if estimates.shape[-1] else ()

@@ -65,8 +65,8 @@ class Job:
         problem: why the song cannot be split, as far as that is known beforehand; empty if it can.
         replaces: whether the stems of another file of the same name, or of this one before it changed, are in the way.
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
-        compared: state of the song, and its digest, when it was found to be the one that the record names; None if it
-            was not.
+        compared: state of the song, and its digest, when it was read to find that it is the one that the record names;
+            None if it was not read.
     """
 
     path: Path

@@ -81,10 +81,13 @@ def settings_of(options: Options) -> str:
 
 def is_foreign(error: BaseException) -> bool:
     """Return whether an error came from the machine rather than from the song: no permission, no memory, no program."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is there
-        if isinstance(error, OSError | MemoryError):
+    seen = {id(error)}  # errors may cause each other in a circle
+    behind = error.__cause__ or error.__context__
+    while behind and id(behind) not in seen:
+        if isinstance(behind, OSError | MemoryError):
             return True
+        seen.add(id(behind))
+        behind = behind.__cause__ or behind.__context__
     return False
 
 

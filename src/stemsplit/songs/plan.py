@@ -68,9 +68,10 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
             return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
         found = job.recorded()
         if found and not options.force:
-            compared = record.state(job.path), str(found.song["sha256"])
+            now = record.state(job.path)
             if job.is_done(found):
-                return replace(job, done=True, compared=compared)
+                read = not record.is_newer(job.record, now)
+                return replace(job, done=True, compared=(now, str(found.song["sha256"])) if read else None)
         if other := job.other_song(found):
             return replace(job, problem=other)
     except AudioError as error:

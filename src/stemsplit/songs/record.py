@@ -220,7 +220,7 @@ def state(song: Path) -> State:
     return State(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, seen)
 
 
-def _is_newer(written: Path, now: State) -> bool:
+def is_newer(written: Path, now: State) -> bool:
     """Return whether a record was written after a song's last change. A record from the future proves nothing."""
     return now.latest < written.stat().st_mtime_ns <= time.time_ns()
 
@@ -237,7 +237,7 @@ def unchanged(song: Path, record: Record, written: Path) -> bool:
     if now.size != record.song.get("size"):
         return False
     # The song was not written, moved here or touched since then.
-    return _is_newer(written, now) or sha256(song) == record.song.get("sha256")
+    return is_newer(written, now) or sha256(song) == record.song.get("sha256")
 
 
 TICKS = (1_000, 10_000_000, 2_000_000_000)
@@ -256,7 +256,7 @@ def confirm(song: Path, written: Path, compared: State) -> None:
         compared: state of the song before its content was compared.
     """
     with suppress(OSError), Folder(written.parent) as folder:
-        if _is_newer(written, compared) or not compared.is_settled or state(song) != compared:
+        if is_newer(written, compared) or not compared.is_settled or state(song) != compared:
             return
         descriptor = folder.open(written.name, os.O_RDONLY)
         try:

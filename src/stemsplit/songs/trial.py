@@ -11,16 +11,19 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.limits import BAD_NAME, BARRED, exceeded, is_refused
 from stemsplit.errors import AudioError
 from stemsplit.songs.job import Job
-from stemsplit.songs.naming import RECORD, cut, size
+from stemsplit.songs.naming import cut, size
 
-TRIAL = "names"
-"""Folder in the hidden folder in which a song's names are tried."""
+TRIAL, PLAIN = "names", "plain"
+"""Folder in the hidden folder in which a song's names are tried, and a name that every disk can hold."""
 
 USUAL = re.compile(r"[\w .()-]{0,99}[\w()-]", re.ASCII)
 """Names that every disk can hold."""
 
 UNSHELLED = re.compile(r"[^\w ./{}()&'+,~-]")
 """Characters that a suggested name does not have, because a disk or a shell might not take them."""
+
+STEM = "\ue000"
+"""Stands in for the stem in a suggested name until the rest is shortened: a character that no name has."""
 
 SHORT = 60
 """Bytes of a suggested name's parts."""
@@ -35,16 +38,17 @@ def unusual(job: Job) -> list[str]:
 
 def listed(job: Job) -> list[str]:
     """Return the names, relative to the hidden folder, of the files by which a song's names are tried."""
-    return [f"{TRIAL}/{name}" for name in unusual(job)]
+    names = unusual(job)
+    return [f"{TRIAL}/{name}" for name in dict.fromkeys([*names, PLAIN])] if names else []
 
 
 def _suggestion(job: Job) -> str:
     """Return a template by which the song's files get names that every disk can hold; empty if there is none."""
     if any(set(output.name) & set(BARRED) or size(output.name) > SHORT for output in job.options.outputs):
         return ""
-    text = job.names.path(RECORD).replace("{", "(").replace("}", ")")
-    text = "/".join(cut(UNSHELLED.sub("_", step), SHORT) for step in text.split("/"))
-    return text.replace(RECORD, "{stem}") if RECORD in text else ""
+    text = job.names.path(STEM).replace("{", "(").replace("}", ")")
+    steps = [[cut(UNSHELLED.sub("_", part), SHORT) for part in step.split(STEM)] for step in text.split("/")]
+    return "/".join("{stem}".join(parts) for parts in steps)
 
 
 def refusal(job: Job, name: str) -> str:
@@ -92,6 +96,13 @@ def too_large(job: Job, needed: int) -> str:
     return f"{sizes}, but {allowed}; try --format flac, or choose another disk with -o"
 
 
+def _make(held: Claim, name: str) -> None:
+    """Make a file in the hidden folder, and remove it."""
+    held.create(f"{TRIAL}/{name}").close()
+    with held.folder.enter(TRIAL) as folder:
+        folder.remove(name)
+
+
 def try_names(held: Claim, job: Job) -> None:
     """Make files of the song's names in its hidden folder, which lies on the same disk, and remove them.
 
@@ -110,13 +121,12 @@ def try_names(held: Claim, job: Job) -> None:
     try:
         for name in names:
             try:
-                held.create(f"{TRIAL}/{name}").close()
+                _make(held, name)
             except OSError as error:
                 if error.errno not in BAD_NAME:
                     raise
+                _make(held, PLAIN)  # fails if it is not the name that is wrong
                 raise AudioError(refusal(job, name)) from error
-            with held.folder.enter(TRIAL) as folder:
-                folder.remove(name)
     finally:
         with suppress(OSError):
             held.folder.remove_folder(TRIAL)
