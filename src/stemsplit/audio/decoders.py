@@ -92,11 +92,13 @@ def open_source(path: Path, track: str = "") -> Source:
             raise UnreadableError(reason, advice(path))
         return FfmpegSource(path, ffmpeg, track, extent.warning if extent else "")
     except UnreadableError as error:
-        raise better(path, error) from error
+        if told := better_reason(path):
+            raise told from error
+        raise
 
 
-def better(path: Path, error: UnreadableError) -> UnreadableError:
-    """Return the error with which no decoder opened a file, in words that say more of the file where there are any."""
+def better_reason(path: Path) -> UnreadableError | None:
+    """Return an error that says more of a file that no decoder opened than they do; None if there is nothing to say."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -106,7 +108,7 @@ def better(path: Path, error: UnreadableError) -> UnreadableError:
             return UnreadableError("it is cut off: its last page is incomplete")
     except OSError as failure:
         return system(failure)
-    return error
+    return None
 
 
 def chosen(source: SoundFileSource, track: str) -> SoundFileSource:

@@ -1,6 +1,7 @@
 """Reads a FLAC with two decoders: where one gives up, the other one goes on."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from stemsplit.audio.containers.extents import NO_LENGTH
@@ -55,7 +56,7 @@ class SecondOpinion:
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
             raise error
-        try:
+        with suppress(UnreadableError):  # then the first decoder's error says enough
             self.second, place = FfmpegSource(self.path, ffmpeg, "1"), 0
             if (self.second.sample_rate, self.second.channels) != (self.sample_rate, self.channels):
                 raise error
@@ -65,8 +66,6 @@ class SecondOpinion:
                     rest = frames[len(frames) - (place - self.done) :]
                     self.done = place
                     return rest
-        except UnreadableError as other:
-            raise error from other
         raise error
 
     def close(self) -> None:
