@@ -41,6 +41,7 @@ def test_a_row_says_what_json_says(stemsplit: Command, song: Song) -> None:
     assert [row["status"] for row in rows] == [line["status"] for line in lines] == ["skipped", "done", "failed"]
     for row, line in zip(rows, lines, strict=True):
         stems = line.pop("stems")
+        line["notes"] = "; ".join(line["notes"])
         flat = {**line, **{f"{stem}.{key}": facts[key] for stem, facts in stems.items() for key in facts}}
         for key, text in row.items():
             value = flat.get(key)

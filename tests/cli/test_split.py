@@ -137,7 +137,7 @@ def nan_song(path: Path) -> None:
 BAD = {
     "missing": (lambda _: None, "there is no such file"),
     "empty": (lambda path: path.touch(), "the file is empty"),
-    "text": (lambda path: path.write_text("no song"), "format not recognised); install ffmpeg"),
+    "text": (lambda path: path.write_text("no song"), "it is not audio: it begins with 'no song'"),
     "truncated": (lambda path: path.write_bytes((DATA / "lithium.flac").read_bytes()[:300_000]), "cut off"),
     "nan": (nan_song, "not a number or infinite"),
     "no samples": (lambda path: soundfile.write(path, noise(0), 44_100, format="WAV"), "it has no samples"),

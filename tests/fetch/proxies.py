@@ -37,6 +37,9 @@ class Proxy:
             if not (more := client.recv(65_536)):
                 return
             head += more
+            if not head[:1].isalpha():  # not HTTP: SOCKS or TLS
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                return
         lines = head.decode("latin-1").split("\r\n")
         method, target, _ = lines[0].split(" ")
         login = base64.b64encode(self.user.encode()).decode()

@@ -101,7 +101,7 @@ class CsvFile:
         return not problem
 
 
-SONG = ("song", "status", "duration", "seconds", "real_time_factor", "sum_error", "error")
+SONG = ("song", "status", "duration", "seconds", "real_time_factor", "sum_error", "error", "notes")
 STEM = ("path", "peak", "clipped", "energy_share", "silent")
 """Columns of `split --csv`: those of a song, and those of each of its stems; keys of the lines of `split --json`."""
 
@@ -130,7 +130,7 @@ class SplitTable:
         if not self.file:
             return
         data = outcome_as_data(outcome)
-        row = [_path(data["song"]), *(data[key] for key in SONG[1:])]
+        row = [_path(data["song"]), *(data[key] for key in SONG[1:-1]), "; ".join(data["notes"])]
         for stem in self.stems:
             facts = data["stems"].get(stem, {})
             path = facts.get("path")
