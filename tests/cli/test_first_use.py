@@ -16,11 +16,11 @@ Song = Callable[..., Path]
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian", "songs", "-o", "a"], "there is no command and no file 'trian'; did you mean 'train'?"),
-        (["--quiet", "trian", "songs"], "there is no command and no file 'trian'; did you mean 'train'?"),
-        (["lits"], "there is no command and no file 'lits'; did you mean 'list'?"),
-        (["song"], "there is no command and no file 'song'; did you mean 'song.wav'?"),
-        (["xyzzy", "song.wav"], "there is no command and no file 'xyzzy'; see stemsplit --help"),
+        (["trian", "songs", "-o", "a"], "'trian' is neither a command nor a file; did you mean 'train'?"),
+        (["--quiet", "trian", "songs"], "'trian' is neither a command nor a file; did you mean 'train'?"),
+        (["lits"], "'lits' is neither a command nor a file; did you mean 'list'?"),
+        (["song"], "'song' is neither a command nor a file; did you mean 'song.wav'?"),
+        (["xyzzy", "song.wav"], "'xyzzy' is neither a command nor a file; see stemsplit --help"),
     ],
 )
 def test_a_first_word_that_is_neither_a_command_nor_a_file_splits_nothing(

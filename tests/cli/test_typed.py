@@ -79,7 +79,7 @@ def test_a_slip_in_the_name_of_what_is_written_is_refused_unless_it_exists(
         (["list", "\u2014all"], "begins with a typographic dash; type --all\n"),
         (["\u201cMy", "Song.wav\u201d"], "typographic quote"),
         (["-song.wav"], "error: '-song.wav' would be taken for options; write ./-song.wav\n"),
-        (["my song"], "error: there is no command and no file 'my song'; did you mean 'My Song.wav'?\n"),
+        (["my song"], "error: 'my song' is neither a command nor a file; did you mean 'My Song.wav'?\n"),
     ],
 )
 def test_what_an_editor_or_a_missing_quote_spoiled_splits_nothing(

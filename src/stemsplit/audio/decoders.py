@@ -26,7 +26,7 @@ def check(path: Path) -> Extent | None:
     """Return where the sound lies in a file, if it is one that says it in a size.
 
     Raises:
-        UnreadableError: the file cannot be opened, or is none that holds sound.
+        UnreadableError: the file cannot be opened, or does not hold sound.
     """
     try:
         if path.is_dir():

@@ -67,7 +67,7 @@ class _Stream:
 
 @cache
 def _stream() -> _Stream | None:
-    """Return C's `stderr`; None where it cannot be set, or there is no pipe."""
+    """Return C's `stderr`, or None if it cannot be set or no pipe can be made."""
     try:
         return _Stream()
     except (OSError, ValueError, AttributeError, TypeError):

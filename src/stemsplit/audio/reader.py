@@ -28,7 +28,7 @@ ZEROED = (
     "export it anew, or set such samples to 0: "
     'ffmpeg -i {song} -af "aeval=if(isnan(val(ch))+isinf(val(ch))\\,0\\,val(ch)):c=same" -c:a pcm_f32le zeroed.wav'
 )
-"""What to do with a song that has samples which are no numbers."""
+"""What to do with a song that has samples that are not numbers."""
 
 LONGEST_SECONDS = 48 * 3_600.0
 """Longest sound that is taken from a file that does not say how long it is: some have no end."""
@@ -78,7 +78,7 @@ class Reader:
         self.end = sys.maxsize if duration is None else self.first + round(duration * self.sample_rate)
         if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
             self.close()
-            raise self._failed(UnreadableError(f"its header says {self.sample_rate} Hz, which is no rate of music"))
+            raise self._failed(UnreadableError(f"its header says {self.sample_rate} Hz, which no recording has"))
         self.frames = self.source.frames
         if self.frames is not None:
             if self.first and self.first >= self.frames:

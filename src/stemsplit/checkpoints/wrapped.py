@@ -81,7 +81,7 @@ class Contents:
 
     @property
     def used(self) -> str:
-        """Which copy of the network is used, in words; empty if there is no choice."""
+        """Description of the copy of the network that is used; empty if the file holds only one."""
         where = f" in {shown(self.part)}" if self.part else ""
         return f"using the averaged weights{where}" if self.averaged else f"using the weights{where}" if where else ""
 
@@ -285,7 +285,7 @@ def contents(content: object, part: str = "") -> Contents:
         part: where the network lies that is wanted, as in `Contents.part`; empty for the likeliest.
 
     Raises:
-        WeightsError: there is no tensor, or there are several networks and no reason to prefer one.
+        WeightsError: the file holds no tensors, or several networks of which none is preferred.
     """
     search = _searched(content)
     found = _networks(search)

@@ -118,7 +118,7 @@ def check_first_word(arguments: list[str]) -> None:
         return
     what = Near().advice(word)[1]
     hint = f"; {what}" if what else did_you_mean(word.lower(), COMMANDS)
-    raise ValueError(f"there is no command and no file {word!r}{hint or '; see stemsplit --help'}")
+    raise ValueError(f"{word!r} is neither a command nor a file{hint or '; see stemsplit --help'}")
 
 
 def is_dashed(arguments: list[str]) -> bool:

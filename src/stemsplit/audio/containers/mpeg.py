@@ -110,7 +110,7 @@ class Frames:
         if self.heads > 1 or self._is_longer:
             return "several recordings are joined in it; all of them are split"
         if self.trailing > MUCH:
-            return "much that is no sound follows its last frame; is it an unfinished download?"
+            return "what follows its last frame is not sound; it may be an unfinished download"
         if self.stray or self.partial:
             return "it begins or ends in mid-frame, or is damaged; what can be decoded is split"
         return "its sample rate or number of channels changes; all of it is split" if len(self.kinds) > 1 else ""
@@ -147,16 +147,33 @@ def first_frame(file: IO[bytes]) -> Frame | None:
         if not size:
             break
         place += size
+    found, frame = pair(file, place, end)
+    file.seek(found)
+    return frame
+
+
+def pair(file: IO[bytes], place: int, end: int) -> tuple[int, Frame | None]:
+    """Look for a frame that another one of its kind, or the end of the file, follows.
+
+    Args:
+        file: file.
+        place: offset from which to look, for as many bytes as `SEARCHED`.
+        end: size of the file.
+
+    Returns:
+        The frame's offset, and the frame; None if there is none.
+    """
     file.seek(place)
     data = file.read(SEARCHED)
-    for offset in range(len(data) - 3):
-        if data[offset] == 0xFF and (frame := parsed(data[offset : offset + 4])):
+    offset = data.find(b"\xff")
+    while 0 <= offset < len(data) - 3:
+        if frame := parsed(data[offset : offset + 4]):
             file.seek(place + offset + frame.length)
             after = parsed(file.read(4))
             if (after and after.rate == frame.rate) or place + offset + frame.length == end:
-                file.seek(place + offset)
-                return frame
-    return None
+                return place + offset, frame
+        offset = data.find(b"\xff", offset + 1)
+    return place, None
 
 
 def is_mpeg(path: Path) -> bool:
@@ -168,6 +185,16 @@ def is_mpeg(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(4)
         return (start[:3] == b"ID3" or parsed(start) is not None) and first_frame(file) is not None
+
+
+def resumed(file: IO[bytes], place: int, end: int) -> int:
+    """Return where frames go on, from an offset on; `end` if nowhere."""
+    while place < end:
+        found, frame = pair(file, place, end)
+        if frame:
+            return found
+        place += SEARCHED - 3
+    return end
 
 
 def look_through(path: Path) -> Frames | None:
@@ -213,18 +240,3 @@ def look_through(path: Path) -> Frames | None:
             place += frame.length
             found.end = place
     return found
-
-
-def resumed(file: IO[bytes], place: int, end: int) -> int:
-    """Return where two frames of one kind follow one another, from an offset on; `end` if nowhere."""
-    while place < end:
-        file.seek(place)
-        data = file.read(SEARCHED)
-        for offset in range(len(data) - 3):
-            if data[offset] == 0xFF and (frame := parsed(data[offset : offset + 4])):
-                file.seek(place + offset + frame.length)
-                after = parsed(file.read(4))
-                if after and after.rate == frame.rate:
-                    return place + offset
-        place += max(len(data) - 3, 1)
-    return end
