@@ -53,8 +53,9 @@ class Gains(nn.Module):
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
-        self.tensor = nn.Parameter(torch.empty(channels, bins, dtype=torch.complex64))
-        nn.init.normal_(self.tensor, std=channels**-0.5)
+        # Drawn evenly, not normally: for that, PyTorch would import its compiler on the meta device.
+        parts = nn.init.xavier_uniform_(torch.empty(channels, 2 * bins)).unflatten(1, (bins, 2))
+        self.tensor = nn.Parameter(torch.view_as_complex(parts))
 
 
 class Spectral(nn.Module):
@@ -72,7 +73,7 @@ class Spectral(nn.Module):
             spectrum = torch.fft.rfft(x.float(), norm="forward")
             kept = min(self.weight.tensor.shape[1], spectrum.shape[-1])
             scaled = spectrum[..., :kept] * self.weight.tensor[:, :kept]
-            # Only real numbers belong at 0 Hz and at half the frame rate. Libraries may not ignore imaginary parts there.
+            # Only real numbers belong at 0 Hz and half the frame rate. Libraries may not ignore imaginary parts there.
             real = [0] if frames % 2 or kept < spectrum.shape[-1] else [0, kept - 1]
             scaled[..., real] = scaled[..., real].real.to(scaled.dtype)
             return torch.fft.irfft(scaled, frames, norm="forward") + self.bias
