@@ -5,10 +5,15 @@ keys of the published checkpoints.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from stemsplit.models.keys import Shapes, count
+from stemsplit.models.roformer import RoFormer
+from stemsplit.models.roformer_config import Variant
 
 
 class ChannelMLP(nn.Module):
@@ -150,3 +155,33 @@ class FourierMaskEstimator(nn.Module):
     def forward(self, tokens: Tensor) -> list[Tensor]:
         """(b, m, k, d) -> (b, m, size of the band) each."""
         return [layer(band) for band, layer in zip(tokens.unbind(2), self.to_freqs, strict=True)]
+
+
+class FourierRoFormer(RoFormer):
+    """Separates mixtures as a `RoFormer` does, with `FourierMaskEstimator` for each stem."""
+
+    def mask_estimator(self, sizes: Sequence[int], hidden: Sequence[int]) -> nn.Module:  # noqa: ARG002  # none here
+        """Make what computes one stem's mask."""
+        return FourierMaskEstimator(sizes, self.config.dim, self.config.n_modes, self.config.fno_layers)
+
+
+def infer(shapes: Shapes) -> dict[str, Any]:
+    """Return the operators' numbers of modes and layers. Odd numbers of modes have as many bins as the even ones."""
+    blocks = "mask_estimators.0.to_freqs.0.0.fno_blocks."
+    return {
+        "n_modes": 2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1),
+        "fno_layers": count(shapes, f"{blocks}convs."),
+    }
+
+
+FNO = Variant(
+    name="fno",
+    title="Fourier neural operators in its masks' networks",
+    architecture="bs_roformer",
+    mark=r"^mask_estimators\.\d+\.to_freqs\.\d+\.0\.(lifting|fno_blocks|projection)\.",
+    network=FourierRoFormer,
+    own=("n_modes", "fno_layers"),
+    infer=infer,
+    has_mlps=False,
+    tensors=lambda config: config.num_stems * config.band_count * (8 + 8 * config.fno_layers),
+)
