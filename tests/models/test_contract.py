@@ -28,6 +28,9 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "bs_roformer",
         {**FORMER, **BANDS, "variant": "large_inst_v2", "refiner_depth": 1, "refiner_heads": 3, "refiner_dim_head": 2},
     ),
+    "bs_roformer value_residual": ("bs_roformer", {**FORMER, **BANDS, "variant": "value_residual"}),
+    "bs_roformer shared_bias": ("bs_roformer", {**FORMER, **BANDS, "variant": "shared_bias"}),
+    "mel_band_roformer windowed": ("mel_band_roformer", {**FORMER, **MEL, "variant": "windowed", "wsa_window_len": 3}),
     "mel_band_roformer": ("mel_band_roformer", {**FORMER, **MEL}),
     "mel_band_roformer stereo, linear": (
         "mel_band_roformer",

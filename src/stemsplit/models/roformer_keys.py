@@ -15,10 +15,10 @@ MARKS = ("band_split.to_features.0.0.gamma",)
 """Keys of which every RoFormer has one."""
 
 REFUSED = {
+    "hyper-connections": r"\.branch\.|static_alpha|dynamic_alpha_fn",
     "two residual streams (Siamese)": r"\b[xy]_attn\b|\bln_[xy]_(attn|mlp)\b",
     "HyperACE (a hypergraph network over the bands) in an unknown place": r"(^|\.)segm\.|upsample_head\.",
     "value residuals of another program": r"value_residual_mix",
-    "hyper-connections": r"\.branch\.|static_alpha|dynamic_alpha_fn",
     "stored position tables": r"(cos|sin)_emb_(time|freq)",
     "a Conformer": r"conformer|\.ff[12]\.|\.conv\.",
     "Fourier neural operators in an unknown place": r"fno|spectral_conv",
