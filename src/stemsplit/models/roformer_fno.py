@@ -169,7 +169,7 @@ def infer(shapes: Shapes) -> dict[str, Any]:
     """Return the operators' numbers of modes and layers. Odd numbers of modes have as many bins as the even ones."""
     blocks = "mask_estimators.0.to_freqs.0.0.fno_blocks."
     return {
-        "n_modes": 2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1),
+        "n_modes": max(2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1), 1),
         "fno_layers": count(shapes, f"{blocks}convs."),
     }
 
