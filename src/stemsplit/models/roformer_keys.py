@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from stemsplit.models import roformer_variants
-from stemsplit.models.keys import Shapes, count
+from stemsplit.models import roformer_shared_bias, roformer_variants
+from stemsplit.models.keys import Inferred, Shapes, count
 from stemsplit.models.roformer_config import Variant
 
 MARKS = ("band_split.to_features.0.0.gamma",)
@@ -48,18 +49,21 @@ def refuse_variants(keys: Collection[str]) -> None:
 def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under the keys that the networks here have.
 
-    One training program keeps an empty slot before the time transformers, so its keys count from one.
+    One training program keeps an empty slot before the time transformers, so its keys count from one. Each variant may
+    have its own ways to store tensors, too.
 
     Raises:
-        ValueError: the checkpoint is of a variant that is not supported.
+        ValueError: the checkpoint is of a variant that is not supported, or its tensors contradict each other.
     """
     refuse_variants(tensors.keys())
-    if "layers.0.2.layers.0.0.to_qkv.weight" not in tensors or any(key.startswith("layers.0.0.") for key in tensors):
-        return dict(tensors)
-    return {
-        re.sub(r"^(layers\.\d+)\.([12])\.", lambda match: f"{match[1]}.{int(match[2]) - 1}.", key): value
-        for key, value in tensors.items()
-    }
+    if "layers.0.2.layers.0.0.to_qkv.weight" in tensors and not any(key.startswith("layers.0.0.") for key in tensors):
+        tensors = {
+            re.sub(r"^(layers\.\d+)\.([12])\.", lambda match: f"{match[1]}.{int(match[2]) - 1}.", key): value
+            for key, value in tensors.items()
+        }
+    for variant in roformer_variants.VARIANTS.values():
+        tensors = variant.adapt(tensors) if variant.adapt else tensors
+    return dict(tensors)
 
 
 def band_sizes(shapes: Shapes) -> list[int]:
@@ -99,6 +103,11 @@ def inferred(shapes: Shapes, variant: Variant) -> dict[str, Any]:
     return hyperparameters
 
 
+def hop(n_fft: int, usual: int) -> int:
+    """Return the usual samples between frames of an STFT, given those of an STFT of 2048."""
+    return usual if n_fft == 2048 else max(n_fft // 4, 1)
+
+
 def defaults(n_fft: int, usual_hop: int) -> dict[str, Any]:
     """Return the usual values of hyperparameters that shapes do not determine, those of most published checkpoints.
 
@@ -107,9 +116,26 @@ def defaults(n_fft: int, usual_hop: int) -> dict[str, Any]:
         usual_hop: usual samples between frames of an STFT of 2048; of others, it is a quarter of their size.
     """
     return {
-        "stft_hop_length": usual_hop if n_fft == 2048 else max(n_fft // 4, 1),
+        "stft_hop_length": hop(n_fft, usual_hop),
         "stft_win_length": n_fft,
         "stft_normalized": False,
         "skip_connection": False,
         "zero_dc": True,
     }
+
+
+def completed(found: Inferred, keys: Collection[str]) -> Inferred:
+    """Add to what shapes show what only a checkpoint's own keys, or its variant, show.
+
+    Args:
+        found: what its shapes show.
+        keys: its keys before `adapt_keys`, which drops biases that are zero.
+    """
+    usual = dict(found.defaults)
+    if roformer_shared_bias.has_biases(keys):
+        usual["stft_hop_length"] = hop(found.inferred["stft_n_fft"], roformer_shared_bias.SHARED_BIAS.usual_hop)
+    own = set(roformer_variants.VARIANTS[found.inferred["variant"]].own)
+    every = {name for variant in roformer_variants.VARIANTS.values() for name in variant.own}
+    # Odd numbers of modes have as many bins as the even ones before them.
+    also = {"n_modes": (found.inferred["n_modes"] + 1,)} if "n_modes" in found.inferred else {}
+    return replace(found, defaults=usual, also=also, foreign=frozenset(every - own))

@@ -17,11 +17,17 @@ from stemsplit.models.roformer_config import Config, Variant
 from stemsplit.models.roformer_fno import FNO
 from stemsplit.models.roformer_hyperace import HYPERACE_V1, HYPERACE_V2
 from stemsplit.models.roformer_large_inst import LARGE_INST_V2
+from stemsplit.models.roformer_shared_bias import SHARED_BIAS
+from stemsplit.models.roformer_value_residual import VALUE_RESIDUAL
+from stemsplit.models.roformer_windowed import WINDOWED
 from stemsplit.words import did_you_mean
 
 PLAIN = Variant(name="", title="nothing but the plain network", network=RoFormer, usual_hop=441)
 
-VARIANTS = {variant.name: variant for variant in (PLAIN, LARGE_INST_V2, HYPERACE_V1, HYPERACE_V2, FNO)}
+VARIANTS = {
+    variant.name: variant
+    for variant in (PLAIN, LARGE_INST_V2, VALUE_RESIDUAL, HYPERACE_V1, HYPERACE_V2, FNO, SHARED_BIAS, WINDOWED)
+}
 """Value of the hyperparameter `variant` -> the variant."""
 
 MAX_TENSORS = 50_000
@@ -85,7 +91,9 @@ def check(config: Config, architecture: str) -> None:
         raise ValueError(f"there is no {architecture} of the variant {variant.name!r}, only a {variant.architecture}")
     for other in VARIANTS.values():
         for name in other.own:
-            if name not in variant.own and getattr(config, name) != USUAL[name]:
+            value = getattr(config, name)
+            usual = (tuple(value) if isinstance(value, list) else value) == USUAL[name]
+            if name not in variant.own and not usual:
                 raise ValueError(f"{name} belongs to the variant {other.name!r}, and the network is {_named(variant)}")
     if variant.name and config.use_pope:
         raise ValueError(f"use_pope cannot be combined with the variant {variant.name!r}")
