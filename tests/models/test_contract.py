@@ -45,6 +45,21 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "sudormrf normalised": ("sudormrf", {**TINY, "normalize": True, "mixture_consistency": True}),
     "fullsubnet_plus": ("fullsubnet_plus", SMALL),
+    "fullsubnet_plus convolutions": (
+        "fullsubnet_plus",
+        {**SMALL, "sequence_model": "TCN", "channel_attention_model": "CBAM", "norm_type": "offline_gaussian_norm"},
+    ),
+    "fullsubnet_plus groups of bins": (
+        "fullsubnet_plus",
+        {
+            **SMALL,
+            "sequence_model": "GRU",
+            "channel_attention_model": "ECA",
+            "subband_num": 3,
+            "norm_type": "cumulative_layer_norm",
+            "fb_num_neighbors": 2,
+        },
+    ),
     "ensemble": (
         "ensemble",
         {
