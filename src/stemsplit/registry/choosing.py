@@ -31,10 +31,13 @@ class Choice:
     instead: Mapping[str, ModelEntry]
 
 
-def candidates(models: Iterable[ModelEntry], stems: Iterable[str]) -> list[ModelEntry]:
-    """Return the models that give all of these stems, in any letter case."""
-    wanted = {stem.casefold() for stem in stems}
-    return [entry for entry in models if wanted <= {output.casefold() for output in entry.outputs}]
+def candidates(
+    models: Iterable[ModelEntry], stems: Iterable[str], without: Iterable[str] = ()
+) -> list[ModelEntry]:
+    """Return the models that give all of these stems, and none of the others, in any letter case."""
+    wanted, unwanted = ({stem.casefold() for stem in names} for names in (stems, without))
+    outputs = [(entry, {output.casefold() for output in entry.outputs}) for entry in models]
+    return [entry for entry, names in outputs if wanted <= names and not unwanted & names]
 
 
 def is_known(entry: ModelEntry) -> bool:
@@ -84,8 +87,9 @@ def _reason(entry: ModelEntry, stems: Sequence[str], scale: Scale | None, count:
     found = score_of(entry, stems)
     if found and found[0] == scale:
         (name, measure, test_set), value = found
-        what = "the mean of all stems" if name == "mean" else name
-        return f"highest published score of {what}: {measure} {value:.2f}, {test_set}"
+        what = "of all stems, the mean" if name == "mean" else f"of {name}"
+        kind, decibels, _ = measure.partition(" in dB")
+        return f"highest published score {what}: {kind} {value:.2f}{' dB' if decibels else ''}, {test_set}"
     return "the only model" if count == 1 else entry.recommended or "no published scores decide; see its licence and size"
 
 
@@ -120,7 +124,7 @@ def choose(stems: Sequence[str], models: Mapping[str, ModelEntry], wishes: Mappi
     # A wish for more stems than those asked for is measured by its own stems: the model is meant to be the same.
     asked = wish.stems if wish else tuple(stems)
     if wish:
-        pool = candidates(models.values(), asked) or pool
+        pool = candidates(models.values(), asked, wish.without) or pool
     decisive = {each.test_set for each in wishes.values()} - {""}
     scale = _common_scale(pool, asked, wish.test_set if wish else "", decisive)
     if wish and wish.model:

@@ -9,6 +9,9 @@ from stemsplit.errors import RegistryError
 from stemsplit.registry import files, read_reserved
 from stemsplit.words import did_you_mean
 
+LISTS = ("stems", "without")
+"""Keys of a wish's table that are lists of stems."""
+
 TEXTS = ("title", "test_set", "model", "reason")
 """Keys of a wish's table that are lines of text."""
 
@@ -23,6 +26,7 @@ class Wish:
     Args:
         name: name that a user types after `stemsplit list`.
         stems: stems that a model must give to be a candidate.
+        without: stems that a candidate must not give, as they tell of another purpose.
         title: what the wish is, in a few words; empty if the name says it.
         test_set: test set whose published scores decide; empty for the one that most candidates were tested on.
         model: name of the recommended model where no test set can decide; empty if the scores do.
@@ -31,6 +35,7 @@ class Wish:
 
     name: str
     stems: tuple[str, ...]
+    without: tuple[str, ...] = ()
     title: str = ""
     test_set: str = ""
     model: str = ""
@@ -39,11 +44,14 @@ class Wish:
 
 def _problem(table: Mapping[str, Any]) -> str:
     """Return what is wrong with a wish's table; empty if nothing is."""
-    if unknown := [key for key in table if key not in ("stems", *TEXTS)]:
-        return f"has an unknown key {unknown[0]!r}{did_you_mean(unknown[0], ('stems', *TEXTS))}"
-    stems = table.get("stems")
-    if not isinstance(stems, list) or not stems or not all(isinstance(stem, str) and stem for stem in stems):
-        return "needs stems, a list of names"
+    if unknown := [key for key in table if key not in (*LISTS, *TEXTS)]:
+        return f"has an unknown key {unknown[0]!r}{did_you_mean(unknown[0], (*LISTS, *TEXTS))}"
+    for key in LISTS:
+        stems = table.get(key, [])
+        if not isinstance(stems, list) or not all(isinstance(stem, str) and stem for stem in stems):
+            return f"{key} must be a list of names"
+    if not table.get("stems"):
+        return "lacks stems"
     for key in TEXTS:
         text = table.get(key, "")
         if not isinstance(text, str) or not text.isprintable() or len(text) > LINE:
@@ -56,7 +64,8 @@ def _problem(table: Mapping[str, Any]) -> str:
 def _wish(name: str, table: Mapping[str, Any], path: Path) -> Wish:
     if problem := _problem(table):
         raise RegistryError(f"{path}: [wish.{name}] {problem}")
-    return Wish(name, tuple(table["stems"]), **{key: table[key] for key in TEXTS if key in table})
+    lists = {key: tuple(table[key]) for key in LISTS if key in table}
+    return Wish(name=name, **lists, **{key: table[key] for key in TEXTS if key in table})
 
 
 def wishes(more: Path | None = None) -> dict[str, Wish]:
