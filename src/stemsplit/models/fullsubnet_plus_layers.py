@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.models.network import in_float32
+
 Norm = Literal["offline_laplace_norm", "cumulative_laplace_norm", "offline_gaussian_norm", "cumulative_layer_norm"]
 
 CUMULATIVE: tuple[Norm, ...] = ("cumulative_laplace_norm", "cumulative_layer_norm")
@@ -151,7 +153,7 @@ class Convolutional(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, d, m) -> (b, d', m), in float32 even under autocast, as its norms add up rounding errors."""
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x.device):
             parts = [self.sequence_model(sequences).relu().mT for sequences in x.float().split(SEQUENCES)]
             return torch.cat([self.activate_function(self.fc_output_layer(part)) for part in parts]).mT
 
