@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, Union
 
-from stemsplit.choices import CombineName
+from stemsplit.choices import CombineName, Estimates
 from stemsplit.fetch import digests
 from stemsplit.registry import ModelEntry
 from stemsplit.words import did_you_mean
@@ -76,6 +76,11 @@ class Combination:
             for member in self.members
         ]
         return replace(self, members=tuple(members))
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "Combination":
+        """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
+        changed = self.changed("with_estimates", estimates)
+        return changed if estimates == Estimates.consistent else replace(changed, spread=False)
 
     def chunks_in(self, seconds: float, channels: int = 2) -> int:
         """Return how many chunks all networks compute for a song; see `ModelEntry.chunks_in`."""
