@@ -79,6 +79,8 @@ class ModelEntry:
         tta: whether each chunk is also estimated with its polarity inverted, its channels swapped, and as mid and side
             (test-time augmentation), and the mean of all estimates taken.
         shifts: number of passes over a song, each with its chunks at other places, of which the mean is taken.
+        from_weights: hyperparameters that the config leaves out because only the file of the weights says them.
+        cost: billions of floating-point operations for a second of audio, without overlaps; 0 if unknown.
     """
 
     name: str
@@ -108,6 +110,8 @@ class ModelEntry:
     recommended: str = ""
     tta: bool = False
     shifts: int = 1
+    from_weights: tuple[str, ...] = ()
+    cost: float = 0.0
 
     @property
     def outputs(self) -> tuple[str, ...]:
