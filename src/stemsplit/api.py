@@ -223,8 +223,7 @@ def _job(
         track=track,
         force=force,
     )
-    name = "+".join(entry.name for entry in chain.entries)
-    (job,) = plan.plan([Found(path)], options, Template("{track}/{stem}"), name)
+    (job,) = plan.plan([Found(path)], options, Template("{track}/{stem}"), chain.short_name)
     return job
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stemsplit.engine.combination.entry import Source, entries_of, identity_of
+from stemsplit.engine.combination.entry import Combination, Source, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
@@ -70,6 +70,13 @@ class ChainEntry:
     def name(self) -> str:
         """The model's own name; for a chain, a text that cannot be the name of a model."""
         return " --then ".join([self.first.name, *(f"{stem}:{entry.name}" for stem, entry in self.then)])
+
+    @property
+    def short_name(self) -> str:
+        """The name as files of stems have it: `a+b` for a chain, `(a+b)` for an ensemble."""
+        names = [source.name for source in (self.first, *(source for _, source in self.then))]
+        several = isinstance(self.first, Combination) or any(isinstance(source, Combination) for _, source in self.then)
+        return "+".join(f"({name})" if several and "+" in name else name for name in names)
 
     @property
     def adds_up(self) -> bool:
