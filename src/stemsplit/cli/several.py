@@ -36,8 +36,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Name of a model or preset, as shown by `stemsplit list`, a checkpoint file, or several, whose stems are "
-        "combined: a+b, or with weights a:0.6+b:0.4. Default: the built-in model.",
+        help="Name of a model or preset, as shown by `stemsplit list`; a checkpoint file; auto, the recommended model for "
+        "the stems asked for; or several, whose stems are combined: a+b, or with weights a:0.6+b:0.4. Default: the "
+        "built-in model.",
         autocompletion=choose.complete_model,
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, several
+from stemsplit.cli import choose, recommending, several
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -193,7 +193,10 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    first = several.source(model, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
+    named = model
+    if recommending.is_automatic(model, registry_file):
+        named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
+    first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
     first = adjusted(first, "with_passes", tta or None, shifts)
     models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet))

@@ -15,7 +15,7 @@ from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
 from stemsplit.models.fullsubnet_plus_keys import MARKS, infer
 from stemsplit.models.fullsubnet_plus_layers import FullBand, Norm, Recurrent, masked, neighbours, normalised
 from stemsplit.models.fullsubnet_plus_stream import Stream
-from stemsplit.models.network import Network
+from stemsplit.models.network import Network, in_float32
 
 __all__ = ["IGNORED", "MARKS", "Config", "build", "infer"]
 
@@ -182,7 +182,7 @@ class FullSubNet(Network):
         c = self.config
         parts = F.pad(parts, (0, c.look_ahead))
         # The norms' gains may exceed the range of half precision. Nearly all of the work comes below.
-        with torch.autocast(parts.device.type, enabled=False):
+        with in_float32(parts.device):
             magnitude, full = self.full_band(parts)
             around = [neighbours(magnitude, c.sb_num_neighbors), *(neighbours(x, c.fb_num_neighbors) for x in full)]
             features = normalised(torch.cat(around, 2), c.norm_type)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stemsplit.models.fullsubnet_plus_layers import Past, Recurrent, State, masked, neighbours, running
+from stemsplit.models.network import in_float32
 
 
 class CausalFullSubNet(Protocol):
@@ -48,7 +49,7 @@ class Masks:
         It is computed in float32 even under autocast, because rounding errors would add up.
         """
         c = self.config
-        with torch.autocast(magnitude.device.type, enabled=False):
+        with in_float32(magnitude.device):
             scaled, self.mean = running(magnitude[:, None], self.mean)
             full, self.full_state = self.full_band.following(scaled[:, 0], self.full_state)
             around = [neighbours(magnitude, c.sb_num_neighbors), neighbours(full.relu(), c.fb_num_neighbors)]
