@@ -211,7 +211,7 @@ def complete_stems(context: typer.Context, incomplete: str) -> list[str]:
     *before, last = incomplete.split(",")
     ensemble, route = (context.params.get(name) for name in ("ensemble", "route"))
     try:
-        models = Models(find)
+        models = Models(lambda name: find(str(name)))
         if route:
             stems = models.route(route).outputs
         elif ensemble:

@@ -1,8 +1,5 @@
 """Defines the options that choose what splits a song, one model or several, and finds what they mean."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,9 +33,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Name of a model or preset, as shown by `stemsplit list`; a checkpoint file; auto, the recommended model for "
-        "the stems asked for; or several, whose stems are combined: a+b, or with weights a:0.6+b:0.4. Default: the "
-        "built-in model.",
+        help="Name of a model or preset, as shown by `stemsplit list`; a checkpoint file; auto, the recommended model "
+        "for the stems asked for; or several, whose stems are combined: a+b, or with weights a:0.6+b:0.4. Default: "
+        "the built-in model.",
         autocompletion=choose.complete_model,
     ),
 ]
@@ -109,16 +106,8 @@ def models(registry_file: Path | None, combine: CombineName | None = None, quiet
     """
     from stemsplit.engine.combination.typed import Models
 
-    return Models(lambda name: choose.model(name, registry_file, quiet=quiet, first=False), registry_file, combine)
-
-
-@contextmanager
-def combining(known: "Models") -> Iterator[None]:
-    """Refuse `--combine` where no ensemble was made, and word errors of what was typed as usage errors."""
-    with usage_errors():
-        yield
-        if known.combine and not known.has_combined:
-            raise ValueError("--combine needs several models, such as --model a+b")
+    # What was typed are names and paths, never entries.
+    return Models(lambda name: choose.model(str(name), registry_file, quiet=quiet, first=False), registry_file, combine)
 
 
 def source(
@@ -158,14 +147,12 @@ def source(
     known = models(registry_file, combine, quiet)
     single = not ensemble and not route and known.is_single(text)
     if single:
-        known.look_up = partial(
-            choose.model, registry_file=registry_file, config=config, settings=settings, quiet=quiet
-        )
+        known.look_up = lambda name: choose.model(str(name), registry_file, config, settings, quiet=quiet)
     elif config or settings:
         option = "--config" if config else "--set"
         what = f"{option} is about one checkpoint; with several models, describe it in a file for --registry"
         raise typer.BadParameter(what)
-    with combining(known):
-        if route:
-            return known.route(route)
-        return known.ensemble(ensemble) if ensemble else known.source(text)
+    with usage_errors():
+        found = known.route(route) if route else known.ensemble(ensemble) if ensemble else known.source(text)
+        known.check_combine("--combine")
+    return found

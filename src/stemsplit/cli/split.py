@@ -177,7 +177,7 @@ def split(
     paths of the stems go to stdout, messages to stderr.
     """
     from stemsplit.audio import formats
-    from stemsplit.cli.loading import load_models
+    from stemsplit.cli.loading import check_memory, load_models
     from stemsplit.engine.combination.entry import adjusted
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
@@ -226,6 +226,7 @@ def split(
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
+    check_memory(models, fit_memory, device, precision.value)
     if dry_run:
         fits = print_dry_run(jobs, found, models, pace, output, as_json)
         account().closed = True

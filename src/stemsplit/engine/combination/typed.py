@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stemsplit import registry
-from stemsplit.checkpoints.resolve import SUFFIXES
+from stemsplit.checkpoints.resolve import SUFFIXES, Model
 from stemsplit.choices import CombineName
 from stemsplit.engine.combination.entry import REST, Combination, Source, ensemble, route
 from stemsplit.errors import RegistryError
@@ -52,7 +52,7 @@ class Models:
     """The models that can be named: those of the registry, its presets, and files.
 
     Args:
-        look_up: returns the entry of a single model, by its name or path.
+        look_up: returns the entry of a single model, by its name or path, or as it is.
         more: registry file with more models.
         combine: how estimates are combined in all ensembles; None for the mean, or a preset's own way.
 
@@ -64,11 +64,11 @@ class Models:
     """
 
     def __init__(
-        self, look_up: Callable[[str], ModelEntry], more: Path | None = None, combine: CombineName | None = None
+        self, look_up: Callable[[Model], ModelEntry], more: Path | None = None, combine: CombineName | None = None
     ) -> None:
         self.entries, self.presets = registry.entries(more), presets(more)
         self.look_up, self.combine, self.has_combined = look_up, combine, False
-        self._found: dict[str, ModelEntry] = {}
+        self._found: dict[object, ModelEntry] = {}
 
     def is_known(self, text: str) -> bool:
         """Return whether a text is the name of a model or preset, or a file, whatever is in it."""
@@ -78,20 +78,24 @@ class Models:
         """Return whether a text names a known model, or several all of which are known."""
         return all(map(self._is_member, parts(text, "+", self._is_member)))
 
-    def is_single(self, text: str) -> bool:
-        """Return whether a text means one model, known or not."""
+    def is_single(self, text: Model) -> bool:
+        """Return whether a text, path or entry means one model, known or not."""
+        if not isinstance(text, str):
+            return True
         return text in self.entries or (text not in self.presets and (self.is_known(text) or "+" not in text))
 
-    def source(self, text: str) -> Source:
-        """Return what a text means: a model, a preset, or an ensemble `a+b` or `a:0.6+b:0.4`.
+    def source(self, model: Model) -> Source:
+        """Return what a text means: a model, a preset, or an ensemble `a+b` or `a:0.6+b:0.4`. Others mean one model.
 
         Raises:
             RegistryError, WeightsError: a model does not exist, or its file cannot be used.
             ValueError: the text is malformed, or its models do not fit together.
         """
-        text = text if self.is_known(text) else text.strip()
+        if not isinstance(model, str):
+            return self._single(model)
+        text = model if self.is_known(model) else model.strip()
         if not self.is_single(text):
-            return self._preset(self.presets[text]) if text in self.presets else self.ensemble([text])
+            return self._preset(self.presets[text]) if text in self.presets else self.ensemble(text)
         name, weight = self._weighted(text)
         if weight is not None and self.is_known(name):
             raise ValueError(f"{text!r} has a weight, which needs several models: {text}+NAME:0.5")
@@ -100,40 +104,63 @@ class Models:
             raise ValueError(f"no model is named {text!r}; to combine several, write {'+'.join(listed)}")
         return self._single(text)
 
-    def ensemble(self, texts: Sequence[str]) -> Combination:
-        """Return the ensemble of models that are separated by commas or plus signs, with or without weights.
+    def ensemble(self, members: str | Sequence[Model] | Mapping[str, float]) -> Combination:
+        """Return the ensemble of models.
+
+        Args:
+            members: text with commas or plus signs between the models, which may have weights: `a:0.6,b:0.4`; or such
+                texts, paths and entries; or model -> weight.
 
         Raises:
             RegistryError, WeightsError, ValueError: see `source`.
         """
-        members = [part for text in texts for part in parts(text, "+,", self._is_member)]
-        if len(members) > MOST:
-            raise ValueError(f"at most {MOST} models work together")
-        if "" in members:
-            raise ValueError(f"{'+'.join(texts)!r} has a plus or comma without a model beside it; write a+b")
-        if len(members) < 2:
-            raise ValueError("an ensemble needs at least two models, such as a+b")
-        pairs = [self._weighted(member) for member in members]
-        weights = [weight for _, weight in pairs if weight is not None]
-        if weights and len(weights) < len(members):
-            bare = next(name for name, weight in pairs if weight is None)
-            raise ValueError(f"{bare} has no weight; give each model one, such as a:0.6+b:0.4, or none")
-        if several := [name for name, _ in pairs if name in self.presets and name not in self.entries]:
-            raise ValueError(
-                f"{several[0]} is a preset of several models; name single ones: stemsplit info {several[0]}"
-            )
-        return self._combined([self._member(name, texts) for name, _ in pairs], weights)
+        if isinstance(members, Mapping):
+            return self._joined([(name, float(weight)) for name, weight in members.items()])
+        pairs: list[tuple[Model, float | None]] = []
+        for member in [members] if isinstance(members, str) else members:
+            if isinstance(member, str):
+                found = parts(member, "+,", self._is_member)
+                if "" in found:
+                    raise ValueError(f"{member!r} has a plus or comma without a model beside it; write a+b")
+                pairs += [self._weighted(part) for part in found]
+            else:
+                pairs.append((member, None))
+        try:
+            return self._joined(pairs)
+        except RegistryError as error:
+            # A path may have a plus sign in it.
+            if isinstance(members, str) and Path(members).suffix in SUFFIXES and "no model" in str(error):
+                raise RegistryError(f"{error}; there is no file {members!r} either") from error
+            raise
 
-    def route(self, routes: Sequence[str] | Mapping[str, str]) -> Combination:
+    def _joined(self, pairs: Sequence[tuple[Model, float | None]]) -> Combination:
+        names = [model.name if isinstance(model, ModelEntry) else os.fspath(model) for model, _ in pairs]
+        weights = [weight for _, weight in pairs if weight is not None]
+        if len(pairs) > MOST:
+            raise ValueError(f"at most {MOST} models work together")
+        if len(pairs) < 2:
+            raise ValueError("an ensemble needs at least two models, such as a+b")
+        if weights and len(weights) < len(pairs):
+            bare = next(name for name, (_, weight) in zip(names, pairs, strict=True) if weight is None)
+            raise ValueError(f"{bare} has no weight; give each model one, such as a:0.6+b:0.4, or none")
+        if several := [model for model, _ in pairs if isinstance(model, str) and model in self.presets]:
+            advice = f"name single ones: stemsplit info {several[0]}"
+            raise ValueError(f"{several[0]} is a preset of several models; {advice}")
+        return self._combined([self._single(model) for model, _ in pairs], weights)
+
+    def route(self, routes: str | Sequence[str] | Mapping[str, str]) -> Combination:
         """Return the models that each give stems of their own.
 
         Args:
-            routes: texts of the form `vocals=a,drums=b+c,rest=d`; or stem -> model, as `source` takes it.
+            routes: text of the form `vocals=a,drums=b+c,rest=d`, or several; or stem -> model, as `source` takes it.
 
         Raises:
             RegistryError, WeightsError, ValueError: see `source`.
         """
-        pairs = [*routes.items()] if isinstance(routes, Mapping) else self._pairs(routes)
+        if isinstance(routes, Mapping):
+            pairs = [*routes.items()]
+        else:
+            pairs = self._pairs([routes] if isinstance(routes, str) else routes)
         sources: dict[str, Source] = {}
         for stem, text in pairs:
             if not stem or not text:
@@ -175,18 +202,18 @@ class Models:
             raise ValueError(f"{weight!r} is not a weight of {name}; write a number, such as {name}:0.5")
         return text, None
 
-    def _single(self, text: str) -> ModelEntry:
-        if text not in self._found:
-            self._found[text] = self.look_up(text)
-        return self._found[text]
+    def _single(self, model: Model) -> ModelEntry:
+        """Return the entry of a model; each is looked up once, as what is assumed about a file is told each time."""
+        if isinstance(model, ModelEntry):
+            return self.look_up(model)
+        if model not in self._found:
+            self._found[model] = self.look_up(model)
+        return self._found[model]
 
-    def _member(self, name: str, texts: Sequence[str]) -> ModelEntry:
-        try:
-            return self._single(name)
-        except RegistryError as error:
-            whole = next((text for text in texts if Path(text).suffix in SUFFIXES and not self._is_member(name)), None)
-            either = f"; there is no file {whole!r} either" if whole and whole != name else ""
-            raise RegistryError(f"{error}{either}") from error
+    def check_combine(self, option: str = "combine") -> None:
+        """Raise ValueError if a way to combine was given, and no ensemble was made."""
+        if self.combine is not None and not self.has_combined:
+            raise ValueError(f"{option} needs several models, such as a+b")
 
     def _combined(self, members: Sequence[ModelEntry], weights: Sequence[float]) -> Combination:
         self.has_combined = True
