@@ -17,17 +17,22 @@ from stemsplit.registry.entry import SCHEMES, ModelEntry, redacted
 from stemsplit.words import did_you_mean
 
 __all__ = [
+    "AUTO",
     "DEFAULT_MODEL",
+    "RESERVED",
     "SCHEMES",
     "ModelEntry",
     "as_json",
     "as_toml",
+    "document",
     "entries",
     "entry_of",
     "entry_problem",
+    "files",
     "find",
     "packaged_path",
     "read",
+    "read_reserved",
     "redacted",
     "select",
     "table_of",
@@ -35,6 +40,9 @@ __all__ = [
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
+
+AUTO = "auto"
+"""Name that stands for the recommended model, unless a model is called so."""
 
 LIMIT = 1_000_000
 """Largest size of a registry in bytes, enough for some thousand models."""
@@ -131,7 +139,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _is_reserved(name: str, table: object) -> bool:
-    """Return whether a table of a file is not an entry. Earlier versions had no reserved names: a model may have one."""
+    """Return whether a table of a file is not an entry. A model may have such a name: earlier versions allowed it."""
     return name in RESERVED and not (isinstance(table, dict) and "architecture" in table)
 
 
@@ -170,7 +178,7 @@ def packaged_path() -> Path:
 
 
 def files(more: Path | None = None) -> list[Path]:
-    """Return the registry files that there are: the package's, the user's own, and `more`. Later ones override others."""
+    """Return the registry files that there are: the package's, the user's own, `more`. Later ones override others."""
     found = [packaged_path()]
     with suppress(RegistryError):
         own = user_folder() / "models.toml"

@@ -123,6 +123,11 @@ class ModelEntry:
         """Whether all stems together are the mixture."""
         return self.mixture_consistency or bool(self.residual)
 
+    @property
+    def work(self) -> float:
+        """Billions of floating-point operations for a second of a song, with overlaps; 0 if unknown."""
+        return self.cost * self.chunk / self.hop
+
     def with_chunks(
         self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
     ) -> "ModelEntry":

@@ -47,6 +47,7 @@ ONE_LINE = 100
 SHORTEST = 12
 """Smallest width in columns for the beginning of a description; with less, it gets a line of its own."""
 
+
 def score_in_words(entry: ModelEntry) -> str:
     """Return all published scores of a model, with their measure and test set."""
     figures = [f"{name} {figure}" for name, figure in entry.score.items() if name not in ("measure", "test_set")]

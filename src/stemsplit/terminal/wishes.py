@@ -8,7 +8,7 @@ from stemsplit.registry import ModelEntry
 from stemsplit.registry.choosing import Choice
 from stemsplit.registry.scores import score_of
 from stemsplit.registry.wishes import Wish
-from stemsplit.songs.durations import Duration, How
+from stemsplit.songs.durations import SONG_SECONDS, Duration, How
 from stemsplit.terminal.tables import Line, draw
 from stemsplit.words import counted, printable, size
 
@@ -81,15 +81,14 @@ def _other_cells(entry: ModelEntry, advice: Advice) -> tuple[str, ...]:
 def _legend(advice: Advice) -> list[str]:
     """Return what the marks mean."""
     shown = [advice.times[entry.name].how for entry in _shown(advice) if entry.name in advice.times]
-    lines = ["free: the best of those with a free licence; fast: the fewest operations; *: on this machine"]
+    legend = ["free: best under a free licence; fast: fewest operations; *: on this machine"]
     if shown:
-        lines.append("time: for a song of 4 minutes on this machine")
-        if How.scaled in shown:
-            lines[-1] += "; ~: estimated from other models' runs"
-        if How.guessed in shown:
-            cores = counted(advice.cores or 1, "core")
-            lines[-1] += f"; ~: a guess for {cores}, until a model has run here"
-    return lines
+        legend.append(f"time: {SONG_SECONDS // 60} minutes of music on this machine")
+    if How.scaled in shown:
+        legend[-1] += "; ~: by other models' runs"
+    if How.guessed in shown:
+        legend[-1] += f"; ~: a guess for {counted(advice.cores or 1, 'core')}, until a run"
+    return legend
 
 
 def _shown(advice: Advice) -> list[ModelEntry]:
@@ -122,15 +121,17 @@ def lines(advice: Advice, width: int) -> list[Line]:
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], here: Collection[str], width: int) -> list[str]:
-    """Return the line that shows a model, or two if the terminal is too narrow."""
+    """Return the line that shows a model, or two or three if the terminal is too narrow."""
     name, figure, bytes_, license_, time, why = row
     mark = "*" if name in here else " "
     first = f"{mark} {name.ljust(widths[0])}"
-    facts = (figure.rjust(widths[1]), bytes_.rjust(widths[2]), license_.ljust(widths[3]), time.rjust(widths[4]), why)
-    rest = "  ".join(cell for cell, room in zip(facts, widths[1:], strict=True) if room).rstrip()
-    if len(first) + 2 + len(rest) <= width:
-        return [f"{first}  {rest}"]
-    return [first.rstrip(), f"    {'  '.join(filter(None, row[1:]))}"]
+    facts = (figure.rjust(widths[1]), bytes_.rjust(widths[2]), license_.ljust(widths[3]), time.rjust(widths[4]))
+    line = "  ".join((first, *(cell for cell, room in zip(facts, widths[1:], strict=False) if room))).rstrip()
+    if len(line) > width:
+        return [first.rstrip(), f"    {'  '.join(filter(None, row[1:]))}"]
+    if why and len(line) + 2 + len(why) > width:
+        return [line, f"    {why}"]
+    return [f"{line}  {why}".rstrip()]
 
 
 def print_advice(advice: Advice) -> None:
