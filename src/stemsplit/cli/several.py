@@ -20,11 +20,15 @@ MOST_SHIFTS = 64
 """Largest number of shifts, as in `registry.entry`, which takes time to import."""
 
 
-def fit_memory(text: str | None) -> int | None:
-    """Return a size in bytes."""
+def limit(text: str | None) -> int | None:
+    """Return the limit of `--fit-memory` in bytes; None if there is none.
+
+    Raises:
+        typer.BadParameter: the text is not a size.
+    """
     from stemsplit.words import bytes_in
 
-    with usage_errors():
+    with usage_errors("--fit-memory"):
         return None if text is None else bytes_in(text)
 
 
@@ -91,7 +95,6 @@ FitMemory = Annotated[
     typer.Option(
         "--fit-memory",
         metavar="SIZE",
-        callback=fit_memory,
         help="Largest memory for the networks' weights, e.g. 6G. Several models that do not fit take turns.",
         rich_help_panel=COMPUTING,
     ),

@@ -189,6 +189,7 @@ def split(
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
+    limit = several.limit(fit_memory)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
@@ -228,7 +229,7 @@ def split(
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
-    check_memory(models, fit_memory, device, precision.value)
+    check_memory(models, limit, device, precision.value)
     if dry_run:
         fits = print_dry_run(jobs, found, models, pace, output, as_json)
         account().closed = True
@@ -247,7 +248,7 @@ def split(
         precision=precision.value,
         threads=threads,
         compiled=compile_,
-        fit_memory=fit_memory,
+        fit_memory=limit,
     )
     report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
