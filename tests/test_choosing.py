@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,11 @@ def test_the_best_of_a_test_set_is_taken_and_others_do_not_count() -> None:
     assert choice(*models, wish=Wish("vocals", ("vocals",), test_set="B")).entry.name == "better"
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), 10**400, "99", True])
+def test_a_score_that_nothing_can_have_is_none(score: Any) -> None:
+    assert choice(model("a", score), model("b", 3)).entry.name == "b"
+
+
 def test_own_validations_of_two_authors_do_not_compare() -> None:
     own = "the author's own validation"
     models = model("a", 8, own, author="ann"), model("b", 7, own, author="ann"), model("c", 20, own, author="ben")
@@ -54,8 +60,10 @@ def test_what_is_written_is_taken_with_its_reason() -> None:
     wish = Wish("voice", ("vocals",), model="a", reason="small")
     found = choice(model("a", 3), model("b", 9), wish=wish)
     assert (found.entry.name, found.why) == ("a", "small")
-    with pytest.raises(RegistryError, match=r"\[wish.voice\] recommends 'a'"):
+    with pytest.raises(RegistryError, match=r"\[wish.voice\] recommends 'a', but no model has that name"):
         choice(model("b", 9), wish=wish)
+    mine = model("a", 3, stems=("speech",))
+    assert choice(mine, model("b", 9), wish=wish).entry.name == "b", "the user's own model of that name is another one"
 
 
 def test_a_model_for_another_purpose_is_no_candidate() -> None:

@@ -58,7 +58,7 @@ def test_the_network_is_the_one_that_the_weights_are_of(entry: ModelEntry) -> No
 def test_without_its_weights_no_network_is_built_and_everything_else_is_known(entry: ModelEntry) -> None:
     """A network with the usual bands would be another one."""
     for build_ in (built, fresh_network):
-        with pytest.raises(RegistryError, match=r"freqs_per_bands of .* only in its weights; run: stemsplit download"):
+        with pytest.raises(RegistryError, match=r"only the weights of .* say its freqs_per_bands"):
             build_(entry)
     assert facts(entry, None)["from weights"] == ("freqs_per_bands",)
 
