@@ -75,6 +75,7 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values["architecture"] = values["architecture"].lower().replace("-", "_")
     entry = ModelEntry(name=name, **values)
     if problem := entry_problem(entry):
         raise RegistryError(f"{origin}: [{name}] {problem}")
@@ -107,7 +108,8 @@ def as_toml(entry: ModelEntry) -> str:
 def as_json(entry: ModelEntry) -> str:
     """Return an entry as a file of weights holds it, under its keys' first names: earlier versions read it too."""
     first = {present: earlier for earlier, present in EARLIER_KEYS.items()}
-    return json.dumps({first.get(key, key): value for key, value in table_of(entry).items()}, ensure_ascii=False)
+    table = table_of(replace(entry, cost=0.0))  # which earlier versions do not know
+    return json.dumps({first.get(key, key): value for key, value in table.items()}, ensure_ascii=False)
 
 
 def _on_one_line(items: str) -> str:
@@ -216,7 +218,7 @@ def select(
         entry
         for entry in models
         if names <= {name.lower() for name in entry.outputs}
-        and words <= set(entry.architecture.split("_"))
+        and words <= set(re.findall(r"[a-z0-9]+", entry.architecture.lower()))
         and (licence is None or licence.lower() in (entry.license.lower() or "none"))
     ]
 
