@@ -24,6 +24,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "bs_roformer": ("bs_roformer", {**FORMER, **BANDS}),
     "bs_roformer stereo, skips": ("bs_roformer", {**FORMER, **BANDS, "stereo": True, "skip_connection": True}),
     "bs_roformer polar": ("bs_roformer", {**FORMER, **BANDS, "use_pope": True}),
+    "bs_roformer large_inst_v2": (
+        "bs_roformer",
+        {**FORMER, **BANDS, "variant": "large_inst_v2", "refiner_depth": 1, "refiner_heads": 3, "refiner_dim_head": 2},
+    ),
     "mel_band_roformer": ("mel_band_roformer", {**FORMER, **MEL}),
     "mel_band_roformer stereo, linear": (
         "mel_band_roformer",

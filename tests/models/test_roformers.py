@@ -176,9 +176,8 @@ def test_keywords_for_training_are_ignored() -> None:
     ("key", "variant"),
     [
         ("segm.stem.0.weight", "HyperACE"),
-        ("layers.1.0.layers.0.0.to_value_residual_mix.weight", "value residuals"),
+        ("layers.1.0.layers.0.0.learned_value_residual_mix.weight", "value residuals"),
         ("layers.0.0.layers.0.0.branch.norm.gamma", "hyper-connections"),
-        ("layers.0.0.layers.0.0.to_qkv.bias", "shared attention biases"),
         ("layers.0.0.layers.0.0.cos_emb_time", "stored position tables"),
         ("layers.0.0.layers.0.conformer.weight", "a Conformer"),
         ("fno.fno_blocks.0.weight", "Fourier neural operators"),

@@ -100,11 +100,11 @@ def accelerated(
 
         return mean
     if device.type == "cpu" and not compiled:
-        if isinstance(network, RoFormer):
+        if isinstance(network, RoFormer) and not network.config.variant:
             return at_first_call(lambda: FastRoFormer(network, dtype, pool))
         if isinstance(network, SuDoRMRF) and supports(network):
             return at_first_call(lambda: FastSuDoRMRF(network, dtype, pool))
-    if device.type == "cuda" and not compiled and isinstance(network, RoFormer):
+    if device.type == "cuda" and not compiled and isinstance(network, RoFormer) and not network.config.variant:
         compute = GpuRoFormer(network, dtype, device)
         plain = at_first_call(lambda: Plain(deepcopy(network), dtype, device, pool.threads))
         return WithFallback(Captured(compute, chunk) if chunk else compute, plain, tell)

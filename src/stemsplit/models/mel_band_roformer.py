@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from stemsplit.models import roformer, roformer_keys
+from stemsplit.models import roformer_config, roformer_keys, roformer_variants
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
-from stemsplit.models.roformer import IGNORED, RoFormer
+from stemsplit.models.roformer_config import IGNORED
 from stemsplit.models.roformer_keys import MARKS, adapt_keys
 
 __all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "infer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(roformer.Config):
-    """Hyperparameters, under the names of the published configs; see also `roformer.Config`.
+class Config(roformer_config.Config):
+    """Hyperparameters, under the names of the published configs; see also `roformer_config.Config`.
 
     Args:
         num_bands: number of bands.
@@ -30,6 +30,15 @@ class Config(roformer.Config):
     num_bands: int = 60
     sample_rate: int = 44_100
     mask_estimator_depth: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        roformer_variants.check(self, "mel_band_roformer")
+
+    @property
+    def band_count(self) -> int:
+        """Number of bands."""
+        return self.num_bands
 
 
 KNEE_HZ, KNEE_MEL = 1_000, 15
@@ -86,7 +95,7 @@ def mel_bands(sample_rate: int, n_fft: int, num_bands: int) -> list[range]:
 def build(config: Config) -> Network:
     """Build the network with fresh weights."""
     bands = mel_bands(config.sample_rate, config.stft_n_fft, config.num_bands)
-    return RoFormer(config, bands, hidden_layers=config.mask_estimator_depth, norm_output=True)
+    return roformer_variants.build(config, bands, hidden_layers=config.mask_estimator_depth, norm_output=True)
 
 
 USUAL_STFTS = (2048, 4096, 1024, 512, 8192, 256)
@@ -108,13 +117,14 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
     Raises:
         KeyError: a key is missing.
-        ValueError: the bands do not match any usual sample rate and STFT.
+        ValueError: the bands do not match any usual sample rate and STFT, or the variant is not supported.
     """
     if "band_split.to_features.0.0.gamma" not in shapes:
         return None
     if not any(re.fullmatch(r"layers\.0\.\d+\.norm\.gamma", key) for key in shapes):
         return None
-    inferred = roformer_keys.inferred(shapes)
+    variant, of_variant, usual = roformer_variants.infer(shapes, "mel_band_roformer")
+    inferred = roformer_keys.inferred(shapes, variant) | of_variant
     sizes = roformer_keys.band_sizes(shapes)
     for stereo, n_fft, rate in product((True, False), USUAL_STFTS, USUAL_RATES):
         if sizes[-1] > 2 * n_fft or len(sizes) > n_fft // 4:
@@ -126,5 +136,6 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         if widths == sizes:
             inferred |= {"stereo": stereo, "stft_n_fft": n_fft, "sample_rate": rate, "num_bands": len(sizes)}
             depth = inferred.pop("mask_layers") - 1
-            return inferred | {"mask_estimator_depth": depth}, roformer_keys.defaults(n_fft)
+            usual = roformer_keys.defaults(n_fft, variant.usual_hop) | usual
+            return inferred | {"mask_estimator_depth": depth}, usual
     raise ValueError(f"its {len(sizes)} bands do not match any usual sample rate and STFT")

@@ -6,7 +6,6 @@ arXiv:2310.01809). Attribute names are the keys of the published checkpoints.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.models.network import Network
+from stemsplit.models.roformer_config import Config
 from stemsplit.models.roformer_layers import (
     Attention,
     LinearAttention,
@@ -22,106 +22,6 @@ from stemsplit.models.roformer_layers import (
     RotaryEmbedding,
     Transformer,
 )
-
-IGNORED = frozenset(
-    {
-        "attn_dropout",
-        "dim_freqs_in",
-        "ff_dropout",
-        "flash_attn",
-        "match_input_audio_length",  # the stems are always as long as the mixture
-        "multi_stft_hop_size",
-        "multi_stft_normalized",
-        "multi_stft_resolution_loss_weight",
-        "multi_stft_resolutions_window_sizes",
-        "sage_attention",
-        "use_torch_checkpoint",
-    }
-)
-"""Published keywords without effect on inference."""
-
-
-MAX_LAYERS = 1_000
-"""Largest allowed depth or number of stems; building a network with more would take too long."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """Hyperparameters of both RoFormers, under the names of the published configs.
-
-    Args:
-        dim: features of a token.
-        depth: number of blocks, each with a time and a frequency transformer.
-        stereo: whether channels are processed in pairs; otherwise each is processed separately.
-        num_stems: number of estimates.
-        time_transformer_depth: number of layers along time in a block.
-        freq_transformer_depth: number of layers across bands in a block.
-        linear_transformer_depth: number of layers of linear attention over all tokens at the start of a block.
-        dim_head: features of an attention head.
-        heads: number of attention heads.
-        stft_n_fft: STFT size, in samples.
-        stft_hop_length: samples between frames.
-        stft_win_length: length of the periodic Hann window, in samples.
-        stft_normalized: whether to scale the spectrogram by 1 / sqrt(stft_n_fft).
-        mask_estimator_depth: number of layers of a mask's network, as each architecture's published code counts them.
-        mlp_expansion_factor: width of a mask's hidden layers, in multiples of dim.
-        skip_connection: whether to add the outputs of all earlier blocks to a block's input.
-        use_pope: whether to use polar instead of rotary positions.
-        zero_dc: whether to silence the estimates' DC bin.
-
-    Raises:
-        ValueError: a value that no network can be built from.
-    """
-
-    dim: int
-    depth: int
-    stereo: bool = False
-    num_stems: int = 1
-    time_transformer_depth: int = 2
-    freq_transformer_depth: int = 2
-    linear_transformer_depth: int = 0
-    dim_head: int = 64
-    heads: int = 8
-    stft_n_fft: int = 2048
-    stft_hop_length: int = 512
-    stft_win_length: int = 2048
-    stft_normalized: bool = False
-    mask_estimator_depth: int = 2
-    mlp_expansion_factor: int = 4
-    skip_connection: bool = False
-    use_pope: bool = False
-    zero_dc: bool = True
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = 0 if name == "linear_transformer_depth" else 1
-            if isinstance(value, int) and value < least and not isinstance(value, bool):
-                raise ValueError(f"{name} must be at least {least}, not {value}")
-        for name, value in vars(self).items():
-            if (name.endswith("depth") or name == "num_stems") and value > MAX_LAYERS:
-                raise ValueError(f"{name} must be at most {MAX_LAYERS}, not {value}")
-        if self.dim_head % 2:
-            raise ValueError(f"dim_head must be even, not {self.dim_head}")
-        if not 2 * self.stft_hop_length <= self.stft_win_length <= self.stft_n_fft:
-            raise ValueError(
-                f"stft_win_length must be at least twice stft_hop_length and at most stft_n_fft {self.stft_n_fft}, "
-                f"not {self.stft_win_length} with hop {self.stft_hop_length}"
-            )
-
-    @property
-    def outputs(self) -> int:
-        """Number of estimates."""
-        return self.num_stems
-
-    @property
-    def channels(self) -> int:
-        """Number of channels taken at once."""
-        return 2 if self.stereo else 1
-
-    @property
-    def bins(self) -> int:
-        """Number of STFT bins."""
-        return self.stft_n_fft // 2 + 1
 
 
 class BandSplit(nn.Module):
@@ -181,24 +81,47 @@ class RoFormer(Network):
             PolarEmbedding(c.dim_head, c.heads) if c.use_pope else RotaryEmbedding(c.dim_head) for _ in range(2)
         )
 
-        def block() -> nn.ModuleList:
-            head = (c.dim, c.dim_head, c.heads)
+        def block(index: int) -> nn.ModuleList:
             kinds: list[list[nn.Module]] = [
-                [LinearAttention(*head) for _ in range(c.linear_transformer_depth)],
-                [Attention(*head, along_time) for _ in range(c.time_transformer_depth)],
-                [Attention(*head, across_bands) for _ in range(c.freq_transformer_depth)],
+                [LinearAttention(c.dim, c.dim_head, c.heads) for _ in range(c.linear_transformer_depth)],
+                [self.attention(index, along_time, True) for _ in range(c.time_transformer_depth)],
+                [self.attention(index, across_bands, False) for _ in range(c.freq_transformer_depth)],
             ]
             return nn.ModuleList(Transformer(attentions, c.dim, norm_output) for attentions in kinds if attentions)
 
-        self.layers = nn.ModuleList(block() for _ in range(c.depth))
+        self.layers = nn.ModuleList(block(index) for index in range(c.depth))
         self.final_norm = nn.Identity() if norm_output else RMSNorm(c.dim)
         self.band_split = BandSplit(sizes, c.dim)
         hidden = [c.dim * c.mlp_expansion_factor] * hidden_layers
-        self.mask_estimators = nn.ModuleList(MaskEstimator(sizes, c.dim, hidden) for _ in range(c.num_stems))
+        self.mask_estimators = nn.ModuleList(self.mask_estimator(sizes, hidden) for _ in range(c.num_stems))
         # Made on the CPU, and not part of checkpoints, so that a network built on the meta device has them.
         window = torch.hann_window(c.stft_win_length, device="cpu")
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands_per_bin", self._bands_per_bin(), persistent=False)
+
+    def attention(
+        self,
+        block: int,  # noqa: ARG002  # only subclasses tell blocks and axes apart
+        positions: RotaryEmbedding | PolarEmbedding,
+        along_time: bool,  # noqa: ARG002
+    ) -> Attention:
+        """Make an attention layer of a block; a subclass may make another one.
+
+        Args:
+            block: number of the block, from 0.
+            positions: encoding of positions, the same object in all attention along an axis.
+            along_time: whether it attends along time, not across bands.
+        """
+        return Attention(self.config.dim, self.config.dim_head, self.config.heads, positions)
+
+    def mask_estimator(self, sizes: Sequence[int], hidden: Sequence[int]) -> nn.Module:
+        """Make what computes one stem's mask; a subclass may make another one, which is called in the same way.
+
+        Args:
+            sizes: how many numbers each band has per frame.
+            hidden: features of the hidden layers.
+        """
+        return MaskEstimator(sizes, self.config.dim, hidden)
 
     def _bands_per_bin(self) -> Tensor:
         """Count the bands that hold each bin, (f, 1, 1)."""

@@ -6,23 +6,25 @@ from typing import Any
 
 from torch import Tensor
 
+from stemsplit.models import roformer_variants
 from stemsplit.models.keys import Shapes, count
+from stemsplit.models.roformer_config import Variant
 
 MARKS = ("band_split.to_features.0.0.gamma",)
 """Keys of which every RoFormer has one."""
 
 REFUSED = {
-    "HyperACE (a hypergraph network over the bands)": r"(^|\.)segm\.|upsample_head\.",
-    "value residuals": r"to_value_residual_mix|learned_value_residual_mix",
+    "two residual streams (Siamese)": r"\b[xy]_attn\b|\bln_[xy]_(attn|mlp)\b",
+    "HyperACE (a hypergraph network over the bands) in an unknown place": r"(^|\.)segm\.|upsample_head\.",
+    "value residuals of another program": r"value_residual_mix",
     "hyper-connections": r"\.branch\.|static_alpha|dynamic_alpha_fn",
-    "shared attention biases": r"linear_6\d_bias|to_qkv\.bias|to_out\.0\.bias",
     "stored position tables": r"(cos|sin)_emb_(time|freq)",
     "a Conformer": r"conformer|\.ff[12]\.|\.conv\.",
-    "Fourier neural operators": r"fno|spectral_conv",
-    "an axial refiner": r"refiner",
-    "attention sinks": r"sink",
+    "Fourier neural operators in an unknown place": r"fno|spectral_conv",
+    "an unknown axial refiner": r"refiner",
+    "attention sinks in an unknown place": r"sink",
 }
-"""Published variants with modules that are not supported -> a pattern that only their keys match."""
+"""Variants with modules that are not supported -> a pattern that only their keys match, among those of RoFormers."""
 
 
 def refuse_variants(keys: Collection[str]) -> None:
@@ -36,10 +38,11 @@ def refuse_variants(keys: Collection[str]) -> None:
     """
     if not any(key.startswith("band_split.") for key in keys):
         return
+    known = re.compile("|".join(f"({variant.mark})" for variant in roformer_variants.VARIANTS.values()))
     for key in keys:
         for variant, pattern in REFUSED.items():
-            if re.search(pattern, key):
-                raise ValueError(f"this is a RoFormer with {variant} ({key}), which stemsplit does not support")
+            if re.search(pattern, key) and not known.search(key):
+                raise ValueError(f"this is a RoFormer with {variant} ({key[:200]}), which stemsplit does not support")
 
 
 def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,19 +68,16 @@ def band_sizes(shapes: Shapes) -> list[int]:
     return [shapes[f"band_split.to_features.{k}.0.gamma"][0] for k in range(bands)]
 
 
-def inferred(shapes: Shapes) -> dict[str, Any]:
+def inferred(shapes: Shapes, variant: Variant) -> dict[str, Any]:
     """Return the hyperparameters common to both RoFormers that shapes determine; `mask_layers` counts linear layers.
 
     Raises:
-        KeyError: a key that every RoFormer has is missing.
+        KeyError: a key that every RoFormer of the variant has is missing.
     """
     dim = shapes["band_split.to_features.0.1.weight"][0]
     linear = "layers.0.0.layers.0.0.temperature" in shapes
     time, freq = (f"layers.0.{axis + linear}.layers." for axis in (0, 1))
     heads = shapes[f"{freq}0.0.to_gates.weight"][0]
-    mask = "mask_estimators.0.to_freqs.0.0."
-    width = shapes[f"{mask}0.weight"][0]
-    layers = count(shapes, mask)
     hyperparameters = {
         "dim": dim,
         "depth": count(shapes, "layers."),
@@ -88,20 +88,26 @@ def inferred(shapes: Shapes) -> dict[str, Any]:
         "heads": heads,
         "dim_head": shapes[f"{freq}0.0.to_qkv.weight"][0] // (3 * heads),
         "use_pope": f"{freq}0.0.pope_embed.bias" in shapes,
-        "mask_layers": layers,
     }
-    if layers > 1:
-        hyperparameters["mlp_expansion_factor"] = width // dim
+    if variant.has_mlps:
+        mask = "mask_estimators.0.to_freqs.0.0."
+        width = shapes[f"{mask}0.weight"][0]
+        layers = count(shapes, mask)
+        hyperparameters["mask_layers"] = layers
+        if layers > 1:
+            hyperparameters["mlp_expansion_factor"] = width // dim
     return hyperparameters
 
 
-def defaults(n_fft: int) -> dict[str, Any]:
-    """Return the usual values of hyperparameters that shapes do not determine.
+def defaults(n_fft: int, usual_hop: int) -> dict[str, Any]:
+    """Return the usual values of hyperparameters that shapes do not determine, those of most published checkpoints.
 
-    They are those of most published checkpoints: the hop is 10 ms at 44.1 kHz and an STFT of 2048.
+    Args:
+        n_fft: STFT size, in samples.
+        usual_hop: usual samples between frames of an STFT of 2048; of others, it is a quarter of their size.
     """
     return {
-        "stft_hop_length": max(n_fft * 441 // 2048, 1),
+        "stft_hop_length": usual_hop if n_fft == 2048 else max(n_fft // 4, 1),
         "stft_win_length": n_fft,
         "stft_normalized": False,
         "skip_connection": False,

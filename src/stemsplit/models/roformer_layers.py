@@ -55,7 +55,8 @@ class PolarEmbedding(nn.Module):
     """Makes a head's features magnitudes of vectors whose angles depend only on the position (arXiv:2509.10534).
 
     The similarity of a query and a key is the sum over features of |q| |k| cos(angle between their positions + bias).
-    Written from the paper; there was no recorded output of a reference to compare with.
+    It agrees with ZFTurbo/Music-Source-Separation-Training at ccc011ab, with PoPE-pytorch 0.2.1, and with pymss-core
+    0.1.14.
     """
 
     inv_freqs: Tensor
@@ -96,11 +97,22 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, tokens, d) -> (b, tokens, d)."""
         x = self.norm(x)
-        queries, keys, values = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.combined(x, *self.projected(x))
+
+    def projected(self, x: Tensor) -> Tensor:
+        """Return queries, keys and values, normed (b, tokens, d) -> (3, b, heads, tokens, d)."""
+        return self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def combined(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Encode positions, attend and gate: normed (b, tokens, d) and its projections -> (b, tokens, d)."""
         queries, keys = self.get_submodule(self.positions)(queries, keys)
-        attended = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
+        attended = self.attended(queries, keys, values)
         gated = attended.transpose(1, 2) * self.to_gates(x).sigmoid()[..., None]
         return self.to_out(gated.flatten(-2))
+
+    def attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return each query's mean of the values, weighted by its similarity to the keys, (b, heads, tokens, d)."""
+        return F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
 
 
 class LinearAttention(nn.Module):
