@@ -7,9 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.fast.cpu.linear import Linear
-from stemsplit.fast.cpu.pool import Pool
+from stemsplit.fast.cpu.pool import Pool, torch_threads
 from stemsplit.fast.cpu.roformer_attention import gain, unit
+from stemsplit.fast.cpu.roformer_fno import FastFourierOperator
+from stemsplit.fast.cpu.roformer_layers import FastBlock
 from stemsplit.models.roformer import MaskEstimator
+from stemsplit.models.roformer_fno import FourierMaskEstimator
+from stemsplit.models.roformer_hyperace import HyperAceMaskEstimator
+from stemsplit.models.roformer_large_inst import RefiningMaskEstimator
 
 Masks = Callable[[Tensor], Sequence[Tensor]]
 """Computes a stem's mask of each band: tokens (k, m, d) -> (m, numbers of the band) each."""
@@ -55,7 +60,76 @@ class BandMasks:
         return self.pool.map(band, range(len(self.bands)))
 
 
+def normed(tokens: Tensor, norm: nn.Module, pool: Pool) -> Tensor:
+    """Return a copy of tokens (k, m, d) after a norm, or after an identity."""
+    result = torch.empty_like(tokens, memory_format=torch.contiguous_format)
+
+    def band(index: int) -> None:
+        if isinstance(norm, nn.Identity):
+            result[index] = tokens[index]
+        else:
+            torch.mul(unit(tokens[index]), gain(norm), out=result[index])
+
+    pool.run(band, range(len(tokens)))
+    return result
+
+
+class RefinedMasks:
+    """Computes a stem's masks from tokens that transformers refine before.
+
+    Args:
+        stem: the network that computes the masks.
+        norm: the norm of the tokens before it, or an identity.
+        dtype: type of the products.
+        pool: the threads that compute.
+    """
+
+    def __init__(self, stem: RefiningMaskEstimator, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> None:
+        self.norm, self.pool = norm, pool
+        self.blocks = [FastBlock(*pair.children(), dtype, pool) for pair in stem.layers]
+        self.masks = BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], stem.norm, pool)
+
+    def __call__(self, tokens: Tensor) -> list[Tensor]:
+        """Compute the masks: tokens (k, m, d) -> (m, numbers of the band) each."""
+        refined = normed(tokens, self.norm, self.pool)
+        for block in self.blocks:
+            block(refined)
+        return self.masks(refined)
+
+
+class ImageMasks:
+    """Computes a stem's masks, each band's by itself, and adds one that PyTorch draws over all bands.
+
+    Args: as those of `RefinedMasks`.
+    """
+
+    def __init__(self, stem: HyperAceMaskEstimator, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> None:
+        self.stem, self.norm, self.pool = stem, norm, pool
+        self.masks = BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
+
+    def __call__(self, tokens: Tensor) -> list[Tensor]:
+        """Compute the masks: tokens (k, m, d) -> (m, numbers of the band) each."""
+        image = normed(tokens, self.norm, self.pool).transpose(0, 1)
+        # Here PyTorch shares each operation among its own threads, while those of the pool wait.
+        with torch_threads(self.pool.threads), torch.inference_mode():
+            added = self.stem.segm(image[None])[0]
+        parts = zip(self.stem.bands, self.masks(tokens), strict=True)
+        return [part.add_(added[:, band.start : band.stop].flatten(1)) for band, part in parts]
+
+
 def masks(stem: nn.Module, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> Masks:
-    """Return what computes a stem's masks from tokens that still lack the network's last norm."""
-    assert isinstance(stem, MaskEstimator)
-    return BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
+    """Return what computes a stem's masks from tokens that still lack the network's last norm.
+
+    Raises:
+        TypeError: it is another kind of network.
+    """
+    kind = type(stem)  # a subclass may compute something else
+    if kind is MaskEstimator:
+        return BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
+    if kind is FourierMaskEstimator:
+        return BandMasks([FastFourierOperator(band, dtype) for band, _ in stem.to_freqs], norm, pool)
+    if kind is RefiningMaskEstimator:
+        return RefinedMasks(stem, norm, dtype, pool)
+    if kind is HyperAceMaskEstimator:
+        return ImageMasks(stem, norm, dtype, pool)
+    raise TypeError(f"no fast implementation of {kind.__name__}")
