@@ -67,15 +67,28 @@ def bare(key: str, tensor: Tensor) -> Tensor:
     """Return a tensor without gradient or attributes.
 
     Raises:
-        WeightsError: it is sparse, quantised or complex, or has no numbers at all.
+        WeightsError: it is sparse or quantised, or has no numbers at all.
     """
     # Not tensor.detach(): a pickle may give a tensor an attribute of that name. The result of this has none.
     plain = Tensor.detach(tensor)
     dense = type(plain) is Tensor and plain.is_cpu and plain.layout is torch.strided and not plain.is_nested
     # A pickle may give an empty tensor the shape (0, -1), and PyTorch accepts it.
-    if not dense or min(plain.shape, default=0) < 0 or not (plain.is_floating_point() or plain.dtype in WHOLE):
-        raise WeightsError(f"{key} is not a dense tensor of real numbers")
+    numbers = plain.is_floating_point() or plain.is_complex() or plain.dtype in WHOLE
+    if not dense or min(plain.shape, default=0) < 0 or not numbers:
+        raise WeightsError(f"{shown(key)} is not a dense tensor of real numbers")
     return plain
+
+
+def in_single_precision(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32, or complex64; counters and indices as they are."""
+    if tensor.is_complex():
+        return tensor.to(torch.complex64)
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def kind(tensor: Tensor) -> tuple[bool, bool]:
+    """Return which kind of numbers a tensor has, to compare with another's."""
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -84,9 +97,9 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def read_contents(path: Path, part: str = "") -> Contents:
-    """Read a checkpoint's network; its tensors are in float32 on the CPU. No code in the file is run.
+    """Read a checkpoint's network; its tensors are in float32 or complex64 on the CPU. No code in the file is run.
 
-    In a safetensors file or one that `torch.save` wrote since PyTorch 1.6, tensors in float32 stay in the file: the
+    In a safetensors file or one that `torch.save` wrote since PyTorch 1.6, tensors of these types stay in the file: the
     system can drop them from memory at any time.
 
     Args:
@@ -105,7 +118,7 @@ def read_contents(path: Path, part: str = "") -> Contents:
         if sum(4 * math.prod(quantised.shape_of(tensors, key)) for key in tensors) > MOST_GROWTH * path.stat().st_size:
             raise WeightsError("its tensors are far larger than the file")
         tensors = quantised.unpacked(tensors)
-        floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        floats = {key: in_single_precision(value) for key, value in tensors.items()}
     except Exception as error:  # Damaged files make the readers raise exceptions of nearly any type.
         raise WeightsError(f"cannot read the weights in {path}: {reason(error)}") from error
     return replace(found, tensors=floats)
@@ -154,7 +167,7 @@ def load(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     mismatched += [
         f"{key} is {given.dtype}, not {value.dtype}"
         for key, (given, value) in common.items()
-        if given.is_floating_point() != value.is_floating_point()
+        if kind(given) != kind(value)
     ]
     if problems := missing + unexpected + mismatched:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -30,6 +30,8 @@ INERT = re.compile(
     # The published SuDoRM-RF files; nobody could say yet from which package.
     | (\w+\.)*\w*sudormrf\w*\.(SuDORMRF|GroupCommSudoRmRf|UConvBlock|GC_UConvBlock|TAC|GlobLN
         |ConvNormAct|ConvNorm|NormAct|DilatedConvNorm|DilatedConv)
+    # What neuralop adds to the tensors: its hyperparameters, an activation among them.
+    | torch\._C\._nn\.gelu | torch\.nn\.functional\.gelu | neuralop(\.\w+)+
     # Other things that training stores: scores, random states, options.
     | numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|dtype|ndarray)
     | argparse\.Namespace

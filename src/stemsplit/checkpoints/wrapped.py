@@ -27,6 +27,9 @@ MOST_DEPTH = 6
 MOST_NETWORKS = 16
 """Largest number of networks in a file. A hostile file may have as many as it has keys."""
 
+DESCRIPTION = "_metadata"
+"""Name under which neuralop adds its hyperparameters to a network's tensors."""
+
 MANY = f"it holds more than {MOST_NETWORKS} networks; save the one you want by itself"
 
 MOST_NAMES = 8
@@ -130,7 +133,7 @@ def _searched(content: object) -> _Search:
         if not isinstance(table, dict):
             continue
         # Not table.items: a pickle may give a dict attributes of these names.
-        items = [(key, value) for key, value in dict.items(table) if isinstance(key, str)]
+        items = [(key, value) for key, value in dict.items(table) if isinstance(key, str) and key != DESCRIPTION]
         if tensors := {key: value for key, value in items if isinstance(value, Tensor)}:
             search.tables[name] = tensors
         for key, value in items:

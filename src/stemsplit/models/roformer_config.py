@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 
@@ -166,6 +168,8 @@ class Variant:
         unless: pattern of keys of which it has none; empty if the mark is enough.
         network: the network, called as `RoFormer` is.
         own: hyperparameters that only it has.
+        adapt: returns a checkpoint's tensors with those of this variant as the network has them; None to leave them as
+            they are. It is called for every checkpoint. ValueError means that they contradict each other.
         infer: returns those of its own hyperparameters that shapes determine; None if it has none. KeyError, IndexError
             and ZeroDivisionError mean that the checkpoint is incomplete.
         check: raises ValueError if no network can be built from the hyperparameters; None if nothing can be wrong.
@@ -184,6 +188,7 @@ class Variant:
     needs: str = ""
     unless: str = ""
     own: tuple[str, ...] = ()
+    adapt: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     infer: Callable[[Shapes], dict[str, Any]] | None = None
     check: Callable[[Any], None] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -48,18 +48,21 @@ def refuse_variants(keys: Collection[str]) -> None:
 def adapt_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under the keys that the networks here have.
 
-    One training program keeps an empty slot before the time transformers, so its keys count from one.
+    One training program keeps an empty slot before the time transformers, so its keys count from one. Each variant may
+    have its own ways to store tensors, too.
 
     Raises:
-        ValueError: the checkpoint is of a variant that is not supported.
+        ValueError: the checkpoint is of a variant that is not supported, or its tensors contradict each other.
     """
     refuse_variants(tensors.keys())
-    if "layers.0.2.layers.0.0.to_qkv.weight" not in tensors or any(key.startswith("layers.0.0.") for key in tensors):
-        return dict(tensors)
-    return {
-        re.sub(r"^(layers\.\d+)\.([12])\.", lambda match: f"{match[1]}.{int(match[2]) - 1}.", key): value
-        for key, value in tensors.items()
-    }
+    if "layers.0.2.layers.0.0.to_qkv.weight" in tensors and not any(key.startswith("layers.0.0.") for key in tensors):
+        tensors = {
+            re.sub(r"^(layers\.\d+)\.([12])\.", lambda match: f"{match[1]}.{int(match[2]) - 1}.", key): value
+            for key, value in tensors.items()
+        }
+    for variant in roformer_variants.VARIANTS.values():
+        tensors = variant.adapt(tensors) if variant.adapt else tensors
+    return dict(tensors)
 
 
 def band_sizes(shapes: Shapes) -> list[int]:

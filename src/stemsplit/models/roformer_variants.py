@@ -15,11 +15,14 @@ from stemsplit.models.network import Network
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.roformer_config import Config, Variant
 from stemsplit.models.roformer_large_inst import LARGE_INST_V2
+from stemsplit.models.roformer_shared_bias import SHARED_BIAS
+from stemsplit.models.roformer_value_residual import VALUE_RESIDUAL
+from stemsplit.models.roformer_windowed import WINDOWED
 from stemsplit.words import did_you_mean
 
 PLAIN = Variant(name="", title="nothing but the plain network", network=RoFormer, usual_hop=441)
 
-VARIANTS = {variant.name: variant for variant in (PLAIN, LARGE_INST_V2)}
+VARIANTS = {variant.name: variant for variant in (PLAIN, LARGE_INST_V2, VALUE_RESIDUAL, SHARED_BIAS, WINDOWED)}
 """Value of the hyperparameter `variant` -> the variant."""
 
 MAX_TENSORS = 50_000
