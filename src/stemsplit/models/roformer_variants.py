@@ -14,6 +14,8 @@ from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.roformer_config import Config, Variant
+from stemsplit.models.roformer_fno import FNO
+from stemsplit.models.roformer_hyperace import HYPERACE_V1, HYPERACE_V2
 from stemsplit.models.roformer_large_inst import LARGE_INST_V2
 from stemsplit.models.roformer_shared_bias import SHARED_BIAS
 from stemsplit.models.roformer_value_residual import VALUE_RESIDUAL
@@ -22,7 +24,10 @@ from stemsplit.words import did_you_mean
 
 PLAIN = Variant(name="", title="nothing but the plain network", network=RoFormer, usual_hop=441)
 
-VARIANTS = {variant.name: variant for variant in (PLAIN, LARGE_INST_V2, VALUE_RESIDUAL, SHARED_BIAS, WINDOWED)}
+VARIANTS = {
+    variant.name: variant
+    for variant in (PLAIN, LARGE_INST_V2, VALUE_RESIDUAL, HYPERACE_V1, HYPERACE_V2, FNO, SHARED_BIAS, WINDOWED)
+}
 """Value of the hyperparameter `variant` -> the variant."""
 
 MAX_TENSORS = 50_000
