@@ -6,6 +6,7 @@ tasks of a pool. Norms are folded into the weights that follow them.
 """
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,26 @@ from torch import Tensor, nn
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
 from stemsplit.fast.cpu.roformer_attention import gain, unit
-from stemsplit.fast.cpu.roformer_layers import FastBlock
+from stemsplit.fast.cpu.roformer_layers import FastBlock, Values
 from stemsplit.fast.cpu.roformer_masks import masks
 from stemsplit.models.roformer import RoFormer
+from stemsplit.models.roformer_fno import FourierRoFormer
+from stemsplit.models.roformer_hyperace import HyperAceRoFormer
+from stemsplit.models.roformer_large_inst import LargeInstRoFormer
+from stemsplit.models.roformer_shared_bias import SharedBiasRoFormer
+from stemsplit.models.roformer_value_residual import ValueResidualRoFormer
+from stemsplit.models.roformer_windowed import WindowedRoFormer
+
+NETWORKS = (
+    RoFormer,
+    FourierRoFormer,
+    HyperAceRoFormer,
+    LargeInstRoFormer,
+    SharedBiasRoFormer,
+    ValueResidualRoFormer,
+    WindowedRoFormer,
+)
+"""The networks that `FastRoFormer` computes."""
 
 FRAMES = 64
 """Frames of a tile of a spectrogram."""
@@ -26,29 +44,35 @@ def band_layer(norm: nn.Module, linear: nn.Module) -> Linear:
     return Linear.from_layer(linear, gain=gain(norm), packed=False)
 
 
-def transformers(block: nn.Module, dtype: torch.dtype, pool: Pool) -> tuple[list[nn.Module], FastBlock]:
-    """Return a block's transformers over all tokens, which are rare and stay plain, and those along an axis."""
-    *linear, time, freq = block.children()
-    return linear, FastBlock(time, freq, dtype, pool)
+def supports(network: nn.Module) -> TypeGuard[RoFormer]:
+    """Return whether `FastRoFormer` computes a network. A subclass of one that it does may compute something else."""
+    return type(network) in NETWORKS
 
 
 class FastRoFormer:
     """Computes a RoFormer on a CPU.
 
     Args:
-        network: the network with its weights, in float32 on the CPU; it is kept, but not changed.
+        network: one that `supports` accepts, with its weights, in float32 on the CPU; it is kept, but not changed.
         dtype: type of the products in transformers and mask networks, and of what is between them, such as attention
             scores: float32 or bfloat16. Norms, tokens, Fourier transforms and the products with masks are in float32.
         pool: the threads that compute.
     """
 
     def __init__(self, network: RoFormer, dtype: torch.dtype, pool: Pool) -> None:
-        self.network, self.pool = network, pool
+        self.network, self.dtype, self.pool = network, dtype, pool
         self.bands = network.bands
+        self.sinks = network.sink_tokens.transpose(0, 1) if isinstance(network, WindowedRoFormer) else None
+        self.keeps_values = isinstance(network, ValueResidualRoFormer)
         layers = network.band_split.to_features
         self.split = pool.map(lambda band: band_layer(*band.children()), layers)
-        self.blocks = pool.map(lambda block: transformers(block, dtype, pool), network.layers)
+        self.blocks = pool.map(self._block, range(len(network.layers)))
         self.masks = pool.map(lambda stem: masks(stem, network.final_norm, dtype, pool), network.mask_estimators)
+
+    def _block(self, index: int) -> tuple[list[nn.Module], FastBlock]:
+        """Return a block's transformers over all tokens, which are rare and stay plain, and those along an axis."""
+        *linear, time, freq = self.network.layers[index].children()
+        return linear, FastBlock(time, freq, self.dtype, self.pool, keeps=self.keeps_values and index == 0)
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the stems as the network's forward does, (b, c, t) -> (b, n, c, t)."""
@@ -61,11 +85,11 @@ class FastRoFormer:
     def _item(self, x: Tensor) -> Tensor:
         """Separate one group of channels, (channels, t) -> (n, channels, t)."""
         mixture = self.spectrogram(x)
-        tokens = self.tokens(mixture)
+        frames, tokens = mixture.shape[-1], self.tokens(mixture)
         self.transform(tokens)
         estimates = torch.empty(len(self.masks), *x.shape)
         for stem, parts in zip(estimates, self.masks, strict=True):
-            self.waveforms(self.masked(parts(tokens), mixture), stem)
+            self.waveforms(self.masked(parts(tokens[:, -frames:]), mixture), stem)
         return estimates
 
     def spectrogram(self, x: Tensor) -> Tensor:
@@ -80,28 +104,38 @@ class FastRoFormer:
         return spectrogram
 
     def tokens(self, mixture: Tensor) -> Tensor:
-        """Turn the bands into tokens, complex (c, f, m) -> (k, m, d)."""
+        """Turn the bands into tokens, complex (c, f, m) -> (k, m, d), after those that the network puts before."""
         numbers = torch.view_as_real(mixture).permute(2, 1, 0, 3)
-        frames = len(numbers)
-        tokens = torch.empty(len(self.bands), frames, self.network.config.dim)
+        frames, sinks = len(numbers), 0 if self.sinks is None else self.sinks.shape[1]
+        tokens = torch.empty(len(self.bands), sinks + frames, self.network.config.dim)
+        if self.sinks is not None:
+            tokens[:, :sinks] = self.sinks
 
         def band(index: int) -> None:
             bins = self.bands[index]
-            tokens[index] = self.split[index](unit(numbers[:, bins.start : bins.stop].reshape(frames, -1)))
+            tokens[index, sinks:] = self.split[index](unit(numbers[:, bins.start : bins.stop].reshape(frames, -1)))
 
         self.pool.run(band, range(len(self.bands)))
         return tokens
 
+    def _values(self, tokens: Tensor) -> Values:
+        """Make the room where the values of the first block's attention of all tokens are kept."""
+        bands, frames, _ = tokens.shape
+        inner = self.network.config.heads * self.network.config.dim_head
+        along_time, across_bands = tokens.new_empty(2, bands * frames, inner, dtype=self.dtype)
+        return along_time.view(bands, frames, inner), across_bands.view(frames, bands, inner)
+
     def transform(self, tokens: Tensor) -> None:
         """Apply all blocks to tokens (k, m, d) in place."""
         outputs: list[Tensor] = []
+        first = self._values(tokens) if self.keeps_values else None
         for linear, axes in self.blocks:
             for transformer in linear:
                 # It attends over all tokens at once, and their order does not matter.
                 tokens.copy_(transformer(tokens.flatten(0, 1)[None])[0].view_as(tokens))
             for output in outputs:
                 tokens.add_(output)
-            axes(tokens)
+            axes(tokens, first)
             if self.network.config.skip_connection:
                 outputs.append(tokens.clone())
 

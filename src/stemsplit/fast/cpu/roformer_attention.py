@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from stemsplit.fast.cpu.attended import LANES, Window, attended, attended_within
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.models.roformer_layers import Attention, RMSNorm, RotaryEmbedding
+from stemsplit.models.roformer_value_residual import MixingAttention
+from stemsplit.models.roformer_windowed import WindowedAttention
+
+KINDS = (Attention, MixingAttention, WindowedAttention)
+"""The layers that `FastAttention` computes."""
 
 
 def unit(x: Tensor) -> Tensor:
@@ -31,19 +36,33 @@ def rotations(frequencies: tuple[float, ...], tokens: int) -> Tensor:
 
 
 class FastAttention:
-    """Computes `Attention`, or a variant of it, on a tile."""
+    """Computes attention on a tile.
 
-    def __init__(self, plain: Attention, dtype: torch.dtype) -> None:
-        self.heads, self.dtype = plain.heads, dtype
+    Args:
+        plain: one of `KINDS`.
+        dtype: type of the products.
+        keeps: whether its values are those with which later layers mix theirs.
+
+    Raises:
+        TypeError: it is another kind of attention.
+    """
+
+    def __init__(self, plain: nn.Module, dtype: torch.dtype, keeps: bool = False) -> None:
+        if type(plain) not in KINDS:  # a subclass may compute something else
+            raise TypeError(f"no fast implementation of {type(plain).__name__}")
+        assert isinstance(plain, Attention)
+        self.heads, self.dtype, self.keeps = plain.heads, dtype, keeps
         self.positions = plain.get_submodule(plain.positions)
         if isinstance(self.positions, RotaryEmbedding):
             self.frequencies = tuple(self.positions.freqs.tolist())
         self.inner = plain.to_qkv.out_features // 3
         self.scale = plain.scale
-        self.window: Window | None = None
-        self.first = self.mixes = False
+        self.window = Window(plain.sinks, plain.reach) if isinstance(plain, WindowedAttention) else None
+        self.mixes = isinstance(plain, MixingAttention)
         # Queries, keys, values, gates and shares are computed in one product.
         layers = [plain.to_qkv, plain.to_gates]
+        if isinstance(plain, MixingAttention):
+            layers.append(plain.to_value_residual_mix)
         weight = torch.cat([layer.weight for layer in layers]) * gain(plain.norm)
         bias = torch.cat([torch.zeros(len(x.weight)) if x.bias is None else x.bias.float() for x in layers])
         if isinstance(self.positions, RotaryEmbedding):
@@ -84,7 +103,8 @@ class FastAttention:
         Args:
             x: tokens, (g * tokens, d).
             groups: number of groups.
-            first: where the first attention's values of these tokens are kept, (g * tokens, inner).
+            first: where the values of these tokens are kept that later layers mix with, (g * tokens, inner); None if
+                no layer does.
 
         Returns:
             (g * tokens, d) in the layer's type.
@@ -94,9 +114,10 @@ class FastAttention:
         padded = -(-tokens // LANES) * LANES
         queries, keys = self.positioned(projected[..., : 2 * self.inner], padded)
         heads = projected[..., 2 * self.inner : 3 * self.inner].unflatten(-1, (self.heads, -1))
-        if first is not None:
-            kept = first.view(heads.shape)
-            heads = kept.copy_(heads) if self.first else heads.lerp(kept, self.per_head(projected, 1))
+        if first is not None and self.keeps:
+            first.view(heads.shape).copy_(heads)
+        elif first is not None and self.mixes:
+            heads = heads.lerp(first.view(heads.shape), self.per_head(projected, 1))
         heads = heads.transpose(1, 2)
         values = empty_padded(groups, self.heads, tokens, padded, heads.shape[-1], dtype=self.dtype)
         values[..., :tokens, :] = heads

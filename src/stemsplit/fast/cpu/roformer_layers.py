@@ -6,31 +6,36 @@ from torch import Tensor, nn
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
 from stemsplit.fast.cpu.roformer_attention import FastAttention, gain, unit
-from stemsplit.models.roformer_layers import Attention, FeedForward, RMSNorm, Transformer
+from stemsplit.models.roformer_layers import FeedForward, RMSNorm, Transformer
 
 TOKENS = 960
 """Most tokens of a tile across bands, in whole frames; about as many as in a tile along time."""
 
 Values = tuple[Tensor, Tensor]
-"""Values of the first attention along time, (k, m, inner), and of the first across bands, (m, k, inner)."""
+"""Values of the network's first attention along time, (k, m, inner), and of its first across bands, (m, k, inner)."""
 
 
 class FastTransformer:
-    """Computes a `Transformer` with softmax attention on a tile."""
+    """Computes a `Transformer` with softmax attention on a tile.
 
-    def __init__(self, plain: nn.Module, dtype: torch.dtype) -> None:
+    Args:
+        plain: the transformer.
+        dtype: type of the products.
+        keeps: whether later transformers mix their values with those of its first layer.
+    """
+
+    def __init__(self, plain: nn.Module, dtype: torch.dtype, keeps: bool) -> None:
         assert isinstance(plain, Transformer)
         self.layers: list[tuple[FastAttention, Linear, Linear]] = []
-        for layer in plain.layers:
+        for number, layer in enumerate(plain.layers):
             attention, feed_forward = layer.children()
-            assert isinstance(attention, Attention)
             assert isinstance(feed_forward, FeedForward)
             norm, wide, _, _, narrow = feed_forward.net
             widen, narrow_again = (
                 Linear.from_layer(wide, dtype, "gelu", gain=gain(norm)),
                 Linear.from_layer(narrow, dtype),
             )
-            self.layers.append((FastAttention(attention, dtype), widen, narrow_again))
+            self.layers.append((FastAttention(attention, dtype, keeps and number == 0), widen, narrow_again))
         self.gain = gain(plain.norm) if isinstance(plain.norm, RMSNorm) else None
 
     def __call__(self, x: Tensor, groups: int, first: Tensor | None = None) -> None:
@@ -39,7 +44,7 @@ class FastTransformer:
         Args:
             x: float32 (g * tokens, d).
             groups: number of groups.
-            first: the first attention's values of these tokens, (g * tokens, inner), in networks that keep them.
+            first: where the values of these tokens are kept, (g * tokens, inner), if any layer mixes with them.
         """
         for attention, wide, narrow in self.layers:
             x += attention(x, groups, first)
@@ -56,10 +61,11 @@ class FastBlock:
         freq: the transformer across bands.
         dtype: type of the products.
         pool: the threads that compute.
+        keeps: whether later blocks mix their values with those of this one.
     """
 
-    def __init__(self, time: nn.Module, freq: nn.Module, dtype: torch.dtype, pool: Pool) -> None:
-        self.time, self.freq = FastTransformer(time, dtype), FastTransformer(freq, dtype)
+    def __init__(self, time: nn.Module, freq: nn.Module, dtype: torch.dtype, pool: Pool, keeps: bool = False) -> None:
+        self.time, self.freq = (FastTransformer(plain, dtype, keeps) for plain in (time, freq))
         self.pool = pool
 
     def __call__(self, tokens: Tensor, first: Values | None = None) -> None:

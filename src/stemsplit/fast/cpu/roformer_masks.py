@@ -86,7 +86,8 @@ class RefinedMasks:
 
     def __init__(self, stem: RefiningMaskEstimator, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> None:
         self.norm, self.pool = norm, pool
-        self.blocks = [FastBlock(*pair.children(), dtype, pool) for pair in stem.layers]
+        pairs = [tuple(pair.children()) for pair in stem.layers]
+        self.blocks = [FastBlock(time, freq, dtype, pool) for time, freq in pairs]
         self.masks = BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], stem.norm, pool)
 
     def __call__(self, tokens: Tensor) -> list[Tensor]:
@@ -123,13 +124,14 @@ def masks(stem: nn.Module, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> M
     Raises:
         TypeError: it is another kind of network.
     """
-    kind = type(stem)  # a subclass may compute something else
-    if kind is MaskEstimator:
-        return BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
-    if kind is FourierMaskEstimator:
-        return BandMasks([FastFourierOperator(band, dtype) for band, _ in stem.to_freqs], norm, pool)
-    if kind is RefiningMaskEstimator:
+    # Exact types, because a subclass may compute something else.
+    if type(stem) is RefiningMaskEstimator:
         return RefinedMasks(stem, norm, dtype, pool)
-    if kind is HyperAceMaskEstimator:
+    if type(stem) is HyperAceMaskEstimator:
         return ImageMasks(stem, norm, dtype, pool)
-    raise TypeError(f"no fast implementation of {kind.__name__}")
+    if type(stem) is FourierMaskEstimator:
+        operators = [band.get_submodule("0") for band in stem.to_freqs]
+        return BandMasks([FastFourierOperator(operator, dtype) for operator in operators], norm, pool)
+    if type(stem) is MaskEstimator:
+        return BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
+    raise TypeError(f"no fast implementation of {type(stem).__name__}")
