@@ -12,6 +12,7 @@ from stemsplit import models
 from stemsplit.checkpoints import checkpoint
 from stemsplit.disk import read_text
 from stemsplit.errors import RegistryError, WeightsError
+from stemsplit.models.keys import Inferred
 from stemsplit.registry import ModelEntry, entry_of, entry_problem, table_of
 
 USUAL_STEMS = {
@@ -225,15 +226,15 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         raise WeightsError(f"cannot use {path}: {error}") from error
     inferred, defaults = network.inferred, network.defaults
     overruled = {
-        name: (written[name], value) for name, value in inferred.items() if not _same(written.get(name, value), value)
-    }
+        name: (written[name], value) for name, value in inferred.items() if not _fits(network, name, written)
+    } | {name: (written.pop(name), "none") for name in network.foreign & written.keys()}
     # Only the mel bands depend on the sample rate.
     written.pop("sample_rate", None)
     if "sample_rate" in inferred:
         facts.setdefault("sample_rate", inferred["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
     for name in inferred.keys() & chosen:
-        if not _same(chosen[name], inferred[name]):
+        if not _fits(network, name, chosen):
             raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights have {inferred[name]}")
     given = {**written, **inferred, **chosen}
     of_architecture = USUAL_FACTS.get(network.architecture, {})
@@ -246,8 +247,11 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     return Described(replace(entry, part=held.part), assumed, overruled, held.told, held.ignored)
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other or (isinstance(one, list) and tuple(one) == other))
+def _fits(network: Inferred, name: str, given: Facts) -> bool:
+    """Return whether the weights have a given value of a hyperparameter, or none is given."""
+    value = given.get(name, network.inferred[name])
+    same = tuple(value) if isinstance(value, list) else value
+    return bool(same == network.inferred[name] or same in network.also.get(name, ()))
 
 
 def _usual_facts(outputs: Any, facts: Facts) -> Facts:

@@ -8,13 +8,14 @@ Shape letters, the same in every file: b batch, n stems, c channels, t samples, 
 import re
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib import import_module
 from types import ModuleType
 from typing import Any, get_type_hints
 
 from torch import Tensor
 
+from stemsplit.models.keys import Inferred
 from stemsplit.models.network import Network
 from stemsplit.words import counted, did_you_mean
 
@@ -26,8 +27,8 @@ ARCHITECTURES = {
     "ensemble": "ensemble",
 }
 """Architecture name in the registry -> module of this package. Each module has `Config`, `IGNORED`, `build` and
-`infer`, also `MARKS`, keys of which every such network has one, and `adapt_keys` if the keys of published checkpoints
-differ from the network's.
+`infer`, also `MARKS`, keys of which every such network has one, `adapt_keys` if the keys of published checkpoints
+differ from the network's, and `completed` if shapes alone do not tell everything that `Inferred` holds.
 """
 
 
@@ -130,21 +131,6 @@ def prefixes(keys: Collection[str]) -> list[str]:
     return list(found)
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """A checkpoint's architecture and hyperparameters, as far as its tensors show them.
-
-    Args:
-        architecture: a key of `ARCHITECTURES`.
-        inferred: the hyperparameters that keys and shapes determine.
-        defaults: the usual values of the others.
-    """
-
-    architecture: str
-    inferred: dict[str, Any]
-    defaults: dict[str, Any]
-
-
 def infer(tensors: Mapping[str, Tensor]) -> Inferred:
     """Infer the architecture and hyperparameters of a checkpoint.
 
@@ -161,7 +147,9 @@ def infer(tensors: Mapping[str, Tensor]) -> Inferred:
         except (IndexError, ZeroDivisionError) as error:
             raise ValueError(f"its tensors do not have the shapes of a {architecture} network") from error
         if inferred:
-            return Inferred(architecture, *inferred)
+            found = Inferred(architecture, *inferred)
+            completed = getattr(_module(architecture), "completed", None)
+            return completed(found, tensors.keys()) if completed else found
     examples = ", ".join(list(tensors)[:3])
     known = ", ".join(ARCHITECTURES)
     raise ValueError(f"its keys, such as {examples}, are not those of any supported architecture ({known})")

@@ -8,9 +8,9 @@ from stemsplit.models import roformer_config, roformer_keys, roformer_variants
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 from stemsplit.models.roformer_config import IGNORED
-from stemsplit.models.roformer_keys import MARKS, adapt_keys
+from stemsplit.models.roformer_keys import MARKS, adapt_keys, completed
 
-__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "completed", "infer"]
 
 DEFAULT_BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
 """Bins of each band for an STFT of 2048; bands are narrow where music is dense."""
@@ -81,4 +81,4 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
     inferred |= {"stereo": stereo, "stft_n_fft": n_fft, "freqs_per_bands": widths, **of_variant}
     if "mask_layers" in inferred:
         inferred["mask_estimator_depth"] = inferred.pop("mask_layers")
-    return inferred, roformer_keys.defaults(n_fft, variant.usual_hop) | usual
+    return inferred, roformer_keys.defaults(n_fft, 512 if inferred["use_pope"] else variant.usual_hop) | usual

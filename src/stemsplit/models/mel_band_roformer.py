@@ -10,9 +10,9 @@ from stemsplit.models import roformer_config, roformer_keys, roformer_variants
 from stemsplit.models.keys import Shapes
 from stemsplit.models.network import Network
 from stemsplit.models.roformer_config import IGNORED
-from stemsplit.models.roformer_keys import MARKS, adapt_keys
+from stemsplit.models.roformer_keys import MARKS, adapt_keys, completed
 
-__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "adapt_keys", "build", "completed", "infer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,6 @@ def infer(shapes: Shapes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         if widths == sizes:
             inferred |= {"stereo": stereo, "stft_n_fft": n_fft, "sample_rate": rate, "num_bands": len(sizes)}
             depth = inferred.pop("mask_layers") - 1
-            usual = roformer_keys.defaults(n_fft, variant.usual_hop) | usual
+            usual = roformer_keys.defaults(n_fft, 512 if inferred["use_pope"] else variant.usual_hop) | usual
             return inferred | {"mask_estimator_depth": depth}, usual
     raise ValueError(f"its {len(sizes)} bands do not match any usual sample rate and STFT")

@@ -26,8 +26,11 @@ IGNORED = frozenset(
         # Other programs' switches for variants; the weights themselves show the variant.
         "backbone_variant",
         "mask_estimator_variant",
+        "n_wsa_sinks",
+        "use_flex_attention",
         "use_shared_bias",
         "use_value_residual_learning",
+        "window_size",
     }
 )
 """Published keywords without effect on inference."""

@@ -4,7 +4,8 @@ Li et al. 2021, arXiv:2010.08895. The spectrum is that of a whole chunk, so its 
 keys of the published checkpoints.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -165,11 +166,25 @@ class FourierRoFormer(RoFormer):
         return FourierMaskEstimator(sizes, self.config.dim, self.config.n_modes, self.config.fno_layers)
 
 
+SPECTRUM = re.compile(r"^mask_estimators\.\d+\.to_freqs\.\d+\.0\.fno_blocks\.convs\.\d+\.weight\.tensor$")
+"""Pattern of the keys of complex gains."""
+
+
+def adapted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint with complex gains as complex numbers; some kinds of files store them as pairs of numbers."""
+
+    def as_complex(tensor: Tensor) -> Tensor:
+        pairs = tensor.is_floating_point() and tensor.ndim == 3 and tensor.shape[-1] == 2
+        return torch.view_as_complex(tensor.float().contiguous()) if pairs else tensor
+
+    return {key: as_complex(tensor) if SPECTRUM.match(key) else tensor for key, tensor in tensors.items()}
+
+
 def infer(shapes: Shapes) -> dict[str, Any]:
-    """Return the operators' numbers of modes and layers. Odd numbers of modes have as many bins as the even ones."""
+    """Return the operators' numbers of layers and modes; of the two numbers with as many bins, the even one."""
     blocks = "mask_estimators.0.to_freqs.0.0.fno_blocks."
     return {
-        "n_modes": 2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1),
+        "n_modes": max(2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1), 1),
         "fno_layers": count(shapes, f"{blocks}convs."),
     }
 
@@ -180,6 +195,7 @@ FNO = Variant(
     architecture="bs_roformer",
     mark=r"^mask_estimators\.\d+\.to_freqs\.\d+\.0\.(lifting|fno_blocks|projection)\.",
     network=FourierRoFormer,
+    adapt=adapted,
     own=("n_modes", "fno_layers"),
     infer=infer,
     has_mlps=False,

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from stemsplit.models import roformer_variants
-from stemsplit.models.keys import Shapes, count
+from stemsplit.models import roformer_shared_bias, roformer_variants
+from stemsplit.models.keys import Inferred, Shapes, count
 from stemsplit.models.roformer_config import Variant
 
 MARKS = ("band_split.to_features.0.0.gamma",)
@@ -102,6 +103,11 @@ def inferred(shapes: Shapes, variant: Variant) -> dict[str, Any]:
     return hyperparameters
 
 
+def hop(n_fft: int, usual: int) -> int:
+    """Return the usual samples between frames of an STFT, given those of an STFT of 2048."""
+    return usual if n_fft == 2048 else max(n_fft // 4, 1)
+
+
 def defaults(n_fft: int, usual_hop: int) -> dict[str, Any]:
     """Return the usual values of hyperparameters that shapes do not determine, those of most published checkpoints.
 
@@ -110,9 +116,26 @@ def defaults(n_fft: int, usual_hop: int) -> dict[str, Any]:
         usual_hop: usual samples between frames of an STFT of 2048; of others, it is a quarter of their size.
     """
     return {
-        "stft_hop_length": usual_hop if n_fft == 2048 else max(n_fft // 4, 1),
+        "stft_hop_length": hop(n_fft, usual_hop),
         "stft_win_length": n_fft,
         "stft_normalized": False,
         "skip_connection": False,
         "zero_dc": True,
     }
+
+
+def completed(found: Inferred, keys: Collection[str]) -> Inferred:
+    """Add to what shapes show what only a checkpoint's own keys, or its variant, show.
+
+    Args:
+        found: what its shapes show.
+        keys: its keys before `adapt_keys`, which drops biases that are zero.
+    """
+    usual = dict(found.defaults)
+    if roformer_shared_bias.has_biases(keys):
+        usual["stft_hop_length"] = hop(found.inferred["stft_n_fft"], roformer_shared_bias.SHARED_BIAS.usual_hop)
+    own = set(roformer_variants.VARIANTS[found.inferred["variant"]].own)
+    every = {name for variant in roformer_variants.VARIANTS.values() for name in variant.own}
+    # Odd numbers of modes have as many bins as the even ones before them.
+    also = {"n_modes": (found.inferred["n_modes"] + 1,)} if "n_modes" in found.inferred else {}
+    return replace(found, defaults=usual, also=also, foreign=frozenset(every - own))

@@ -91,7 +91,9 @@ def check(config: Config, architecture: str) -> None:
         raise ValueError(f"there is no {architecture} of the variant {variant.name!r}, only a {variant.architecture}")
     for other in VARIANTS.values():
         for name in other.own:
-            if name not in variant.own and getattr(config, name) != USUAL[name]:
+            value = getattr(config, name)
+            usual = (tuple(value) if isinstance(value, list) else value) == USUAL[name]
+            if name not in variant.own and not usual:
                 raise ValueError(f"{name} belongs to the variant {other.name!r}, and the network is {_named(variant)}")
     if variant.name and config.use_pope:
         raise ValueError(f"use_pope cannot be combined with the variant {variant.name!r}")
