@@ -16,6 +16,9 @@ from stemsplit.models.roformer_fno import FourierMaskEstimator
 from stemsplit.models.roformer_hyperace import HyperAceMaskEstimator
 from stemsplit.models.roformer_large_inst import RefiningMaskEstimator
 
+LARGE = 1 << 16
+"""Numbers of an image from which on several threads share an operation."""
+
 Masks = Callable[[Tensor], Sequence[Tensor]]
 """Computes a stem's mask of each band: tokens (k, m, d) -> (m, numbers of the band) each."""
 
@@ -110,12 +113,15 @@ class ImageMasks:
 
     def __call__(self, tokens: Tensor) -> list[Tensor]:
         """Compute the masks: tokens (k, m, d) -> (m, numbers of the band) each."""
-        image = normed(tokens, self.norm, self.pool).transpose(0, 1)
-        # Here PyTorch shares each operation among its own threads, while those of the pool wait.
-        with torch_threads(self.pool.threads), torch.inference_mode():
+        # In this order of numbers, no operation of the image's network has to copy them into another.
+        image = normed(tokens, self.norm, self.pool).permute(2, 1, 0).contiguous().permute(1, 2, 0)
+        # PyTorch shares each operation among its own threads, while those of the pool wait. For a small image, they
+        # would take longer to wait for each other.
+        threads = self.pool.threads if image.numel() >= LARGE else 1
+        with torch_threads(threads), torch.inference_mode():
             added = self.stem.segm(image[None])[0]
         parts = zip(self.stem.bands, self.masks(tokens), strict=True)
-        return [part.add_(added[:, band.start : band.stop].flatten(1)) for band, part in parts]
+        return [part + added[:, band.start : band.stop].flatten(1) for band, part in parts]
 
 
 def masks(stem: nn.Module, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> Masks:
