@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stemsplit.fast import Pool, accelerated
-from stemsplit.fast.cpu import attended, roformer
+from stemsplit.fast import Pool, accelerated, roformers
+from stemsplit.fast.cpu import attended
 from stemsplit.fast.cpu.attended import Window, attended_within
 from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.roformer_attention import FastAttention
@@ -142,8 +142,8 @@ def test_a_network_that_only_resembles_a_known_one_is_computed_by_its_definition
     known = build(*VARIANTS["shared biases"])
     assert isinstance(known, RoFormer)
     other = OtherRoFormer(known.config, known.bands, 1, norm_output=False).eval()
-    assert roformer.supports(known)
-    assert not roformer.supports(other)
+    assert roformers.supports(known)
+    assert not roformers.supports(other)
     mixture = torch.randn(1, 2, 500)
     compute = accelerated(other, torch.float32, CPU, POOL)
     assert isinstance(compute, Plain)

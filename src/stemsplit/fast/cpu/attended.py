@@ -82,18 +82,24 @@ class Window(NamedTuple):
         return self.keys - self.sinks - 2 * self.reach
 
 
-@lru_cache(maxsize=8)
-def unseen(window: Window, frames: int) -> Tensor:
+def unseen(window: Window, frames: int, device: torch.device) -> Tensor:
     """Return what is added to the scores of the blocks of `frames` tokens after the sinks.
 
     Returns:
-        float32 (blocks, queries, keys): 0 where the query sees the key, elsewhere minus infinity.
+        float32 (blocks, queries, keys) on the device: 0 where the query sees the key, elsewhere minus infinity.
     """
-    query = torch.arange(-(-frames // window.queries) * window.queries).view(-1, window.queries, 1)
-    key = query[:, :1] - window.reach + torch.arange(window.keys - window.sinks)
+    blocks = -(-frames // window.queries)
+    query = torch.arange(blocks * window.queries, device=device).view(blocks, -1, 1)
+    key = query[:, :1] - window.reach + torch.arange(window.keys - window.sinks, device=device)
     seen = (key >= 0) & (key < frames) & ((key - query).abs() <= window.reach)
     seen |= query >= frames  # padding, whose result is not used, must see something
-    return F.pad(torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf), (window.sinks, 0))
+    return F.pad(torch.zeros(seen.shape, device=device).masked_fill_(~seen, -torch.inf), (window.sinks, 0))
+
+
+@lru_cache(maxsize=8)
+def unseen_here(window: Window, frames: int) -> Tensor:
+    """Return `unseen` on the CPU."""
+    return unseen(window, frames, torch.device("cpu"))
 
 
 def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tensor, tokens: int) -> Tensor:
@@ -106,7 +112,7 @@ def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tenso
         return attended(queries, keys, values, tokens)
     result = torch.empty(heads, tokens, values.shape[-1], dtype=values.dtype)
     result[:, : window.sinks] = attended(queries[:, : window.sinks], keys, values, tokens)
-    hidden = unseen(window, frames)
+    hidden = unseen_here(window, frames)
     blocks = len(hidden)
     whole = blocks * window.queries
 

@@ -6,7 +6,6 @@ tasks of a pool. Norms are folded into the weights that follow them.
 """
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +16,8 @@ from stemsplit.fast.cpu.roformer_attention import gain, unit
 from stemsplit.fast.cpu.roformer_layers import FastBlock, Values
 from stemsplit.fast.cpu.roformer_masks import masks
 from stemsplit.models.roformer import RoFormer
-from stemsplit.models.roformer_fno import FourierRoFormer
-from stemsplit.models.roformer_hyperace import HyperAceRoFormer
-from stemsplit.models.roformer_large_inst import LargeInstRoFormer
-from stemsplit.models.roformer_shared_bias import SharedBiasRoFormer
 from stemsplit.models.roformer_value_residual import ValueResidualRoFormer
 from stemsplit.models.roformer_windowed import WindowedRoFormer
-
-NETWORKS = (
-    RoFormer,
-    FourierRoFormer,
-    HyperAceRoFormer,
-    LargeInstRoFormer,
-    SharedBiasRoFormer,
-    ValueResidualRoFormer,
-    WindowedRoFormer,
-)
-"""The networks that `FastRoFormer` computes."""
 
 FRAMES = 64
 """Frames of a tile of a spectrogram."""
@@ -44,16 +28,12 @@ def band_layer(norm: nn.Module, linear: nn.Module) -> Linear:
     return Linear.from_layer(linear, gain=gain(norm), packed=False)
 
 
-def supports(network: nn.Module) -> TypeGuard[RoFormer]:
-    """Return whether `FastRoFormer` computes a network. A subclass of one that it does may compute something else."""
-    return type(network) in NETWORKS
-
-
 class FastRoFormer:
     """Computes a RoFormer on a CPU.
 
     Args:
-        network: one that `supports` accepts, with its weights, in float32 on the CPU; it is kept, but not changed.
+        network: one that `roformers.supports` accepts, with its weights, in float32 on the CPU; it is kept, but not
+            changed.
         dtype: type of the products in transformers and mask networks, and of what is between them, such as attention
             scores: float32 or bfloat16. Norms, tokens, Fourier transforms and the products with masks are in float32.
         pool: the threads that compute.

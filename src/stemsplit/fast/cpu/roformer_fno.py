@@ -12,8 +12,7 @@ from stemsplit.fast.cpu.linear import Activation, Linear
 from stemsplit.models.roformer_fno import FourierOperator
 
 
-@lru_cache(maxsize=4)
-def waves(frames: int, bins: int) -> tuple[Tensor, Tensor]:
+def waves(frames: int, bins: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the lowest bins of the Fourier transform of real signals, and of its inverse, as matrices.
 
     A transform of few bins is a small product, whatever the number of frames, even if that is a prime.
@@ -22,12 +21,19 @@ def waves(frames: int, bins: int) -> tuple[Tensor, Tensor]:
         (2 * bins, frames), for all real parts, then all imaginary ones, of the mean over time of signal times wave;
         and (frames, 2 * bins) for the sum of the waves.
     """
-    turns = torch.outer(torch.arange(bins), torch.arange(frames)) % frames
+    bin_numbers, times = (torch.arange(size, device=device) for size in (bins, frames))
+    turns = torch.outer(bin_numbers, times) % frames
     angles = turns.double() * (2 * math.pi / frames)
     parts = torch.cat([angles.cos(), -angles.sin()])
     # Each bin stands for the one of its negative frequency too, except 0 Hz and half the frame rate.
-    both = torch.tensor([1 if 2 * k in (0, frames) else 2 for k in range(bins)]).repeat(2)
+    both = 2 - (2 * bin_numbers % frames == 0).int().repeat(2)
     return (parts / frames).float(), (parts.mT * both).float()
+
+
+@lru_cache(maxsize=4)
+def waves_here(frames: int, bins: int) -> tuple[Tensor, Tensor]:
+    """Return `waves` on the CPU."""
+    return waves(frames, bins, torch.device("cpu"))
 
 
 def layer(plain: Any, dtype: torch.dtype, activation: Activation = "none", bias: Tensor | None = None) -> Linear:
@@ -48,7 +54,7 @@ class FastSpectral:
     def __call__(self, x: Tensor, last: bool) -> Tensor:
         """Apply the layer to float32 (m, d); without activation inside if it is the last one."""
         bins = min(len(self.real), len(x) // 2 + 1)
-        forth, back = waves(len(x), bins)
+        forth, back = waves_here(len(x), bins)
         real, imaginary = (forth @ x).view(2, bins, -1)
         a, b = self.real[:bins], self.imaginary[:bins]
         scaled = torch.cat([real * a - imaginary * b, real * b + imaginary * a])
