@@ -41,7 +41,7 @@ def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
     >>> [model.name for model in others if "vocals" in model.outputs and model.license == "MIT"]
     ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3']
     """
-    return list(registries.entries(None if registry is None else Path(registry)).values())
+    return list(registries.entries(_path(registry)).values())
 
 
 def load_network(
@@ -112,7 +112,8 @@ def split(
     Args:
         path: file of the song, of any format that libsndfile or ffmpeg reads, with any sample rate and channels.
         out: output folder, in which the song gets a folder of its own; both are made if needed.
-        model: a name from the registry, the path of a checkpoint of your own, or an entry.
+        model: a name from the registry, the path of a checkpoint of your own, an entry, or "auto": the recommended
+            model for `stems`.
         stems: names of the stems to write, in a list or separated by commas; None for all.
         format: "wav", "flac", "ogg", "mp3", or "m4a", which needs ffmpeg.
         bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
@@ -150,6 +151,8 @@ def split(
 
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; split its songs one by one")
+    if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
+        model = _recommended(stems, registry, tell)
     first = find(model, registry, config, settings, tell)
     chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
     _check_stems(chain)
@@ -163,6 +166,21 @@ def split(
     if outcome.error or not outcome.record:
         raise AudioError(outcome.error) from outcome.cause
     return {name: target for name, target in job.targets.items() if outcome.record.stems[name]["file"] is not None}
+
+
+def _path(registry: AnyPath | None) -> Path | None:
+    return None if registry is None else Path(registry)
+
+
+def _recommended(stems: str | Sequence[str] | None, registry: AnyPath | None, tell: Callable[[str], object]) -> str:
+    """Return the name of the recommended model for these stems, and tell which it is, and why."""
+    from stemsplit.registry.choosing import licence_in_words, recommended, size_in_words
+
+    names = stems.split(",") if isinstance(stems, str) else stems or ()
+    choice = recommended([name for name in names if name.strip().casefold() != "none"], _path(registry))
+    facts = f"{size_in_words(choice.entry)}, {licence_in_words(choice.entry)}"
+    tell(f"auto means {choice.entry.name} ({choice.why}): {facts}")
+    return choice.entry.name
 
 
 def _check_stems(chain: "ChainEntry") -> None:

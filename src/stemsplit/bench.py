@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from stemsplit.checkpoints.loading import fresh_network, load_network
+from stemsplit.checkpoints.loading import completed, fresh_network, load_network
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
 from stemsplit.fast.cpu.linear import Linear
@@ -274,6 +274,7 @@ def measure(
     """
     pool, rows, gemm = Pool(threads), list[Row](), dict[str, float]()
     tell(f"loading {entry.name}")
+    entry = entry if random_weights else completed(entry)
     flops = count_flops(entry)
     began = time.perf_counter()
     with memory_errors(f"loading {entry.name}", "try a smaller model"):

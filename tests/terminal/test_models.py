@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit import registry
+from stemsplit.registry.scores import score
 from stemsplit.terminal import models
 from stemsplit.terminal.stdout import print_json
 
@@ -25,8 +26,8 @@ def test_a_pipe_gets_one_whole_line_a_model(capsys: pytest.CaptureFixture[str]) 
 ALL = list(registry.entries().values())
 
 
-def shown(width: int, entries: list[registry.ModelEntry] = ALL, others: int = 0, here: set[str] | None = None) -> str:
-    return "\n".join(text for text, _ in models.listing(entries, here or set(), width, others))
+def shown(width: int, entries: list[registry.ModelEntry] = ALL, here: set[str] | None = None) -> str:
+    return "\n".join(text for text, _ in models.listing(entries, here or set(), width))
 
 
 def test_on_a_terminal_a_model_has_one_line_of_a_hundred_columns() -> None:
@@ -55,7 +56,7 @@ def test_scores_in_a_column_are_of_one_test_set(width: int) -> None:
         if not line.strip():
             scales, tables = set(), tables + 1
         elif entry := by_name.get(line[3:].partition(" ")[0]):
-            found = models.score(entry)
+            found = score(entry)
             scales.add(found and found[0])
             assert len(scales) == 1
             assert found is None or f" {found[1]:.2f} " in line
@@ -81,7 +82,7 @@ def test_the_best_of_a_table_comes_first() -> None:
 
 @pytest.mark.parametrize("figure", ["12.5", True, [1], {"a": 1}])
 def test_a_score_that_is_not_a_number_is_none(figure: object) -> None:
-    assert models.score(replace(STARTER, score={"mean": figure})) is None
+    assert score(replace(STARTER, score={"mean": figure})) is None
     assert "no published score" in shown(100, [replace(STARTER, score={"mean": figure})])
 
 
@@ -89,14 +90,7 @@ def test_what_is_on_this_machine_and_what_is_recommended_is_marked() -> None:
     lines = shown(100, here={"starter"}).splitlines()
     assert any(line.startswith("*+ starter") for line in lines)
     assert any(line.startswith(" + bs-roformer ") for line in lines)
-    assert any(line.startswith("   bs-roformer-4stem-ft ") for line in lines)
-
-
-def test_recommendations_say_why() -> None:
-    chosen = [entry for entry in ALL if entry.recommended]
-    text = shown(100, chosen, others=len(ALL) - len(chosen))
-    assert all(entry.recommended in text for entry in chosen)
-    assert f"{len(ALL) - len(chosen)} more models" in text
+    assert any(line.startswith("   mel-roformer-4stem-large ") for line in lines)
 
 
 def test_no_text_of_a_registry_reaches_the_terminal_unescaped() -> None:

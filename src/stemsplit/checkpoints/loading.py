@@ -1,9 +1,11 @@
 """Builds an entry's network, with its weights or with fresh ones."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stemsplit import models
 from stemsplit.checkpoints import checkpoint
@@ -12,12 +14,47 @@ from stemsplit.fetch import download
 from stemsplit.registry import ModelEntry
 
 
+def completed(entry: ModelEntry, tensors: Mapping[str, Tensor] | None = None) -> ModelEntry:
+    """Return the entry with the hyperparameters that its config leaves to its weights (`ModelEntry.from_weights`).
+
+    Args:
+        entry: entry of a model.
+        tensors: its weights; None to get them, which is done only if they are needed.
+
+    Raises:
+        WeightsError: the weights cannot be obtained, do not show a hyperparameter, or contradict the config.
+    """
+    if not entry.from_weights:
+        return entry
+    if tensors is None:
+        tensors = checkpoint.read_contents(download.fetch(entry), entry.part).tensors
+    try:
+        found = models.infer(tensors)
+    except ValueError as error:
+        raise WeightsError(f"cannot use the weights of {entry.name!r}: {error}") from error
+    if found.architecture != entry.architecture:
+        raise WeightsError(f"the weights of {entry.name!r} are for {found.architecture}, not for {entry.architecture}")
+    for name, value in found.inferred.items():
+        if name in entry.config and entry.config[name] != value:
+            raise WeightsError(
+                f"the weights of {entry.name!r} have {name}={value}, but the registry says {entry.config[name]}"
+            )
+    if unknown := [name for name in entry.from_weights if name not in found.inferred]:
+        raise WeightsError(f"the weights of {entry.name!r} do not show {unknown[0]}; write it into its config")
+    shown = {name: found.inferred[name] for name in entry.from_weights}
+    return replace(entry, config={**entry.config, **shown}, from_weights=())
+
+
 def built(entry: ModelEntry) -> nn.Module:
     """Build the entry's network, with random weights, in training mode, on PyTorch's default device.
 
     Raises:
-        RegistryError: no network with the entry's stems and channels can be built from its config.
+        RegistryError: no network with the entry's stems and channels can be built from its config, or only the weights
+            say all of the config (see `completed`).
     """
+    if entry.from_weights:
+        what = ", ".join(entry.from_weights)
+        raise RegistryError(f"{what} of {entry.name!r} is only in its weights; run: stemsplit download {entry.name}")
     try:
         models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
         return models.build(entry.architecture, entry.config)
@@ -56,6 +93,7 @@ def load_network(entry: ModelEntry) -> nn.Module:
     """
     held = checkpoint.read_contents(download.fetch(entry), entry.part)
     tensors = held.tensors
+    entry = completed(entry, tensors)
     with torch.device("meta"):
         network = built(entry)
     try:

@@ -23,7 +23,7 @@ from stemsplit.cli.options import (
     under,
     usage_errors,
 )
-from stemsplit.cli.stems import hint
+from stemsplit.cli.recommending import suggestion
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Estimates, Result
@@ -157,7 +157,7 @@ def prepared(
     entry = choose.model(model, registry_file, config, settings)
     if unknown := [name for name in wanted if name not in entry.outputs]:
         known = ", ".join(entry.outputs)
-        what = f"{entry.name} has no stem {unknown[0]!r}; it has {known}{hint(unknown[0], registry_file)}"
+        what = f"{entry.name} has no stem {unknown[0]!r}; it has {known}{suggestion(unknown[0], registry_file)}"
         raise typer.BadParameter(what, param_hint="--stems")
     obtain(entry, quiet=False)
     return entry.with_chunks(**chunks)

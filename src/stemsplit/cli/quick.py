@@ -1,26 +1,12 @@
 """Answers the most frequent commands without typer, whose import would take longer than the commands."""
 
 import os
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from stemsplit.cli.machine import gpu
 from stemsplit.cli.showing import print_model, print_models
 from stemsplit.errors import StemsplitError
-
-
-def gpu() -> str:
-    """Return the GPU that can be seen without importing PyTorch, which takes seconds."""
-    import platform
-
-    driver = Path("/proc/driver/nvidia/version")
-    if driver.is_file():
-        version = re.search(r"\d+\.\d+[\d.]*", driver.read_text(encoding="utf-8"))
-        return f"NVIDIA, driver {version[0] if version else 'of unknown version'}"
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "Apple's (mps)"
-    return "none seen"
 
 
 def _place(folder: Callable[[], Path]) -> str:

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stemsplit.registry import ModelEntry
+    from stemsplit.registry.choosing import Choice
 
 
 def print_models(
-    stems: str | None = None,
+    names: str | None = None,
     architecture: str | None = None,
     licence: str | None = None,
     downloaded: bool = False,
@@ -16,10 +19,10 @@ def print_models(
     whole: bool = False,
     registry_file: Path | None = None,
 ) -> None:
-    """Print the models that `stemsplit list` is asked for.
+    """Print the models that `stemsplit list` is asked for; on a terminal, without a filter, the recommended ones.
 
     Args:
-        stems: names of stems, as `registry.select` takes them.
+        names: names of stems or wishes, separated by commas.
         architecture: words of an architecture's name, as `registry.select` takes them.
         licence: part of a licence's name, as `registry.select` takes it.
         downloaded: whether to leave out models that are not on this machine.
@@ -34,9 +37,14 @@ def print_models(
     from stemsplit.terminal import models, stdout
     from stemsplit.terminal.tables import is_terminal
 
-    known = entries(registry_file).values()
-    chosen, paths = select(known, stems, architecture, licence), {}
-    if downloaded or as_json or is_terminal():
+    known = entries(registry_file)
+    people = is_terminal() and not as_json
+    if people and not (names or architecture or licence or downloaded or whole):
+        _print_advice(known, registry_file)
+        return
+    stems, choice = _wanted(names, known, registry_file)
+    chosen, paths = select(known.values(), ",".join(stems), architecture, licence), {}
+    if downloaded or as_json or people:
         from stemsplit.fetch import store
 
         paths = {entry.name: store.local(entry) for entry in chosen}
@@ -44,18 +52,64 @@ def print_models(
     if as_json:
         stdout.print_json([models.entry_as_data(entry, paths[entry.name]) for entry in chosen])
     elif chosen:
-        here = {name for name, path in paths.items() if path}
-        asked = stems or architecture or licence or downloaded or whole
-        shown = [entry for entry in chosen if asked or entry.recommended or entry.name in here]
-        models.print_models(chosen, here, shown or chosen)
+        advice = f"recommended: {choice.entry.name} ({choice.why})" if choice and choice.entry in chosen else ""
+        if people and choice:
+            from stemsplit.registry.choosing import ranked
+
+            chosen = ranked(chosen, stems, choice.scale)
+        models.print_models(chosen, {name for name, path in paths.items() if path}, advice)
     else:
         from stemsplit.terminal import console
         from stemsplit.words import did_you_mean
 
-        outputs = {output.lower() for entry in known for output in entry.outputs}
-        unknown = [name for name in map(str.strip, (stems or "").lower().split(",")) if name and name not in outputs]
+        outputs = {output.lower() for entry in known.values() for output in entry.outputs}
+        unknown = [name for name in map(str.lower, stems) if name not in outputs]
         hint = did_you_mean(unknown[0], outputs) if unknown else ""
+        if not hint and architecture and not select(known.values(), architecture=architecture):
+            architectures = {entry.architecture for entry in known.values()}
+            hint = did_you_mean(architecture.lower().replace("-", "_"), architectures)
         console.hint(f"no model matches{hint}; see them all with: stemsplit list --all")
+
+
+def _wanted(
+    names: str | None, known: "Mapping[str, ModelEntry]", registry_file: Path | None
+) -> "tuple[list[str], Choice | None]":
+    """Return the stems that are asked for by names of stems or wishes, and which model is recommended for them.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    if not (asked := [name for name in map(str.strip, (names or "").split(",")) if name]):
+        return [], None
+    from stemsplit.registry.choosing import choose
+    from stemsplit.registry.wishes import stems_of, wishes
+
+    wished = wishes(registry_file)
+    stems = stems_of(asked, wished, (output for entry in known.values() for output in entry.outputs))
+    return stems, choose(stems, known, wished)
+
+
+def _print_advice(known: "Mapping[str, ModelEntry]", registry_file: Path | None) -> None:
+    """Print the model that is recommended for each wish.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    from stemsplit.cli.machine import NO_GPU, cores, gpu
+    from stemsplit.fetch import store
+    from stemsplit.registry.choosing import choose
+    from stemsplit.registry.wishes import wishes
+    from stemsplit.songs.durations import durations
+    from stemsplit.terminal.wishes import Advice, print_advice
+
+    wished = wishes(registry_file)
+    choices = [(wish, choice) for wish in wished.values() if (choice := choose(wish.stems, known, wished))]
+    advised = {entry.name for _, choice in choices for entry in (choice.entry, *choice.instead.values())}
+    others = [entry for entry in known.values() if entry.recommended and entry.name not in advised]
+    shown = [known[name] for name in advised] + others
+    guessed_by = cores() if gpu() == NO_GPU else None
+    here = {entry.name for entry in known.values() if store.local(entry)}
+    print_advice(Advice(choices, others, durations(shown, known, guessed_by), here, len(known), guessed_by))
 
 
 def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose
+from stemsplit.cli import choose, recommending
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -57,7 +57,8 @@ def split(
         typer.Option(
             "--model",
             "-m",
-            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file. Default: the built-in model.",
+            help="Name of a model, as shown by `stemsplit list`; a checkpoint file; or auto, the recommended model for "
+            "the stems asked for. Default: the built-in model.",
             autocompletion=choose.complete_model,
         ),
     ] = None,
@@ -195,7 +196,10 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings, quiet=quiet)
+    name_of_model = model or registry.DEFAULT_MODEL
+    if recommending.is_automatic(model, registry_file):
+        name_of_model = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
+    entry = choose.model(name_of_model, registry_file, config, settings, quiet=quiet)
     entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
     models = choose.chain(entry, then or (), registry_file, quiet)
     with usage_errors():

@@ -17,17 +17,14 @@ FEW = 5
 
 def hint_at_models(registry_file: Path | None) -> None:
     """Print which recommended model of the same stems sounds better than the small built-in one."""
-    from stemsplit.registry import DEFAULT_MODEL, entries
+    from stemsplit.registry import DEFAULT_MODEL, find
+    from stemsplit.registry.choosing import licence_in_words, recommended, size_in_words
     from stemsplit.terminal import console
-    from stemsplit.words import size
 
-    models = entries(registry_file)
-    built_in = models.pop(DEFAULT_MODEL)
-    for model in models.values():
-        if model.recommended and {*built_in.outputs} <= {*model.outputs}:
-            what = f"a download of {size(model.size)}" if model.size else model.description
-            console.hint(f"for better sound, add --model {model.name}: {what}; other models: stemsplit list")
-            return
+    model = recommended(find(DEFAULT_MODEL, registry_file).outputs, registry_file).entry
+    if model.name != DEFAULT_MODEL:
+        what = f"a download of {size_in_words(model)}, {licence_in_words(model)}"
+        console.hint(f"for better sound, add --model {model.name}: {what}; other models: stemsplit list")
 
 
 def tell_of_excerpt(options: "Options") -> None:

@@ -87,6 +87,21 @@ def check_output(out: Path, inputs: Sequence[Path]) -> None:
         raise StemsplitError(f"cannot write into {folder}: {error.strerror}") from error
 
 
+def known(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "ModelEntry":
+    """Return the entry with what only its weights say of its network, if these are to be trained further.
+
+    Raises:
+        WeightsError: the model's weights cannot be obtained, or contradict the entry.
+    """
+    from stemsplit.checkpoints.loading import completed
+    from stemsplit.cli.obtain import obtain
+
+    if not fine_tuned or not entry.from_weights:
+        return entry
+    obtain(entry, quiet)
+    return completed(entry)
+
+
 def network_of(entry: "ModelEntry", fine_tuned: bool, quiet: bool) -> "nn.Module":
     """Return the network to train, with the model's weights or with initial ones.
 
@@ -265,6 +280,7 @@ def train(
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads or max(cores() // team.count, 1))
         torch.manual_seed(seed)
+        entry = known(entry, bool(from_), quiet=not team.first)
         network = network_of(entry, bool(from_), quiet=not team.first).to(team.device)
         # What the network does not support must be known now, before all songs are read.
         with usage_errors("--optimizer"):

@@ -28,14 +28,26 @@ ARCHITECTURES = {
 }
 """Architecture name in the registry -> module of this package. Each module has `Config`, `IGNORED`, `build` and
 `infer`, also `MARKS`, keys of which every such network has one, `adapt_keys` if the keys of published checkpoints
-differ from the network's, and `completed` if shapes alone do not tell everything that `Inferred` holds.
+differ from the network's, `completed` if shapes alone do not tell everything that `Inferred` holds, and `beside` if
+usual values depend on values that a user gives.
 """
 
 
+def canonical(architecture: str) -> str:
+    """Return the key of `ARCHITECTURES` for a name that may have hyphens and capitals, such as BS-RoFormer.
+
+    Raises:
+        ValueError: there is no such architecture.
+    """
+    name = str(architecture).lower().replace("-", "_")
+    if name not in ARCHITECTURES:
+        hint = did_you_mean(name, ARCHITECTURES) or f"; choose from {', '.join(ARCHITECTURES)}"
+        raise ValueError(f"unknown architecture {architecture!r}{hint}")
+    return name
+
+
 def _module(architecture: str) -> Any:
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {architecture!r}; choose from {', '.join(ARCHITECTURES)}")
-    return import_module(f".{ARCHITECTURES[architecture]}", __name__)
+    return import_module(f".{ARCHITECTURES[canonical(architecture)]}", __name__)
 
 
 MAX_HYPERPARAMETER = 1_000_000
@@ -71,7 +83,7 @@ def build(architecture: str, config: Mapping[str, Any]) -> Network:
     """Make a network with fresh weights; its forward is (b, c, t) -> (b, n, c, t).
 
     Args:
-        architecture: a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`, also with hyphens: "bs-roformer".
         config: hyperparameters, named as in the published configs. Keywords that matter only for training are
             ignored.
 
@@ -153,6 +165,17 @@ def infer(tensors: Mapping[str, Tensor]) -> Inferred:
     examples = ", ".join(list(tensors)[:3])
     known = ", ".join(ARCHITECTURES)
     raise ValueError(f"its keys, such as {examples}, are not those of any supported architecture ({known})")
+
+
+def usual(found: Inferred, tensors: Mapping[str, Tensor], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the usual values of hyperparameters that `infer` could not find, to go with those that a user gave.
+
+    Raises:
+        ValueError: what the user gave does not go with the tensors.
+    """
+    beside = getattr(_module(found.architecture), "beside", None)
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    return {**found.defaults, **(beside(given, shapes) if beside else {})}
 
 
 class _Package(ModuleType):

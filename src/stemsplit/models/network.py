@@ -1,6 +1,17 @@
-"""Defines the base class of all networks."""
+"""Defines the base class of all networks, and keeps a part of a network in float32."""
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from torch import nn
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which nothing is rounded to half precision, even under autocast.
+
+    The meta device, on which nothing is computed, has no autocast.
+    """
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class Network(nn.Module):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.models.keys import Shapes, count
+from stemsplit.models.network import in_float32
 from stemsplit.models.roformer import RoFormer
 from stemsplit.models.roformer_config import Variant
 
@@ -75,7 +76,7 @@ class Spectral(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, m) -> (b, c, m), in float32 even under autocast."""
         frames = x.shape[-1]
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x.device):
             spectrum = torch.fft.rfft(x.float(), norm="forward")
             kept = min(self.weight.tensor.shape[1], spectrum.shape[-1])
             scaled = spectrum[..., :kept] * self.weight.tensor[:, :kept]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.models.network import in_float32
 from stemsplit.models.roformer_hyperace_layers import (
     Bottleneck,
     HypergraphPaths,
@@ -233,7 +234,7 @@ class Segmentation(nn.Module):
                 f"a chunk of {frames} frames is too short for HyperACE with {bands} bands: its smallest image would "
                 "have one number per channel, and no variance; use a longer chunk"
             )
-        with torch.autocast(tokens.device.type, enabled=False):
+        with in_float32(tokens.device):
             image = tokens.float().permute(0, 3, 1, 2)
             images = self.backbone(image)
             decoded = self.decoder(images, self.hyperace(images))

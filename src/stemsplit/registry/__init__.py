@@ -17,17 +17,22 @@ from stemsplit.registry.entry import SCHEMES, ModelEntry, redacted
 from stemsplit.words import did_you_mean
 
 __all__ = [
+    "AUTO",
     "DEFAULT_MODEL",
+    "RESERVED",
     "SCHEMES",
     "ModelEntry",
     "as_json",
     "as_toml",
+    "document",
     "entries",
     "entry_of",
     "entry_problem",
+    "files",
     "find",
     "packaged_path",
     "read",
+    "read_reserved",
     "redacted",
     "select",
     "table_of",
@@ -35,6 +40,9 @@ __all__ = [
 
 DEFAULT_MODEL = "starter"
 """The model that ships inside the package."""
+
+AUTO = "auto"
+"""Name that stands for the recommended model, unless a model is called so."""
 
 LIMIT = 1_000_000
 """Largest size of a registry in bytes, enough for some thousand models."""
@@ -67,6 +75,7 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values["architecture"] = values["architecture"].lower().replace("-", "_")
     entry = ModelEntry(name=name, **values)
     if problem := entry_problem(entry):
         raise RegistryError(f"{origin}: [{name}] {problem}")
@@ -107,11 +116,15 @@ def _on_one_line(items: str) -> str:
     return ", ".join(line.strip(" ").removesuffix(",") for line in items.rstrip("\n").split("\n"))
 
 
-def read(path: Path) -> dict[str, ModelEntry]:
-    """Read the entries of a registry file, in its order.
+RESERVED = ("wish", "preset")
+"""Tables of a registry file that are not entries but hold tables of another kind."""
+
+
+def document(path: Path) -> dict[str, Any]:
+    """Parse a registry file.
 
     Raises:
-        RegistryError: it is missing or not TOML, or one of its tables is invalid.
+        RegistryError: it is missing or not TOML.
     """
     import tomllib  # imported late: `--version` should start fast
 
@@ -119,12 +132,43 @@ def read(path: Path) -> dict[str, ModelEntry]:
         text = read_text(path, LIMIT)
         if any(line.count(".") > DOTS for line in text.splitlines()):
             raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or too long a number
         raise RegistryError(f"{path} is not valid TOML: {error}") from error
-    return {name: entry_of(name, table, path) for name, table in document.items()}
+
+
+def _is_reserved(name: str, table: object) -> bool:
+    """Return whether a table of a file is not an entry. A model may have such a name: earlier versions allowed it."""
+    return name in RESERVED and not (isinstance(table, dict) and "architecture" in table)
+
+
+def _entries_of(tables: Mapping[str, Any], path: Path) -> dict[str, ModelEntry]:
+    return {name: entry_of(name, table, path) for name, table in tables.items() if not _is_reserved(name, table)}
+
+
+def read(path: Path) -> dict[str, ModelEntry]:
+    """Read the entries of a registry file, in its order.
+
+    Raises:
+        RegistryError: it is missing or not TOML, or one of its tables is invalid.
+    """
+    return _entries_of(document(path), path)
+
+
+def read_reserved(path: Path, kind: str) -> dict[str, dict[str, Any]]:
+    """Read the tables of one of the `RESERVED` kinds in a registry file, unchecked: name -> table.
+
+    Raises:
+        RegistryError: the file cannot be read, or one of them is not a table.
+    """
+    tables = document(path).get(kind, {})
+    if not _is_reserved(kind, tables):
+        return {}
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise RegistryError(f"{path}: [{kind}] holds tables, each [{kind}.NAME]")
+    return tables
 
 
 def packaged_path() -> Path:
@@ -132,6 +176,16 @@ def packaged_path() -> Path:
     package = Path(__file__).parents[1]
     installed = package / "models.toml"
     return installed if installed.is_file() else package.parents[1] / "models.toml"
+
+
+def files(more: Path | None = None) -> list[Path]:
+    """Return the registry files that there are: the package's, the user's own, `more`. Later ones override others."""
+    found = [packaged_path()]
+    with suppress(RegistryError):
+        own = user_folder() / "models.toml"
+        # Path.is_file raises for a folder that may not be entered.
+        found += [own] if os.path.isfile(own) else []  # noqa: PTH113
+    return found + ([more] if more else [])
 
 
 def entries(more: Path | None = None) -> dict[str, ModelEntry]:
@@ -143,13 +197,7 @@ def entries(more: Path | None = None) -> dict[str, ModelEntry]:
     Raises:
         RegistryError: a registry cannot be read. Only the user's own may be missing.
     """
-    files = [packaged_path()]
-    with suppress(RegistryError):
-        own = user_folder() / "models.toml"
-        # Path.is_file raises for a folder that may not be entered.
-        files += [own] if os.path.isfile(own) else []  # noqa: PTH113
-    files += [more] if more else []
-    return {name: entry for file in files for name, entry in read(file).items()}
+    return {name: entry for file in files(more) for name, entry in read(file).items()}
 
 
 def select(
@@ -169,7 +217,7 @@ def select(
         entry
         for entry in models
         if names <= {name.lower() for name in entry.outputs}
-        and words <= set(entry.architecture.split("_"))
+        and words <= set(re.findall(r"[a-z0-9]+", entry.architecture.lower()))
         and (licence is None or licence.lower() in (entry.license.lower() or "none"))
     ]
 

@@ -14,6 +14,9 @@ from stemsplit.words import did_you_mean
 LARGEST = 10**15
 """Largest size of weights in bytes; a larger one is a mistake."""
 
+COSTLIEST = 10**9
+"""Largest cost in billions of operations for a second; a larger one is a mistake."""
+
 DEPTH = 20
 """Levels to which a config's tables may be nested."""
 
@@ -40,14 +43,15 @@ def _fits(value: object, wanted: Any) -> bool:
         return isinstance(value, list) and all(type(item) is get_args(wanted)[0] for item in value)
     if get_origin(wanted) is not None:
         return isinstance(value, dict)
-    return type(value) is wanted
+    return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 def _described(wanted: Any) -> str:
     """Return the type of an entry's field in words."""
     if get_origin(wanted) is tuple:
         return "a list of texts"
-    return {str: "a text", int: "a whole number", bool: "true or false"}.get(wanted, "a table")
+    kinds = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    return kinds.get(wanted, "a table")
 
 
 def _shown(value: object) -> str:
@@ -112,4 +116,8 @@ def entry_problem(entry: ModelEntry) -> str:
         return "sha256 must be 64 and git_sha1 40 lower-case hexadecimal digits"
     if not entry.recommended.isprintable() or len(entry.recommended) > LINE:
         return f"recommended must be one line of at most {LINE} characters"
+    if twice := [name for name in entry.from_weights if name in entry.config]:
+        return f"{_shown(twice[0])} is both in config and in from_weights"
+    if not 0 <= entry.cost <= COSTLIEST:
+        return f"cost must be between 0 and {COSTLIEST}"
     return "" if 0 <= entry.size <= LARGEST else f"size must be between 0 and {LARGEST}"

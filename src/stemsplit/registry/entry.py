@@ -70,6 +70,8 @@ class ModelEntry:
         score: published scores, and how they were measured.
         part: where the network lies in a file that holds several, such as "ema"; empty for the likeliest.
         recommended: one line on why a user should try it before others of its stems; empty for most.
+        from_weights: hyperparameters that the config leaves out because only the file of the weights says them.
+        cost: billions of floating-point operations for a second of audio, without overlaps; 0 if unknown.
     """
 
     name: str
@@ -97,6 +99,8 @@ class ModelEntry:
     score: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
     recommended: str = ""
+    from_weights: tuple[str, ...] = ()
+    cost: float = 0.0
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -107,6 +111,11 @@ class ModelEntry:
     def adds_up(self) -> bool:
         """Whether all stems together are the mixture."""
         return self.mixture_consistency or bool(self.residual)
+
+    @property
+    def work(self) -> float:
+        """Billions of floating-point operations for a second of a song, with overlaps; 0 if unknown."""
+        return self.cost * self.chunk / self.hop
 
     def with_chunks(
         self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None

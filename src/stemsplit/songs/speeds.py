@@ -137,6 +137,11 @@ def _fits(run: Mapping[str, Any], about: Mapping[str, str], settings: Settings) 
     return all(isinstance(options.get(name), list) and value in options[name] for name, value in given)
 
 
+def names() -> set[str]:
+    """Return the names of the models whose runs are in the file."""
+    return {name for run in _runs() if isinstance(name := run.get("model"), str)}
+
+
 def known(models: "ChainEntry", settings: Settings) -> list[Speed]:
     """Return what the last runs of models with the same settings on this machine showed, oldest first."""
     about = _about(models)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stemsplit.registry import ModelEntry, redacted
+from stemsplit.registry.scores import Scale, score
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import Line, aligned, draw, is_terminal, print_table
 from stemsplit.words import printable, size
@@ -22,22 +23,20 @@ def row(entry: ModelEntry) -> tuple[str, ...]:
     return tuple(map(printable, cells))
 
 
-def print_models(
-    entries: Sequence[ModelEntry], here: Collection[str] = (), shown: Sequence[ModelEntry] | None = None
-) -> None:
+def print_models(entries: Sequence[ModelEntry], here: Collection[str] = (), advice: str = "") -> None:
     """Print models: in groups on a terminal, else as a table.
 
     The table is for scripts as well: a header, then one whole line per model, however long. The columns are those of
     `COLUMNS`, in that order, with two spaces or more between them; new ones would come last. A name has no spaces.
 
     Args:
-        entries: all models asked for, which the table shows.
+        entries: all models asked for.
         here: names of the models whose weights are on this machine; they are marked on a terminal.
-        shown: models to show on a terminal; None for all.
+        advice: line to show above them on a terminal, if there is one.
     """
     if is_terminal():
-        shown = entries if shown is None else shown
-        draw(lambda width: listing(shown, here, width, len(entries) - len(shown)))
+        head: list[Line] = [(printable(advice), "bold"), ("", "")] if advice else []
+        draw(lambda width: head + listing(entries, here, width))
     else:
         print_text(*aligned([COLUMNS, *map(row, entries)]))
 
@@ -47,22 +46,6 @@ ONE_LINE = 100
 
 SHORTEST = 12
 """Smallest width in columns for the beginning of a description; with less, it gets a line of its own."""
-
-Scale = tuple[str, str, str]
-"""Stem or mean, measure and test set of a score. Only scores of the same scale can be compared."""
-
-
-def score(entry: ModelEntry) -> tuple[Scale, float] | None:
-    """Return the published score that stands for a model: the mean of its stems, or else that of its first stem."""
-    figures = {name: entry.score.get(name) for name in ("mean", *entry.outputs)}
-    name = next((name for name, figure in figures.items() if type(figure) in (float, int)), None)
-    if name is None:
-        return None
-    test_set = str(entry.score.get("test_set", "test set not stated"))
-    # Authors use different validation sets.
-    test_set += f", {entry.author}" if "author" in test_set else ""
-    measure = str(entry.score.get("measure", "score")).partition(":")[0]
-    return (name, measure, test_set), float(figures[name] or 0)
 
 
 def score_in_words(entry: ModelEntry) -> str:
@@ -85,40 +68,33 @@ def _heading(entry: ModelEntry, scale: Scale | None) -> str:
     return f"{stems_in_words(entry)}: {what}, {test_set}"
 
 
-def _purpose(entry: ModelEntry, others: int) -> str:
-    """Return why a model is recommended, or else its description without the stem, which the heading names."""
-    if others and entry.recommended:
-        return entry.recommended
+def _purpose(entry: ModelEntry) -> str:
+    """Return a model's description without the stem, which the heading names."""
     stem = entry.stems[0].replace("_", " ").capitalize()
     return entry.description.removeprefix(f"{stem}; ").removeprefix(f"{stem}, ")
 
 
-def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int, others: int = 0) -> list[Line]:
+def listing(entries: Sequence[ModelEntry], here: Collection[str], width: int) -> list[Line]:
     """Return the lines that show models on a terminal, those with the same stems and scores of one scale together.
 
     Args:
         entries: the models to show.
         here: names of the models whose weights are on this machine.
         width: width of the terminal, in columns.
-        others: number of models that are not shown; 0 if all are, else only recommended and local ones are shown.
     """
     groups: dict[tuple[str, ...], dict[Scale | None, list[ModelEntry]]] = {}
     for entry in entries:
         found = score(entry)
         groups.setdefault(entry.outputs, {}).setdefault(found and found[0], []).append(entry)
-    lines: list[Line] = [("Recommended models, and models on this machine", "dim"), ("", "")] if others else []
+    lines: list[Line] = []
     for tables in groups.values():
-        # The same widths in all groups if only recommended and local models are shown.
-        widths = _widths(entries if others else [entry for table in tables.values() for entry in table])
+        widths = _widths([entry for table in tables.values() for entry in table])
         for scale in sorted(tables, key=lambda scale: scale is None):
             lines.append((printable(_heading(tables[scale][0], scale)), "bold"))
             for entry in sorted(tables[scale], key=lambda entry: -(score(entry) or (None, 0.0))[1]):
-                lines += [(line, "") for line in _rows(entry, here, widths, width, others)]
+                lines += [(line, "") for line in _rows(entry, here, widths, width)]
             lines.append(("", ""))
-    legend = "*: on this machine" if others else "*: on this machine; +: recommended"
-    lines += [(legend, "dim"), ("all about one model: stemsplit info NAME", "dim")]
-    if others:
-        lines.append((f"{others} more models: stemsplit list --all; those with a stem: stemsplit list vocals", "dim"))
+    lines += [("*: on this machine; +: recommended", "dim"), ("all about one model: stemsplit info NAME", "dim")]
     return lines
 
 
@@ -133,13 +109,13 @@ def _widths(entries: Sequence[ModelEntry]) -> list[int]:
     return [max(map(len, column)) for column in zip(*map(_cells, entries), strict=True)]
 
 
-def _rows(entry: ModelEntry, here: Collection[str], widths: Sequence[int], width: int, others: int) -> list[str]:
+def _rows(entry: ModelEntry, here: Collection[str], widths: Sequence[int], width: int) -> list[str]:
     """Return the one line that shows a model, or two where the terminal is narrow."""
     name, figure, bytes_, license_ = _cells(entry)
     cells = (name.ljust(widths[0]), figure.rjust(widths[1]), bytes_.rjust(widths[2]), license_.ljust(widths[3]))
-    marks = ("*" if entry.name in here else " ") + ("+" if entry.recommended and not others else "")
-    facts = f"{marks.ljust(2 if others else 3)}{'  '.join(cell for cell in cells if cell)}"
-    purpose, room = printable(_purpose(entry, others)), width - len(facts) - 2
+    marks = ("*" if entry.name in here else " ") + ("+" if entry.recommended else "")
+    facts = f"{marks.ljust(3)}{'  '.join(cell for cell in cells if cell)}"
+    purpose, room = printable(_purpose(entry)), width - len(facts) - 2
     if width < ONE_LINE or room < SHORTEST:
         return [facts.rstrip(), f"    {purpose}"]
     return [f"{facts}  {purpose if len(purpose) <= room else purpose[: room - 1] + '…'}"]
