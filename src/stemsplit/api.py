@@ -98,6 +98,7 @@ def split(
     track: str | int = "",
     bitrate: str | int | None = None,
     then: Sequence[tuple[str, "Model"]] = (),
+    estimates: str = "consistent",
     device: str = "auto",
     force: bool = False,
     config: AnyPath | None = None,
@@ -122,6 +123,8 @@ def split(
         bitrate: kbit/s of ogg, mp3 or m4a, such as "192k" or 192, or a quality of mp3 from "V0" to "V9"; None for 320
             in mp3, about 270 in ogg and 256 in m4a.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
+        estimates: "consistent" for stems that add up to the song where the model's should, "raw" for those that its
+            network gives, as they are.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         force: whether to split the song again, and overwrite existing files.
         config: the YAML file that your own checkpoint was published with.
@@ -152,9 +155,12 @@ def split(
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; split its songs one by one")
     if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
+        if then:
+            raise ValueError('model="auto" chooses by the stems asked for; with then, name the first model')
         model = _recommended(stems, registry, tell)
-    first = find(model, registry, config, settings, tell)
-    chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
+    first = find(model, registry, config, settings, tell).with_estimates(estimates)
+    others = [(stem, find(name, registry, tell=tell).with_estimates(estimates)) for stem, name in then]
+    chain = ChainEntry(first, tuple(others))
     _check_stems(chain)
     job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.choices import Estimates
 from stemsplit.cli.options import usage_errors
 
 if TYPE_CHECKING:
@@ -127,7 +128,13 @@ def tell(described: "Described", first: bool = True) -> None:
         console.hint(f"the weights{whose} do not say, so usual values are assumed: {usual}; to change them, {remedy}")
 
 
-def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "ChainEntry":
+def chain(
+    first: "ModelEntry",
+    then: "Sequence[str]",
+    registry_file: Path | None,
+    quiet: bool,
+    estimates: Estimates = Estimates.consistent,
+) -> "ChainEntry":
     """Return the models that split each song, one after another.
 
     Args:
@@ -135,6 +142,7 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
         then: the models that split its stems further, each [STEM:]MODEL.
         registry_file: registry with more models.
         quiet: whether to print no warnings and hints.
+        estimates: what becomes of the estimates of the models in `then`.
 
     Raises:
         RegistryError: there is no such model.
@@ -148,7 +156,7 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     plan, known = ChainEntry(first), entries(registry_file) if then else {}
     for text in then:
         stem, name = _stem_and_model(text, plan, known)
-        entry = model(name, registry_file, quiet=quiet, first=False)
+        entry = model(name, registry_file, quiet=quiet, first=False).with_estimates(estimates)
         with usage_errors("--then"):
             plan = replace(plan, then=(*plan.then, (stem, entry)))
     return plan

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
 from stemsplit.cli import choose, recommending
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
@@ -18,6 +18,7 @@ from stemsplit.cli.options import (
     Compile,
     Csv,
     Device,
+    EstimatesChoice,
     Format,
     Overlap,
     Precision,
@@ -165,6 +166,7 @@ def split(
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
     window: Window = None,
+    estimates: EstimatesChoice = Estimates.consistent,
     batch_size: BatchSize = None,
     precision: Precision = PrecisionName.auto,
     threads: Threads = None,
@@ -200,8 +202,8 @@ def split(
     if recommending.is_automatic(model, registry_file):
         name_of_model = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
     entry = choose.model(name_of_model, registry_file, config, settings, quiet=quiet)
-    entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
-    models = choose.chain(entry, then or (), registry_file, quiet)
+    entry = entry.with_chunks(chunk_seconds, overlap, window and window.value).with_estimates(estimates)
+    models = choose.chain(entry, then or (), registry_file, quiet, estimates)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stemsplit.fetch import digests
+from stemsplit.engine.combination.entry import Source, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
@@ -43,15 +43,15 @@ class ChainEntry:
     """The models that split songs, one after another, before they are loaded.
 
     Args:
-        first: the model that splits the song.
-        then: pairs of a stem and the model that splits it further, in order; see `stemsplit.Chain`.
+        first: the model, or several together, that split the song.
+        then: pairs of a stem and what splits it further, in order; see `stemsplit.Chain`.
 
     Raises:
         ValueError: two stems would have the same name.
     """
 
-    first: ModelEntry
-    then: tuple[tuple[str, ModelEntry], ...] = ()
+    first: Source
+    then: tuple[tuple[str, Source], ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -63,7 +63,8 @@ class ChainEntry:
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         """All the models."""
-        return (self.first, *(entry for _, entry in self.then))
+        sources = (self.first, *(source for _, source in self.then))
+        return tuple(entry for source in sources for entry in entries_of(source))
 
     @property
     def name(self) -> str:
@@ -98,6 +99,6 @@ class ChainEntry:
         Raises:
             WeightsError: a file with weights cannot be read.
         """
-        own = [entry.identity(digests.identity(entry), precision) for entry in self.entries]
-        onward = [{"stem": stem, **each} for (stem, _), each in zip(self.then, own[1:], strict=True)]
-        return {**own[0], "then": onward} if onward else own[0]
+        own = identity_of(self.first, precision)
+        onward = [{"stem": stem, **identity_of(source, precision)} for stem, source in self.then]
+        return {**own, "then": onward} if onward else own
