@@ -249,6 +249,21 @@ def test_the_chosen_precision_changes_the_identity() -> None:
     assert all(one != other for one in identities for other in identities if one is not other)
 
 
+def test_raw_estimates_are_another_identity_only_where_stems_would_be_changed() -> None:
+    """What was split before there was a choice counts as consistent."""
+    entry = registry.find("starter")
+    raw = entry.with_estimates("raw")
+    assert (entry.adds_up, raw.adds_up) == (True, False)
+    assert entry.identity("0") == entry.with_estimates("consistent").identity("0") != raw.identity("0")
+    for other in (replace(entry, mixture_consistency=False), replace(entry, residual="rest")):
+        assert other.with_estimates("raw") == other.with_estimates("consistent") == other
+
+
+def test_estimates_are_raw_or_consistent() -> None:
+    with pytest.raises(ValueError, match="estimates must be one of raw, consistent, not 'cooked'"):
+        registry.find("starter").with_estimates("cooked")
+
+
 def test_the_key_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
     earlier, present = tmp_path / "earlier.toml", tmp_path / "present.toml"
     earlier.write_text(GOOD.replace("size = 1", "complete = true"))

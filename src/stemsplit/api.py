@@ -101,6 +101,7 @@ def split(
     track: str | int = "",
     bitrate: str | int | None = None,
     then: Sequence[tuple[str, "Model"]] = (),
+    estimates: str = "consistent",
     device: str = "auto",
     tta: bool = False,
     shifts: int | None = None,
@@ -133,6 +134,8 @@ def split(
         bitrate: kbit/s of ogg, mp3 or m4a, such as "192k" or 192, or a quality of mp3 from "V0" to "V9"; None for 320
             in mp3, about 270 in ogg and 256 in m4a.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
+        estimates: "consistent" for stems that add up to the song where the model's should, "raw" for those that its
+            network gives, as they are.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         tta: whether to take the mean with the stems of the song with its polarity inverted and so on, which takes four
             times as long; see `Separator`.
@@ -175,6 +178,7 @@ def split(
         combine=combine,
         route=route,
         then=then,
+        estimates=estimates,
         tta=tta,
         shifts=shifts,
         config=config,

@@ -55,6 +55,21 @@ class CombineName(StrEnum):
     min_magnitude = "min-magnitude"
 
 
+class Estimates(StrEnum):
+    """What becomes of a model's estimates.
+
+    raw: they are the stems, as the network gives them.
+    consistent: they are changed so that they add up to the mixture, where the model's stems should.
+    """
+
+    raw = "raw"
+    consistent = "consistent"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"estimates must be one of {', '.join(cls)}, not {value!r}")
+
+
 class ProgressKind(StrEnum):
     """The ways of showing the progress of a song."""
 

@@ -142,7 +142,7 @@ def test_a_model_contributes_its_residual_where_that_is_the_stem(song: Block) ->
     assert heard(combined(ensemble([VOCALS, bare]), (0.4,), (0.8,)), song) == {"vocals": 0.3, "instrumental": 0.7}
     four_and_inst = ensemble([INSTRUMENTAL, FOUR])
     means = heard(combined(four_and_inst, (0.8,), (0.3, 0.2, 0.1, 0.4)), song)
-    assert means == {"drums": 0.325, "bass": 0.225, "other": 0.125, "vocals": 0.325}  # 0.3 and what is left
+    assert means == {"drums": 0.33333, "bass": 0.22222, "other": 0.11111, "vocals": 0.33333}  # 0.3 and what is left
 
 
 def test_other_is_combined_only_with_what_means_the_same(song: Block) -> None:
@@ -177,7 +177,26 @@ def test_a_route_takes_each_stem_from_its_model(song: Block) -> None:
     how = route({"vocals": VOCALS}, rest=FOUR)
     assert how.outputs == FOUR.outputs
     found = heard(combined(how, *[(0.1, 0.2, 0.3, 0.4) if m == FOUR else (0.8,) for m in how.members]), song)
-    assert found == {"drums": 0.0, "bass": 0.1, "other": 0.2, "vocals": 0.7}  # 0.4 too much, of each stem 0.1
+    # 0.4 too much: of each of the other stems in proportion to its size.
+    assert found == {"drums": 0.03333, "bass": 0.06667, "other": 0.1, "vocals": 0.8}
+
+
+def test_one_other_stem_is_not_merely_the_rest_of_the_song(song: Block) -> None:
+    how = route({"vocals": FOUR, "drums": FOUR, "bass": FOUR}, rest=entry("b", FOUR.stems, whole=True))
+    values = {"four": (0.1, 0.2, 0.3, 0.4), "b": (0.0, 0.0, 0.4, 0.6)}
+    found = heard(combined(how, *(values[member.name] for member in how.members)), song)
+    assert found == {"drums": 0.09091, "bass": 0.18182, "other": 0.36364, "vocals": 0.36364}  # 0.1 too much
+
+
+def test_raw_estimates_stay_as_they_are(song: Block) -> None:
+    """Those of each model, and those of all together; a remainder is one even then."""
+    how = route({"vocals": VOCALS}, rest=FOUR).with_estimates("raw")
+    values = {"four": (0.1, 0.1, 0.1, 0.1), "voc": (0.8,)}
+    found = heard(combined(how, *(values[member.name] for member in how.members)), song)
+    assert found == {"drums": 0.1, "bass": 0.1, "other": 0.1, "vocals": 0.8}
+    assert not how.adds_up
+    assert route({"vocals": VOCALS}).with_estimates("raw").outputs == ("vocals", "instrumental")
+    assert identity_of(how) != identity_of(route({"vocals": VOCALS}, rest=FOUR))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
 from stemsplit.cli import choose, recommending, several
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
@@ -18,6 +18,7 @@ from stemsplit.cli.options import (
     Compile,
     Csv,
     Device,
+    EstimatesChoice,
     Format,
     Overlap,
     Precision,
@@ -159,6 +160,7 @@ def split(
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
     window: Window = None,
+    estimates: EstimatesChoice = Estimates.consistent,
     batch_size: BatchSize = None,
     precision: Precision = PrecisionName.auto,
     threads: Threads = None,
@@ -199,8 +201,8 @@ def split(
         named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
     first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
-    first = adjusted(first, "with_passes", tta or None, shifts)
-    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet))
+    first = adjusted(first, "with_passes", tta or None, shifts).with_estimates(estimates)
+    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet), estimates)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)

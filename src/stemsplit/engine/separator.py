@@ -62,6 +62,8 @@ class Separator(Splitter):
         tta: whether to take the mean with the estimates of transformed chunks, which takes four times as long; None for
             the entry's own.
         shifts: number of passes with chunks at other places, of which the mean is taken; None for the entry's own.
+        estimates: what becomes of the network's estimates, one of `stemsplit.choices.Estimates`: "consistent" stems add
+            up to the mixture where the model's should, "raw" ones are left as they are.
         batch_size: number of chunks computed together, which changes memory and speed but not the result; None for
             what suits the device.
         precision: precision of the network's large products: "fp32", "bf16", "fp16", or "auto" for half precision on
@@ -94,6 +96,7 @@ class Separator(Splitter):
         window: str | None = None,
         tta: bool | None = None,
         shifts: int | None = None,
+        estimates: str = "consistent",
         batch_size: int | None = None,
         precision: str = "auto",
         threads: int | None = None,
@@ -103,7 +106,7 @@ class Separator(Splitter):
         memory: Memory | None = None,
     ) -> None:
         entry = find(model, registry, tell=tell).with_chunks(chunk_seconds, overlap, window)
-        self.entry = entry = entry.with_passes(tta, shifts)
+        self.entry = entry = entry.with_passes(tta, shifts).with_estimates(estimates)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.window = WindowName(entry.window)

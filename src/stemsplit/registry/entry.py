@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stemsplit.choices import WindowName
+from stemsplit.choices import Estimates, WindowName
 
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
@@ -159,6 +159,19 @@ class ModelEntry:
         if not 1 <= count <= MOST_SHIFTS:
             raise ValueError(f"shifts must be from 1 to {MOST_SHIFTS}, not {count}")
         return replace(self, tta=self.tta if tta is None else tta, shifts=count)
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "ModelEntry":
+        """Return the entry with another choice of what becomes of the network's estimates. A residual stays one.
+
+        Args:
+            estimates: one of `Estimates`; `consistent` changes nothing.
+
+        Raises:
+            ValueError: there is no such choice.
+        """
+        if Estimates(estimates) == Estimates.consistent or self.residual:
+            return self
+        return replace(self, mixture_consistency=False)
 
     def chunks_in(self, seconds: float, channels: int = 2) -> int:
         """Return how many chunks the network computes for a song, with those that reach over its ends.

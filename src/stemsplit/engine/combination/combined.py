@@ -8,7 +8,9 @@ import torch
 
 from stemsplit.audio import Block
 from stemsplit.audio.samples import Samples
+from stemsplit.choices import CombineName
 from stemsplit.engine.base import Pair, Splitter
+from stemsplit.engine.combination.division import divided
 from stemsplit.engine.combination.entry import Combination
 from stemsplit.engine.combination.joining import Joiner, Mean, joiner
 from stemsplit.engine.combination.shared import Shared
@@ -148,6 +150,12 @@ class Combined(Splitter):
         """Whether all stems together are the mixture."""
         return self.entry.adds_up
 
+    @property
+    def divides_bins(self) -> bool:
+        """Whether the remainder is divided bin by bin. The mean of the same models leaves what each of them does."""
+        together = len(self.groups) == 1 and self.entry.combine == CombineName.mean
+        return self.entry.spread and not together
+
     def _groups(self) -> list[Group]:
         names = [[stem.casefold() for stem in member.stems] for member in self.members]
         places: dict[tuple[int, ...], list[int]] = {}
@@ -164,8 +172,9 @@ class Combined(Splitter):
         with closing(in_step([member.streams for member in self.members], mixtures)) as songs:
             for mixture, results in songs:
                 turn = max(round(self.turn_seconds * mixture.sample_rate), 1)
-                with closing(self._joined(levelled(results, turn))) as pairs:
-                    yield pairs
+                pairs = self._joined(levelled(results, turn))
+                with closing(divided(pairs, self.entry.among) if self.divides_bins else pairs) as completed:
+                    yield completed
 
     def _joined(self, blocks: Generator[tuple[Block, list[Block]], None, None]) -> Generator[Pair, None, None]:
         joiners = [group.joiner() for group in self.groups]
@@ -192,7 +201,7 @@ class Combined(Splitter):
         stems = np.empty((len(self.entry.takes), *mixture.shape), np.float32)
         for group, found in zip(self.groups, groups, strict=True):
             stems[group.places] = found
-        if not self.adds_up:
+        if not self.adds_up or self.divides_bins:
             return stems
         left: Block = remainder(torch.from_numpy(mixture), torch.from_numpy(stems)).numpy()
         return np.concatenate([stems, left[None]]) if self.entry.remainder else stems + left / np.float32(len(stems))

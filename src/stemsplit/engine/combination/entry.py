@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, Union
 
-from stemsplit.choices import CombineName
+from stemsplit.choices import CombineName, Estimates
 from stemsplit.fetch import digests
 from stemsplit.registry import ModelEntry
 from stemsplit.words import did_you_mean
@@ -34,6 +34,7 @@ class Combination:
         takes: pairs of a stem, and the indices of the members whose estimates of it are combined.
         remainder: name of the stem that is the song minus all others; empty if there is none.
         spread: whether the stems should add up to the song; the remainder is then divided among them.
+        kept: names of stems that get no share of the remainder, because they are wanted as their model gives them.
         combine: how several estimates of a stem become one.
         weights: weight of each member in the mean.
     """
@@ -43,6 +44,7 @@ class Combination:
     takes: tuple[tuple[str, tuple[int, ...]], ...]
     remainder: str = ""
     spread: bool = False
+    kept: tuple[str, ...] = ()
     combine: CombineName = CombineName.mean
     weights: tuple[float, ...] = ()
 
@@ -70,6 +72,25 @@ class Combination:
     def changed(self, method: str, *args: Any, **options: Any) -> "Combination":
         """Return the same with a method of `ModelEntry`, such as `with_chunks`, applied to every model."""
         return replace(self, members=tuple(adjusted(member, method, *args, **options) for member in self.members))
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "Combination":
+        """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
+        members = tuple(member.with_estimates(estimates) for member in self.members)
+        return replace(self, members=members, spread=self.spread and estimates == Estimates.consistent)
+
+    @property
+    def among(self) -> tuple[int, ...]:
+        """Indices of the stems among which the remainder is divided."""
+        return tuple(index for index, (stem, _) in enumerate(self.takes) if stem not in self.kept)
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "Combination":
+        """Return the same with another choice of what becomes of estimates; see `ModelEntry.with_estimates`.
+
+        Raises:
+            ValueError: there is no such choice.
+        """
+        members = tuple(member.with_estimates(estimates) for member in self.members)
+        return replace(self, members=members, spread=self.spread and Estimates(estimates) == Estimates.consistent)
 
     def chunks_in(self, seconds: float, channels: int = 2) -> int:
         """Return how many chunks all networks compute for a song; see `ModelEntry.chunks_in`."""
@@ -111,6 +132,7 @@ def identity_of(source: Source, precision: str = "auto") -> dict[str, Any]:
         "takes": {stem: list(indices) for stem, indices in source.takes},
         "residual": source.remainder,
         "complete": source.spread,
+        **({"kept": list(source.kept)} if source.kept else {}),
         "members": members,
     }
 
@@ -220,6 +242,7 @@ def route(routes: Mapping[str, Source], rest: Source | None = None) -> Combinati
         wanted = {stem: routed.get(stem.casefold(), rest) for stem in rest.outputs}
     wanted |= {stem: source for stem, source in routes.items() if _index(stem, tuple(wanted)) is None}
     remainder = _remainder(routes, rest)
+    others = [stem for stem, source in wanted.items() if stem.casefold() not in {name.casefold() for name in routes}]
     members = _unique([source for stem, source in wanted.items() if stem != remainder])
     given = [f"{stem}={source.name}" for stem, source in routes.items()]
     return Combination(
@@ -228,6 +251,8 @@ def route(routes: Mapping[str, Source], rest: Source | None = None) -> Combinati
         takes=tuple((stem, (members.index(source),)) for stem, source in wanted.items() if stem != remainder),
         remainder=remainder,
         spread=not remainder,
+        # A single other stem would be no more than the rest of the song, whatever its model gives.
+        kept=() if remainder or len(others) < 2 else tuple(stem for stem in wanted if stem not in others),
     )
 
 
