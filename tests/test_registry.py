@@ -74,6 +74,11 @@ def test_any_value_and_any_name_are_written_so_that_they_read_back_equal(value: 
     assert read == {name: registry.table_of(entry) | {"stems": [*entry.stems], "sources": [*entry.sources]}}
 
 
+def test_weights_say_nothing_that_earlier_versions_cannot_read() -> None:
+    assert "cost" not in json.loads(registry.as_json(registry.find("starter")))
+    assert "cost" in registry.table_of(registry.find("starter"))
+
+
 def test_a_list_is_written_on_one_line() -> None:
     assert '\nstems = ["drums", "bass", "other", "vocals"]\n' in registry.as_toml(registry.find("starter"))
 

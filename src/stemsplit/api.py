@@ -171,6 +171,8 @@ def split(
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; split its songs one by one")
     if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
+        if then:
+            raise ValueError('model="auto" chooses by the stems asked for; with then, name the first model')
         model = _recommended(stems, registry, tell)
     chain = chain_of(
         model,

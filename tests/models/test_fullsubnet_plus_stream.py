@@ -18,6 +18,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "a long look-ahead": {"look_ahead": 5},
     "four frames at a time": {"hop_length": 8},
     "a hop that does not divide the transform": {"hop_length": 5},
+    "GRUs with other activations": {
+        "sequence_model": "GRU",
+        "fb_output_activate_function": "ReLU6",
+        "sb_output_activate_function": "Tanh",
+    },
+    "the other causal norm": {"norm_type": "cumulative_layer_norm", "fb_num_neighbors": 2},
     "a window shorter than the transform": {"win_length": 20, "hop_length": 9, "fb_num_neighbors": 1},
 }
 
@@ -89,7 +95,13 @@ def test_samples_are_returned_as_soon_as_possible() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "streamable"),
-    [({}, True), ({"variant": "plus"}, False), ({"norm_type": "offline_laplace_norm"}, False)],
+    [
+        ({}, True),
+        ({"norm_type": "cumulative_layer_norm", "sequence_model": "GRU"}, True),
+        ({"variant": "plus"}, False),
+        ({"norm_type": "offline_laplace_norm"}, False),
+        ({"norm_type": "offline_gaussian_norm"}, False),
+    ],
 )
 def test_only_a_causal_network_is_streamable(changes: dict[str, str], streamable: bool) -> None:
     model = network(**changes)

@@ -224,7 +224,7 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
         network = models.infer(held.tensors)
     except ValueError as error:
         raise WeightsError(f"cannot use {path}: {error}") from error
-    inferred, defaults = network.inferred, network.defaults
+    inferred, defaults = network.inferred, models.usual(network, held.tensors, {**written, **chosen})
     overruled = {
         name: (written[name], value) for name, value in inferred.items() if not _fits(network, name, written)
     } | {name: (written.pop(name), "none") for name in network.foreign & written.keys()}

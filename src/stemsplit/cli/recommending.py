@@ -84,10 +84,9 @@ def in_words(choice: "Choice") -> str:
     from stemsplit.fetch import store
     from stemsplit.registry.choosing import licence_in_words, size_in_words
 
-    place = "is on this machine" if store.local(choice.entry) else "to download"
-    return (
-        f"{choice.entry.name} ({choice.why}): {size_in_words(choice.entry)} {place}, {licence_in_words(choice.entry)}"
-    )
+    entry = choice.entry
+    place = "on this machine" if store.local(entry) else f"{size_in_words(entry)} to download"
+    return f"{entry.name} ({choice.why}): {place}, {licence_in_words(entry)}"
 
 
 def command_with(name: str) -> str:

@@ -42,7 +42,7 @@ def print_models(
     if people and not (names or architecture or licence or downloaded or whole):
         _print_advice(known, registry_file)
         return
-    stems, choice = _wanted(names, known, registry_file)
+    stems, choice = _wanted(names, known, registry_file, people)
     chosen, paths = select(known.values(), ",".join(stems), architecture, licence), {}
     if downloaded or as_json or people:
         from stemsplit.fetch import store
@@ -69,21 +69,24 @@ def print_models(
 
 
 def _wanted(
-    names: str | None, known: "Mapping[str, ModelEntry]", registry_file: Path | None
+    names: str | None, known: "Mapping[str, ModelEntry]", registry_file: Path | None, people: bool
 ) -> "tuple[list[str], Choice | None]":
-    """Return the stems that are asked for by names of stems or wishes, and which model is recommended for them.
+    """Return the stems that are asked for by names of stems or wishes, and for people also what is recommended.
 
     Raises:
         RegistryError: a registry cannot be read.
     """
-    if not (asked := [name for name in map(str.strip, (names or "").split(",")) if name]):
-        return [], None
+    asked = [name for name in map(str.strip, (names or "").split(",")) if name]
+    outputs = {output.casefold() for entry in known.values() for output in entry.outputs}
+    # The wishes are read only where they are needed, because that takes as long as everything else.
+    if not asked or (not people and all(name.casefold() in outputs for name in asked)):
+        return asked, None
     from stemsplit.registry.choosing import choose
     from stemsplit.registry.wishes import stems_of, wishes
 
     wished = wishes(registry_file)
-    stems = stems_of(asked, wished, (output for entry in known.values() for output in entry.outputs))
-    return stems, choose(stems, known, wished)
+    stems = stems_of(asked, wished, outputs)
+    return stems, choose(stems, known, wished) if people else None
 
 
 def _print_advice(known: "Mapping[str, ModelEntry]", registry_file: Path | None) -> None:

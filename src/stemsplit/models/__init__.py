@@ -28,7 +28,8 @@ ARCHITECTURES = {
 }
 """Architecture name in the registry -> module of this package. Each module has `Config`, `IGNORED`, `build` and
 `infer`, also `MARKS`, keys of which every such network has one, `adapt_keys` if the keys of published checkpoints
-differ from the network's, and `completed` if shapes alone do not tell everything that `Inferred` holds.
+differ from the network's, `completed` if shapes alone do not tell everything that `Inferred` holds, and `beside` if
+usual values depend on values that a user gives.
 """
 
 
@@ -153,6 +154,17 @@ def infer(tensors: Mapping[str, Tensor]) -> Inferred:
     examples = ", ".join(list(tensors)[:3])
     known = ", ".join(ARCHITECTURES)
     raise ValueError(f"its keys, such as {examples}, are not those of any supported architecture ({known})")
+
+
+def usual(found: Inferred, tensors: Mapping[str, Tensor], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the usual values of hyperparameters that `infer` could not find, to go with those that a user gave.
+
+    Raises:
+        ValueError: what the user gave does not go with the tensors.
+    """
+    beside = getattr(_module(found.architecture), "beside", None)
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    return {**found.defaults, **(beside(given, shapes) if beside else {})}
 
 
 class _Package(ModuleType):

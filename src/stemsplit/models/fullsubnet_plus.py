@@ -11,13 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemsplit.models.fullsubnet_plus_attention import ChannelAttention
-from stemsplit.models.fullsubnet_plus_keys import MARKS, infer
-from stemsplit.models.fullsubnet_plus_layers import FullBand, Norm, Recurrent, masked, neighbours, normalised
+from stemsplit.models.fullsubnet_plus_attention import ATTENTIONS
+from stemsplit.models.fullsubnet_plus_keys import MARKS, beside, infer
+from stemsplit.models.fullsubnet_plus_layers import (
+    ACTIVATIONS,
+    CUMULATIVE,
+    Convolutional,
+    Norm,
+    Recurrent,
+    masked,
+    neighbours,
+    normalised,
+)
 from stemsplit.models.fullsubnet_plus_stream import Stream
 from stemsplit.models.network import Network, in_float32
 
-__all__ = ["IGNORED", "MARKS", "Config", "build", "infer"]
+__all__ = ["IGNORED", "MARKS", "Config", "beside", "build", "infer"]
 
 Variant = Literal["plus", "base"]
 
@@ -27,13 +36,13 @@ IGNORED = frozenset({"num_groups_in_drop_band", "weight_init"})
 SUPPORTED = {
     "variant": get_args(Variant),
     "norm_type": get_args(Norm),
-    "sequence_model": ("LSTM",),
-    "channel_attention_model": ("TSSE",),
-    "fb_output_activate_function": ("ReLU",),
-    "sb_output_activate_function": (False, None),
-    "subband_num": (1,),  # the published network does not run with other values
+    "sequence_model": ("LSTM", "GRU", "TCN"),
+    "channel_attention_model": tuple(ATTENTIONS),
+    "fb_output_activate_function": tuple(ACTIVATIONS),
+    "sb_output_activate_function": tuple(ACTIVATIONS),
+    "output_size": (2,),  # the real and the imaginary part of a mask
 }
-"""Hyperparameter -> supported values. The published code has others, but nobody has published weights for them."""
+"""Hyperparameter -> its values in the published code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +53,23 @@ class Config:
         variant: "plus" for FullSubNet+, "base" for FullSubNet.
         num_freqs: number of STFT bins.
         look_ahead: number of future frames that a frame's mask depends on.
-        sequence_model: kind of the sub-band network.
+        sequence_model: kind of the sub-band network: LSTM, GRU or, in the plus variant, TCN, which is convolutions. In
+            the base variant, the full-band network is of the same kind.
         fb_num_neighbors: bins on either side that the sub-band network sees of each full-band network's output.
         sb_num_neighbors: bins on either side that it sees of the magnitudes.
-        fb_output_activate_function: activation after the full-band networks.
-        sb_output_activate_function: activation after the sub-band network; always none.
+        fb_output_activate_function: activation after the full-band networks: ReLU, ReLU6, Tanh, or false for none.
+        sb_output_activate_function: activation after the sub-band network, one of the same.
         fb_model_hidden_size: features of the base variant's full-band LSTM; the plus variant does not have one.
-        sb_model_hidden_size: features of the sub-band LSTM.
-        channel_attention_model: kind of the channel attention.
-        norm_type: whether to scale by the mean of the whole signal (offline) or of the frames so far (cumulative).
-        kersize: time spans of the channel attention, in frames.
-        subband_num: bins in each group of the channel attention's convolutions.
-        n_fft: STFT size, in samples.
-        win_length: length of the periodic Hann window, in samples.
-        hop_length: samples between frames.
+        sb_model_hidden_size: features of the sub-band LSTM or GRU.
+        channel_attention_model: kind of the channel attention: TSSE (MulCA), SE, CBAM or ECA.
+        norm_type: whether to scale by the whole signal (offline) or by the frames so far (cumulative), to a mean of 1
+            (laplace) or to mean 0 and standard deviation 1 (gaussian, layer).
+        kersize: time spans of the channel attention TSSE, in frames.
+        subband_num: number of bins that share a weight of the magnitudes' channel attention.
+        output_size: numbers of a mask; always 2.
+        n_fft: STFT size, in samples; 0 for the one that has `num_freqs` bins.
+        win_length: length of the periodic Hann window, in samples; 0 for `n_fft`.
+        hop_length: samples between frames; 0 for half of `n_fft`.
 
     Raises:
         ValueError: a value that no network can be built from.
@@ -69,7 +81,7 @@ class Config:
     sequence_model: str = "LSTM"
     fb_num_neighbors: int = 0
     sb_num_neighbors: int = 15
-    fb_output_activate_function: str = "ReLU"
+    fb_output_activate_function: str | bool | None = "ReLU"
     sb_output_activate_function: str | bool | None = False
     fb_model_hidden_size: int = 512
     sb_model_hidden_size: int = 384
@@ -77,14 +89,22 @@ class Config:
     norm_type: Norm = "offline_laplace_norm"
     kersize: tuple[int, ...] = (3, 5, 10)
     subband_num: int = 1
-    n_fft: int = 512
-    win_length: int = 512
-    hop_length: int = 256
+    output_size: int = 2
+    n_fft: int = 0
+    win_length: int = 0
+    hop_length: int = 0
 
     def __post_init__(self) -> None:
+        n_fft = self.n_fft or 2 * (self.num_freqs - 1)
+        for name, usual in (("n_fft", n_fft), ("win_length", n_fft), ("hop_length", n_fft // 2)):
+            # The class is frozen, but what follows from other values need not be given.
+            object.__setattr__(self, name, getattr(self, name) or usual)
         for name, values in SUPPORTED.items():
             if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be {' or '.join(map(str, values))}, not {getattr(self, name)!r}")
+                shown = " or ".join(str(value) for value in values if value != "")
+                raise ValueError(f"{name} must be {shown}, not {getattr(self, name)!r}")
+        if self.variant == "base" and self.sequence_model == "TCN":
+            raise ValueError("sequence_model must be LSTM or GRU in the variant base, not 'TCN'")
         for name, value in vars(self).items():
             least = 0 if name in ("look_ahead", "fb_num_neighbors", "sb_num_neighbors") else 1
             if type(value) is int and value < least:
@@ -96,11 +116,30 @@ class Config:
             raise ValueError(f"num_freqs must be n_fft / 2 + 1, not {self.num_freqs} for an n_fft of {self.n_fft}")
         if max(self.fb_num_neighbors, self.sb_num_neighbors) >= self.num_freqs:
             raise ValueError(f"fb_num_neighbors and sb_num_neighbors must be less than num_freqs {self.num_freqs}")
+        if self.variant == "plus" and self.subband_num > 1:
+            self._check_groups()
         if not 2 * self.hop_length <= self.win_length <= self.n_fft:
             raise ValueError(
                 f"win_length must be at least twice hop_length and at most n_fft {self.n_fft}, "
                 f"not {self.win_length} with hop {self.hop_length}"
             )
+
+    def _check_groups(self) -> None:
+        """Raise ValueError if the channel attention cannot work on groups of bins."""
+        if self.channel_attention_model != "ECA":
+            # The published code makes all three attentions for the groups, but groups only the magnitudes.
+            problem = "attention to real and imaginary parts is not made for groups of bins, except ECA"
+            raise ValueError(f"subband_num must be 1, not {self.subband_num}: {problem}")
+        if (padding := self.grouped_bins - self.num_freqs) >= self.num_freqs:
+            raise ValueError(
+                f"subband_num cannot be {self.subband_num}: its groups need {padding} bins more than num_freqs "
+                f"{self.num_freqs}, and reflection gives at most {self.num_freqs - 1}"
+            )
+
+    @property
+    def grouped_bins(self) -> int:
+        """Number of bins after padding for whole groups of `subband_num`; at least one bin is added."""
+        return (self.num_freqs // self.subband_num + 1) * self.subband_num
 
     @property
     def outputs(self) -> int:
@@ -140,18 +179,24 @@ class FullSubNet(Network):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = c = config
-        # Only the cumulative norm is causal, and only the base variant does without attention over the whole song.
-        self.streamable = c.variant == "base" and c.norm_type == "cumulative_laplace_norm"
+        # Only cumulative norms are causal, and only the base variant does without attention over the whole song.
+        self.streamable = c.variant == "base" and c.norm_type in CUMULATIVE
+        bins, activation = c.num_freqs, c.fb_output_activate_function
         if c.variant == "base":
-            self.fb_model: nn.Module = Recurrent(c.num_freqs, c.fb_model_hidden_size, c.num_freqs)
+            self.fb_model: nn.Module = Recurrent(bins, c.fb_model_hidden_size, bins, c.sequence_model, activation)
         else:
-            self.channel_attention = ChannelAttention(c.num_freqs, c.kersize)
-            self.channel_attention_real = ChannelAttention(c.num_freqs, c.kersize)
-            self.channel_attention_imag = ChannelAttention(c.num_freqs, c.kersize)
-            self.fb_model = FullBand(c.num_freqs)
-            self.fb_model_real = FullBand(c.num_freqs)
-            self.fb_model_imag = FullBand(c.num_freqs)
-        self.sb_model = Recurrent(c.features, c.sb_model_hidden_size, 2)
+            attention = ATTENTIONS[c.channel_attention_model]
+            self.channel_attention = attention(bins, c.kersize)
+            self.channel_attention_real = attention(bins, c.kersize)
+            self.channel_attention_imag = attention(bins, c.kersize)
+            self.fb_model = Convolutional(bins, bins, activation)
+            self.fb_model_real = Convolutional(bins, bins, activation)
+            self.fb_model_imag = Convolutional(bins, bins, activation)
+        activation = c.sb_output_activate_function
+        if c.sequence_model == "TCN":
+            self.sb_model: nn.Module = Convolutional(c.features, 2, activation)
+        else:
+            self.sb_model = Recurrent(c.features, c.sb_model_hidden_size, 2, c.sequence_model, activation)
         # Made on the CPU, and not part of checkpoints, so that a network built on the meta device has it.
         self.register_buffer("window", torch.hann_window(c.win_length, device="cpu"), persistent=False)
 
@@ -171,11 +216,21 @@ class FullSubNet(Network):
         """
         magnitude, real, imag = (normalised(part, self.config.norm_type)[:, 0] for part in parts.split(1, 1))
         if self.config.variant == "base":
-            return parts[:, 0], [self.fb_model(magnitude).relu()]
-        attended = self.channel_attention(magnitude)
+            return parts[:, 0], [self.fb_model(magnitude)]
+        attended = self.attended(magnitude)
         from_real = self.fb_model_real(self.channel_attention_real(real))
         from_imag = self.fb_model_imag(self.channel_attention_imag(imag))
         return attended, [self.fb_model(attended), from_real, from_imag]
+
+    def attended(self, magnitude: Tensor) -> Tensor:
+        """Weight the magnitudes (b, f, m) by the channel attention, in groups of bins if there are any."""
+        c = self.config
+        if c.subband_num == 1:
+            return self.channel_attention(magnitude)
+        # The bins of a group follow each other, as if they were one bin of a longer song.
+        padded = F.pad(magnitude[:, None], (0, 0, 0, c.grouped_bins - c.num_freqs), mode="reflect")[:, 0]
+        groups = padded.unflatten(1, (-1, c.subband_num)).flatten(2)
+        return self.channel_attention(groups).unflatten(2, (c.subband_num, -1)).flatten(1, 2)[:, : c.num_freqs]
 
     def compressed_mask(self, parts: Tensor) -> Tensor:
         """Compute the compressed mask, (b, 3, f, m) as for `full_band` -> real and imaginary parts (b, 2, f, m)."""
@@ -204,7 +259,7 @@ class FullSubNet(Network):
         the last frame: samples for which the frame's window is nearly zero would become a click.
         """
         c = self.config
-        kernel = max(c.kersize) if c.variant == "plus" else 1
+        kernel = max(c.kersize) if c.variant == "plus" and c.channel_attention_model == "TSSE" else 1
         enough = max(length, c.n_fft // 2 + 1, (kernel - 1 - c.look_ahead) * c.hop_length)
         beyond = enough % c.hop_length
         return enough - beyond + c.hop_length if beyond > c.hop_length // 2 else enough

@@ -1,7 +1,8 @@
-"""The channel attention of FullSubNet+ (MulCA): convolutions over three spans of time, averaged without computing them.
+"""The channel attention of FullSubNet+: MulCA, and others that its code may use instead.
 
-A convolution of K taps without padding turns T frames into T - K + 1 numbers, each b + sum_k w_k x[t + k]. Only their
-mean is used, for which the two sums can be taken in the other order:
+MulCA's convolutions over three spans of time are averaged without computing them. A convolution of K taps without
+padding turns T frames into T - K + 1 numbers, each b + sum_k w_k x[t + k]. Only their mean is used, for which the two
+sums can be taken in the other order:
 
     mean = b + sum_k w_k (x[k] + x[k + 1] + ... + x[k + T - K]) / (T - K + 1)
 
@@ -15,7 +16,7 @@ signal and a few frames at its ends suffice. That S alone nearly suffices was fo
 RookieJunChen/FullSubNet-plus.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -97,3 +98,49 @@ class ChannelAttention(nn.Module):
         """Weight the channels, (b, c, m) -> (b, c, m); m as for `means`."""
         content = self.feature_concate_fc(self.means(x).relu())[..., 0]
         return x * self.fc2(self.fc1(content).relu()).sigmoid()[..., None]
+
+
+class SqueezeExcitation(nn.Module):
+    """Weights channels by the means of all of them (Hu et al. 2018, arXiv:1709.01507)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, channels // 2)
+        self.fc2 = nn.Linear(channels // 2, channels)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the features from which the weights are computed, (b, c, m) -> (b, c / 2)."""
+        return self.fc1(x.mean(-1)).relu()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weight the channels, (b, c, m) -> (b, c, m)."""
+        return x * self.fc2(self.hidden(x)).sigmoid()[..., None]
+
+
+class MeanMaxExcitation(SqueezeExcitation):
+    """Weights channels by the means and the maxima of all of them: CBAM (Woo et al. 2018, arXiv:1807.06521)."""
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the features from which the weights are computed, (b, c, m) -> (b, c / 2)."""
+        return super().hidden(x) + self.fc1(x.amax(-1)).relu()
+
+
+class NeighbourExcitation(nn.Module):
+    """Weights channels by their means and their neighbours': ECA (Wang et al. 2020, arXiv:1910.03151)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weight the channels, (b, c, m) -> (b, c, m)."""
+        return x * self.conv(x.mean(-1)[:, None])[:, 0].sigmoid()[..., None]
+
+
+ATTENTIONS: dict[str, Callable[[int, Sequence[int]], nn.Module]] = {
+    "TSSE": ChannelAttention,
+    "SE": lambda channels, _: SqueezeExcitation(channels),
+    "CBAM": lambda channels, _: MeanMaxExcitation(channels),
+    "ECA": lambda _, __: NeighbourExcitation(),
+}
+"""Published name of an attention -> what makes it for a number of channels and three time spans."""

@@ -1,8 +1,8 @@
 """Streams a recording through a causal FullSubNet block by block: the result of `forward`, in bounded memory.
 
-With the cumulative norm, a frame of the estimate depends on all frames before it and on `look_ahead` frames after it.
-The past is kept in the states of two LSTMs and two running means; of the signal itself, only the samples that later
-frames reach back to are kept.
+With a cumulative norm, a frame of the estimate depends on all frames before it and on `look_ahead` frames after it.
+The past is kept in the states of two recurrent networks and two norms; of the signal itself, only the samples that
+later frames reach back to are kept.
 """
 
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from stemsplit.models.network import in_float32
 
 
 class CausalFullSubNet(Protocol):
-    """A `FullSubNet` with variant "base" and the cumulative norm."""
+    """A `FullSubNet` with variant "base" and a cumulative norm."""
 
     config: Any
     fb_model: Any
@@ -40,8 +40,8 @@ class Masks:
         self.sub_band: Recurrent = network.sb_model
         self.full_state: State | None = None
         self.sub_state: State | None = None
-        self.mean: Past | None = None
-        self.mean_around: Past | None = None
+        self.past: Past | None = None
+        self.past_around: Past | None = None
 
     def __call__(self, magnitude: Tensor) -> Tensor:
         """Compute `FullSubNet.compressed_mask` for the next frames, look_ahead frames late: (b, f, m) -> (b, 2, f, m).
@@ -50,10 +50,10 @@ class Masks:
         """
         c = self.config
         with in_float32(magnitude.device):
-            scaled, self.mean = running(magnitude[:, None], self.mean)
+            scaled, self.past = running(magnitude[:, None], c.norm_type, self.past)
             full, self.full_state = self.full_band.following(scaled[:, 0], self.full_state)
-            around = [neighbours(magnitude, c.sb_num_neighbors), neighbours(full.relu(), c.fb_num_neighbors)]
-            features, self.mean_around = running(torch.cat(around, 2), self.mean_around)
+            around = [neighbours(magnitude, c.sb_num_neighbors), neighbours(full, c.fb_num_neighbors)]
+            features, self.past_around = running(torch.cat(around, 2), c.norm_type, self.past_around)
             mask, self.sub_state = self.sub_band.following(features.flatten(0, 1), self.sub_state)
         return mask.unflatten(0, features.shape[:2]).transpose(1, 2)
 

@@ -185,7 +185,7 @@ def infer(shapes: Shapes) -> dict[str, Any]:
     """Return the operators' numbers of layers and modes; of the two numbers with as many bins, the even one."""
     blocks = "mask_estimators.0.to_freqs.0.0.fno_blocks."
     return {
-        "n_modes": 2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1),
+        "n_modes": max(2 * (shapes[f"{blocks}convs.0.weight.tensor"][1] - 1), 1),
         "fno_layers": count(shapes, f"{blocks}convs."),
     }
 

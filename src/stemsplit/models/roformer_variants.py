@@ -30,7 +30,7 @@ VARIANTS = {
 }
 """Value of the hyperparameter `variant` -> the variant."""
 
-MAX_TENSORS = 50_000
+MAX_TENSORS = 20_000
 """Largest number of tensors in a network; building one with more would take too long. Published ones have up to 2,500.
 """
 

@@ -167,6 +167,8 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
         found["size"] = size(entry.size)
+    if entry.cost:
+        found["cost"] = f"{entry.cost:g} billion floating-point operations for a second of audio"
     if entry.author:
         found["license"] = entry.license or "not stated"
         found["score"] = score_in_words(entry)

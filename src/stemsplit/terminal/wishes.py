@@ -53,7 +53,7 @@ def in_words(time: Duration) -> str:
 
 def heading(wish: Wish, choice: Choice) -> str:
     """Return a wish, and what decides which model is recommended for it."""
-    if wish.model or choice.scale is None:
+    if wish.reason == choice.why or choice.scale is None:
         return f"{wish.title or wish.name}: {choice.why}"
     name, measure, test_set = choice.scale
     # Nobody needs to be told that it is the score of the first stem that is wished for.

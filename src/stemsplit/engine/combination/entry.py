@@ -83,15 +83,6 @@ class Combination:
         """Indices of the stems among which the remainder is divided."""
         return tuple(index for index, (stem, _) in enumerate(self.takes) if stem not in self.kept)
 
-    def with_estimates(self, estimates: str = Estimates.consistent) -> "Combination":
-        """Return the same with another choice of what becomes of estimates; see `ModelEntry.with_estimates`.
-
-        Raises:
-            ValueError: there is no such choice.
-        """
-        members = tuple(member.with_estimates(estimates) for member in self.members)
-        return replace(self, members=members, spread=self.spread and Estimates(estimates) == Estimates.consistent)
-
     def chunks_in(self, seconds: float, channels: int = 2) -> int:
         """Return how many chunks all networks compute for a song; see `ModelEntry.chunks_in`."""
         return sum(member.chunks_in(seconds, channels) for member in self.members)
