@@ -180,6 +180,7 @@ def split(
         combine=combine,
         route=route,
         then=then,
+        estimates=estimates,
         tta=tta,
         shifts=shifts,
         config=config,
