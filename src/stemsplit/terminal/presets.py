@@ -39,9 +39,7 @@ def listing(presets: Sequence[Shown]) -> list[Line]:
         return []
     rows = aligned([[*map(printable, (preset.name, sizes(source), licences(source)))] for preset, source in presets])
     lines: list[Line] = [("several models together (presets), no score of which was measured", "bold")]
-    for line, (preset, _) in zip(
-        aligned([[printable(cell) for cell in cells] for cells in rows]), presets, strict=True
-    ):
+    for line, (preset, _) in zip(rows, presets, strict=True):
         lines += [(f"  {line}", ""), (f"    {printable(preset.description)}", "")]
     return [*lines, ("", "")]
 
