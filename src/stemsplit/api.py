@@ -39,7 +39,7 @@ def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
     >>> starter.name, starter.stems, starter.sample_rate
     ('starter', ('drums', 'bass', 'other', 'vocals'), 44100)
     >>> [model.name for model in others if "vocals" in model.outputs and model.license == "MIT"]
-    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3']
+    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3', 'mel-roformer-vocals-windowed']
     """
     return list(registries.entries(_path(registry)).values())
 
@@ -171,6 +171,8 @@ def split(
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; split its songs one by one")
     if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
+        if then:
+            raise ValueError('model="auto" chooses by the stems asked for; with then, name the first model')
         model = _recommended(stems, registry, tell)
     chain = chain_of(
         model,
@@ -178,6 +180,7 @@ def split(
         combine=combine,
         route=route,
         then=then,
+        estimates=estimates,
         tta=tta,
         shifts=shifts,
         config=config,

@@ -97,15 +97,19 @@ def look_up(
             raise ValueError(f"config and settings (--config, --set) need a checkpoint file, and {name!r} is not one")
         if not isinstance(model, ModelEntry) and name not in registry.entries(more) and os.path.isdir(name):  # noqa: PTH112
             raise WeightsError(f"{name} is a folder, not a model; name the checkpoint file in it")
-        return (model if isinstance(model, ModelEntry) else _registered(name, more)), None
+        return (model if isinstance(model, ModelEntry) else registered(name, more)), None
     from stemsplit.checkpoints.describe import describe  # only for a checkpoint: it imports PyTorch
 
     described = describe(Path(name), None if config is None else Path(config), settings or ())
     return described.entry, described
 
 
-def _registered(name: str, more: Path | None) -> ModelEntry:
-    """Return the entry of this name.
+def registered(name: str, more: Path | None) -> ModelEntry:
+    """Return the entry of this name in the registry.
+
+    Args:
+        name: name of a model.
+        more: registry file with more models.
 
     Raises:
         RegistryError: there is none; if it is the name of several models, the message says so.

@@ -35,6 +35,7 @@ def chain_of(
     combine: str | None = None,
     route: str | Sequence[str] | Mapping[str, str] | None = None,
     then: Sequence[tuple[str, Model]] = (),
+    estimates: str = "consistent",
     tta: bool = False,
     shifts: int | None = None,
     config: AnyPath | None = None,
@@ -64,12 +65,12 @@ def chain_of(
     else:
         first = models.source(chosen) if ensemble is None else models.ensemble(ensemble)
     models.check_combine()
-    chain = ChainEntry(adjusted(first, "with_passes", tta or None, shifts))
+    chain = ChainEntry(adjusted(first, "with_passes", tta or None, shifts).with_estimates(estimates))
     others = Models(lambda one: find(one, registry, tell=tell), more) if then else models
     for stem, one in then:
         if stem not in chain.stems:
             raise ValueError(f"there is no stem {stem!r} to split further, only {', '.join(chain.stems)}")
-        chain = replace(chain, then=(*chain.then, (stem, others.source(one))))
+        chain = replace(chain, then=(*chain.then, (stem, others.source(one).with_estimates(estimates))))
     return chain
 
 
@@ -81,6 +82,7 @@ def load_splitter(
     combine: str | None = None,
     route: str | Sequence[str] | Mapping[str, str] | None = None,
     then: Sequence[tuple[str, Model]] = (),
+    estimates: str = "consistent",
     tta: bool = False,
     shifts: int | None = None,
     fit_memory: int | str | None = None,
@@ -101,6 +103,7 @@ def load_splitter(
         combine: as in `split`.
         route: as in `split`.
         then: as in `split`.
+        estimates: as in `split`.
         tta: as in `split`.
         shifts: as in `split`.
         fit_memory: as in `split`.
@@ -130,6 +133,7 @@ def load_splitter(
         combine=combine,
         route=route,
         then=then,
+        estimates=estimates,
         tta=tta,
         shifts=shifts,
         config=config,

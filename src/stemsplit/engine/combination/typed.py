@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from stemsplit import registry
-from stemsplit.checkpoints.resolve import SUFFIXES, Model
+from stemsplit.checkpoints.resolve import SUFFIXES, Model, registered
 from stemsplit.choices import CombineName
 from stemsplit.engine.combination.entry import REST, Combination, Source, ensemble, route
 from stemsplit.errors import RegistryError
@@ -58,17 +59,55 @@ class Models:
 
     Attributes:
         has_combined: whether an ensemble was made, for which `combine` has a meaning.
-
-    Raises:
-        RegistryError: a registry cannot be read.
     """
 
     def __init__(
         self, look_up: Callable[[Model], ModelEntry], more: Path | None = None, combine: CombineName | None = None
     ) -> None:
-        self.entries, self.presets = registry.entries(more), presets(more)
-        self.look_up, self.combine, self.has_combined = look_up, combine, False
+        self.look_up, self.more, self.combine, self.has_combined = look_up, more, combine, False
         self._found: dict[object, ModelEntry] = {}
+
+    @cached_property
+    def entries(self) -> dict[str, ModelEntry]:
+        """The models of the registry by name.
+
+        Raises:
+            RegistryError: a registry cannot be read.
+        """
+        return registry.entries(self.more)
+
+    @cached_property
+    def presets(self) -> dict[str, Preset]:
+        """The presets by name, none of them the name of a model. They are read only if they are needed.
+
+        Raises:
+            RegistryError: a registry cannot be read, or a preset is invalid.
+        """
+        return presets(self.more)
+
+    def all_presets(self, tell: Callable[[str], object]) -> list[tuple[Preset, Combination]]:
+        """Return all presets with what they mean; a message says which cannot be used, and why.
+
+        Raises:
+            RegistryError: a registry cannot be read, or the table of a preset is invalid.
+        """
+        found = []
+        for preset in self.presets.values():
+            try:
+                found.append((preset, self._preset(preset)))
+            except RegistryError as error:
+                tell(str(error))
+        return found
+
+    def registered(self, name: str) -> Source:
+        """Return the model or preset of this name in the registry.
+
+        Raises:
+            RegistryError: there is none, or a registry cannot be read.
+        """
+        if name not in self.entries and name in self.presets:
+            return self._preset(self.presets[name])
+        return registered(name, self.more)
 
     def is_known(self, text: str) -> bool:
         """Return whether a text is the name of a model or preset, or a file, whatever is in it."""
