@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LONGEST = 300
 """Characters of a command beyond which it is not repeated in a message."""
 
+CHOOSING = ("--model", "--ensemble", "--route", "--combine")
+"""Options that choose the models."""
+
 
 def asked_stems(
     stems: str | None, two_stems: str | None, mixes: list[str] | None, registry_file: Path | None
@@ -90,9 +93,9 @@ def command_with(name: str) -> str:
     """Return this command with another model, as it can be typed; empty if that would be too long."""
     words, kept = iter(sys.argv[1:]), ["stemsplit"]
     for word in words:
-        if word in ("--model", "-m"):
+        if word in ("-m", *CHOOSING):
             next(words, None)
-        elif not word.startswith(("--model=", "-m")):
+        elif not word.startswith(("-m", *(f"{option}=" for option in CHOOSING))):
             kept.append(word)
     text = shlex.join([*kept, "--model", name])
     # Behind --, everything is a song.

@@ -1,10 +1,11 @@
 """Says which models split a song one after another, and what their stems are called. Needs no PyTorch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stemsplit.engine.combination.entry import Source, entries_of, identity_of
+from stemsplit.choices import Estimates
+from stemsplit.engine.combination.entry import Combination, Source, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
@@ -72,6 +73,13 @@ class ChainEntry:
         return " --then ".join([self.first.name, *(f"{stem}:{entry.name}" for stem, entry in self.then)])
 
     @property
+    def short_name(self) -> str:
+        """The name as files of stems have it: `a+b` for a chain, `(a+b)` for an ensemble."""
+        names = [source.name for source in (self.first, *(source for _, source in self.then))]
+        several = isinstance(self.first, Combination) or any(isinstance(source, Combination) for _, source in self.then)
+        return "+".join(f"({name})" if several and "+" in name else name for name in names)
+
+    @property
     def adds_up(self) -> bool:
         """Whether all stems together are the song."""
         return self.first.adds_up
@@ -83,6 +91,11 @@ class ChainEntry:
         for stem, entry in self.then:
             stems = replaced(stems, stem, parts_of(stem, entry.outputs, entry.adds_up))
         return stems
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "ChainEntry":
+        """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
+        then = tuple((stem, source.with_estimates(estimates)) for stem, source in self.then)
+        return replace(self, first=self.first.with_estimates(estimates), then=then)
 
     @property
     def sums(self) -> dict[str, tuple[str, ...]]:

@@ -1,11 +1,15 @@
 """Keeps networks within a limit of memory: those that were not used lately give way, and are loaded again later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from stemsplit.errors import DeviceError
+import torch
+
+from stemsplit.checkpoints.loading import built
+from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.fast.forks import Turns
+from stemsplit.registry import ModelEntry
 from stemsplit.words import size
 
 TURN_SECONDS = 60.0
@@ -27,6 +31,35 @@ class Resident(Protocol):
 
     def unload(self) -> None:
         """Free its memory."""
+
+
+def _too_large(name: str, needs: int, limit: int) -> DeviceError:
+    return DeviceError(
+        f"the weights of {name} take {size(needs)}, more than the {size(limit)} of --fit-memory; allow more, or choose "
+        "a smaller model"
+    )
+
+
+def bytes_of(entry: ModelEntry, dtype: torch.dtype) -> int:
+    """Return the bytes that a network's weights take in memory, with the copy of them that computes; 0 if unknown.
+
+    Args:
+        entry: entry of the model, whose weights need not be on this machine.
+        dtype: type of the network's large products.
+    """
+    try:
+        with torch.device("meta"):  # without memory for the numbers
+            network = built(entry)
+    except StemsplitError:
+        return 0  # only the file tells how large it is, or loading it will say what is wrong
+    return sum(each.numel() for each in network.parameters()) * (4 + dtype.itemsize)
+
+
+def check_fits(entries: Iterable[ModelEntry], limit: int, dtype: torch.dtype) -> None:
+    """Raise DeviceError if one of the models does not fit into a limit of memory by itself, as far as that is known."""
+    for entry in entries:
+        if (needs := bytes_of(entry, dtype)) > limit:
+            raise _too_large(entry.name, needs, limit)
 
 
 class Memory:
@@ -54,10 +87,7 @@ class Memory:
             DeviceError: it does not fit, even alone.
         """
         if network.needs > self.limit:
-            raise DeviceError(
-                f"the weights of {network.name} take {size(network.needs)}, more than the {size(self.limit)} of "
-                "--fit-memory; allow more, or choose a smaller model"
-            )
+            raise _too_large(network.name, network.needs, self.limit)
         self.known.append(network)
         network.unload()
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,9 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values["architecture"] = values["architecture"].lower().replace("-", "_")
+    # Copies, because the table may be read again.
+    values |= {key: dict(value) for key, value in values.items() if isinstance(value, dict)}
     entry = ModelEntry(name=name, **values)
     if problem := entry_problem(entry):
         raise RegistryError(f"{origin}: [{name}] {problem}")
@@ -120,19 +124,25 @@ RESERVED = ("wish", "preset")
 """Tables of a registry file that are not entries but hold tables of another kind."""
 
 
+@lru_cache(4)
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse TOML. Entries, wishes and presets are read apart, and parsing takes as long as all else of `list`."""
+    import tomllib  # imported late: `--version` should start fast
+
+    return tomllib.loads(text)
+
+
 def document(path: Path) -> dict[str, Any]:
     """Parse a registry file.
 
     Raises:
         RegistryError: it is missing or not TOML.
     """
-    import tomllib  # imported late: `--version` should start fast
-
     try:
         text = read_text(path, LIMIT)
         if any(line.count(".") > DOTS for line in text.splitlines()):
             raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
-        return tomllib.loads(text)
+        return _parsed(text)
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or too long a number
@@ -217,7 +227,7 @@ def select(
         entry
         for entry in models
         if names <= {name.lower() for name in entry.outputs}
-        and words <= set(entry.architecture.split("_"))
+        and words <= set(re.findall(r"[a-z0-9]+", entry.architecture.lower()))
         and (licence is None or licence.lower() in (entry.license.lower() or "none"))
     ]
 

@@ -71,13 +71,7 @@ class Combination:
 
     def changed(self, method: str, *args: Any, **options: Any) -> "Combination":
         """Return the same with a method of `ModelEntry`, such as `with_chunks`, applied to every model."""
-        members = [
-            member.changed(method, *args, **options)
-            if isinstance(member, Combination)
-            else getattr(member, method)(*args, **options)
-            for member in self.members
-        ]
-        return replace(self, members=tuple(members))
+        return replace(self, members=tuple(adjusted(member, method, *args, **options) for member in self.members))
 
     def with_estimates(self, estimates: str = Estimates.consistent) -> "Combination":
         """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
@@ -97,6 +91,14 @@ class Combination:
 def _unique(items: Sequence[T]) -> list[T]:
     """Return the items, each once; they need not be hashable."""
     return [item for place, item in enumerate(items) if item not in items[:place]]
+
+
+def adjusted(source: Source, method: str, *args: Any, **options: Any) -> Source:
+    """Return a source with a method of `ModelEntry`, such as `with_chunks`, applied to all its models."""
+    if isinstance(source, Combination):
+        return source.changed(method, *args, **options)
+    changed: ModelEntry = getattr(source, method)(*args, **options)
+    return changed
 
 
 def entries_of(source: Source) -> tuple[ModelEntry, ...]:
@@ -198,7 +200,7 @@ def ensemble(
     # What the others leave is computed last. Every member that adds up agrees with it, if all have the same stems.
     own = {stem: indices for stem, indices in takes.items() if stem != basis.residual}
     return Combination(
-        name="+".join(parts),
+        name="+".join(parts) + ("" if combine == CombineName.mean else f" combine={combine}"),
         members=tuple(members),
         takes=tuple(own.items()),
         remainder=basis.residual,

@@ -30,7 +30,9 @@ class Mean:
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        self.weights = [np.float32(weight / sum(weights)) for weight in weights]
+        largest = max(weights)  # the sum of all could be too large a number
+        shares = [weight / largest for weight in weights]
+        self.weights = [np.float32(share / sum(shares)) for share in shares]
         self.rest: Block | None = None
 
     def put(self, estimates: Sequence[Block]) -> Block:
