@@ -10,7 +10,10 @@ from stemsplit.cli.showing import print_models
 
 def list_(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="STEMS|WISH", help="Stems that a model must have, as with --stems; or a wish, e.g. karaoke.")
+        list[str] | None,
+        typer.Argument(
+            metavar="STEMS|WISH", help="Stems that a model must have, as with --stems; or a wish, e.g. karaoke."
+        ),
     ] = None,
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="Only models that have all of these stems, e.g. vocals,drums.")
