@@ -51,6 +51,13 @@ def test_every_entry_builds_a_network(name: str) -> None:
     assert entry.window in list(WindowName)
 
 
+def test_an_architecture_with_hyphens_is_the_same(tmp_path: Path) -> None:
+    plain = registry.read(written(tmp_path, GOOD.replace('"sudormrf"', '"fullsubnet_plus"')))
+    hyphens = registry.read(written(tmp_path, GOOD.replace('"sudormrf"', '"FullSubNet-Plus"')))
+    assert hyphens == plain
+    assert registry.select(hyphens.values(), architecture="fullsubnet-plus")
+
+
 def test_a_table_becomes_an_entry(tmp_path: Path) -> None:
     entry = registry.read(written(tmp_path, GOOD))["tiny"]
     assert (entry.name, entry.stems, entry.config) == ("tiny", ("speech", "noise"), {"num_blocks": 1})

@@ -39,7 +39,7 @@ def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
     >>> starter.name, starter.stems, starter.sample_rate
     ('starter', ('drums', 'bass', 'other', 'vocals'), 44100)
     >>> [model.name for model in others if "vocals" in model.outputs and model.license == "MIT"]
-    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3']
+    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3', 'mel-roformer-vocals-windowed']
     """
     return list(registries.entries(_path(registry)).values())
 
@@ -187,7 +187,7 @@ def split(
         settings=settings,
         registry=registry,
         tell=tell,
-    )
+    ).with_estimates(estimates)
     limit = None if fit_memory is None else bytes_in(str(fit_memory))
     job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from stemsplit.models import ARCHITECTURES, build
+from stemsplit.models import ARCHITECTURES, build, hyperparameters
 
 TINY = {"out_channels": 8, "in_channels": 16, "num_blocks": 1, "enc_num_basis": 16, "num_sources": 3}
 FORMER = {"dim": 8, "depth": 2, "num_stems": 3, "dim_head": 4, "heads": 2, "mlp_expansion_factor": 1}
@@ -161,6 +161,28 @@ def test_a_value_of_the_wrong_type_is_refused() -> None:
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown architecture 'wavenet'"):
         build("wavenet", {})
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_architecture_s_name_may_have_hyphens_and_capitals(architecture: str) -> None:
+    config = next(config for name, config in CONFIGS.values() if name == architecture)
+    for written in (architecture.replace("_", "-"), architecture.replace("_", "-").upper()):
+        assert hyperparameters(written, config) == hyperparameters(architecture, config)
+        assert build(written, config).state_dict().keys() == build(architecture, config).state_dict().keys()
+
+
+@pytest.mark.parametrize("architecture", ["bs-rofomer", "Mel-Band-Reformer", "fullsubnet plus", "sudo-rmrf"])
+def test_an_architecture_is_suggested_for_a_mistyped_one(architecture: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown architecture '{architecture}'; did you mean '[a-z_]+'"):
+        build(architecture, {})
+
+
+def test_an_ensemble_in_an_ensemble_is_refused_however_it_is_written() -> None:
+    _, config = CONFIGS["ensemble"]
+    with pytest.raises(ValueError, match="cannot be an ensemble itself"):
+        build(
+            "ensemble", {**config, "members": [{"architecture": "Ensemble", "config": config, "places": [0, 1, 2, 3]}]}
+        )
 
 
 def test_channels_that_do_not_divide_are_refused() -> None:

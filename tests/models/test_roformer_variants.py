@@ -111,7 +111,7 @@ def test_one_copy_of_each_shared_bias_is_enough(tensors: dict[str, Tensor]) -> N
 
 def test_shared_biases_of_zero_leave_the_plain_network() -> None:
     tensors = biased(ZERO, linear_62_bias_0=ZERO, linear_64_bias_0=torch.zeros(8))
-    assert infer(tensors).inferred["variant"] == ""
+    assert "variant" not in infer(tensors).inferred
     assert adapt_keys("bs_roformer", tensors).keys() == build("bs_roformer", BS).state_dict().keys()
 
 

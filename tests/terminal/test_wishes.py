@@ -1,5 +1,7 @@
 """What `list` shows without a filter: which model to take for what."""
 
+import subprocess
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -90,3 +92,15 @@ def test_a_name_of_any_length_and_any_character_is_shown_whole() -> None:
     text = shown(80, {"starter": long}, {"w": Wish("w", ("drums",), title="\x1b")}, times={})
     assert any("x" * 90 in line for line in text)
     assert "\x1b" not in "".join(text)
+
+
+def test_the_list_of_a_terminal_needs_no_pytorch() -> None:
+    """It would take seconds."""
+    code = (
+        "import sys; from stemsplit.terminal import tables; tables.is_terminal = lambda: True\n"
+        "from stemsplit.cli.showing import print_models; print_models(); print_models('guitar')\n"
+        "print([name for name in ('torch', 'numpy', 'huggingface_hub', 'typer') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "four stems: " in found.stdout
+    assert found.stdout.splitlines()[-1] == "[]"

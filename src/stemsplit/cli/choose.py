@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemsplit.choices import Estimates
 from stemsplit.cli.options import usage_errors
 
 if TYPE_CHECKING:
@@ -141,16 +140,13 @@ def tell(described: "Described", first: bool = True) -> None:
         console.hint(f"the weights{whose} do not say, so usual values are assumed: {usual}; to change them, {remedy}")
 
 
-def chain(
-    first: "Source", then: "Sequence[str]", models: "Models", estimates: Estimates = Estimates.consistent
-) -> "ChainEntry":
+def chain(first: "Source", then: "Sequence[str]", models: "Models") -> "ChainEntry":
     """Return the models that split each song, one after another.
 
     Args:
         first: what splits the song.
         then: what splits its stems further, each [STEM:]MODEL.
         models: the models that can be named.
-        estimates: what becomes of the estimates of the models in `then`.
 
     Raises:
         RegistryError: there is no such model.
@@ -164,7 +160,7 @@ def chain(
     for text in then:
         stem, name = _stem_and_model(text, plan, models)
         with usage_errors("--then"):
-            plan = replace(plan, then=(*plan.then, (stem, models.source(name).with_estimates(estimates))))
+            plan = replace(plan, then=(*plan.then, (stem, models.source(name))))
     return plan
 
 

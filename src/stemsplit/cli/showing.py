@@ -69,6 +69,9 @@ def print_models(
         outputs = {output.lower() for entry in known.values() for output in entry.outputs}
         unknown = [name for name in map(str.lower, stems) if name not in outputs]
         hint = did_you_mean(unknown[0], outputs) if unknown else ""
+        if not hint and architecture and not select(known.values(), architecture=architecture):
+            architectures = {entry.architecture for entry in known.values()}
+            hint = did_you_mean(architecture.lower().replace("-", "_"), architectures)
         console.hint(f"no model matches{hint}; see them all with: stemsplit list --all")
 
 

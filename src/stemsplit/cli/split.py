@@ -201,8 +201,8 @@ def split(
         named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
     first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
-    first = adjusted(first, "with_passes", tta or None, shifts).with_estimates(estimates)
-    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet), estimates)
+    first = adjusted(first, "with_passes", tta or None, shifts)
+    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet)).with_estimates(estimates)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)

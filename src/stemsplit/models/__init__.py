@@ -33,10 +33,21 @@ usual values depend on values that a user gives.
 """
 
 
+def canonical(architecture: str) -> str:
+    """Return the key of `ARCHITECTURES` for a name that may have hyphens and capitals, such as BS-RoFormer.
+
+    Raises:
+        ValueError: there is no such architecture.
+    """
+    name = str(architecture).lower().replace("-", "_")
+    if name not in ARCHITECTURES:
+        hint = did_you_mean(name, ARCHITECTURES) or f"; choose from {', '.join(ARCHITECTURES)}"
+        raise ValueError(f"unknown architecture {architecture!r}{hint}")
+    return name
+
+
 def _module(architecture: str) -> Any:
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {architecture!r}; choose from {', '.join(ARCHITECTURES)}")
-    return import_module(f".{ARCHITECTURES[architecture]}", __name__)
+    return import_module(f".{ARCHITECTURES[canonical(architecture)]}", __name__)
 
 
 MAX_HYPERPARAMETER = 1_000_000
@@ -72,7 +83,7 @@ def build(architecture: str, config: Mapping[str, Any]) -> Network:
     """Make a network with fresh weights; its forward is (b, c, t) -> (b, n, c, t).
 
     Args:
-        architecture: a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`, also with hyphens: "bs-roformer".
         config: hyperparameters, named as in the published configs. Keywords that matter only for training are
             ignored.
 

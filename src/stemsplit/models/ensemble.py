@@ -62,7 +62,7 @@ class Config:
             raise ValueError("an ensemble needs at least one stem and a list of at least one member")
         if not 0 <= self.wiener <= 1 or self.wiener_n_fft < 4 or self.wiener_n_fft % 4:
             raise ValueError("wiener must be from 0 to 1, and wiener_n_fft a multiple of 4")
-        if any(member.architecture == "ensemble" for member in self.parsed):
+        if any(models.canonical(member.architecture) == "ensemble" for member in self.parsed):
             raise ValueError("a member of an ensemble cannot be an ensemble itself")
         channels = self.channels
         for member in self.parsed:

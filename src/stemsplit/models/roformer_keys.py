@@ -134,9 +134,8 @@ def completed(found: Inferred, keys: Collection[str]) -> Inferred:
     usual = dict(found.defaults)
     if roformer_shared_bias.has_biases(keys):
         usual["stft_hop_length"] = hop(found.inferred["stft_n_fft"], roformer_shared_bias.SHARED_BIAS.usual_hop)
-    own = set(roformer_variants.VARIANTS[found.inferred["variant"]].own)
-    every = {name for variant in roformer_variants.VARIANTS.values() for name in variant.own}
+    every = {name for variant in roformer_variants.VARIANTS.values() for name in ("variant", *variant.own)}
     modes = found.inferred.get("n_modes", 0)
     # An odd number of modes has as many bins as the even one before it.
     also = {"n_modes": (modes + 1,)} if modes > 1 else {}
-    return replace(found, defaults=usual, also=also, foreign=frozenset(every - own))
+    return replace(found, defaults=usual, also=also, foreign=frozenset(every - found.inferred.keys() - usual.keys()))

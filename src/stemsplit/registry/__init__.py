@@ -76,6 +76,7 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
     if problem := table_problem(table):
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values["architecture"] = values["architecture"].lower().replace("-", "_")
     # Copies, because the table may be read again.
     values |= {key: dict(value) for key, value in values.items() if isinstance(value, dict)}
     entry = ModelEntry(name=name, **values)
@@ -226,7 +227,7 @@ def select(
         entry
         for entry in models
         if names <= {name.lower() for name in entry.outputs}
-        and words <= set(entry.architecture.split("_"))
+        and words <= set(re.findall(r"[a-z0-9]+", entry.architecture.lower()))
         and (licence is None or licence.lower() in (entry.license.lower() or "none"))
     ]
 
