@@ -46,7 +46,7 @@ def complete_models(incomplete: str) -> list[tuple[str, str]]:
     return [(",".join([*before, name]), description) for name, description in found if name not in before]
 
 
-SETTINGS = ("combine", "chunk_seconds", "overlap", "window", "tta", "shifts", "estimates", "batch_size", "precision")
+SETTINGS = ("chunk_seconds", "overlap", "window", "estimates", "batch_size", "precision", "tta", "shifts", "combine")
 """Settings that each model may have of its own."""
 
 SETTING = re.compile(r"([A-Za-z][A-Za-z_-]*)=(.*)", re.S)
@@ -265,6 +265,8 @@ def compare(
     if not 0 < length <= plan.LONGEST_SECONDS:
         longest = clock(plan.LONGEST_SECONDS)
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
+    if models is None and not routes:
+        raise typer.BadParameter("missing option '--models'; name the models to compare, separated by commas")
     limit = several.limit(fit_memory)
     contenders = named(listed(models))
     entries = chosen(contenders, routes or [], combine, registry_file, quiet)
