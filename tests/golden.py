@@ -34,6 +34,9 @@ def load(path: Path) -> Recording:
         facts = {key: _parsed(value) for key, value in file.metadata().items()}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
     weights = {key[2:]: tensors.pop(key).float() for key in list(tensors) if key.startswith("w.")}
+    # safetensors could not hold complex numbers once: these are pairs of real ones.
+    pairs = {key[3:]: tensors.pop(key).float() for key in list(tensors) if key.startswith("wc.")}
+    weights |= {key: torch.view_as_complex(value) for key, value in pairs.items()}
     return Recording(tensors, facts, weights)
 
 
@@ -52,10 +55,21 @@ def listing(path: Path) -> dict[str, Any]:
 def made_by_recipe(path: Path) -> dict[str, Tensor]:
     """The weights of a recording that stores none: each number is drawn by its place in a stream named by its key."""
     facts = listing(path.with_suffix(".json.gz"))
-    return {
-        key: _drawn(f"{facts['recipe_seed']}:{key}", tensor["shape"], *tensor["recipe"])
-        for key, tensor in facts["tensors"].items()
-    }
+    made: dict[str, Tensor] = {}
+    for key, tensor in facts["tensors"].items():
+        recipe = tensor["recipe"]
+        shares = isinstance(recipe, dict)
+        made[key] = made[recipe["same_as"]] if shares else _made(f"{facts['recipe_seed']}:{key}", tensor)
+    return made
+
+
+def _made(name: str, tensor: dict[str, Any]) -> Tensor:
+    """A tensor by its entry in a listing: drawn, or the frequencies of positions if there is no recipe."""
+    shape = tensor["shape"]
+    if "set" in tensor or tensor["recipe"] is None:
+        return 10_000 ** -(torch.arange(shape[0]) / shape[0])
+    drawn = _drawn(name, shape, *tensor["recipe"])
+    return torch.view_as_complex(drawn) if tensor.get("view_as_complex") else drawn
 
 
 def _drawn(name: str, shape: list[int], middle: float, reach: float) -> Tensor:

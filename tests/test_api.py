@@ -84,6 +84,7 @@ def test_types_are_published() -> None:
         ({"format": "flac", "bit_depth": "16"}, ["--format", "flac", "--bit-depth", "16"]),
         ({"then": [("low", "second.safetensors")]}, ["--then", "low:second.safetensors"]),
         ({"settings": {"hop": 1_000}}, ["--set", "hop=1000"]),
+        ({"estimates": "raw"}, ["--estimates", "raw"]),
         ({"settings": {"stems": ("deep", "shrill")}}, ["--set", "stems=deep,shrill"]),
     ],
     ids=str,

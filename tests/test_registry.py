@@ -81,6 +81,11 @@ def test_any_value_and_any_name_are_written_so_that_they_read_back_equal(value: 
     assert read == {name: registry.table_of(entry) | {"stems": [*entry.stems], "sources": [*entry.sources]}}
 
 
+def test_weights_say_nothing_that_earlier_versions_cannot_read() -> None:
+    assert "cost" not in json.loads(registry.as_json(registry.find("starter")))
+    assert "cost" in registry.table_of(registry.find("starter"))
+
+
 def test_a_list_is_written_on_one_line() -> None:
     assert '\nstems = ["drums", "bass", "other", "vocals"]\n' in registry.as_toml(registry.find("starter"))
 
@@ -254,6 +259,21 @@ def test_the_chosen_precision_changes_the_identity() -> None:
     identities = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]
     assert identities[0] == entry.identity("0")
     assert all(one != other for one in identities for other in identities if one is not other)
+
+
+def test_raw_estimates_are_another_identity_only_where_stems_would_be_changed() -> None:
+    """What was split before there was a choice counts as consistent."""
+    entry = registry.find("starter")
+    raw = entry.with_estimates("raw")
+    assert (entry.adds_up, raw.adds_up) == (True, False)
+    assert entry.identity("0") == entry.with_estimates("consistent").identity("0") != raw.identity("0")
+    for other in (replace(entry, mixture_consistency=False), replace(entry, residual="rest")):
+        assert other.with_estimates("raw") == other.with_estimates("consistent") == other
+
+
+def test_estimates_are_raw_or_consistent() -> None:
+    with pytest.raises(ValueError, match="estimates must be one of raw, consistent, not 'cooked'"):
+        registry.find("starter").with_estimates("cooked")
 
 
 def test_the_key_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stemsplit.api import list_models, load_network, split
     from stemsplit.engine.chain import Chain
+    from stemsplit.engine.choosing import load_splitter
     from stemsplit.engine.separator import Separator
     from stemsplit.errors import AudioError, DeviceError, LibraryError, RegistryError, StemsplitError, WeightsError
     from stemsplit.registry import ModelEntry
@@ -22,6 +23,7 @@ _HOMES = {
     **dict.fromkeys(("list_models", "load_network", "split"), "stemsplit.api"),
     "Chain": "stemsplit.engine.chain",
     "ModelEntry": "stemsplit.registry",
+    "load_splitter": "stemsplit.engine.choosing",
     "Separator": "stemsplit.engine.separator",
     **dict.fromkeys(
         ("AudioError", "DeviceError", "LibraryError", "RegistryError", "StemsplitError", "WeightsError"),
@@ -41,6 +43,7 @@ __all__ = [
     "WeightsError",
     "list_models",
     "load_network",
+    "load_splitter",
     "split",
 ]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemsplit import registry as registries
 from stemsplit.errors import AudioError, StemsplitError
-from stemsplit.registry import DEFAULT_MODEL, ModelEntry
+from stemsplit.registry import ModelEntry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ def list_models(registry: AnyPath | None = None) -> list[ModelEntry]:
     >>> starter.name, starter.stems, starter.sample_rate
     ('starter', ('drums', 'bass', 'other', 'vocals'), 44100)
     >>> [model.name for model in others if "vocals" in model.outputs and model.license == "MIT"]
-    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3']
+    ['mel-roformer-vocals', 'mel-roformer-vocals-syhft-v3', 'mel-roformer-vocals-windowed']
     """
     return list(registries.entries(_path(registry)).values())
 
@@ -90,15 +90,22 @@ def load_network(
 def split(
     path: AnyPath,
     out: AnyPath = "stems",
-    model: "Model" = DEFAULT_MODEL,
+    model: "Model | None" = None,
     *,
+    ensemble: "str | Sequence[Model] | Mapping[str, float] | None" = None,
+    combine: str | None = None,
+    route: str | Sequence[str] | Mapping[str, str] | None = None,
     stems: str | Sequence[str] | None = None,
     format: str = "wav",  # noqa: A002  # the command line's word for it
     bit_depth: str | None = None,
     track: str | int = "",
     bitrate: str | int | None = None,
     then: Sequence[tuple[str, "Model"]] = (),
+    estimates: str = "consistent",
     device: str = "auto",
+    tta: bool = False,
+    shifts: int | None = None,
+    fit_memory: int | str | None = None,
     force: bool = False,
     config: AnyPath | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -113,7 +120,12 @@ def split(
         path: file of the song, of any format that libsndfile or ffmpeg reads, with any sample rate and channels.
         out: output folder, in which the song gets a folder of its own; both are made if needed.
         model: a name from the registry, the path of a checkpoint of your own, an entry, or "auto": the recommended
-            model for `stems`.
+            model for `stems`; a preset; or several models whose stems are combined: "a+b", "a:0.6+b:0.4". None for the
+            built-in model.
+        ensemble: several models instead: "a,b" or "a:0.6,b:0.4"; names, paths and entries; or name -> weight.
+        combine: how several estimates of a stem become one: "mean", "median", "max-magnitude" or "min-magnitude"; None
+            for their mean, or a preset's own way.
+        route: the model of each stem instead: "vocals=a,rest=b", or {"vocals": "a", "rest": "b"}.
         stems: names of the stems to write, in a list or separated by commas; None for all.
         format: "wav", "flac", "ogg", "mp3", or "m4a", which needs ffmpeg.
         bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
@@ -122,7 +134,14 @@ def split(
         bitrate: kbit/s of ogg, mp3 or m4a, such as "192k" or 192, or a quality of mp3 from "V0" to "V9"; None for 320
             in mp3, about 270 in ogg and 256 in m4a.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
+        estimates: "consistent" for stems that add up to the song where the model's should, "raw" for those that its
+            network gives, as they are.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        tta: whether to take the mean with the stems of the song with its polarity inverted and so on, which takes four
+            times as long; see `Separator`.
+        shifts: number of times to split the song, with chunks at other places, for the mean.
+        fit_memory: largest memory for the networks' weights, in bytes or as "6G"; several models that do not fit take
+            turns. None for no limit.
         force: whether to split the song again, and overwrite existing files.
         config: the YAML file that your own checkpoint was published with.
         settings: values that the checkpoint does not contain, such as {"stft_hop_length": 512}.
@@ -145,22 +164,36 @@ def split(
     >>> {stem: path.as_posix() for stem, path in written.items()}
     {'drums': 'stems/song/drums.flac', 'vocals': 'stems/song/vocals.flac'}
     """
-    from stemsplit.checkpoints.resolve import find
-    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.engine.choosing import chain_of
     from stemsplit.songs import plan
+    from stemsplit.words import bytes_in
 
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; split its songs one by one")
     if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
+        if then:
+            raise ValueError('model="auto" chooses by the stems asked for; with then, name the first model')
         model = _recommended(stems, registry, tell)
-    first = find(model, registry, config, settings, tell)
-    chain = ChainEntry(first, tuple((stem, find(name, registry, tell=tell)) for stem, name in then))
-    _check_stems(chain)
+    chain = chain_of(
+        model,
+        ensemble=ensemble,
+        combine=combine,
+        route=route,
+        then=then,
+        estimates=estimates,
+        tta=tta,
+        shifts=shifts,
+        config=config,
+        settings=settings,
+        registry=registry,
+        tell=tell,
+    ).with_estimates(estimates)
+    limit = None if fit_memory is None else bytes_in(str(fit_memory))
     job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:
         raise AudioError(job.problem)
     plan.check_room([job])
-    outcome = _split(job, chain, device, tell)
+    outcome = _split(job, chain, tell, device=device, fit_memory=limit)
     if isinstance(outcome.cause, StemsplitError):
         raise outcome.cause
     if outcome.error or not outcome.record:
@@ -181,16 +214,6 @@ def _recommended(stems: str | Sequence[str] | None, registry: AnyPath | None, te
     facts = f"{size_in_words(choice.entry)}, {licence_in_words(choice.entry)}"
     tell(f"auto means {choice.entry.name} ({choice.why}): {facts}")
     return choice.entry.name
-
-
-def _check_stems(chain: "ChainEntry") -> None:
-    """Raise ValueError if a stem to be split further is not among the stems of the models before."""
-    from stemsplit.engine.chain_entry import ChainEntry
-
-    for number, (stem, _) in enumerate(chain.then):
-        given = ChainEntry(chain.first, chain.then[:number]).stems
-        if stem not in given:
-            raise ValueError(f"there is no stem {stem!r} to split further, only {', '.join(given)}")
 
 
 def _format(name: str, bit_depth: str | None, bitrate: str | int | None) -> "Format":
@@ -241,12 +264,11 @@ def _job(
         track=track,
         force=force,
     )
-    name = "+".join(entry.name for entry in chain.entries)
-    (job,) = plan.plan([Found(path)], options, Template("{track}/{stem}"), name)
+    (job,) = plan.plan([Found(path)], options, Template("{track}/{stem}"), chain.short_name)
     return job
 
 
-def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], object]) -> "Outcome":
+def _split(job: "Job", chain: "ChainEntry", tell: Callable[[str], object], **settings: Any) -> "Outcome":
     """Split one song, in this thread.
 
     Raises:
@@ -259,5 +281,5 @@ def _split(job: "Job", chain: "ChainEntry", device: str, tell: Callable[[str], o
     outcomes: list[Outcome] = []
     # As the command does: the network has threads of its own, and would wait for PyTorch's.
     with torch_threads(1):
-        pipeline.run([job], partial(load, chain, device=device, tell=tell), lambda *_: None, outcomes.append, tell)
+        pipeline.run([job], partial(load, chain, tell=tell, **settings), lambda *_: None, outcomes.append, tell)
     return outcomes[0]

@@ -1,4 +1,4 @@
-"""Defines the closed choices: file formats, bit depths, windows, precisions, kinds of progress, bits of weights."""
+"""Defines the closed choices: file formats, windows, ways to combine estimates, precisions, kinds of progress."""
 
 from enum import StrEnum
 from typing import NoReturn
@@ -38,6 +38,36 @@ class WindowName(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
         raise ValueError(f"window must be one of {', '.join(cls)}, not {value!r}")
+
+
+class CombineName(StrEnum):
+    """The ways of making one stem from several models' estimates of it.
+
+    mean: their weighted mean.
+    median: their median, sample by sample.
+    max_magnitude: in each bin of a spectrogram, the estimate with the largest magnitude.
+    min_magnitude: in each bin, that with the smallest.
+    """
+
+    mean = "mean"
+    median = "median"
+    max_magnitude = "max-magnitude"
+    min_magnitude = "min-magnitude"
+
+
+class Estimates(StrEnum):
+    """What becomes of a model's estimates.
+
+    raw: they are the stems, as the network gives them.
+    consistent: they are changed so that they add up to the mixture, where the model's stems should.
+    """
+
+    raw = "raw"
+    consistent = "consistent"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"estimates must be one of {', '.join(cls)}, not {value!r}")
 
 
 class ProgressKind(StrEnum):

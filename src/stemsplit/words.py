@@ -46,3 +46,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     close = get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+"""First letter of a unit -> its bytes."""
+
+
+def bytes_in(text: str) -> int:
+    """Return the number of bytes that a size means, such as 6G, 6 GB, 6GiB, 500M or 6000000000.
+
+    Raises:
+        ValueError: the text is not a size, or it is none at all.
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(i?)(b?)\s*", text, re.I | re.A)
+    if not match or (match[3] and not match[2]):
+        raise ValueError(f"{text!r} is not a size; write 6G, 500M or 6GiB")
+    unit = UNITS[match[2].lower()]
+    count = float(match[1]) * (1 << 10 * list(UNITS.values()).index(unit) if match[3] else unit)
+    if count < 1:
+        raise ValueError(f"{text!r} is not a size; it must be at least one byte")
+    return int(count)

@@ -338,6 +338,7 @@ def test_songs_that_are_done_are_skipped_until_forced(
         ["--chunk-seconds", "0.5"],
         ["--overlap", "0.25"],
         ["--window", "linear"],
+        ["--estimates", "raw"],
         ["--drop-silent"],
         ["--mix", "karaoke=mixture-vocals"],
         ["--name", "{track} {stem}"],

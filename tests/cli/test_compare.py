@@ -256,6 +256,18 @@ def test_settings_of_all_models_are_those_of_one_that_has_none(compare: Command,
     assert found[1]["loudness"] != other[1]["loudness"]
 
 
+def test_raw_and_consistent_stems_are_compared(compare: Command, song: Song, weights: Path) -> None:
+    """A model's own choice goes before that of all models."""
+    own = table("whole", "vocals bass", f"{weights}/1.ckpt") + "mixture_consistency = true\n"
+    Path("own.toml").write_text(own)
+    models = "whole:estimates=consistent,whole,whole:estimates=raw"
+    options = ("--registry", "own.toml", "--estimates", "raw", "--json", "-q", "-s", "vocals")
+    data = json.loads(compare(song("song.wav"), "--models", models, *options).out)
+    assert [model["settings"] for model in data["models"]] == [{"estimates": "consistent"}, {}, {"estimates": "raw"}]
+    consistent, raw, too = (clip["loudness"] for clip in data["stems"]["vocals"]["clips"])
+    assert consistent != raw == too
+
+
 def test_a_file_s_name_may_look_like_a_setting(compare: Command, song: Song, weights: Path) -> None:
     for name in ("overlap=0.5.ckpt", "a:window=hann.ckpt"):
         Path(name).write_bytes((weights / "1.ckpt").read_bytes())
@@ -269,10 +281,11 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "twice the same": (("--models", "one,gone,one"), 2, "one is named twice; give it other settings, e.g. one:overlap"),
     "twice the same settings": (("--models", "one:overlap=0.5,one:overlap=.50"), 2, "one is named twice"),
     "no such setting": (("--models", "gone:overlp=0.5"), 2, "no setting 'overlp'; did you mean 'overlap'?"),
-    "no setting at all": (("--models", "gone:x=1"), 2, "a model has chunk-seconds, overlap, window, batch-size, prec"),
+    "no setting at all": (("--models", "gone:x=1"), 2, "a model has chunk-seconds, overlap, window, estimates, batch"),
     "no overlap": (("--models", "gone:overlap=1"), 2, "'overlap=1' is impossible: it must be from 0 to 0.99"),
     "no number": (("--models", "gone:window=mean,overlap=nan"), 2, "'overlap=nan' is impossible"),
     "no window": (("--models", "gone:window=bay"), 2, "window must be one of hann, linear, mean, not 'bay'"),
+    "no estimates": (("--models", "gone:estimates=bad"), 2, "estimates must be one of raw, consistent, not 'bad'"),
     "no batch": (("--models", "gone:batch-size=0"), 2, "'batch-size=0' is impossible"),
     "no chunk": (("--models", "gone:chunk_seconds="), 2, "'chunk_seconds=' is impossible"),
     "setting of nothing": (("--models", "overlap=0.5,gone"), 2, "'overlap=0.5' belongs to a model; write NAME:overlap"),

@@ -151,6 +151,7 @@ def test_a_model_is_scored_with_the_options_that_split_has(stemsplit: Command, t
         (("references", "estimates", "-m", "starter"), 2, "name either a folder of separated stems or a --model"),
         (("references", "estimates", "-d", "cpu"), 2, "--device needs --model"),
         (("references", "estimates", "--window", "hann"), 2, "--window needs --model"),
+        (("references", "estimates", "--estimates", "raw"), 2, "--estimates needs --model"),
         (("references", "estimates", "--overlap", "0"), 2, "--overlap needs --model"),
         (("references", "estimates", "--chunk-seconds", "2"), 2, "--chunk-seconds needs --model"),
         (("references", "estimates", "--compile"), 2, "--compile needs --model"),

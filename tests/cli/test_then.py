@@ -95,6 +95,28 @@ def test_a_stem_gives_way_to_its_parts_and_all_add_up(split: Command) -> None:
     assert "sum of the stems differs from the song by -1" in result.err
 
 
+def test_raw_stems_do_not_add_up_but_what_parts_leave_of_their_stem_is_kept(split: Command) -> None:
+    """All models give their estimates as they are; a residual stays one."""
+    result = split("--then", "vocals:tiny", "--then", "drums:clean", "--estimates", "raw")
+    parts = [f"vocals-{stem}" for stem in ("drums", "bass", "other", "vocals", "rest")]
+    assert names(result) == ["drums-dry", "drums-noise", "bass", "other", *parts], result.err
+    whole = dict(zip(names(raw := split("-o", "whole", "--estimates", "raw")), map(read, raw.paths), strict=True))
+    found = dict(zip(names(result), map(read, result.paths), strict=True))
+    assert np.abs(sum(found[part] for part in parts) - whole["vocals"]).max() < 1e-6
+    assert np.abs(found["drums-dry"] + found["drums-noise"] - whole["drums"]).max() < 1e-6
+    assert np.abs(sum(whole.values()) - read(Path("a.wav"))).max() > 1e-3
+    assert "sum of the stems" not in raw.err
+    assert record()["figures"]["sum_error"] is None
+
+
+def test_estimates_change_nothing_where_stems_are_not_meant_to_add_up(split: Command) -> None:
+    """Nor is anything said of it, nor split again."""
+    for name in ("bare", "clean"):
+        assert split("--model", name, "-o", name).status == 0
+        (line,) = split("--model", name, "-o", name, "--estimates", "raw").err.splitlines()
+        assert "already split" in line
+
+
 def test_the_parts_are_those_of_the_stem(split: Command) -> None:
     """As if it had been written, and split by itself."""
     whole = split("-s", "drums,vocals", "-o", "whole", "-q").paths

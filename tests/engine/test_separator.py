@@ -88,6 +88,16 @@ def test_an_incomplete_model_is_left_as_it_is() -> None:
     assert torch.allclose(sum(stems.values()), mixture / 2, atol=1e-6)
 
 
+def test_raw_estimates_are_the_stems() -> None:
+    mixture = torch.from_numpy(noise(30_000).T.copy())
+    raw = Separator(STARTER, "cpu", chunk_seconds=0.5, estimates="raw")
+    raw.estimator.compute = lambda x: quarters(x) / 2
+    assert torch.allclose(sum(raw.separate(mixture, 44_100).values()), mixture / 2, atol=1e-6)
+    assert not raw.adds_up
+    with pytest.raises(ValueError, match="estimates must be one of raw, consistent"):
+        Separator(STARTER, "cpu", estimates="cooked")
+
+
 def test_a_residual_is_what_the_estimates_leave() -> None:
     mixture = torch.from_numpy(noise(30_000).T.copy())
     model = separator(lambda x: x[:, None] * 0.7, mixture_consistency=False, stems=("vocals",), residual="instrumental")

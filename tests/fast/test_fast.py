@@ -10,7 +10,7 @@ from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.plain import Plain
 from stemsplit.models import build
 from tests import golden
-from tests.fast.conftest import in_bfloat16
+from tests.fast.conftest import in_bfloat16, magnified
 from tests.models.test_contract import CONFIGS
 
 CPU, POOL = torch.device("cpu"), Pool(2)
@@ -27,7 +27,7 @@ def network(name: str) -> torch.nn.Module:
 def test_every_implementation_gives_the_network_s_result(name: str) -> None:
     model, mixture = network(name), torch.randn(2, 2, 777)
     compute = accelerated(model, torch.float32, CPU, POOL, chunk=777)
-    assert golden.relative_error(compute(mixture), model(mixture)) <= 1e-5
+    assert golden.relative_error(compute(mixture), model(mixture)) <= 1e-5 * magnified(model, mixture)
 
 
 @in_bfloat16
@@ -38,7 +38,7 @@ def test_every_network_can_be_computed_in_bfloat16(name: str) -> None:
     model, mixture = network(name), torch.randn(2, 2, 777)
     estimates = accelerated(model, torch.bfloat16, CPU, POOL)(mixture)
     assert estimates.dtype == torch.float32
-    assert 0 < golden.relative_error(estimates, model(mixture)) <= 0.05
+    assert 0 < golden.relative_error(estimates, model(mixture)) <= 0.05 * magnified(model, mixture)
 
 
 def test_roformers_have_a_faster_implementation_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """BS-RoFormer and Mel-Band RoFormer compared with recorded runs of the reference implementations."""
 
-import gzip
 import json
 import math
 import re
@@ -20,8 +19,9 @@ from tests.conftest import DATA, SHARED
 KINDS = ("bs_", "mel_", "full_bs_", "full_mel_")
 OWN = [path for path in sorted((DATA / "golden").glob("*.safetensors")) if path.name.startswith(KINDS)]
 SHARED_RUNS = [path for path in sorted((SHARED / "golden").glob("*.safetensors")) if path.name.startswith(KINDS)]
-OWN_LISTS = [path for path in sorted((DATA / "golden").glob("keys_*")) if re.match("keys_(bs|mel)_", path.name)]
-SHARED_LISTS = [path for path in sorted((SHARED / "golden").glob("keys_*")) if re.match("keys_(bs|mel)_", path.name)]
+LISTS = [path for folder in (DATA, SHARED) for path in sorted((folder / "golden").glob("keys_*"))]
+# Variants with other tensors: see test_roformer_variants.
+LISTS = [path for path in LISTS if re.match("keys_(bs|mel)_", path.name) and not golden.listing(path).get("variant")]
 
 
 def config(recording: golden.Recording) -> dict[str, Any]:
@@ -71,29 +71,18 @@ def test_computes_what_the_reference_computes_in_every_recording(shared: Path, n
     check(recording)
 
 
-BUILT = ("plain", "PoPE")
-"""Supported variants. Key lists of other variants are kept for when they are supported."""
-
-
-def listing(path: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
-    if (variant := facts.get("variant", "plain")) not in BUILT:
-        pytest.skip(f"the variant {variant!r} is not supported yet")
-    return facts
-
-
-@pytest.mark.parametrize("path", OWN_LISTS + SHARED_LISTS, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: f"{path.parents[1].name}-{path.name}")
 def test_published_checkpoints_fit_key_for_key(path: Path) -> None:
-    facts = listing(path)
+    facts = golden.listing(path)
     with torch.device("meta"):
         model = build(facts["architecture"], facts["kwargs"])
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     assert shapes == {key: tensor["shape"] for key, tensor in facts["tensors"].items()}
 
 
-@pytest.mark.parametrize("path", OWN_LISTS + SHARED_LISTS, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: f"{path.parents[1].name}-{path.name}")
 def test_hyperparameters_are_inferred_from_a_published_checkpoint(path: Path) -> None:
-    facts = listing(path)
+    facts = golden.listing(path)
     tensors = {key: torch.empty(value["shape"], device="meta") for key, value in facts["tensors"].items()}
     result = infer(tensors)
     assert result.architecture == facts["architecture"]

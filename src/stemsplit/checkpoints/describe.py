@@ -233,9 +233,9 @@ def describe(path: Path, config: Path | None = None, settings: Sequence[str] = (
     if "sample_rate" in inferred:
         facts.setdefault("sample_rate", inferred["sample_rate"])
     facts |= {name: chosen.pop(name) for name in OWN_KEYS if name in chosen}
-    for name in inferred.keys() & chosen:
-        if not _fits(network, name, chosen):
-            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights have {inferred[name]}")
+    for name in (inferred.keys() | network.foreign) & chosen.keys():
+        if name in network.foreign or not _fits(network, name, chosen):
+            raise ValueError(f"{name} cannot be {chosen[name]!r}: the weights have {inferred.get(name, 'none')}")
     given = {**written, **inferred, **chosen}
     of_architecture = USUAL_FACTS.get(network.architecture, {})
     if {"chunk", "sample_rate"} & facts.keys():

@@ -35,10 +35,9 @@ def completed(entry: ModelEntry, tensors: Mapping[str, Tensor] | None = None) ->
     if found.architecture != entry.architecture:
         raise WeightsError(f"the weights of {entry.name!r} are for {found.architecture}, not for {entry.architecture}")
     for name, value in found.inferred.items():
-        if name in entry.config and entry.config[name] != value:
-            raise WeightsError(
-                f"the weights of {entry.name!r} have {name}={value}, but the registry says {entry.config[name]}"
-            )
+        said = entry.config.get(name, value)
+        if (tuple(said) if isinstance(said, list) else said) != value:
+            raise WeightsError(f"the weights of {entry.name!r} have {name}={value}, but the registry says {said}")
     if unknown := [name for name in entry.from_weights if name not in found.inferred]:
         raise WeightsError(f"the weights of {entry.name!r} do not show {unknown[0]}; write it into its config")
     shown = {name: found.inferred[name] for name in entry.from_weights}
@@ -54,7 +53,7 @@ def built(entry: ModelEntry) -> nn.Module:
     """
     if entry.from_weights:
         what = ", ".join(entry.from_weights)
-        raise RegistryError(f"{what} of {entry.name!r} is only in its weights; run: stemsplit download {entry.name}")
+        raise RegistryError(f"only the weights of {entry.name!r} say its {what}: without them, no network can be built")
     try:
         models.check(entry.architecture, entry.config, outputs=len(entry.stems), channels=entry.channels)
         return models.build(entry.architecture, entry.config)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import registry
-from stemsplit.errors import WeightsError
+from stemsplit.errors import RegistryError, WeightsError
 from stemsplit.registry import ModelEntry
+from stemsplit.registry.presets import presets
+from stemsplit.words import did_you_mean
 
 if TYPE_CHECKING:
     from stemsplit.checkpoints.describe import Described
@@ -95,11 +97,36 @@ def look_up(
             raise ValueError(f"config and settings (--config, --set) need a checkpoint file, and {name!r} is not one")
         if not isinstance(model, ModelEntry) and name not in registry.entries(more) and os.path.isdir(name):  # noqa: PTH112
             raise WeightsError(f"{name} is a folder, not a model; name the checkpoint file in it")
-        return (model if isinstance(model, ModelEntry) else registry.find(name, more)), None
+        return (model if isinstance(model, ModelEntry) else registered(name, more)), None
     from stemsplit.checkpoints.describe import describe  # only for a checkpoint: it imports PyTorch
 
     described = describe(Path(name), None if config is None else Path(config), settings or ())
     return described.entry, described
+
+
+def registered(name: str, more: Path | None) -> ModelEntry:
+    """Return the entry of this name in the registry.
+
+    Args:
+        name: name of a model.
+        more: registry file with more models.
+
+    Raises:
+        RegistryError: there is none; if it is the name of several models, the message says so.
+    """
+    try:
+        return registry.find(name, more)
+    except RegistryError as error:
+        if str(error).startswith("no model named"):
+            known = presets(more)
+            if name in known:
+                what = f"{name} is a preset of several models, and this needs one; see them with: stemsplit info {name}"
+                raise RegistryError(what) from error
+            if "+" in name and any(part.partition(":")[0] in registry.entries(more) for part in name.split("+")):
+                raise RegistryError(f"{name!r} is several models, and this needs one; name one of them") from error
+            if "did you mean" not in str(error) and (hint := did_you_mean(name, known)):
+                raise RegistryError(f"no model named {name!r}{hint}") from error
+        raise
 
 
 def _as_texts(settings: Mapping[str, Any]) -> list[str]:

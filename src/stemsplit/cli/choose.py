@@ -1,6 +1,6 @@
 """Finds the model that the arguments mean: one of the registry, or a checkpoint of the user's own."""
 
-import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,18 +9,31 @@ import typer
 from stemsplit.cli.options import usage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from stemsplit.checkpoints.describe import Described
     from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.engine.combination.entry import Source
+    from stemsplit.engine.combination.typed import Models
     from stemsplit.registry import ModelEntry
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:
-    """Complete the name of a model, for the shell."""
+    """Complete the name of a model or preset, for the shell; of several, the last."""
     from stemsplit.registry import entries
+    from stemsplit.registry.presets import presets
 
-    return [(entry.name, entry.description) for entry in entries().values() if entry.name.startswith(incomplete)]
+    before, last = re.fullmatch(r"(?s)(.*[+,])?(.*)", incomplete).groups("")  # type: ignore[union-attr]  # any text
+    known = {name: about.description for name, about in (entries() | ({} if before else presets())).items()}
+    return [(before + name, description) for name, description in known.items() if name.startswith(last)]
+
+
+def complete_route(incomplete: str) -> list[tuple[str, str]]:
+    """Complete the last model in STEM=MODEL,STEM=MODEL, for the shell."""
+    head, equals, name = incomplete.rpartition("=")
+    if not equals or "," in name:
+        return []
+    return [(f"{head}{equals}{known}", description) for known, description in complete_model(name)]
 
 
 def complete_then(incomplete: str) -> list[tuple[str, str]]:
@@ -127,14 +140,13 @@ def tell(described: "Described", first: bool = True) -> None:
         console.hint(f"the weights{whose} do not say, so usual values are assumed: {usual}; to change them, {remedy}")
 
 
-def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None, quiet: bool) -> "ChainEntry":
+def chain(first: "Source", then: "Sequence[str]", models: "Models") -> "ChainEntry":
     """Return the models that split each song, one after another.
 
     Args:
-        first: entry of the model that splits the song.
-        then: the models that split its stems further, each [STEM:]MODEL.
-        registry_file: registry with more models.
-        quiet: whether to print no warnings and hints.
+        first: what splits the song.
+        then: what splits its stems further, each [STEM:]MODEL.
+        models: the models that can be named.
 
     Raises:
         RegistryError: there is no such model.
@@ -143,23 +155,18 @@ def chain(first: "ModelEntry", then: "Sequence[str]", registry_file: Path | None
     from dataclasses import replace
 
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.registry import entries
 
-    plan, known = ChainEntry(first), entries(registry_file) if then else {}
+    plan = ChainEntry(first)
     for text in then:
-        stem, name = _stem_and_model(text, plan, known)
-        entry = model(name, registry_file, quiet=quiet, first=False)
+        stem, name = _stem_and_model(text, plan, models)
         with usage_errors("--then"):
-            plan = replace(plan, then=(*plan.then, (stem, entry)))
+            plan = replace(plan, then=(*plan.then, (stem, models.source(name))))
     return plan
 
 
-def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> tuple[str, str]:
-    """Parse [STEM:]MODEL into one of the plan's stems, and the name or file of a model."""
+def _stem_and_model(text: str, plan: "ChainEntry", models: "Models") -> tuple[str, str]:
+    """Parse [STEM:]MODEL into one of the plan's stems, and the text of a model or several."""
     from stemsplit.words import did_you_mean
-
-    def is_model(name: str) -> bool:
-        return name in known or os.path.isfile(name)  # noqa: PTH113 -- as in `resolve.is_path`
 
     head, colon, name = text.partition(":")
     stems = {stem.casefold(): stem for stem in plan.stems}
@@ -167,7 +174,7 @@ def _stem_and_model(text: str, plan: "ChainEntry", known: "Collection[str]") -> 
     if colon and head.casefold() in stems:
         return stems[head.casefold()], name
     # The path of a file may have a colon too, at least after the letter of a drive.
-    if colon and not is_model(text) and len(head) > 1 and not {"/", "\\"} & {*head}:
+    if colon and not models.is_known_or_several(text) and len(head) > 1 and not {"/", "\\"} & {*head}:
         hint = did_you_mean(head, plan.stems)
         raise typer.BadParameter(f"there is no stem {head!r} to split further, only {there}{hint}", param_hint="--then")
     if not (usual := _usual_stem(plan)):
@@ -180,8 +187,9 @@ def _usual_stem(plan: "ChainEntry") -> str:
 
     It is vocals, speech, or the only stem of the last model.
     """
-    last = plan.entries[-1]
-    target = last.stems[0] if len(last.stems) == 1 and last.residual else ""
+    last = plan.then[-1][1] if plan.then else plan.first
+    own = [stem for stem in last.outputs if stem != last.residual]
+    target = own[0] if len(own) == 1 and last.residual else ""
     if target and plan.then:
         target = f"{plan.then[-1][0]}-{target}"
     return next((stem for name in ("vocals", "speech") for stem in plan.stems if stem.casefold() == name), target)
@@ -196,12 +204,20 @@ def as_setting(value: object) -> str:
 
 def complete_stems(context: typer.Context, incomplete: str) -> list[str]:
     """Complete a list of the chosen model's stems, for the shell."""
-    from stemsplit.errors import RegistryError
+    from stemsplit.engine.combination.typed import Models
+    from stemsplit.errors import StemsplitError
     from stemsplit.registry import DEFAULT_MODEL, find
 
     *before, last = incomplete.split(",")
+    ensemble, route = (context.params.get(name) for name in ("ensemble", "route"))
     try:
-        stems = find(context.params.get("model") or DEFAULT_MODEL).outputs
-    except RegistryError:
+        models = Models(lambda name: find(str(name)))
+        if route:
+            stems = models.route(route).outputs
+        elif ensemble:
+            stems = models.ensemble(ensemble).outputs
+        else:
+            stems = models.source(context.params.get("model") or DEFAULT_MODEL).outputs
+    except (StemsplitError, ValueError):
         return []
     return [",".join([*before, stem]) for stem in stems if stem.startswith(last) and stem not in before]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName, WindowName
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, WindowName
 from stemsplit.cli import choose
 from stemsplit.cli.options import (
     SCRIPTS,
@@ -16,6 +16,7 @@ from stemsplit.cli.options import (
     Bitrate,
     ChunkSeconds,
     Device,
+    EstimatesChoice,
     Format,
     Overlap,
     Precision,
@@ -45,7 +46,7 @@ def complete_models(incomplete: str) -> list[tuple[str, str]]:
     return [(",".join([*before, name]), description) for name, description in found if name not in before]
 
 
-SETTINGS = ("chunk_seconds", "overlap", "window", "batch_size", "precision")
+SETTINGS = ("chunk_seconds", "overlap", "window", "estimates", "batch_size", "precision")
 """Settings that each model may have of its own."""
 
 SETTING = re.compile(r"([A-Za-z][A-Za-z_-]*)=(.*)", re.S)
@@ -82,6 +83,8 @@ def setting(text: str) -> tuple[str, "str | int | float"]:
                 return name, int(_number(str(int(value)), 1, 1 << 20))
             case "window":
                 return name, WindowName(value).value
+            case "estimates":
+                return name, Estimates(value).value
         return name, PrecisionName(value).value
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is impossible: {error}", param_hint=MODELS) from None
@@ -183,6 +186,7 @@ def compare(
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
     window: Window = None,
+    estimates: EstimatesChoice = Estimates.consistent,
     batch_size: BatchSize = None,
     precision: Precision = PrecisionName.auto,
     threads: Threads = None,
@@ -212,7 +216,12 @@ def compare(
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
     contenders = named(listed(models))
     entries = chosen(contenders, registry_file, quiet)
-    entries = [entry.with_chunks(chunk_seconds, overlap, window and window.value) for entry in entries]
+    entries = [
+        entry.with_chunks(chunk_seconds, overlap, window and window.value).with_estimates(
+            own.get("estimates", estimates)
+        )
+        for entry, (_, own) in zip(entries, contenders, strict=True)
+    ]
     with usage_errors():
         planned = plan.plan(
             song,

@@ -8,19 +8,21 @@ import typer
 from stemsplit.cli.choose import ModelNames, RegistryFile
 from stemsplit.cli.obtain import obtain
 from stemsplit.cli.options import Quiet
+from stemsplit.cli.several import models
 
 if TYPE_CHECKING:
     from stemsplit.registry import ModelEntry
 
 
 def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file: Path | None) -> "list[ModelEntry]":
-    """Return the entries that the arguments mean, each once.
+    """Return the entries that the arguments mean, each once; of a preset, those of its models.
 
     Raises:
         typer.BadParameter: the arguments contradict each other, or mean no model.
         RegistryError: no model has one of the names.
     """
     from stemsplit import registry
+    from stemsplit.engine.combination.entry import entries_of
 
     if bool(names) == all_ or (stems and not all_):
         raise typer.BadParameter("name one or more models, or use --all, alone or with --stems")
@@ -29,7 +31,9 @@ def chosen(names: list[str] | None, all_: bool, stems: str | None, registry_file
         if not (found := registry.select(known.values(), stems)):
             raise typer.BadParameter(f"no model has all of these stems: {stems}", param_hint="--stems")
         return found
-    return [registry.find(name, registry_file) for name in dict.fromkeys(names or ())]
+    several = models(registry_file)
+    found = [entry for name in names or () for entry in entries_of(several.registered(name))]
+    return list({entry.name: entry for entry in found}.values())
 
 
 def download(

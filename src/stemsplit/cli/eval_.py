@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.choices import Estimates as EstimatesName
 from stemsplit.choices import PrecisionName, WindowName
 from stemsplit.cli import choose
 from stemsplit.cli.options import (
@@ -14,6 +15,7 @@ from stemsplit.cli.options import (
     Compile,
     Csv,
     Device,
+    EstimatesChoice,
     Json,
     Overlap,
     Precision,
@@ -70,6 +72,7 @@ def eval_(
     chunk_seconds: Annotated[float | None, under(MODEL, ChunkSeconds)] = None,
     overlap: Annotated[float | None, under(MODEL, Overlap)] = None,
     window: Annotated[WindowName | None, under(MODEL, Window)] = None,
+    kind: Annotated[EstimatesName | None, under(MODEL, EstimatesChoice)] = None,
     batch_size: Annotated[int | None, under(MODEL, BatchSize)] = None,
     precision: Annotated[PrecisionName | None, under(MODEL, Precision)] = None,
     threads: Annotated[int | None, under(MODEL, Threads)] = None,
@@ -89,7 +92,8 @@ def eval_(
     chunks = {"chunk_seconds": chunk_seconds, "overlap": overlap, "window": window and window.value}
     computing = {"batch_size": batch_size, "threads": threads, "compiled": compile_ or None}
     if model is None:
-        given = {"device": device, "precision": precision, "config": config, "set": settings, **chunks, **computing}
+        given: dict[str, Any] = {"device": device, "precision": precision, "config": config, "set": settings}
+        given |= {**chunks, "estimates": kind, **computing}
         if needing := [name for name, value in given.items() if value is not None and value != []]:
             option = {"compiled": "compile"}.get(needing[0], needing[0]).replace("_", "-")
             raise typer.BadParameter(f"--{option} needs --model")
@@ -102,6 +106,7 @@ def eval_(
     with usage_errors("--csv"):
         table = CsvFile(csv, SCORES) if csv else None
     entry = prepared(model, chunks, wanted, registry_file, config, settings) if model else None
+    entry = entry.with_estimates(kind) if entry and kind else entry
 
     from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
     from stemsplit.evaluation.multitracks import multitracks

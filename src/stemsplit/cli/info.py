@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.cli import choose
-from stemsplit.cli.options import Json
-from stemsplit.cli.showing import print_model
+from stemsplit.cli import choose, several
+from stemsplit.cli.options import Json, usage_errors
+from stemsplit.cli.showing import print_model, print_several
 
 
 def info(
@@ -14,7 +14,7 @@ def info(
         str,
         typer.Argument(
             metavar="NAME",
-            help="Name of a model, as shown by `stemsplit list`, or a checkpoint file.",
+            help="Name of a model or preset, as shown by `stemsplit list`, a checkpoint file, or several models: a+b.",
             autocompletion=choose.complete_model,
         ),
     ],
@@ -30,6 +30,17 @@ def info(
     is downloaded, and more. For a checkpoint file, it is what the file says
     and what has to be assumed.
     """
+    from stemsplit.engine.combination.entry import Combination
+
+    known = several.models(registry_file)
+    if not known.is_single(name):
+        if config or settings:
+            raise typer.BadParameter("--config and --set are about one checkpoint, not about several models")
+        with usage_errors():
+            source = known.source(name)
+        assert isinstance(source, Combination)
+        print_several(source, known.presets.get(name), as_json)
+        return
     entry, described = choose.look_up(name, registry_file, config, settings)
     if described:
         choose.tell(described)

@@ -19,6 +19,16 @@ def prepare_torch() -> None:
     torch.set_num_threads(1)
 
 
+def check_memory(models: "ChainEntry", limit: int | None, device: str, precision: str) -> None:
+    """Raise DeviceError if a model does not fit into a limit of memory; before any download, and without one."""
+    if limit is None:
+        return
+    from stemsplit.engine.memory import check_fits
+    from stemsplit.fast.device import dtype_of, pick_device
+
+    check_fits(models.entries, limit, dtype_of(precision, pick_device(device)))
+
+
 def load_models(models: "ChainEntry", batch_size: int | None, **settings: Any) -> "Splitter":
     """Load the models that split songs, one after another.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from stemsplit.choices import FormatName, PrecisionName, WindowName
+from stemsplit.choices import Estimates, FormatName, PrecisionName, WindowName
 
 
 def seconds(text: str) -> float:
@@ -168,6 +168,15 @@ Window = Annotated[
     typer.Option(
         "--window",
         help="Shape of the crossfade between overlapping chunks. Default: the model's own.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+EstimatesChoice = Annotated[
+    Estimates,
+    typer.Option(
+        "--estimates",
+        help="Whether stems are as the network gives them (raw), or also add up to the song (consistent). A few "
+        "models' stems never do.",
         rich_help_panel=COMPUTING,
     ),
 ]

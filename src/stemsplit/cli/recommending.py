@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LONGEST = 300
 """Characters of a command beyond which it is not repeated in a message."""
 
+CHOOSING = ("--model", "--ensemble", "--route", "--combine")
+"""Options that choose the models."""
+
 
 def asked_stems(
     stems: str | None, two_stems: str | None, mixes: list[str] | None, registry_file: Path | None
@@ -81,19 +84,18 @@ def in_words(choice: "Choice") -> str:
     from stemsplit.fetch import store
     from stemsplit.registry.choosing import licence_in_words, size_in_words
 
-    place = "is on this machine" if store.local(choice.entry) else "to download"
-    return (
-        f"{choice.entry.name} ({choice.why}): {size_in_words(choice.entry)} {place}, {licence_in_words(choice.entry)}"
-    )
+    entry = choice.entry
+    place = "on this machine" if store.local(entry) else f"{size_in_words(entry)} to download"
+    return f"{entry.name} ({choice.why}): {place}, {licence_in_words(entry)}"
 
 
 def command_with(name: str) -> str:
     """Return this command with another model, as it can be typed; empty if that would be too long."""
     words, kept = iter(sys.argv[1:]), ["stemsplit"]
     for word in words:
-        if word in ("--model", "-m"):
+        if word in ("-m", *CHOOSING):
             next(words, None)
-        elif not word.startswith(("--model=", "-m")):
+        elif not word.startswith(("-m", *(f"{option}=" for option in CHOOSING))):
             kept.append(word)
     text = shlex.join([*kept, "--model", name])
     # Behind --, everything is a song.

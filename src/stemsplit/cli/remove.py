@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.cli.choose import ModelNames, RegistryFile
+from stemsplit.cli.several import models
 
 
 def remove(
@@ -12,7 +13,8 @@ def remove(
     registry_file: RegistryFile = None,
 ) -> None:
     """Remove downloaded weights, and unfinished downloads."""
-    from stemsplit import registry
+    from stemsplit.checkpoints.resolve import registered
+    from stemsplit.engine.combination.entry import Combination
     from stemsplit.errors import WeightsError
     from stemsplit.fetch import store
     from stemsplit.terminal import console
@@ -20,7 +22,12 @@ def remove(
 
     kept = "no space was freed, because another revision in the hub's cache uses the same file"
     failed = False
-    for entry in [registry.find(name, registry_file) for name in dict.fromkeys(names)]:
+    several = models(registry_file)
+    for name in names:
+        if isinstance(preset := several.registered(name), Combination):
+            what = " ".join(entry.name for entry in preset.entries)
+            raise typer.BadParameter(f"{name} is a preset, whose models others may need; remove them by name: {what}")
+    for entry in [registered(name, registry_file) for name in dict.fromkeys(names)]:
         try:
             freed = store.remove(entry)
         except WeightsError as error:

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from stemsplit.engine.combination.entry import Combination
     from stemsplit.registry import ModelEntry
     from stemsplit.registry.choosing import Choice
+    from stemsplit.registry.presets import Preset
 
 
 def print_models(
@@ -34,7 +36,7 @@ def print_models(
         RegistryError: a registry cannot be read.
     """
     from stemsplit.registry import entries, select
-    from stemsplit.terminal import models, stdout
+    from stemsplit.terminal import models, presets, stdout
     from stemsplit.terminal.tables import is_terminal
 
     known = entries(registry_file)
@@ -42,7 +44,7 @@ def print_models(
     if people and not (names or architecture or licence or downloaded or whole):
         _print_advice(known, registry_file)
         return
-    stems, choice = _wanted(names, known, registry_file)
+    stems, choice = _wanted(names, known, registry_file, people)
     chosen, paths = select(known.values(), ",".join(stems), architecture, licence), {}
     if downloaded or as_json or people:
         from stemsplit.fetch import store
@@ -57,7 +59,9 @@ def print_models(
             from stemsplit.registry.choosing import ranked
 
             chosen = ranked(chosen, stems, choice.scale)
-        models.print_models(chosen, {name for name, path in paths.items() if path}, advice)
+        here = {name for name, path in paths.items() if path}
+        more = [] if architecture or licence or downloaded else _presets(stems, registry_file)
+        models.print_models(chosen, here, advice, list(map(presets.row, more)), presets.listing(more))
     else:
         from stemsplit.terminal import console
         from stemsplit.words import did_you_mean
@@ -72,21 +76,24 @@ def print_models(
 
 
 def _wanted(
-    names: str | None, known: "Mapping[str, ModelEntry]", registry_file: Path | None
+    names: str | None, known: "Mapping[str, ModelEntry]", registry_file: Path | None, people: bool
 ) -> "tuple[list[str], Choice | None]":
-    """Return the stems that are asked for by names of stems or wishes, and which model is recommended for them.
+    """Return the stems that are asked for by names of stems or wishes, and for people also what is recommended.
 
     Raises:
         RegistryError: a registry cannot be read.
     """
-    if not (asked := [name for name in map(str.strip, (names or "").split(",")) if name]):
-        return [], None
+    asked = [name for name in map(str.strip, (names or "").split(",")) if name]
+    outputs = {output.casefold() for entry in known.values() for output in entry.outputs}
+    # The wishes are read only where they are needed, because that takes as long as everything else.
+    if not asked or (not people and all(name.casefold() in outputs for name in asked)):
+        return asked, None
     from stemsplit.registry.choosing import choose
     from stemsplit.registry.wishes import stems_of, wishes
 
     wished = wishes(registry_file)
-    stems = stems_of(asked, wished, (output for entry in known.values() for output in entry.outputs))
-    return stems, choose(stems, known, wished)
+    stems = stems_of(asked, wished, outputs)
+    return stems, choose(stems, known, wished) if people else None
 
 
 def _print_advice(known: "Mapping[str, ModelEntry]", registry_file: Path | None) -> None:
@@ -100,6 +107,7 @@ def _print_advice(known: "Mapping[str, ModelEntry]", registry_file: Path | None)
     from stemsplit.registry.choosing import choose
     from stemsplit.registry.wishes import wishes
     from stemsplit.songs.durations import durations
+    from stemsplit.terminal.presets import listing
     from stemsplit.terminal.wishes import Advice, print_advice
 
     wished = wishes(registry_file)
@@ -109,7 +117,17 @@ def _print_advice(known: "Mapping[str, ModelEntry]", registry_file: Path | None)
     shown = [known[name] for name in advised] + others
     guessed_by = cores() if gpu() == NO_GPU else None
     here = {entry.name for entry in known.values() if store.local(entry)}
-    print_advice(Advice(choices, others, durations(shown, known, guessed_by), here, len(known), guessed_by))
+    print_advice(
+        Advice(
+            choices,
+            others,
+            durations(shown, known, guessed_by),
+            here,
+            len(known),
+            guessed_by,
+            listing(_presets((), registry_file)),
+        )
+    )
 
 
 def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = False) -> None:
@@ -128,3 +146,37 @@ def print_model(entry: "ModelEntry", as_json: bool = False, verbose: bool = Fals
         stdout.print_json(models.entry_as_data(entry, path))
     else:
         models.print_facts(models.facts(entry, path, verbose))
+
+
+def print_several(source: "Combination", preset: "Preset | None", as_json: bool = False) -> None:
+    """Print what `stemsplit info` shows of several models that work together.
+
+    Args:
+        source: the models.
+        preset: the preset that they are; None if the user put them together.
+        as_json: whether to print JSON.
+    """
+    from stemsplit.fetch import store
+    from stemsplit.terminal import presets, stdout
+    from stemsplit.terminal.tables import print_table
+
+    paths = {entry.name: store.local(entry) for entry in source.entries}
+    if as_json:
+        stdout.print_json(presets.as_data(source, preset, paths))
+    else:
+        print_table(presets.facts(source, preset, paths))
+
+
+def _presets(stems: "Sequence[str]", registry_file: Path | None) -> "list[tuple[Preset, Combination]]":
+    """Return the presets that give all of these stems, and what they mean.
+
+    Raises:
+        RegistryError: a registry cannot be read.
+    """
+    from stemsplit.engine.combination.typed import Models
+    from stemsplit.registry import find
+    from stemsplit.terminal import console
+
+    wanted = {stem.casefold() for stem in stems}
+    found = Models(lambda name: find(str(name), registry_file), registry_file).all_presets(console.warning)
+    return [each for each in found if wanted <= {output.casefold() for output in each[1].outputs}]

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
+from stemsplit.cli import choose, recommending, several
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -18,6 +18,7 @@ from stemsplit.cli.options import (
     Compile,
     Csv,
     Device,
+    EstimatesChoice,
     Format,
     Overlap,
     Precision,
@@ -52,16 +53,7 @@ def split(
             help="Audio files, folders, patterns in quotes ('*.wav'), or a list of these: @list.txt, or - for stdin.",
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Name of a model, as shown by `stemsplit list`; a checkpoint file; or auto, the recommended model for "
-            "the stems asked for. Default: the built-in model.",
-            autocompletion=choose.complete_model,
-        ),
-    ] = None,
+    model: several.Model = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -97,6 +89,9 @@ def split(
             autocompletion=choose.complete_then,
         ),
     ] = None,
+    ensemble: several.Ensemble = None,
+    combine: several.Combine = None,
+    route: several.Route = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
         BitDepth | None,
@@ -165,10 +160,14 @@ def split(
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
     window: Window = None,
+    estimates: EstimatesChoice = Estimates.consistent,
     batch_size: BatchSize = None,
     precision: Precision = PrecisionName.auto,
     threads: Threads = None,
     compile_: Compile = False,
+    tta: several.Tta = False,
+    shifts: several.Shifts = None,
+    fit_memory: several.FitMemory = None,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -179,9 +178,9 @@ def split(
     were already split, with the same model and options, are skipped. The
     paths of the stems go to stdout, messages to stderr.
     """
-    from stemsplit import registry
     from stemsplit.audio import formats
-    from stemsplit.cli.loading import load_models
+    from stemsplit.cli.loading import check_memory, load_models
+    from stemsplit.engine.combination.entry import adjusted
     from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.known_failures import KnownFailures
@@ -190,18 +189,20 @@ def split(
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
+    limit = several.limit(fit_memory)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    name_of_model = model or registry.DEFAULT_MODEL
+    named = model
     if recommending.is_automatic(model, registry_file):
-        name_of_model = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
-    entry = choose.model(name_of_model, registry_file, config, settings, quiet=quiet)
-    entry = entry.with_chunks(chunk_seconds, overlap, window and window.value)
-    models = choose.chain(entry, then or (), registry_file, quiet)
+        named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
+    first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
+    first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
+    first = adjusted(first, "with_passes", tta or None, shifts)
+    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet)).with_estimates(estimates)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)
@@ -228,13 +229,14 @@ def split(
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
+    check_memory(models, limit, device, precision.value)
     if dry_run:
         fits = print_dry_run(jobs, found, models, pace, output, as_json)
         account().closed = True
         raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs)
     if any(not job.problem and not job.done for job in jobs):
-        if model is None and not quiet:
+        if not (model or ensemble or route or quiet):
             hint_at_models(registry_file)
         obtain_all(models, quiet)
     # Loaded only when a song was found readable: PyTorch takes seconds to import.
@@ -246,6 +248,7 @@ def split(
         precision=precision.value,
         threads=threads,
         compiled=compile_,
+        fit_memory=limit,
     )
     report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]

@@ -34,7 +34,7 @@ def planned(
 
     with usage_errors():
         found = find.find(songs, options.out)
-        jobs = plan.plan(found.songs, options, template, "+".join(entry.name for entry in models.entries))
+        jobs = plan.plan(found.songs, options, template, models.short_name)
     if known:
         jobs, found = known.without(jobs, found)
     if not jobs and not found.known_failures:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stemsplit.audio import WAV, Block, Format, Song, examine
-from stemsplit.choices import BitDepth
+from stemsplit.choices import BitDepth, Estimates
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import bounds, references
 from stemsplit.disk.space import check_space
@@ -68,7 +68,7 @@ class Plan:
 
     def computing(self, index: int) -> dict[str, Any]:
         """Return the settings of a model's own that its `Separator` takes, other than chunks."""
-        return {name: value for name, value in self.settings[index].items() if name not in CHUNKS}
+        return {name: value for name, value in self.settings[index].items() if name not in (*CHUNKS, "estimates")}
 
     @property
     def start(self) -> float:
@@ -163,7 +163,7 @@ def plan(
         path: file of the song.
         entries: the models; one may be there several times, with other settings.
         settings: for each model, settings of its own, by the names that `Separator` has for them: `chunk_seconds`,
-            `overlap`, `window`, `batch_size`, `precision`. Without any, all models have those of the run.
+            `overlap`, `window`, `estimates`, `batch_size`, `precision`. Without any, all models have those of the run.
         start: start of the excerpt, as `bounds` takes it.
         duration: length of the excerpt in seconds.
         stems: names of the stems to compare, as `choose_stems` takes them.
@@ -182,7 +182,9 @@ def plan(
         raise ValueError(reason)
     own = tuple(settings) or tuple({} for _ in entries)
     entries = [
-        entry.with_chunks(**{name: value for name, value in each.items() if name in CHUNKS})
+        entry.with_chunks(**{name: value for name, value in each.items() if name in CHUNKS}).with_estimates(
+            each.get("estimates", Estimates.consistent)
+        )
         for entry, each in zip(entries, own, strict=True)
     ]
     chosen, left_out = choose_stems(entries, stems)

@@ -12,7 +12,10 @@ from stemsplit.audio import Block
 from stemsplit.audio.samples import Samples
 from stemsplit.engine.base import Pair, Splitter
 from stemsplit.engine.chain_entry import ChainEntry, parts_of, replaced
+from stemsplit.engine.combination.combined import Combined
+from stemsplit.engine.combination.entry import Combination, Source
 from stemsplit.engine.completion import remainder
+from stemsplit.engine.memory import TURN_SECONDS, Memory
 from stemsplit.engine.mixture import Mixture
 from stemsplit.engine.separator import Separator
 
@@ -30,13 +33,22 @@ class Fork:
         self.waiting = Samples()
         """Samples of the song, then of its other stems: (n, c, some samples) each."""
 
-    def onward(self) -> Iterator[Block]:
-        """Yield blocks of the stem to be split further, (c, some samples) each."""
+    def onward(self, at_least: int = 1) -> Iterator[Block]:
+        """Yield blocks of the stem to be split further, (c, some samples) each.
+
+        Args:
+            at_least: samples to wait for before they are yielded; fewer only at the end.
+        """
+        held: list[Block] = []
         for mixture, stems in self.pairs:
             if mixture.shape[-1]:
                 self.waiting.put(np.concatenate([mixture[None], stems[: self.index], stems[self.index + 1 :]]))
                 # A copy, so that the other stems can be freed.
-                yield stems[self.index].copy()
+                held.append(stems[self.index].copy())
+            if sum(block.shape[-1] for block in held) >= at_least:
+                yield from held
+                held.clear()
+        yield from held
 
     def joined(self, split: Generator[Pair, None, None], rest: bool) -> Generator[Pair, None, None]:
         """Yield pairs of the song and all its stems, with the parts in place of the stem that was split further.
@@ -63,15 +75,17 @@ class Chain(Splitter):
         before: the first model, or another chain.
         stem: the stem of `before` to be split further.
         then: the second model, or another chain; it must not share a separator with `before`.
+        turn_seconds: length of the part of a song that one model splits before the other has its turn, in seconds; see
+            `Combined`.
 
     Raises:
         ValueError: `before` has no such stem, or two stems would have the same name.
     """
 
-    def __init__(self, before: Splitter, stem: str, then: Splitter) -> None:
+    def __init__(self, before: Splitter, stem: str, then: Splitter, turn_seconds: float = 0.0) -> None:
         if stem not in before.stems:
             raise ValueError(f"there is no stem {stem!r} to split on, only {', '.join(before.stems)}")
-        self.before, self.stem, self.then = before, stem, then
+        self.before, self.stem, self.then, self.turn_seconds = before, stem, then, turn_seconds
         self.parts = parts_of(stem, then.stems, then.adds_up)
         self._stems = replaced(before.stems, stem, self.parts)
 
@@ -99,7 +113,9 @@ class Chain(Splitter):
                 for pairs in found:
                     fork = Fork(pairs, self.before.stems.index(self.stem))
                     forks.append(fork)
-                    yield Mixture(fork.onward(), *kinds.popleft())
+                    kind = kinds.popleft()
+                    turn = max(round(self.turn_seconds * kind[0]), 1)
+                    yield Mixture(fork.onward(turn), *kind)
 
         with closing(onward()) as stems, closing(self.then.streams(stems)) as found:
             for split in found:
@@ -107,18 +123,28 @@ class Chain(Splitter):
                     yield pairs
 
 
-def load(models: ChainEntry, batch_size: int | None = None, **settings: Any) -> Splitter:
-    """Load the models that split songs, one after another.
+def load(models: ChainEntry, batch_size: int | None = None, fit_memory: int | None = None, **settings: Any) -> Splitter:
+    """Load the models that split songs.
 
     Args:
         models: the models to load.
-        batch_size: chunks that the first model computes together; None for what suits the device.
+        batch_size: chunks that the models of the song itself compute together; None for what suits the device.
+        fit_memory: largest number of bytes that the weights of all networks in memory may take; networks that do not
+            fit take turns. None for no limit.
         settings: other settings of each `Separator`.
 
     Raises:
-        RegistryError, WeightsError, DeviceError: a model cannot be loaded.
+        RegistryError, WeightsError, DeviceError: a model cannot be loaded, or is too large by itself.
     """
-    loaded: Splitter = Separator(models.first, batch_size=batch_size, **settings)
-    for stem, entry in models.then:
-        loaded = Chain(loaded, stem, Separator(entry, **settings))
-    return loaded
+    memory = None if fit_memory is None else Memory(fit_memory)
+    turn = TURN_SECONDS if memory else 0.0
+
+    def loaded(source: Source, size: int | None = None) -> Splitter:
+        if isinstance(source, Combination):
+            return Combined(source, [loaded(member, size) for member in source.members], turn)
+        return Separator(source, batch_size=size, memory=memory, **settings)
+
+    splitter = loaded(models.first, batch_size)
+    for stem, source in models.then:
+        splitter = Chain(splitter, stem, loaded(source), turn)
+    return splitter

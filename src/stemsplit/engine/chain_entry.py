@@ -1,10 +1,11 @@
 """Says which models split a song one after another, and what their stems are called. Needs no PyTorch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stemsplit.fetch import digests
+from stemsplit.choices import Estimates
+from stemsplit.engine.combination.entry import Combination, Source, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
@@ -43,15 +44,15 @@ class ChainEntry:
     """The models that split songs, one after another, before they are loaded.
 
     Args:
-        first: the model that splits the song.
-        then: pairs of a stem and the model that splits it further, in order; see `stemsplit.Chain`.
+        first: the model, or several together, that split the song.
+        then: pairs of a stem and what splits it further, in order; see `stemsplit.Chain`.
 
     Raises:
         ValueError: two stems would have the same name.
     """
 
-    first: ModelEntry
-    then: tuple[tuple[str, ModelEntry], ...] = ()
+    first: Source
+    then: tuple[tuple[str, Source], ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -63,12 +64,20 @@ class ChainEntry:
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         """All the models."""
-        return (self.first, *(entry for _, entry in self.then))
+        sources = (self.first, *(source for _, source in self.then))
+        return tuple(entry for source in sources for entry in entries_of(source))
 
     @property
     def name(self) -> str:
         """The model's own name; for a chain, a text that cannot be the name of a model."""
         return " --then ".join([self.first.name, *(f"{stem}:{entry.name}" for stem, entry in self.then)])
+
+    @property
+    def short_name(self) -> str:
+        """The name as files of stems have it: `a+b` for a chain, `(a+b)` for an ensemble."""
+        names = [source.name for source in (self.first, *(source for _, source in self.then))]
+        several = isinstance(self.first, Combination) or any(isinstance(source, Combination) for _, source in self.then)
+        return "+".join(f"({name})" if several and "+" in name else name for name in names)
 
     @property
     def adds_up(self) -> bool:
@@ -82,6 +91,11 @@ class ChainEntry:
         for stem, entry in self.then:
             stems = replaced(stems, stem, parts_of(stem, entry.outputs, entry.adds_up))
         return stems
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "ChainEntry":
+        """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
+        then = tuple((stem, source.with_estimates(estimates)) for stem, source in self.then)
+        return replace(self, first=self.first.with_estimates(estimates), then=then)
 
     @property
     def sums(self) -> dict[str, tuple[str, ...]]:
@@ -98,6 +112,6 @@ class ChainEntry:
         Raises:
             WeightsError: a file with weights cannot be read.
         """
-        own = [entry.identity(digests.identity(entry), precision) for entry in self.entries]
-        onward = [{"stem": stem, **each} for (stem, _), each in zip(self.then, own[1:], strict=True)]
-        return {**own[0], "then": onward} if onward else own[0]
+        own = identity_of(self.first, precision)
+        onward = [{"stem": stem, **identity_of(source, precision)} for stem, source in self.then]
+        return {**own, "then": onward} if onward else own

@@ -8,6 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from stemsplit.engine.memory import Memory
+from stemsplit.engine.passes import augmented
 from stemsplit.errors import StemsplitError
 from stemsplit.fast import Pool, accelerated
 from stemsplit.fast.device import memory_errors
@@ -31,7 +33,7 @@ def finite(x: Tensor) -> bool:
 def too_loud(*mixtures: Tensor) -> StemsplitError | None:
     """Return the error for mixtures whose samples are beyond any scale, whatever network is given them; else None."""
     peak = max((float(mixture.abs().max()) for mixture in mixtures if mixture.numel()), default=0.0)
-    if peak <= LOUDEST:
+    if not LOUDEST < peak < math.inf:
         return None
     gain = f"1e-{math.ceil(math.log10(peak)):02}"
     return StemsplitError(
@@ -52,9 +54,14 @@ class Estimator:
         batch_size: largest number of chunks computed together; None for what suits the device.
         compiled: whether PyTorch compiles the network at the first chunk, which takes minutes.
         tell: called with a message that a user should see, such as one about a smaller batch.
+        memory: room for the weights; the network then leaves it for others. None if it may stay.
+        again: function that loads the network again after it left.
 
     Attributes:
         batch_size: present batch size; it is halved when memory runs out.
+        network: the network; None while it is not in memory.
+        streamable: whether the network can stream songs.
+        needs: bytes that the weights take, with the copy of them that computes.
 
     Raises:
         DeviceError: the device's memory is too small for the network.
@@ -71,13 +78,51 @@ class Estimator:
         batch_size: int | None = None,
         compiled: bool = False,
         tell: Callable[[str], object] = warnings.warn,
+        memory: Memory | None = None,
+        again: Callable[[], nn.Module] | None = None,
     ) -> None:
-        self.network, self.entry, self.device, self.dtype, self.pool = network, entry, device, dtype, pool
+        self.entry, self.device, self.dtype, self.pool = entry, device, dtype, pool
         self.batch_size, self.tell = batch_size or BATCHES.get(device.type, 1), tell
+        self.compiled, self.memory, self.again, self.name = compiled, memory, again, entry.name
+        self.streamable = bool(getattr(network, "streamable", False))
+        self.needs = sum(each.numel() for each in network.parameters()) * (4 + dtype.itemsize)
         # A recorded graph has one place for its input and one for its result.
         self._turns = Turns()
-        with memory_errors(f"loading {entry.name} on {device}", "try --device cpu"):
-            self.compute = accelerated(network, dtype, device, pool, chunk=entry.chunk, compiled=compiled, tell=tell)
+        self.network: nn.Module | None = network
+        if memory:
+            memory.add(self)
+        else:
+            self._prepare(network)
+
+    def _prepare(self, network: nn.Module) -> None:
+        with memory_errors(f"loading {self.entry.name} on {self.device}", "try --device cpu"):
+            self.compute = accelerated(
+                network,
+                self.dtype,
+                self.device,
+                self.pool,
+                chunk=self.entry.chunk,
+                compiled=self.compiled,
+                tell=self.tell,
+            )
+
+    def load(self) -> None:
+        """Load the network again, unless it is in memory.
+
+        Raises:
+            WeightsError: its file is not there any more, or has changed.
+            DeviceError: the device's memory is too small.
+        """
+        if self.network is None:
+            assert self.again
+            self.network = self.again()
+            self._prepare(self.network)
+
+    def unload(self) -> None:
+        """Free the memory of the weights."""
+        self.network = None
+        for name in ("compute", "_in_float32"):
+            self.__dict__.pop(name, None)
 
     @torch.inference_mode()
     def __call__(self, mixtures: Tensor) -> Tensor:
@@ -94,7 +139,7 @@ class Estimator:
         """
         # At least two at a time, as nearly all songs have two. More would take more memory than a stereo song does.
         together = max(self.entry.channels, 2)
-        with self._turns:
+        with self.memory.holding(self) if self.memory else self._turns:
             groups = [self._group(group) for group in mixtures.split(together, 1)]
         return torch.cat(groups, 2) if len(groups) > 1 else groups[0]
 
@@ -112,6 +157,10 @@ class Estimator:
 
     def _loud(self, mixtures: Tensor) -> Tensor:
         """Estimate mixtures that are not silent, (b, c, t) -> (b, n, c, t)."""
+        return augmented(self._finite, mixtures, self.entry.channels) if self.entry.tta else self._finite(mixtures)
+
+    def _finite(self, mixtures: Tensor) -> Tensor:
+        """Estimate mixtures, (b, c, t) -> (b, n, c, t), in float32 where half precision fails."""
         estimates = self._batched(mixtures)
         if self.dtype != torch.float32 and not finite(estimates):
             # Numbers may have become too large for the type.
@@ -138,6 +187,7 @@ class Estimator:
 
     @cached_property
     def _in_float32(self) -> Callable[[Tensor], Tensor]:
+        assert self.network is not None
         return accelerated(self.network, torch.float32, self.device, self.pool)
 
     def checked(self, estimates: Tensor) -> Tensor:

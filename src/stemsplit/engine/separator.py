@@ -5,6 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -18,9 +19,12 @@ from stemsplit.choices import WindowName
 from stemsplit.engine.adapter import Adapter
 from stemsplit.engine.base import Pair, Splitter
 from stemsplit.engine.batching import Batcher, Signal
+from stemsplit.engine.combination.combined import mean_of
 from stemsplit.engine.completion import completed
 from stemsplit.engine.estimator import Estimator
+from stemsplit.engine.memory import Memory
 from stemsplit.engine.mixture import Mixture
+from stemsplit.engine.passes import led_in, offsets, without_lead
 from stemsplit.engine.streaming import Streaming
 from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool, dtype_of
@@ -55,6 +59,11 @@ class Separator(Splitter):
         chunk_seconds: length of a chunk; None for the entry's own, which the network was trained on.
         overlap: share of a chunk that the next one covers too, at least 0 and below 1; None for the entry's own.
         window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
+        tta: whether to take the mean with the estimates of transformed chunks, which takes four times as long; None for
+            the entry's own.
+        shifts: number of passes with chunks at other places, of which the mean is taken; None for the entry's own.
+        estimates: what becomes of the network's estimates, one of `stemsplit.choices.Estimates`: "consistent" stems add
+            up to the mixture where the model's should, "raw" ones are left as they are.
         batch_size: number of chunks computed together, which changes memory and speed but not the result; None for
             what suits the device.
         precision: precision of the network's large products: "fp32", "bf16", "fp16", or "auto" for half precision on
@@ -64,6 +73,7 @@ class Separator(Splitter):
         compiled: whether PyTorch compiles the network at the first chunk, which takes minutes.
         registry: file with more models, in the format of models.toml.
         tell: called with a message that a user should see, such as one about a smaller batch.
+        memory: room that the weights share with those of other models; None if there is enough for all.
 
     Attributes:
         entry: the model's entry, with the chunks asked for.
@@ -84,14 +94,19 @@ class Separator(Splitter):
         chunk_seconds: float | None = None,
         overlap: float | None = None,
         window: str | None = None,
+        tta: bool | None = None,
+        shifts: int | None = None,
+        estimates: str = "consistent",
         batch_size: int | None = None,
         precision: str = "auto",
         threads: int | None = None,
         compiled: bool = False,
         registry: str | PathLike[str] | None = None,
         tell: Callable[[str], object] = warnings.warn,
+        memory: Memory | None = None,
     ) -> None:
-        self.entry = entry = find(model, registry, tell=tell).with_chunks(chunk_seconds, overlap, window)
+        entry = find(model, registry, tell=tell).with_chunks(chunk_seconds, overlap, window)
+        self.entry = entry = entry.with_passes(tta, shifts).with_estimates(estimates)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.window = WindowName(entry.window)
@@ -116,7 +131,11 @@ class Separator(Splitter):
             batch_size=batch_size,
             compiled=compiled,
             tell=tell,
+            memory=memory,
+            again=partial(load_network, entry),
         )
+        if self.streams_songs and (entry.tta or entry.shifts > 1):
+            tell(f"{entry.name} streams songs, so test-time augmentation and shifts have no effect")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what loads the model again."""
@@ -149,21 +168,30 @@ class Separator(Splitter):
     @property
     def streams_songs(self) -> bool:
         """Whether songs are streamed through the network instead of chunked."""
-        return bool(getattr(self.estimator.network, "streamable", False))
+        return self.estimator.streamable
 
     def streams(self, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
         """Take songs apart one after the other; see `Splitter.streams`."""
         self._check_process()
+        shifts = 1 if self.streams_songs else self.entry.shifts
+        if shifts == 1:
+            return self._pass(0, mixtures)
+        passes = [partial(self._pass, offset) for offset in offsets(self.entry.hop, shifts)]
+        return mean_of(passes, mixtures)
+
+    def _pass(self, offset: int, mixtures: Iterable[Mixture]) -> Generator[Generator[Pair, None, None], None, None]:
+        """Take songs apart once, with their chunks `offset` samples earlier."""
         entry, adapters = self.entry, deque[Adapter]()
 
         def signals() -> Iterator[Signal]:
             for blocks, sample_rate, channels, speakers in (Mixture(*mixture) for mixture in mixtures):
                 adapters.append(Adapter(blocks, sample_rate, channels, entry.sample_rate, entry.channels, speakers))
-                yield Signal(adapters[-1].into())
+                yield Signal(led_in(adapters[-1].into(), offset) if offset else adapters[-1].into())
 
         with closing(self._computing().streams(signals())) as results:
             for estimates in results:
-                with closing(self._taken_apart(adapters.popleft(), estimates)) as pairs:
+                own = without_lead(estimates, offset) if offset else estimates
+                with closing(self._taken_apart(adapters.popleft(), own)) as pairs:
                     yield pairs
 
     def _check_process(self) -> None:
@@ -179,7 +207,9 @@ class Separator(Splitter):
         """Return a `Streaming` for a network that can stream songs, else a `Batcher`, which cuts them into chunks."""
         estimator = self.estimator
         if self.streams_songs:
-            network: Any = estimator.network.to(self.device)
+            estimator.load()  # such a network is small: it stays in memory once it was used
+            network: Any = estimator.network
+            network = network.to(self.device)
             return Streaming(
                 network.stream,
                 block=self.entry.chunk,
@@ -194,7 +224,8 @@ class Separator(Splitter):
             window=self.window,
             batch_size=estimator.batch_size,
             transfer=self.transfer,
-            at_once=self.device.type == "cuda",
+            # In parallel, networks that share too little memory would push each other out.
+            at_once=self.device.type == "cuda" and not estimator.memory,
         )
 
     def _taken_apart(self, adapter: Adapter, estimates: Generator[Tensor, None, None]) -> Generator[Pair, None, None]:

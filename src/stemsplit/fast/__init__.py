@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast import roformers
 from stemsplit.fast.cpu.pool import Pool, torch_threads
 from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
@@ -16,7 +17,6 @@ from stemsplit.fast.cuda.roformer import GpuRoFormer
 from stemsplit.fast.device import PRECISIONS, dtype_of
 from stemsplit.fast.plain import Plain
 from stemsplit.models.ensemble import Ensemble
-from stemsplit.models.roformer import RoFormer
 from stemsplit.models.sudormrf import SuDoRMRF
 
 __all__ = ["PRECISIONS", "Pool", "accelerated", "dtype_of"]
@@ -100,11 +100,11 @@ def accelerated(
 
         return mean
     if device.type == "cpu" and not compiled:
-        if isinstance(network, RoFormer) and not network.config.variant:
+        if roformers.supports(network):
             return at_first_call(lambda: FastRoFormer(network, dtype, pool))
         if isinstance(network, SuDoRMRF) and supports(network):
             return at_first_call(lambda: FastSuDoRMRF(network, dtype, pool))
-    if device.type == "cuda" and not compiled and isinstance(network, RoFormer) and not network.config.variant:
+    if device.type == "cuda" and not compiled and roformers.supports(network):
         compute = GpuRoFormer(network, dtype, device)
         plain = at_first_call(lambda: Plain(deepcopy(network), dtype, device, pool.threads))
         return WithFallback(Captured(compute, chunk) if chunk else compute, plain, tell)

@@ -15,10 +15,10 @@ MARKS = ("band_split.to_features.0.0.gamma",)
 """Keys of which every RoFormer has one."""
 
 REFUSED = {
+    "hyper-connections": r"\.branch\.|static_alpha|dynamic_alpha_fn",
     "two residual streams (Siamese)": r"\b[xy]_attn\b|\bln_[xy]_(attn|mlp)\b",
     "HyperACE (a hypergraph network over the bands) in an unknown place": r"(^|\.)segm\.|upsample_head\.",
     "value residuals of another program": r"value_residual_mix",
-    "hyper-connections": r"\.branch\.|static_alpha|dynamic_alpha_fn",
     "stored position tables": r"(cos|sin)_emb_(time|freq)",
     "a Conformer": r"conformer|\.ff[12]\.|\.conv\.",
     "Fourier neural operators in an unknown place": r"fno|spectral_conv",
@@ -134,8 +134,8 @@ def completed(found: Inferred, keys: Collection[str]) -> Inferred:
     usual = dict(found.defaults)
     if roformer_shared_bias.has_biases(keys):
         usual["stft_hop_length"] = hop(found.inferred["stft_n_fft"], roformer_shared_bias.SHARED_BIAS.usual_hop)
-    own = set(roformer_variants.VARIANTS[found.inferred["variant"]].own)
-    every = {name for variant in roformer_variants.VARIANTS.values() for name in variant.own}
-    # Odd numbers of modes have as many bins as the even ones before them.
-    also = {"n_modes": (found.inferred["n_modes"] + 1,)} if "n_modes" in found.inferred else {}
-    return replace(found, defaults=usual, also=also, foreign=frozenset(every - own))
+    every = {name for variant in roformer_variants.VARIANTS.values() for name in ("variant", *variant.own)}
+    modes = found.inferred.get("n_modes", 0)
+    # An odd number of modes has as many bins as the even one before it.
+    also = {"n_modes": (modes + 1,)} if modes > 1 else {}
+    return replace(found, defaults=usual, also=also, foreign=frozenset(every - found.inferred.keys() - usual.keys()))

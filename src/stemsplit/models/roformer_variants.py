@@ -30,7 +30,7 @@ VARIANTS = {
 }
 """Value of the hyperparameter `variant` -> the variant."""
 
-MAX_TENSORS = 50_000
+MAX_TENSORS = 20_000
 """Largest number of tensors in a network; building one with more would take too long. Published ones have up to 2,500.
 """
 
@@ -67,7 +67,8 @@ def infer(shapes: Shapes, architecture: str) -> tuple[Variant, dict[str, Any], d
     variant = variant_of(shapes)
     if variant.architecture not in ("", architecture):
         raise ValueError(f"this is a {architecture} with {variant.title}, which stemsplit does not support")
-    inferred = {"variant": variant.name, **(variant.infer(shapes) if variant.infer else {})}
+    inferred = {"variant": variant.name} if variant.name else {}
+    inferred |= variant.infer(shapes) if variant.infer else {}
     usual = {name: USUAL[name] for name in variant.own} | dict(variant.defaults)
     return variant, inferred, {name: value for name, value in usual.items() if name not in inferred}
 

@@ -64,7 +64,9 @@ class WindowedRoFormer(RoFormer):
 
     def __init__(self, config: Config, bands: Sequence[range], hidden_layers: int, norm_output: bool) -> None:
         super().__init__(config, bands, hidden_layers, norm_output)
-        self.sink_tokens = nn.Parameter(torch.randn(config.num_sink_tokens, len(bands), config.dim) * 0.02)
+        # Drawn evenly, not normally: for that, PyTorch would import its compiler on the meta device.
+        sinks = nn.init.uniform_(torch.empty(config.num_sink_tokens, len(bands), config.dim), -1, 1)
+        self.sink_tokens = nn.Parameter(sinks)
 
     def attention(self, block: int, positions: RotaryEmbedding | PolarEmbedding, along_time: bool) -> Attention:
         """Make an attention layer; only those along time have windows."""

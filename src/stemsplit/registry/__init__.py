@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def entry_of(name: str, table: object, origin: Path) -> ModelEntry:
         raise RegistryError(f"{origin}: [{name}] {problem}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     values["architecture"] = values["architecture"].lower().replace("-", "_")
+    # Copies, because the table may be read again.
+    values |= {key: dict(value) for key, value in values.items() if isinstance(value, dict)}
     entry = ModelEntry(name=name, **values)
     if problem := entry_problem(entry):
         raise RegistryError(f"{origin}: [{name}] {problem}")
@@ -108,7 +111,8 @@ def as_toml(entry: ModelEntry) -> str:
 def as_json(entry: ModelEntry) -> str:
     """Return an entry as a file of weights holds it, under its keys' first names: earlier versions read it too."""
     first = {present: earlier for earlier, present in EARLIER_KEYS.items()}
-    return json.dumps({first.get(key, key): value for key, value in table_of(entry).items()}, ensure_ascii=False)
+    table = table_of(replace(entry, cost=0.0))  # which earlier versions do not know
+    return json.dumps({first.get(key, key): value for key, value in table.items()}, ensure_ascii=False)
 
 
 def _on_one_line(items: str) -> str:
@@ -120,19 +124,25 @@ RESERVED = ("wish", "preset")
 """Tables of a registry file that are not entries but hold tables of another kind."""
 
 
+@lru_cache(4)
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse TOML. Entries, wishes and presets are read apart, and parsing takes as long as all else of `list`."""
+    import tomllib  # imported late: `--version` should start fast
+
+    return tomllib.loads(text)
+
+
 def document(path: Path) -> dict[str, Any]:
     """Parse a registry file.
 
     Raises:
         RegistryError: it is missing or not TOML.
     """
-    import tomllib  # imported late: `--version` should start fast
-
     try:
         text = read_text(path, LIMIT)
         if any(line.count(".") > DOTS for line in text.splitlines()):
             raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
-        return tomllib.loads(text)
+        return _parsed(text)
     except OSError as error:
         raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or too long a number

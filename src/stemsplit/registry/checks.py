@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from stemsplit.choices import WindowName
 from stemsplit.disk.folder import is_plain
-from stemsplit.registry.entry import SCHEMES, SHOWN, ModelEntry, redacted
+from stemsplit.registry.entry import MOST_SHIFTS, SCHEMES, SHOWN, ModelEntry, redacted
 from stemsplit.words import did_you_mean
 
 LARGEST = 10**15
@@ -99,7 +99,8 @@ def _source_problem(source: str) -> str:
 
 def entry_problem(entry: ModelEntry) -> str:
     """Return what is wrong with the values of an entry, all of the right types; empty if nothing is."""
-    for key, most in {"sample_rate": 1_000_000, "channels": 64, "chunk": 2**28, "hop": 2**28}.items():
+    limits = {"sample_rate": 1_000_000, "channels": 64, "chunk": 2**28, "hop": 2**28, "shifts": MOST_SHIFTS}
+    for key, most in limits.items():
         if not 1 <= getattr(entry, key) <= most:
             return f"{key} must be between 1 and {most}"
     if entry.window not in list(WindowName):

@@ -118,7 +118,7 @@ def choose(stems: Sequence[str], models: Mapping[str, ModelEntry], wished: Mappi
         wished: all wishes by name.
 
     Raises:
-        RegistryError: a wish names a model that does not exist, or that does not give its stems.
+        RegistryError: a wish names a model that does not exist.
     """
     pool, wish = candidates(models.values(), stems), wish_for(stems, wished.values())
     if not pool:
@@ -129,11 +129,13 @@ def choose(stems: Sequence[str], models: Mapping[str, ModelEntry], wished: Mappi
         pool = candidates(models.values(), asked, wish.without) or pool
     decisive = {each.test_set for each in wished.values()} - {""}
     scale = _common_scale(pool, asked, wish.test_set if wish else "", decisive)
-    if wish and wish.model:
-        if wish.model not in models or models[wish.model] not in pool:
-            raise RegistryError(f"[wish.{wish.name}] recommends {wish.model!r}, which is not a model with its stems")
+    if wish and wish.model and wish.model not in models:
+        hint = did_you_mean(wish.model, models)
+        raise RegistryError(f"[wish.{wish.name}] recommends {wish.model!r}, but no model has that name{hint}")
+    if wish and wish.model and models[wish.model] in pool:
         best, why = models[wish.model], wish.reason
     else:
+        # Also where a user's own model has taken the name of the one that was meant.
         best = ranked(pool, asked, scale)[0]
         why = _reason(best, asked, scale, len(pool))
     return Choice(best, why, scale, _instead(pool, best, asked, scale))

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stemsplit.choices import WindowName
+from stemsplit.choices import Estimates, WindowName
 
 SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 """Where weights can come from: `package:FILE` of this package, `file:PATH` beside the registry that names it,
 `hf://OWNER/REPO@REVISION/FILE` on the Hugging Face Hub (without @REVISION: its main branch), or a web address.
 """
+
+MOST_SHIFTS = 64
+"""Largest number of shifted passes over a song; each takes as long as the first."""
+
+TTA_PASSES = 4
+"""Times that a stereo chunk is estimated with test-time augmentation, of which the first is without any."""
 
 SHOWN = 200
 """Characters of a value that are shown in a message."""
@@ -70,6 +76,9 @@ class ModelEntry:
         score: published scores, and how they were measured.
         part: where the network lies in a file that holds several, such as "ema"; empty for the likeliest.
         recommended: one line on why a user should try it before others of its stems; empty for most.
+        tta: whether each chunk is also estimated with its polarity inverted, its channels swapped, and as mid and side
+            (test-time augmentation), and the mean of all estimates taken.
+        shifts: number of passes over a song, each with its chunks at other places, of which the mean is taken.
         from_weights: hyperparameters that the config leaves out because only the file of the weights says them.
         cost: billions of floating-point operations for a second of audio, without overlaps; 0 if unknown.
     """
@@ -99,6 +108,8 @@ class ModelEntry:
     score: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
     recommended: str = ""
+    tta: bool = False
+    shifts: int = 1
     from_weights: tuple[str, ...] = ()
     cost: float = 0.0
 
@@ -138,6 +149,30 @@ class ModelEntry:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
         return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
 
+    def with_passes(self, tta: bool | None = None, shifts: int | None = None) -> "ModelEntry":
+        """Return the entry with other passes over a song; see `ModelEntry` for both. None keeps the entry's own.
+
+        Raises:
+            ValueError: `shifts` is below 1 or above `MOST_SHIFTS`.
+        """
+        count = self.shifts if shifts is None else shifts
+        if not 1 <= count <= MOST_SHIFTS:
+            raise ValueError(f"shifts must be from 1 to {MOST_SHIFTS}, not {count}")
+        return replace(self, tta=self.tta if tta is None else tta, shifts=count)
+
+    def with_estimates(self, estimates: str = Estimates.consistent) -> "ModelEntry":
+        """Return the entry with another choice of what becomes of the network's estimates. A residual stays one.
+
+        Args:
+            estimates: one of `Estimates`; `consistent` changes nothing.
+
+        Raises:
+            ValueError: there is no such choice.
+        """
+        if Estimates(estimates) == Estimates.consistent or self.residual:
+            return self
+        return replace(self, mixture_consistency=False)
+
     def chunks_in(self, seconds: float, channels: int = 2) -> int:
         """Return how many chunks the network computes for a song, with those that reach over its ends.
 
@@ -150,7 +185,8 @@ class ModelEntry:
             length -= overlap
         elif self.window != WindowName.linear or length > 2 * overlap:
             length += overlap
-        return max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
+        chunks = max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
+        return chunks * self.shifts * (TTA_PASSES if self.tta else 1)
 
     def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """Return everything that decides what the model makes of a song.
@@ -162,8 +198,10 @@ class ModelEntry:
         names = ("architecture", "config", "stems", "sample_rate", "channels", "chunk", "hop", "window")
         # Records call it complete: stems that were split before it had its present name must not be split again.
         sums = {"complete": self.mixture_consistency, "residual": self.residual}
-        chosen = {} if precision == "auto" else {"precision": precision}
+        chosen: dict[str, Any] = {} if precision == "auto" else {"precision": precision}
         chosen |= {"part": self.part} if self.part else {}
+        chosen |= {"tta": True} if self.tta else {}
+        chosen |= {"shifts": self.shifts} if self.shifts > 1 else {}
         return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **sums, **chosen}
 
     @property

@@ -1,11 +1,21 @@
 """Reads the published scores of entries. Only scores of the same scale can be compared."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from stemsplit.registry.entry import ModelEntry
 
 Scale = tuple[str, str, str]
 """Stem or mean, measure and test set of a score. Only scores of the same scale can be compared."""
+
+
+LARGEST = 1e6
+"""Size from which on a figure is not taken for a score."""
+
+
+def _is_figure(value: Any) -> bool:
+    """Return whether a value is a number, and neither NaN, infinity nor an integer that is too large for a float."""
+    return type(value) in (float, int) and -LARGEST < value < LARGEST
 
 
 def figure(entry: ModelEntry, names: Iterable[str]) -> tuple[Scale, float] | None:
@@ -15,15 +25,14 @@ def figure(entry: ModelEntry, names: Iterable[str]) -> tuple[Scale, float] | Non
         entry: entry of a model.
         names: names of stems, or "mean" for the mean of all stems; in order of preference.
     """
-    figures = {name: entry.score.get(name) for name in names}
-    name = next((name for name, value in figures.items() if type(value) in (float, int)), None)
+    name = next((name for name in names if _is_figure(entry.score.get(name))), None)
     if name is None:
         return None
     test_set = str(entry.score.get("test_set", "test set not stated"))
     # Authors use different validation sets.
     test_set += f", {entry.author}" if "author" in test_set else ""
     measure = str(entry.score.get("measure", "score")).partition(":")[0]
-    return (name, measure, test_set), float(figures[name] or 0)
+    return (name, measure, test_set), float(entry.score[name])
 
 
 def score(entry: ModelEntry) -> tuple[Scale, float] | None:

@@ -64,8 +64,8 @@ def _problem(table: Mapping[str, Any]) -> str:
 def _wish(name: str, table: Mapping[str, Any], path: Path) -> Wish:
     if problem := _problem(table):
         raise RegistryError(f"{path}: [wish.{name}] {problem}")
-    lists = {key: tuple(table[key]) for key in LISTS if key in table}
-    return Wish(name=name, **lists, **{key: table[key] for key in TEXTS if key in table})
+    texts = {key: table[key] for key in TEXTS if key in table}
+    return Wish(name, stems=tuple(table["stems"]), without=tuple(table.get("without", ())), **texts)
 
 
 def wishes(more: Path | None = None) -> dict[str, Wish]:

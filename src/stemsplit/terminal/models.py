@@ -23,7 +23,13 @@ def row(entry: ModelEntry) -> tuple[str, ...]:
     return tuple(map(printable, cells))
 
 
-def print_models(entries: Sequence[ModelEntry], here: Collection[str] = (), advice: str = "") -> None:
+def print_models(
+    entries: Sequence[ModelEntry],
+    here: Collection[str] = (),
+    advice: str = "",
+    rows: Sequence[Sequence[str]] = (),
+    lines: Sequence[Line] = (),
+) -> None:
     """Print models: in groups on a terminal, else as a table.
 
     The table is for scripts as well: a header, then one whole line per model, however long. The columns are those of
@@ -33,12 +39,14 @@ def print_models(entries: Sequence[ModelEntry], here: Collection[str] = (), advi
         entries: all models asked for.
         here: names of the models whose weights are on this machine; they are marked on a terminal.
         advice: line to show above them on a terminal, if there is one.
+        rows: rows of what is listed besides models, in the table.
+        lines: the same as lines for a terminal, shown above the models.
     """
     if is_terminal():
         head: list[Line] = [(printable(advice), "bold"), ("", "")] if advice else []
-        draw(lambda width: head + listing(entries, here, width))
+        draw(lambda width: [*head, *lines, *listing(entries, here, width)])
     else:
-        print_text(*aligned([COLUMNS, *map(row, entries)]))
+        print_text(*aligned([COLUMNS, *map(row, entries), *rows]))
 
 
 ONE_LINE = 100
@@ -167,6 +175,8 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
     found["sample rate"] = f"{entry.sample_rate} Hz"
     if entry.size:
         found["size"] = size(entry.size)
+    if entry.cost:
+        found["cost"] = f"{entry.cost:g} billion floating-point operations for a second of audio"
     if entry.author:
         found["license"] = entry.license or "not stated"
         found["score"] = score_in_words(entry)

@@ -30,6 +30,7 @@ class Advice:
         here: names of the models whose weights are on this machine.
         count: number of all models.
         cores: number of CPU cores that times are guessed by.
+        presets: lines about several models together.
     """
 
     choices: Sequence[tuple[Wish, Choice]]
@@ -38,6 +39,7 @@ class Advice:
     here: Collection[str]
     count: int
     cores: int | None
+    presets: Sequence[Line] = ()
 
 
 def in_words(time: Duration) -> str:
@@ -53,7 +55,7 @@ def in_words(time: Duration) -> str:
 
 def heading(wish: Wish, choice: Choice) -> str:
     """Return a wish, and what decides which model is recommended for it."""
-    if wish.model or choice.scale is None:
+    if wish.reason == choice.why or choice.scale is None:
         return f"{wish.title or wish.name}: {choice.why}"
     name, measure, test_set = choice.scale
     # Nobody needs to be told that it is the score of the first stem that is wished for.
@@ -110,7 +112,7 @@ def lines(advice: Advice, width: int) -> list[Line]:
     for title, cells in tables:
         found.append((title, "bold"))
         found += [(line, "") for row in cells for line in _lines(row, widths, advice.here, width)]
-    found.append(("", ""))
+    found += [("", ""), *advice.presets]
     shown = {entry.name for entry in _shown(advice)}
     if also := [name for name in advice.here if name not in shown]:
         found.append((printable(f"also on this machine: {', '.join(sorted(also))}"), ""))

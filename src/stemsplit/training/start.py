@@ -69,12 +69,15 @@ def start_as_shares(network: RoFormer, outputs: int) -> None:
         if not name.endswith(".1") or not isinstance(layer, nn.GLU):
             continue
         layers = network.mask_estimators.get_submodule(name.removesuffix("1") + "0")
-        last = list(layers.children())[-1]
-        assert isinstance(last, nn.Linear)
+        last = [part for part in layers.modules() if isinstance(part, nn.Linear | nn.Conv1d)][-1]
+        assert last.bias is not None
         numbers, _ = last.bias.split(len(last.bias) // 2)  # the other half are gates, which begin half open
         last.weight[: len(numbers)] *= 0.3
         numbers.zero_()
         numbers[::2] = 2 / outputs  # real and imaginary parts alternate
+    for name, weight in network.mask_estimators.named_parameters():
+        if name.endswith(".segm.upsample_head.final_conv.weight"):  # HyperACE adds this to the masks
+            weight.mul_(0.1)
 
 
 def start(network: nn.Module, outputs: int) -> None:

@@ -8,15 +8,16 @@ the device, and all shapes follow from the input's, so a whole run can be record
 to get TF32, set `torch.backends.cuda.matmul.fp32_precision`, which applies to the whole process.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.fast.cuda.bands import Bands
 from stemsplit.fast.cuda.roformer_layers import Storage, Transformer, direction, gain, rms_norm
+from stemsplit.fast.cuda.roformer_masks import Masks, image, masks, refiner
 from stemsplit.models.roformer import RoFormer
+from stemsplit.models.roformer_value_residual import ValueResidualRoFormer
+from stemsplit.models.roformer_windowed import WindowedRoFormer
 
 
 class BandSplit:
@@ -49,36 +50,6 @@ class BandSplit:
         return tokens if self.back is None else tokens.index_select(0, self.back)
 
 
-class MaskEstimator:
-    """Computes one stem's masks of all bands, by groups of bands."""
-
-    def __init__(self, plain: nn.ModuleList, bands: Bands, storage: Storage) -> None:
-        self.groups, self.padded = bands.groups, bands.padded
-        linear = [[layer.state_dict() for layer in band.modules() if isinstance(layer, nn.Linear)] for band in plain]
-        self.hidden: list[tuple[Tensor, Tensor]] = []
-        for layers in list(zip(*(linear[band] for band in bands.order), strict=True))[:-1]:
-            weights, biases = [layer["weight"] for layer in layers], [layer["bias"][None] for layer in layers]
-            self.hidden.append((storage.stacked(weights, *weights[0].shape), storage.stacked(biases, *biases[0].shape)))
-        self.last: list[tuple[Tensor, Tensor]] = []
-        for group in bands.groups:
-            layers = [linear[band][-1] for band in bands.members(group)]
-            # Both halves of GLU's input are padded separately.
-            weights = [layer["weight"].unflatten(0, (2, -1)) for layer in layers]
-            biases = [layer["bias"].unflatten(0, (1, 2, -1)) for layer in layers]
-            weight = storage.stacked(weights, 2, group.widest, weights[0].shape[-1]).flatten(1, 2)
-            self.last.append((weight, storage.stacked(biases, 1, 2, group.widest).flatten(2)))
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Compute the masks of tokens sorted by group: (k, rows, d) -> padded frames, float32 (rows, padded + 1)."""
-        for weight, bias in self.hidden:
-            tokens = torch.baddbmm(bias, tokens, weight.mT).tanh_()
-        frames = tokens.new_zeros(tokens.shape[1], self.padded + 1, dtype=torch.float32)
-        for group, (weight, bias) in zip(self.groups, self.last, strict=True):
-            masks = F.glu(torch.baddbmm(bias, tokens[group.members], weight.mT).float())
-            frames[:, group.columns].unflatten(1, (-1, group.widest)).copy_(masks.transpose(0, 1))
-        return frames
-
-
 class GpuRoFormer:
     """Computes a `RoFormer` on a GPU.
 
@@ -86,7 +57,8 @@ class GpuRoFormer:
     of layers, the Fourier transforms and the products with masks are always in float32.
 
     Args:
-        network: the network with its weights, in float32 on the CPU; it is kept, but not changed.
+        network: one that `roformers.supports` accepts, with its weights, in float32 on the CPU; it is kept, but not
+            changed.
         dtype: type of all other products: float32, bfloat16 or float16.
         device: the device that holds the weights and computes.
     """
@@ -99,16 +71,20 @@ class GpuRoFormer:
         padding = c.stft_n_fft - c.stft_win_length
         self.window = F.pad(network.window, (padding // 2, padding - padding // 2)).to(device)
         self.band_split = BandSplit(network.band_split.to_features, bands, device)
+        self.sinks = None
+        if isinstance(network, WindowedRoFormer):
+            self.sinks = network.sink_tokens.transpose(0, 1)[:, None].to(device)
         self.blocks: list[list[Transformer]] = []
-        for block in network.layers:
-            transformers: list[Any] = list(block.children())
-            along_time = transformers[-2]
-            self.blocks.append([Transformer(plain, plain is along_time, storage) for plain in transformers])
+        for number, block in enumerate(network.layers):
+            transformers = list(block.children())
+            along_time, keeps = transformers[-2], number == 0 and isinstance(network, ValueResidualRoFormer)
+            self.blocks.append([Transformer(plain, plain is along_time, storage, keeps) for plain in transformers])
         gamma = network.final_norm.state_dict().get("gamma")
         self.gamma = None if gamma is None else gamma.to(device)
         self.order = None if bands.ordered else torch.tensor(bands.order, device=device)
-        masks: list[Any] = list(network.mask_estimators)
-        self.mask_estimators = [MaskEstimator(plain.to_freqs, bands, storage) for plain in masks]
+        self.mask_estimators = [masks(plain, bands, storage) for plain in network.mask_estimators]
+        self.refiners = [refiner(plain, storage) for plain in network.mask_estimators]
+        self.images = [image(plain, c.zero_dc, storage) for plain in network.mask_estimators]
         targets = bands.targets()
         self.most_bands = len(targets)
         if c.zero_dc:
@@ -119,18 +95,24 @@ class GpuRoFormer:
     def transformed(self, tokens: Tensor) -> Tensor:
         """Apply all blocks and the final norm, (k, b, m, d) -> the same shape; the input is overwritten."""
         earlier: Tensor | None = None  # sum of the outputs of all earlier blocks
+        first_time, first_freq = list[Tensor](), list[Tensor]()
         for *linear, time, freq in self.blocks:
             for transformer in linear:
-                tokens = transformer(tokens)
+                tokens = transformer(tokens, [])
             if earlier is not None:
                 tokens += earlier
-            tokens = freq(time(tokens))
+            tokens = freq(time(tokens, first_time), first_freq)
             if self.config.skip_connection:
                 earlier = tokens.clone() if earlier is None else earlier.add_(tokens)
         return tokens if self.gamma is None else rms_norm(tokens, self.gamma)
 
-    def mask(self, stem: MaskEstimator, tokens: Tensor) -> Tensor:
-        """Compute a stem's mask from tokens sorted by group: (k, rows, d) -> float32 (rows, numbers).
+    def by_group(self, tokens: Tensor) -> Tensor:
+        """Return tokens (k, b, m, d) in half precision, if the products are, and sorted by group."""
+        tokens = tokens.to(self.dtype)
+        return tokens if self.order is None else tokens.index_select(0, self.order)
+
+    def mask(self, stem: Masks, tokens: Tensor) -> Tensor:
+        """Compute a stem's mask from tokens sorted by group: (k, b, m, d) -> float32 (b * m, numbers).
 
         A bin in several bands gets the mean of their masks.
         """
@@ -185,12 +167,17 @@ class GpuRoFormer:
         rows = x.new_zeros(batch * frames, bins * channels * 2 + 1)
         rows[:, :-1].view(numbers.shape).copy_(numbers)
         tokens = self.band_split(rows).unflatten(1, (batch, frames))
-        tokens = self.transformed(tokens).flatten(1, 2).to(self.dtype)
-        if self.order is not None:
-            tokens = tokens.index_select(0, self.order)
+        if self.sinks is not None:
+            tokens = torch.cat([self.sinks.expand(-1, batch, -1, -1), tokens], 2)
+        tokens = self.transformed(tokens)[:, :, -frames:]
+        sorted_tokens = self.by_group(tokens)
         estimates = mixture.new_empty(batch, len(self.mask_estimators), channels, frames, bins)
-        for stem, estimate in zip(self.mask_estimators, estimates.unbind(1), strict=True):
-            mask = torch.view_as_complex(self.mask(stem, tokens).view(numbers.shape))
+        stems = zip(self.mask_estimators, self.refiners, self.images, estimates.unbind(1), strict=True)
+        for stem, refined, drawn, estimate in stems:
+            numbers_of_mask = self.mask(stem, self.by_group(refined(tokens)) if refined else sorted_tokens)
+            if drawn is not None:
+                numbers_of_mask = numbers_of_mask + drawn(tokens)
+            mask = torch.view_as_complex(numbers_of_mask.view(numbers.shape))
             torch.mul(mask.permute(0, 3, 1, 2), mixture, out=estimate)
         return self.waveform(estimates, x.shape[-1])
 

@@ -1,7 +1,7 @@
 """Computes the layers of the RoFormers' transformers on a GPU; see `stemsplit.fast.cuda.roformer`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu.attended import Window
 from stemsplit.fast.cuda.bands import aligned
+from stemsplit.fast.cuda.windows import Windowed
 from stemsplit.models import roformer_layers
+from stemsplit.models.roformer_value_residual import MixingAttention
+from stemsplit.models.roformer_windowed import WindowedAttention
 
 
 @dataclass(frozen=True)
@@ -83,43 +87,78 @@ class Rotary:
 
 
 class Attention:
-    """Attends along one axis of the tokens, and adds the result to them."""
+    """Attends along one axis of the tokens, and adds the result to them.
 
-    def __init__(self, plain: roformer_layers.Attention, along_time: bool, storage: Storage) -> None:
+    Args:
+        plain: the layer.
+        along_time: whether it attends along time, not across bands.
+        storage: where its weights are kept.
+        keeps: whether later layers mix their values with those of this one.
+    """
+
+    def __init__(self, plain: roformer_layers.Attention, along_time: bool, storage: Storage, keeps: bool) -> None:
         weights, positions = plain.state_dict(), plain.get_submodule(plain.positions)
         self.heads, self.scale, self.dtype = plain.heads, plain.scale, storage.dtype
-        self.axis = 1 if along_time else 0
-        qkv = weights["to_qkv.weight"].unflatten(0, (3, self.heads, -1))
+        self.axis, self.keeps = 1 if along_time else 0, keeps
+        self.windowed = None
+        if isinstance(plain, WindowedAttention):
+            self.windowed = Windowed(Window(plain.sinks, plain.reach), storage.device)
+        rotary = isinstance(positions, roformer_layers.RotaryEmbedding)
         self.positions: Rotary | nn.Module
-        if isinstance(positions, roformer_layers.RotaryEmbedding):
+        if rotary:
             self.positions = Rotary(weights["rotary_embed.freqs"], storage.device)
-            halves = qkv[:2].unflatten(2, (-1, 2)).transpose(2, 3).flatten(2, 3)
-            qkv = torch.cat([halves, qkv[2:]])
         else:
             self.positions = deepcopy(positions).to(storage.device)
-        # Queries, keys, values and gates are computed in one product.
-        qkv = qkv.flatten(0, 2)
-        weight = torch.cat([qkv, weights["to_gates.weight"]]) * gain(weights["norm.gamma"])
-        bias = torch.cat([qkv.new_zeros(len(qkv)), weights["to_gates.bias"]])
+
+        def ordered(x: Tensor) -> Tensor:
+            """Put the features of each pair of queries and keys in two halves, if they are rotated."""
+            qkv = x.unflatten(0, (3, self.heads, -1))
+            halves = qkv[:2].unflatten(2, (-1, 2)).transpose(2, 3).flatten(2, 3) if rotary else qkv[:2]
+            return torch.cat([halves, qkv[2:]]).flatten(0, 2)
+
+        qkv = weights["to_qkv.weight"]
+        parts = [(ordered(qkv), ordered(weights.get("to_qkv.bias", qkv.new_zeros(len(qkv)))))]
+        self.mixes = isinstance(plain, MixingAttention)
+        for name in ("to_gates", "to_value_residual_mix")[: 1 + self.mixes]:
+            parts.append((weights[f"{name}.weight"], weights[f"{name}.bias"]))
+        # Queries, keys, values, gates and shares are computed in one product.
+        weight = torch.cat([part for part, _ in parts]) * gain(weights["norm.gamma"])
+        bias = torch.cat([part for _, part in parts])
         padding = aligned(len(bias)) - len(bias)
         self.weight = storage.put(F.pad(weight, (0, 0, 0, padding)))
         self.bias = storage.put(F.pad(bias, (0, padding)))
         self.out = storage.put(weights["to_out.0.weight"])
+        out_bias = weights.get("to_out.0.bias")
+        self.out_bias = None if out_bias is None else storage.put(out_bias)
 
-    def __call__(self, tokens: Tensor) -> None:
-        """Apply the layer to tokens (k, b, m, d) in place."""
+    def __call__(self, tokens: Tensor, kept: list[Tensor]) -> None:
+        """Apply the layer to tokens (k, b, m, d) in place.
+
+        Args:
+            tokens: the tokens.
+            kept: receives this layer's values if it `keeps` them, and has them for the later ones.
+        """
         bands, _, frames, dim = tokens.shape
         x = tokens.view(-1, frames, dim) if self.axis else tokens.view(bands, -1, dim)
         projected = F.linear(direction(x, self.dtype), self.weight, self.bias)
         inner = self.out.shape[1]
-        queries_keys, values, gates, _ = projected.tensor_split((2 * inner, 3 * inner, 3 * inner + self.heads), -1)
+        ends = [2 * inner, 3 * inner, 3 * inner + self.heads, 3 * inner + 2 * self.heads]
+        queries_keys, values, gates, shares, _ = projected.tensor_split(ends, -1)
         queries, keys = self.positioned(queries_keys.unflatten(-1, (2, self.heads, -1)))
-        values = self.heads_first(values.unflatten(-1, (self.heads, -1)))
-        attended = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
+        values = values.unflatten(-1, (self.heads, -1))
+        if self.keeps:
+            kept.append(values)
+        if self.mixes:
+            values = values.lerp(kept[0], shares.sigmoid()[..., None])
+        values = self.heads_first(values)
+        if self.windowed is not None:
+            attended = self.windowed(queries, keys, values, self.scale)
+        else:
+            attended = F.scaled_dot_product_attention(queries, keys, values, scale=self.scale)
         attended = attended.permute((0, 2, 1, 3) if self.axis else (2, 0, 1, 3))
         gated = torch.empty(attended.shape, dtype=self.dtype, device=attended.device)
         torch.mul(attended, gates.sigmoid()[..., None], out=gated)
-        x += F.linear(gated.flatten(2), self.out)
+        x += F.linear(gated.flatten(2), self.out, self.out_bias)
 
     def heads_first(self, x: Tensor) -> Tensor:
         """View (tokens, others, heads, d), or (others, tokens, heads, d) for axis 1, as (others, heads, tokens, d)."""
@@ -140,7 +179,7 @@ class LinearAttention:
     def __init__(self, plain: roformer_layers.LinearAttention, device: torch.device) -> None:
         self.plain = deepcopy(plain).to(device)
 
-    def __call__(self, tokens: Tensor) -> None:
+    def __call__(self, tokens: Tensor, _kept: list[Tensor]) -> None:
         """Apply the layer to tokens (k, b, m, d) in place."""
         by_item = tokens.transpose(0, 1)
         by_item += self.plain(by_item.flatten(1, 2)).unflatten(1, by_item.shape[1:3])
@@ -163,23 +202,40 @@ class FeedForward:
 
 
 class Transformer:
-    """Computes a transformer along time, across bands or over all tokens."""
+    """Computes a transformer along time, across bands or over all tokens.
 
-    def __init__(self, plain: roformer_layers.Transformer, along_time: bool, storage: Storage) -> None:
-        self.layers: list[Callable[[Tensor], None]] = []
-        for layer in plain.layers:
-            children: list[Any] = list(layer.children())
-            attention, feed_forward = children
+    Args:
+        plain: the transformer.
+        along_time: whether it attends along time.
+        storage: where its weights are kept.
+        keeps: whether later transformers mix their values with those of its first layer.
+    """
+
+    def __init__(self, plain: nn.Module, along_time: bool, storage: Storage, keeps: bool = False) -> None:
+        layers: Any = plain.get_submodule("layers")
+        self.layers: list[tuple[Attention | LinearAttention, FeedForward]] = []
+        for number, layer in enumerate(layers):
+            attention, feed_forward = layer.children()
             linear = isinstance(attention, roformer_layers.LinearAttention)
-            self.layers += [
-                LinearAttention(attention, storage.device) if linear else Attention(attention, along_time, storage),
-                FeedForward(feed_forward, storage),
-            ]
+            self.layers.append(
+                (
+                    LinearAttention(attention, storage.device)
+                    if linear
+                    else Attention(attention, along_time, storage, keeps and number == 0),
+                    FeedForward(feed_forward, storage),
+                )
+            )
         gamma = plain.state_dict().get("norm.gamma")
         self.gamma = None if gamma is None else gamma.to(storage.device)
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Apply all layers, (k, b, m, d) -> the same shape; the input is overwritten."""
-        for layer in self.layers:
-            layer(tokens)
+    def __call__(self, tokens: Tensor, kept: list[Tensor]) -> Tensor:
+        """Apply all layers, (k, b, m, d) -> the same shape; the input is overwritten.
+
+        Args:
+            tokens: the tokens.
+            kept: values of the network's first attention along this axis, for the layers that need them.
+        """
+        for attention, feed_forward in self.layers:
+            attention(tokens, kept)
+            feed_forward(tokens)
         return tokens if self.gamma is None else rms_norm(tokens, self.gamma)

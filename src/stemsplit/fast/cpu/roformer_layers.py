@@ -1,0 +1,93 @@
+"""Computes the transformers of RoFormers in tiles; see `stemsplit.fast.cpu.roformer`."""
+
+import torch
+from torch import Tensor, nn
+
+from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.cpu.pool import Pool
+from stemsplit.fast.cpu.roformer_attention import FastAttention, gain, unit
+from stemsplit.models.roformer_layers import FeedForward, RMSNorm, Transformer
+
+TOKENS = 960
+"""Most tokens of a tile across bands, in whole frames; about as many as in a tile along time."""
+
+Values = tuple[Tensor, Tensor]
+"""Values of the network's first attention along time, (k, m, inner), and of its first across bands, (m, k, inner)."""
+
+
+class FastTransformer:
+    """Computes a `Transformer` with softmax attention on a tile.
+
+    Args:
+        plain: the transformer.
+        dtype: type of the products.
+        keeps: whether later transformers mix their values with those of its first layer.
+    """
+
+    def __init__(self, plain: nn.Module, dtype: torch.dtype, keeps: bool) -> None:
+        assert isinstance(plain, Transformer)
+        self.layers: list[tuple[FastAttention, Linear, Linear]] = []
+        for number, layer in enumerate(plain.layers):
+            attention, feed_forward = layer.children()
+            assert isinstance(feed_forward, FeedForward)
+            norm, wide, _, _, narrow = feed_forward.net
+            widen, narrow_again = (
+                Linear.from_layer(wide, dtype, "gelu", gain=gain(norm)),
+                Linear.from_layer(narrow, dtype),
+            )
+            self.layers.append((FastAttention(attention, dtype, keeps and number == 0), widen, narrow_again))
+        self.gain = gain(plain.norm) if isinstance(plain.norm, RMSNorm) else None
+
+    def __call__(self, x: Tensor, groups: int, first: Tensor | None = None) -> None:
+        """Apply all layers in place; attention is within each group.
+
+        Args:
+            x: float32 (g * tokens, d).
+            groups: number of groups.
+            first: where the values of these tokens are kept, (g * tokens, inner), if any layer mixes with them.
+        """
+        for attention, wide, narrow in self.layers:
+            x += attention(x, groups, first)
+            x += narrow(wide(unit(x)))
+        if self.gain is not None:
+            torch.mul(unit(x), self.gain, out=x)
+
+
+class FastBlock:
+    """Computes a transformer along time, then one across bands, on all tokens.
+
+    Args:
+        time: the transformer along time.
+        freq: the transformer across bands.
+        dtype: type of the products.
+        pool: the threads that compute.
+        keeps: whether later blocks mix their values with those of this one.
+    """
+
+    def __init__(self, time: nn.Module, freq: nn.Module, dtype: torch.dtype, pool: Pool, keeps: bool = False) -> None:
+        self.time, self.freq = (FastTransformer(plain, dtype, keeps) for plain in (time, freq))
+        self.pool = pool
+
+    def __call__(self, tokens: Tensor, first: Values | None = None) -> None:
+        """Apply both transformers to float32 tokens (k, m, d) in place."""
+        along_time, across_bands = (None, None) if first is None else first
+        self._along_time(tokens, along_time)
+        self._across_bands(tokens, across_bands)
+
+    def _along_time(self, tokens: Tensor, first: Tensor | None) -> None:
+        def band(index: int) -> None:
+            self.time(tokens[index], 1, None if first is None else first[index])
+
+        self.pool.run(band, range(len(tokens)))
+
+    def _across_bands(self, tokens: Tensor, first: Tensor | None) -> None:
+        frames = max(TOKENS // len(tokens), 1)
+
+        def tile_at(start: int) -> None:
+            here = slice(start, start + frames)
+            view = tokens[:, here].transpose(0, 1)
+            tile = view.clone(memory_format=torch.contiguous_format).flatten(0, 1)
+            self.freq(tile, len(view), None if first is None else first[here].flatten(0, 1))
+            view.copy_(tile.view_as(view))
+
+        self.pool.run(tile_at, range(0, tokens.shape[1], frames))
