@@ -30,13 +30,15 @@ class Timing:
     result: Tensor
 
 
-def interleaved(works: Mapping[str, Callable[[], Tensor]], rounds: int = ROUNDS) -> dict[str, Timing]:
-    """Time pieces of work in turns, after each was done once."""
+def interleaved(
+    works: Mapping[str, Callable[[], Tensor]], rounds: int = ROUNDS, *, warm: bool = True
+) -> dict[str, Timing]:
+    """Time pieces of work in turns, after each was done once if `warm`."""
     walls: dict[str, list[float]] = {name: [] for name in works}
     cpus: dict[str, list[float]] = {name: [] for name in works}
     results = {}
     with torch.inference_mode():
-        for number in range(rounds + 1):
+        for number in range(0 if warm else 1, rounds + 1):
             for name, work in works.items():
                 wall, cpu = time.perf_counter(), time.process_time()
                 results[name] = work()

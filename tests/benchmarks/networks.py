@@ -37,10 +37,15 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def network(name: str, **changes: Any) -> nn.Module:
-    """One of the configurations, with peaked attention and gains that differ, as training makes them."""
+    """One of the configurations; see `trained_like`."""
     architecture, config = CONFIGS[name]
+    return trained_like(architecture, {**config, **changes})
+
+
+def trained_like(architecture: str, config: dict[str, Any]) -> nn.Module:
+    """A network with peaked attention and gains that differ, as training makes them."""
     torch.manual_seed(0)
-    made = build(architecture, {**config, **changes}).eval().requires_grad_(False)
+    made = build(architecture, config).eval().requires_grad_(False)
     for key, value in made.named_parameters():
         if key.endswith("to_qkv.weight"):
             value[: 2 * len(value) // 3] *= 2.5

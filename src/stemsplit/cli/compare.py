@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, WindowName
-from stemsplit.cli import choose
+from stemsplit.choices import BitDepth, CombineName, Estimates, FormatName, PrecisionName, WindowName
+from stemsplit.cli import choose, several
 from stemsplit.cli.options import (
     SCRIPTS,
     BatchSize,
@@ -33,7 +33,7 @@ from stemsplit.cli.options import (
 if TYPE_CHECKING:
     from stemsplit.comparison.comparison import Comparison
     from stemsplit.comparison.plan import Plan
-    from stemsplit.registry import ModelEntry
+    from stemsplit.engine.combination.entry import Source
 
 
 MODELS = "--models"
@@ -46,7 +46,7 @@ def complete_models(incomplete: str) -> list[tuple[str, str]]:
     return [(",".join([*before, name]), description) for name, description in found if name not in before]
 
 
-SETTINGS = ("chunk_seconds", "overlap", "window", "estimates", "batch_size", "precision")
+SETTINGS = ("chunk_seconds", "overlap", "window", "estimates", "batch_size", "precision", "tta", "shifts", "combine")
 """Settings that each model may have of its own."""
 
 SETTING = re.compile(r"([A-Za-z][A-Za-z_-]*)=(.*)", re.S)
@@ -57,6 +57,12 @@ def _number(text: str, least: float, most: float) -> float:
     if not isfinite(value) or not least <= value <= most:
         raise ValueError(f"it must be from {least:g} to {most:g}")
     return value
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("it must be true or false")
+    return text.lower() == "true"
 
 
 def setting(text: str) -> tuple[str, "str | int | float"]:
@@ -83,6 +89,12 @@ def setting(text: str) -> tuple[str, "str | int | float"]:
                 return name, int(_number(str(int(value)), 1, 1 << 20))
             case "window":
                 return name, WindowName(value).value
+            case "combine":
+                return name, CombineName(value).value
+            case "tta":
+                return name, _switch(value)
+            case "shifts":
+                return name, int(_number(str(int(value)), 1, several.MOST_SHIFTS))
             case "estimates":
                 return name, Estimates(value).value
         return name, PrecisionName(value).value
@@ -111,22 +123,43 @@ def named(words: list[str]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, {each: own[each] for each in SETTINGS if each in own}) for name, own in models]
 
 
-def chosen(models: list[tuple[str, dict[str, Any]]], registry_file: Path | None, quiet: bool) -> "list[ModelEntry]":
-    """Return the entries of the models to compare.
+Contender = tuple[str, dict[str, Any]]
+"""A model or several, as typed, and its own settings."""
+
+
+def chosen(
+    models: list[Contender], routes: list[str], combine: CombineName | None, registry_file: Path | None, quiet: bool
+) -> "list[Source]":
+    """Return what is compared: first the models and ensembles, then the routes.
 
     Raises:
-        typer.BadParameter: no model is named, or one is named twice with the same settings.
+        typer.BadParameter: no model is named, one is named twice with the same settings, or a text is malformed.
         RegistryError: no model has one of the names.
         WeightsError: a checkpoint file cannot be used.
     """
-    if not models:
+    if not models and not routes:
         raise typer.BadParameter("name at least one model; separate several with commas", param_hint=MODELS)
     if twice := [name for place, (name, own) in enumerate(models) if (name, own) in models[:place]]:
         advice = f"give it other settings, e.g. {twice[0]}:overlap=0.75"
         raise typer.BadParameter(f"{twice[0]} is named twice; {advice}", param_hint=MODELS)
-    # Each once: what is assumed about a checkpoint is printed.
-    found = {name: choose.model(name, registry_file, quiet=quiet, first=False) for name, _ in models}
-    return [found[name] for name, _ in models]
+    if twice := [route for place, route in enumerate(routes) if route in routes[:place]]:
+        raise typer.BadParameter(f"{twice[0]} is named twice", param_hint="--route")
+    # What is assumed about a checkpoint is printed once.
+    known, found, has_combined = several.models(registry_file, quiet=quiet), list["Source"](), False
+    with usage_errors(MODELS):
+        for name, own in models:
+            known.combine, known.has_combined = CombineName(own["combine"]) if "combine" in own else combine, False
+            found.append(known.source(name))
+            if "combine" in own:
+                known.check_combine(f"{name}:combine={known.combine}")
+            has_combined |= known.has_combined
+    with usage_errors("--route"):
+        known.combine = combine
+        found += [known.route(route) for route in routes]
+    with usage_errors():
+        known.has_combined |= has_combined
+        known.check_combine("--combine")
+    return found
 
 
 def compare(
@@ -135,15 +168,27 @@ def compare(
         typer.Argument(metavar="SONG", readable=False, callback=likely_song, help="The song to split with each model."),
     ],
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             MODELS,
             "-m",
-            help="Names of models, as shown by `stemsplit list`, or checkpoint files, separated by commas. Each may "
-            "have settings of its own: NAME:overlap=0.75,window=hann.",
+            help="Names of models, as shown by `stemsplit list`, checkpoint files, or several models together (a+b), "
+            "separated by commas. Each may have settings of its own: NAME:overlap=0.75,tta=true.",
             autocompletion=complete_models,
         ),
-    ],
+    ] = None,
+    combine: several.Combine = None,
+    routes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--route",
+            metavar="STEM=MODEL,...",
+            help="Also compare models that each give stems of their own, e.g. vocals=mel-roformer-vocals,"
+            "rest=bs-roformer. May be repeated.",
+            rich_help_panel=several.SEVERAL,
+            autocompletion=choose.complete_route,
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="Start of the excerpt, e.g. 1:00. Default: a third into the song.")
     ] = None,
@@ -190,6 +235,9 @@ def compare(
     batch_size: BatchSize = None,
     precision: Precision = PrecisionName.auto,
     threads: Threads = None,
+    tta: several.Tta = False,
+    shifts: several.Shifts = None,
+    fit_memory: several.FitMemory = None,
     registry_file: choose.RegistryFile = None,
 ) -> None:
     """Write clips of one excerpt from several models, to listen to.
@@ -203,8 +251,11 @@ def compare(
     """
     from stemsplit import libraries
     from stemsplit.audio import formats
-    from stemsplit.cli.obtain import obtain
+    from stemsplit.cli.loading import check_memory
+    from stemsplit.cli.obtain import obtain_all
     from stemsplit.comparison import comparison, plan
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.engine.combination.entry import adjusted
     from stemsplit.terminal import console
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.terminal.stdout import print_json, print_paths
@@ -214,12 +265,19 @@ def compare(
     if not 0 < length <= plan.LONGEST_SECONDS:
         longest = clock(plan.LONGEST_SECONDS)
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
+    if models is None and not routes:
+        raise typer.BadParameter("missing option '--models'; name the models to compare, separated by commas")
+    limit = several.limit(fit_memory)
     contenders = named(listed(models))
-    entries = chosen(contenders, registry_file, quiet)
+    entries = chosen(contenders, routes or [], combine, registry_file, quiet)
+    contenders += [("", {}) for _ in routes or ()]
     entries = [
-        entry.with_chunks(chunk_seconds, overlap, window and window.value).with_estimates(
-            own.get("estimates", estimates)
-        )
+        adjusted(
+            adjusted(entry, "with_chunks", chunk_seconds, overlap, window and window.value),
+            "with_passes",
+            tta or None,
+            shifts,
+        ).with_estimates(own.get("estimates", estimates))
         for entry, (_, own) in zip(entries, contenders, strict=True)
     ]
     with usage_errors():
@@ -243,11 +301,13 @@ def compare(
     # which takes seconds.
     from stemsplit.fast.device import dtype_of, pick_device
 
-    for own in planned.settings:
+    used = [ChainEntry(entry) for entry in planned.entries]
+    for models_, own in zip(used, planned.settings, strict=True):
         dtype_of(own.get("precision", precision.value), pick_device(device))
+        check_memory(models_, limit, device, own.get("precision", precision.value))
     libraries.load_torchaudio()
-    for entry in entries:
-        obtain(entry, quiet)
+    for models_ in used:
+        obtain_all(models_, quiet)
     if not quiet:
         tell(planned, chosen=begin is not None or planned.duration == planned.song.seconds)
     settings = {
@@ -255,6 +315,7 @@ def compare(
         "batch_size": batch_size,
         "precision": precision.value,
         "threads": threads,
+        "fit_memory": limit,
         "tell": console.warning,
     }
     try:

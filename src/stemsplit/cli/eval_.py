@@ -8,7 +8,7 @@ import typer
 
 from stemsplit.choices import Estimates as EstimatesName
 from stemsplit.choices import PrecisionName, WindowName
-from stemsplit.cli import choose
+from stemsplit.cli import choose, several
 from stemsplit.cli.options import (
     BatchSize,
     ChunkSeconds,
@@ -28,8 +28,8 @@ from stemsplit.cli.options import (
 from stemsplit.cli.recommending import suggestion
 
 if TYPE_CHECKING:
+    from stemsplit.engine.combination.entry import Source
     from stemsplit.evaluation.evaluation import Estimates, Result
-    from stemsplit.registry import ModelEntry
 
 MODEL = "With --model"
 
@@ -58,11 +58,14 @@ def eval_(
         typer.Option(
             "--model",
             "-m",
-            help="Score the stems that this model makes, instead of ESTIMATES. Name of a model, as shown by "
-            "`stemsplit list`, or a checkpoint file.",
+            help="Score the stems that this model makes, instead of ESTIMATES. Name of a model or preset, as shown by "
+            "`stemsplit list`, a checkpoint file, or several models together: a+b, a:0.6+b:0.4.",
             autocompletion=choose.complete_model,
         ),
     ] = None,
+    ensemble: several.Ensemble = None,
+    combine: several.Combine = None,
+    route: several.Route = None,
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="Score only these stems, e.g. vocals,drums.")
     ] = None,
@@ -77,6 +80,9 @@ def eval_(
     precision: Annotated[PrecisionName | None, under(MODEL, Precision)] = None,
     threads: Annotated[int | None, under(MODEL, Threads)] = None,
     compile_: Annotated[bool, under(MODEL, Compile)] = False,
+    tta: Annotated[bool, under(MODEL, several.Tta)] = False,
+    shifts: Annotated[int | None, under(MODEL, several.Shifts)] = None,
+    fit_memory: Annotated[str | None, under(MODEL, several.FitMemory)] = None,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -87,16 +93,23 @@ def eval_(
     median SDR of its seconds, as museval computes it. After the songs, the
     mean and median of these scores over all songs are shown.
     """
-    if (estimates is None) == (model is None):
+    has_model = model is not None or bool(ensemble) or bool(route)
+    if (estimates is None) != has_model:
         raise typer.BadParameter("name either a folder of separated stems or a --model", param_hint="ESTIMATES")
     chunks = {"chunk_seconds": chunk_seconds, "overlap": overlap, "window": window and window.value}
-    computing = {"batch_size": batch_size, "threads": threads, "compiled": compile_ or None}
-    if model is None:
+    passes = {"tta": tta or None, "shifts": shifts}
+    limit = several.limit(fit_memory)
+    computing = {"batch_size": batch_size, "threads": threads, "compiled": compile_ or None, "fit_memory": limit}
+    if not has_model:
         given: dict[str, Any] = {"device": device, "precision": precision, "config": config, "set": settings}
-        given |= {**chunks, "estimates": kind, **computing}
+        given |= {**chunks, "estimates": kind, **computing, **passes, "combine": combine}
         if needing := [name for name, value in given.items() if value is not None and value != []]:
             option = {"compiled": "compile"}.get(needing[0], needing[0]).replace("_", "-")
             raise typer.BadParameter(f"--{option} needs --model")
+    from stemsplit.cli.loading import check_memory
+    from stemsplit.cli.obtain import obtain_all
+    from stemsplit.engine.chain_entry import ChainEntry
+    from stemsplit.engine.combination.entry import adjusted
     from stemsplit.terminal import console
     from stemsplit.terminal.csv_files import SCORES, CsvFile, score_rows
     from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
@@ -105,8 +118,14 @@ def eval_(
     wanted = listed([stems] if stems else None)
     with usage_errors("--csv"):
         table = CsvFile(csv, SCORES) if csv else None
-    entry = prepared(model, chunks, wanted, registry_file, config, settings) if model else None
-    entry = entry.with_estimates(kind) if entry and kind else entry
+    entry = None
+    if has_model:
+        entry = several.source(model, ensemble, route, combine, registry_file, config, settings)
+        entry = adjusted(adjusted(entry, "with_chunks", **chunks), "with_passes", **passes)
+        entry = entry.with_estimates(kind) if kind else entry
+        check_stems(entry, wanted, registry_file)
+        check_memory(ChainEntry(entry), limit, device or "auto", precision.value if precision else "auto")
+        obtain_all(ChainEntry(entry), quiet=False)
 
     from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
     from stemsplit.evaluation.multitracks import multitracks
@@ -135,56 +154,29 @@ def eval_(
         raise typer.Exit(1)
 
 
-def prepared(
-    model: str,
-    chunks: dict[str, Any],
-    wanted: list[str],
-    registry_file: Path | None,
-    config: Path | None,
-    settings: list[str] | None,
-) -> "ModelEntry":
-    """Return the model's entry, once its weights are on this machine.
-
-    Args:
-        model: name of the model, or path of a checkpoint file.
-        chunks: keyword arguments for `ModelEntry.with_chunks`.
-        wanted: stems to score; all if empty.
-        registry_file: registry with more models.
-        config: config file of the checkpoint.
-        settings: values for the checkpoint, each NAME=VALUE.
-
-    Raises:
-        typer.BadParameter: the model does not have one of the stems.
-        RegistryError, WeightsError: there is no such model, or it cannot be downloaded.
-    """
-    from stemsplit.cli.obtain import obtain
-
-    entry = choose.model(model, registry_file, config, settings)
-    if unknown := [name for name in wanted if name not in entry.outputs]:
-        known = ", ".join(entry.outputs)
-        what = f"{entry.name} has no stem {unknown[0]!r}; it has {known}{suggestion(unknown[0], registry_file)}"
+def check_stems(source: "Source", wanted: list[str], registry_file: Path | None) -> None:
+    """Raise typer.BadParameter if the models do not give one of the stems to score."""
+    if unknown := [name for name in wanted if name not in source.outputs]:
+        known = ", ".join(source.outputs)
+        what = f"{source.name} has no stem {unknown[0]!r}; it has {known}{suggestion(unknown[0], registry_file)}"
         raise typer.BadParameter(what, param_hint="--stems")
-    obtain(entry, quiet=False)
-    return entry.with_chunks(**chunks)
 
 
-def from_model(entry: "ModelEntry", settings: dict[str, Any]) -> "Estimates":
-    """Load a model whose stems are to be scored.
+def from_model(source: "Source", settings: dict[str, Any]) -> "Estimates":
+    """Load a model, or several together, whose stems are to be scored.
 
     Args:
-        entry: the model's entry.
-        settings: settings of its `Separator` other than the defaults.
+        source: the models.
+        settings: settings of `engine.chain.load` other than the defaults.
 
     Raises:
         WeightsError, DeviceError: the model cannot be loaded.
     """
-    from stemsplit.cli.loading import prepare_torch
-    from stemsplit.engine.separator import Separator
+    from stemsplit.cli.loading import load_models
+    from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.evaluation.evaluation import FromModel
-    from stemsplit.terminal import console
 
-    prepare_torch()
-    return FromModel(Separator(entry, **settings, tell=console.warning))
+    return FromModel(load_models(ChainEntry(source), settings.pop("batch_size", None), **settings))
 
 
 def remark(results: "list[Result]") -> None:

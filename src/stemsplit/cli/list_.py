@@ -10,7 +10,10 @@ from stemsplit.cli.showing import print_models
 
 def list_(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="STEMS", help="Stems that a model must have, as with --stems.")
+        list[str] | None,
+        typer.Argument(
+            metavar="STEMS|WISH", help="Stems that a model must have, as with --stems; or a wish, e.g. karaoke."
+        ),
     ] = None,
     stems: Annotated[
         str | None, typer.Option("--stems", "-s", help="Only models that have all of these stems, e.g. vocals,drums.")
@@ -33,8 +36,9 @@ def list_(
 ) -> None:
     """List the models that stemsplit knows.
 
-    Without a filter, a terminal shows the recommended models and those on
-    this machine; a pipe or a file gets all models, as a table.
+    Without a filter, a terminal shows which model is recommended for what
+    you want of a song; a pipe or a file gets all models, as a table. How
+    they are chosen: stemsplit help models.
 
     Scripts can rely on --json, and on that table: a header, then one line
     per model. Its columns keep their order, and are separated by two or

@@ -15,8 +15,9 @@ import numpy as np
 from stemsplit.audio import Block, Reader
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.clips import Clip, difference, match, measured, scores
-from stemsplit.comparison.excerpt import context, samples
+from stemsplit.comparison.excerpt import samples
 from stemsplit.comparison.plan import Plan
+from stemsplit.engine.chain_entry import ChainEntry
 
 
 @dataclass(frozen=True)
@@ -53,27 +54,27 @@ def separate(
     Args:
         plan: plan of the comparison.
         index: index of the model in `plan.entries`.
-        settings: keyword arguments for its `Separator`, unless it has its own.
+        settings: keyword arguments for `engine.chain.load`, unless it has its own.
         tell: called with the share that is done, from 0 to 1.
 
     Returns:
         Estimates (c, t) of the compared stems, by name; and the time they took.
     """
-    from stemsplit.engine.separator import Separator
+    from stemsplit.comparison.leading import models_of, with_context  # imported here: they import PyTorch
+    from stemsplit.engine.chain import load
 
-    entry, song, begin, end = plan.entries[index], plan.song, plan.begin, plan.end
+    song, begin, end = plan.song, plan.begin, plan.end
     tell(0.0)
-    separator = Separator(entry, **{**settings, **plan.computing(index)})
-    first, last = context(entry, song, begin, end)
-    if separator.streams_songs:
-        first = 0
-    stem_indices = {stem.casefold(): number for number, stem in enumerate(separator.stems)}
+    loaded = load(ChainEntry(plan.entries[index]), **{**settings, **plan.computing(index)})
+    device = models_of(loaded)[0].device
+    splitter, first, last = with_context(loaded, song, begin, end)
+    stem_indices = {stem.casefold(): number for number, stem in enumerate(splitter.stems)}
     wanted = {stem: stem_indices[stem.casefold()] for stem, models in plan.stems.items() if index in models}
     estimates: dict[str, list[Block]] = {stem: [] for stem in wanted}
     done, ticks = first, [(time.perf_counter(), first)]
     with (
         Reader(song.path, first / song.sample_rate, (last - first) / song.sample_rate) as reader,
-        closing(separator.stream(reader, song.sample_rate, song.channels, song.speakers)) as results,
+        closing(splitter.stream(reader, song.sample_rate, song.channels, song.speakers)) as results,
     ):
         for _, stems in results:
             for stem, number in wanted.items():
@@ -84,7 +85,7 @@ def separate(
             # Only context follows.
             if done >= end:
                 break
-    timing = Timing(ticks[-1][0] - ticks[0][0], speed(ticks, separator.device.type == "cpu") / song.sample_rate)
+    timing = Timing(ticks[-1][0] - ticks[0][0], speed(ticks, device.type == "cpu") / song.sample_rate)
     return {stem: np.concatenate(blocks, -1) for stem, blocks in estimates.items()}, timing
 
 
@@ -162,7 +163,7 @@ def compare(plan: Plan, settings: Mapping[str, Any], tell: Callable[[int, float]
 
     Args:
         plan: plan of the comparison.
-        settings: keyword arguments for each `Separator`: device, precision and so on.
+        settings: keyword arguments for `engine.chain.load`: device, precision and so on.
         tell: called with the index of the model at work, and the share of its work that is done, from 0 to 1.
 
     Raises:

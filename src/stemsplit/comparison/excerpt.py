@@ -104,9 +104,14 @@ def context(entry: ModelEntry, song: Song, begin: int, end: int) -> tuple[int, i
     Returns:
         Index of the first sample that the model needs, and of the one after the last.
     """
+    from stemsplit.engine.passes import offsets  # imported here: it imports PyTorch, and cheaper checks come first
+
     scale = Fraction(entry.sample_rate, song.sample_rate)
     overlap = entry.chunk - entry.hop
+    # Every pass has its chunks at other places; only those that begin in what is read have all their samples.
+    shifted = offsets(entry.hop, entry.shifts)
+    reach = entry.chunk - min((overlap + offset - 1) % entry.hop + 1 for offset in shifted)
     # overlap_add treats anything up to twice the overlap as a short song.
-    first = min(begin * scale - overlap, song.frames * scale - 2 * overlap - 1)
+    first = min(begin * scale - reach, song.frames * scale - 2 * overlap - 1)
     hops = max(math.floor(first / entry.hop), 0)
     return round(hops * entry.hop / scale), min(math.ceil(end + entry.chunk / scale), song.frames)

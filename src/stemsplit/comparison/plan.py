@@ -10,8 +10,8 @@ from stemsplit.choices import BitDepth, Estimates
 from stemsplit.comparison import clip_files
 from stemsplit.comparison.excerpt import bounds, references
 from stemsplit.disk.space import check_space
+from stemsplit.engine.combination.entry import Source, adjusted
 from stemsplit.errors import AudioError
-from stemsplit.registry import ModelEntry
 from stemsplit.songs.naming import Template, track_of
 from stemsplit.words import clock
 
@@ -25,9 +25,12 @@ LONGEST_SECONDS = 600.0
 CHUNKS = ("chunk_seconds", "overlap", "window")
 """Settings that `ModelEntry.with_chunks` takes."""
 
+COMPUTING = ("batch_size", "precision")
+"""Settings that say how to compute. All others are in the entries."""
+
 
 def _in_words(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Plan:
         song: the whole song.
         begin: index of the excerpt's first sample in the song.
         end: index of the sample after its last.
-        entries: the models, with their chunks.
+        entries: the models, with their chunks; each may be several that work together.
         settings: settings of each model that are its own, see `plan`.
         stems: stems to compare: name -> indices of the models that have it.
         left_out: stems that are not compared, in the same form.
@@ -50,7 +53,7 @@ class Plan:
     song: Song
     begin: int
     end: int
-    entries: tuple[ModelEntry, ...]
+    entries: tuple[Source, ...]
     settings: tuple[Mapping[str, Any], ...]
     stems: Mapping[str, tuple[int, ...]]
     left_out: Mapping[str, tuple[int, ...]]
@@ -62,13 +65,19 @@ class Plan:
     def labels(self) -> list[str]:
         """Name of each model, with its own settings: `starter overlap=0.75`. One model may be compared with itself."""
         return [
-            " ".join([entry.name, *(f"{name.replace('_', '-')}={_in_words(value)}" for name, value in own.items())])
+            # How an ensemble is combined is in its name.
+            " ".join(
+                [
+                    entry.name,
+                    *(f"{name.replace('_', '-')}={_in_words(own[name])}" for name in own if name != "combine"),
+                ]
+            )
             for entry, own in zip(self.entries, self.settings, strict=True)
         ]
 
     def computing(self, index: int) -> dict[str, Any]:
-        """Return the settings of a model's own that its `Separator` takes, other than chunks."""
-        return {name: value for name, value in self.settings[index].items() if name not in (*CHUNKS, "estimates")}
+        """Return the settings of a model's own that say how to compute."""
+        return {name: value for name, value in self.settings[index].items() if name in COMPUTING}
 
     @property
     def start(self) -> float:
@@ -106,7 +115,7 @@ class Plan:
 
 
 def choose_stems(
-    entries: Sequence[ModelEntry], wanted: Sequence[str] | None
+    entries: Sequence[Source], wanted: Sequence[str] | None
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     """Choose the stems to compare.
 
@@ -144,9 +153,16 @@ def choose_stems(
     return {name: models[name] for name in chosen}, {name: models[name] for name in models if name not in chosen}
 
 
+def _with(entry: Source, own: Mapping[str, Any]) -> Source:
+    """Return a model with settings of its own."""
+    entry = adjusted(entry, "with_chunks", **{name: value for name, value in own.items() if name in CHUNKS})
+    entry = adjusted(entry, "with_passes", own.get("tta"), own.get("shifts"))
+    return entry.with_estimates(own.get("estimates", Estimates.consistent))
+
+
 def plan(
     path: Path,
-    entries: Sequence[ModelEntry],
+    entries: Sequence[Source],
     *,
     settings: Sequence[Mapping[str, Any]] = (),
     start: float | None = None,
@@ -163,7 +179,8 @@ def plan(
         path: file of the song.
         entries: the models; one may be there several times, with other settings.
         settings: for each model, settings of its own, by the names that `Separator` has for them: `chunk_seconds`,
-            `overlap`, `window`, `estimates`, `batch_size`, `precision`. Without any, all models have those of the run.
+            `overlap`, `window`, `tta`, `shifts`, `estimates`, `batch_size`, `precision`; and `combine`, which the entry
+            has already. Without any, all models have those of the run.
         start: start of the excerpt, as `bounds` takes it.
         duration: length of the excerpt in seconds.
         stems: names of the stems to compare, as `choose_stems` takes them.
@@ -181,12 +198,7 @@ def plan(
     if reason := file_format.unavailable():
         raise ValueError(reason)
     own = tuple(settings) or tuple({} for _ in entries)
-    entries = [
-        entry.with_chunks(**{name: value for name, value in each.items() if name in CHUNKS}).with_estimates(
-            each.get("estimates", Estimates.consistent)
-        )
-        for entry, each in zip(entries, own, strict=True)
-    ]
+    entries = [_with(entry, each) for entry, each in zip(entries, own, strict=True)]
     chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
     if reason := file_format.refusal(song.sample_rate, song.channels, song.speakers):

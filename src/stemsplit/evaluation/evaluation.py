@@ -21,7 +21,7 @@ from stemsplit.evaluation.stems import REST, stems_of_outputs
 from stemsplit.failures import cause, is_lost_device
 
 if TYPE_CHECKING:
-    from stemsplit.engine.separator import Separator
+    from stemsplit.engine.base import Splitter
 
 
 def opened(song: Multitrack, stem: str, open_: ExitStack) -> Track:
@@ -128,13 +128,13 @@ class FromModel:
     The two may differ: MUSDB18's mixtures were mastered, its stems were not.
 
     Args:
-        separator: model that makes the estimates.
+        separator: model that makes the estimates, or several.
     """
 
     rest: Collection[str] = REST
     partial = True
 
-    def __init__(self, separator: "Separator") -> None:
+    def __init__(self, separator: "Splitter") -> None:
         self.separator = separator
 
     def outputs(self, song: Multitrack) -> Sequence[str]:  # noqa: ARG002  # every song has the same

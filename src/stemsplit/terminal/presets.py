@@ -37,10 +37,10 @@ def listing(presets: Sequence[Shown]) -> list[Line]:
     """Return the lines that show presets on a terminal."""
     if not presets:
         return []
-    rows = aligned([[*map(printable, (preset.name, sizes(source), licences(source)))] for preset, source in presets])
+    cells = [(preset.name, sizes(source), licences(source)) for preset, source in presets]
     lines: list[Line] = [("several models together (presets), no score of which was measured", "bold")]
-    for line, (preset, _) in zip(rows, presets, strict=True):
-        lines += [(f"  {line}", ""), (f"    {printable(preset.description)}", "")]
+    for line, (preset, _) in zip(aligned(cells), presets, strict=True):
+        lines += [(f"  {printable(line)}", ""), (f"    {printable(preset.description)}", "")]
     return [*lines, ("", "")]
 
 

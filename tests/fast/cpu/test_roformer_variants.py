@@ -1,5 +1,6 @@
 """Published variants of the RoFormers on a CPU give what the plain networks give."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.roformer_attention import FastAttention
 from stemsplit.fast.cpu.roformer_masks import masks
 from stemsplit.fast.plain import Plain
-from stemsplit.models import build, roformer_variants
+from stemsplit.models import adapt_keys, build, infer, roformer_variants
 from stemsplit.models.roformer import MaskEstimator, RoFormer
 from stemsplit.models.roformer_layers import Attention, RotaryEmbedding
 from tests import golden
 from tests.fast.conftest import in_bfloat16, magnified
 from tests.fast.variants import MIXING, VARIANTS, WINDOWED, network
+from tests.models.test_roformer_variants import RUNS, open_facts
 
 POOL, CPU = Pool(2), torch.device("cpu")
 
@@ -39,6 +41,23 @@ def test_every_variant_is_held_to_the_plain_network() -> None:
 @pytest.mark.parametrize(("batch", "channels", "length"), [(1, 2, 1), (1, 2, 33), (3, 2, 500), (1, 4, 2_345)])
 def test_any_shape_gives_the_plain_network_s_result(name: str, batch: int, channels: int, length: int) -> None:
     assert error(network(*VARIANTS[name]), torch.randn(batch, channels, length)) <= 1e-5
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+@torch.inference_mode()
+def test_recordings_give_what_the_reference_computes(path: Path) -> None:
+    recording = golden.load(path)
+    weights = recording.weights
+    found = infer(weights)
+    with torch.device("meta"):
+        config = {**found.defaults, **recording.facts["kwargs"], **found.inferred, **open_facts(recording.facts)}
+        model = build(found.architecture, config).eval()
+    model.load_state_dict(adapt_keys(found.architecture, weights), strict=True, assign=True)
+    assert isinstance(model, RoFormer)
+    expected = recording.tensors["output"]
+    expected = expected if expected.ndim == 4 else expected[:, None]
+    estimates = FastRoFormer(model, torch.float32, POOL)(recording.tensors["input"])[..., : expected.shape[-1]]
+    assert golden.relative_error(estimates, expected) <= recording.tolerance
 
 
 @in_bfloat16

@@ -102,9 +102,13 @@ class RefinedMasks:
 
 
 class ImageMasks:
-    """Computes a stem's masks, each band's by itself, and adds one that PyTorch draws over all bands.
+    """Computes a stem's masks, each band's by itself, and adds one that PyTorch draws over all bands, in float32.
 
-    Args: as those of `RefinedMasks`.
+    Args:
+        stem: the network that computes the masks.
+        norm: the norm of the tokens before it, or an identity.
+        dtype: type of the products for each band by itself.
+        pool: the threads that compute.
     """
 
     def __init__(self, stem: HyperAceMaskEstimator, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> None:
