@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import stemsplit as package
 from stemsplit import registry
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 from tests.cli.test_download import registry_file as registry_file
 from tests.cli.test_download import table
 from tests.cli.test_download import weights as weights
@@ -124,3 +126,15 @@ def test_a_list_of_a_wish_shows_its_candidates(stemsplit: Command, monkeypatch: 
     assert lines[0] == "recommended: tiny (tests say so)"
     names = [line[3:].split()[0] for line in lines if line[:3].strip(" *+") == "" and line[3:].strip()]
     assert {"tiny", "mel-roformer-guitar", "mel-roformer-guitar-chencfd"} <= {*names}
+
+
+@pytest.mark.usefixtures("light")
+def test_the_built_in_model_points_at_the_recommended_one(stemsplit: Command, song: Song) -> None:
+    song("a.wav")
+    hint = stemsplit("a.wav").err
+    assert "hint: for better sound, add --model bs-roformer: a download of 527.4 MB, licence not stated" in hint
+    with Path(os.environ["STEMSPLIT_REGISTRY"]).open("a", encoding="utf-8") as file:
+        stems = '["drums", "bass", "other", "vocals"]'
+        file.write(f'[wish.four-stems]\nstems = {stems}\nmodel = "gone"\nreason = "a mistake"\n')
+    again = stemsplit("a.wav", "--force")
+    assert (again.status, "better sound" in again.err) == (0, False), "a mistake in a wish is no reason not to split"

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from copy import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ import torch
 from torch import Tensor
 
 from stemsplit import Separator, registry
-from stemsplit.engine.passes import inverted, mid_side, offsets, swapped, transforms
+from stemsplit.engine.passes import inverted, mid_side, offsets, swapped
 from stemsplit.fast.cpu.pool import torch_threads
 from stemsplit.registry import ModelEntry
 from tests import conftest
 
 STARTER = registry.find("starter").with_chunks(chunk_seconds=0.5)
 RATE = STARTER.sample_rate
-VOCALS = dataclasses.replace(STARTER, stems=("vocals",), residual="instrumental", mixture_consistency=False)
+VOCALS = dataclasses.replace(STARTER, stems=("vocals",), residual="instrumental", mixture_consistency=False, config={})
 LOADED = Separator(STARTER, "cpu")
 
 
@@ -45,10 +46,15 @@ def test_a_transform_is_its_own_inverse(way: Callable[[Tensor], Tensor], song: T
     assert (way(once) - song).abs().max() <= 1e-6
 
 
-def test_a_network_that_takes_single_channels_does_not_notice_a_swap() -> None:
-    assert transforms(2, 1) == [inverted, mid_side]
-    assert transforms(2, 2) == [inverted, swapped, mid_side]
-    assert transforms(1, 1) == [inverted]
+def test_transforms_are_those_that_a_network_notices_and_was_trained_for() -> None:
+    def names(**changes: Any) -> tuple[str, ...]:
+        return dataclasses.replace(VOCALS, tta=True, **changes).augmentations
+
+    members = [{"mid_side": False}, {"mid_side": True}]
+    assert names() == ("polarity", "swap", "mid_side")
+    assert names(channels=1) == ("polarity", "mid_side")
+    assert names(config={"members": members}) == ("polarity", "swap")
+    assert STARTER.with_passes(tta=True).augmentations == ("polarity", "swap")
 
 
 def test_augmentation_makes_up_for_what_a_network_does_to_one_channel_only(song: Tensor) -> None:
@@ -113,7 +119,8 @@ def test_shifts_take_the_mean_of_chunks_at_other_places(song: Tensor) -> None:
 def test_a_pass_costs_what_it_costs() -> None:
     once = STARTER.chunks_in(60)
     assert STARTER.with_passes(shifts=3).chunks_in(60) == 3 * once
-    assert STARTER.with_passes(tta=True).chunks_in(60) == 4 * once
+    assert VOCALS.with_passes(tta=True).chunks_in(60) == 4 * once
+    assert STARTER.with_passes(tta=True).chunks_in(60) == 3 * once
 
 
 @pytest.mark.parametrize("shifts", [0, -1, 65])

@@ -17,8 +17,8 @@ MODELS = {entry.name: entry for entry in (STARTER, LARGE, FOREIGN, UNKNOWN)}
 CHUNKS = STARTER.chunks_in(240)
 
 
-def ran(per_chunk: float, start_up: float = 3.0) -> None:
-    remember(ChainEntry(STARTER), [Settings(), Settings("cpu", 2, "fp32", 1)], Speed(start_up, per_chunk, 60))
+def ran(per_chunk: float, start_up: float = 3.0, chunks: int = 60) -> None:
+    remember(ChainEntry(STARTER), [Settings(), Settings("cpu", 2, "fp32", 1)], Speed(start_up, per_chunk, chunks))
 
 
 def times(cores: int | None = None) -> dict[str, Duration]:
@@ -44,6 +44,13 @@ def test_without_any_run_the_cores_are_counted_or_nothing_is_said() -> None:
     seconds = CHUNKS * STARTER.chunk / STARTER.sample_rate
     assert found["starter"].seconds == pytest.approx(10.0 * seconds / RATES["ensemble"] * SLOWER / 4)
     assert "unknown" not in found
+
+
+def test_what_a_short_song_took_tells_nothing_of_a_long_one() -> None:
+    """Its only chunk is the first, which takes longer."""
+    ran(per_chunk=50.0, chunks=1)
+    assert times() == {}
+    assert times(cores=4)["starter"].how is How.guessed
 
 
 def test_a_model_of_the_same_name_is_another_one() -> None:

@@ -63,16 +63,22 @@ def print_models(
         more = [] if architecture or licence or downloaded else _presets(stems, registry_file)
         models.print_models(chosen, here, advice, list(map(presets.row, more)), presets.listing(more))
     else:
-        from stemsplit.terminal import console
-        from stemsplit.words import did_you_mean
+        _say_that_none_matches(stems, architecture, known)
 
-        outputs = {output.lower() for entry in known.values() for output in entry.outputs}
-        unknown = [name for name in map(str.lower, stems) if name not in outputs]
-        hint = did_you_mean(unknown[0], outputs) if unknown else ""
-        if not hint and architecture and not select(known.values(), architecture=architecture):
-            architectures = {entry.architecture for entry in known.values()}
-            hint = did_you_mean(architecture.lower().replace("-", "_"), architectures)
-        console.hint(f"no model matches{hint}; see them all with: stemsplit list --all")
+
+def _say_that_none_matches(stems: list[str], architecture: str | None, known: "Mapping[str, ModelEntry]") -> None:
+    """Print that no model is as asked for, and which name was probably meant."""
+    from stemsplit.registry import select
+    from stemsplit.terminal import console
+    from stemsplit.words import did_you_mean
+
+    outputs = {output.lower() for entry in known.values() for output in entry.outputs}
+    unknown = [name for name in map(str.lower, stems) if name not in outputs]
+    hint = did_you_mean(unknown[0], outputs) if unknown else ""
+    if not hint and architecture and not select(known.values(), architecture=architecture):
+        architectures = {entry.architecture for entry in known.values()}
+        hint = did_you_mean(architecture.lower().replace("-", "_"), architectures)
+    console.hint(f"no model matches{hint}; see them all with: stemsplit list --all")
 
 
 def _wanted(

@@ -17,11 +17,15 @@ FEW = 5
 
 def hint_at_models(registry_file: Path | None) -> None:
     """Print which recommended model of the same stems sounds better than the small built-in one."""
+    from stemsplit.errors import RegistryError
     from stemsplit.registry import DEFAULT_MODEL, find
     from stemsplit.registry.choosing import licence_in_words, recommended, size_in_words
     from stemsplit.terminal import console
 
-    model = recommended(find(DEFAULT_MODEL, registry_file).outputs, registry_file).entry
+    try:
+        model = recommended(find(DEFAULT_MODEL, registry_file).outputs, registry_file).entry
+    except RegistryError:  # of a wish; no reason not to split
+        return
     if model.name != DEFAULT_MODEL:
         what = f"a download of {size_in_words(model)}, {licence_in_words(model)}"
         console.hint(f"for better sound, add --model {model.name}: {what}; other models: stemsplit list")

@@ -157,7 +157,8 @@ class Estimator:
 
     def _loud(self, mixtures: Tensor) -> Tensor:
         """Estimate mixtures that are not silent, (b, c, t) -> (b, n, c, t)."""
-        return augmented(self._finite, mixtures, self.entry.channels) if self.entry.tta else self._finite(mixtures)
+        names = self.entry.augmentations
+        return augmented(self._finite, mixtures, names) if names else self._finite(mixtures)
 
     def _finite(self, mixtures: Tensor) -> Tensor:
         """Estimate mixtures, (b, c, t) -> (b, n, c, t), in float32 where half precision fails."""

@@ -1,7 +1,7 @@
 """Estimates a song several times in ways that a perfect model would not notice, for the mean of all results."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -29,32 +29,24 @@ def mid_side(x: Tensor) -> Tensor:
     return torch.stack([left + right, left - right], -2).flatten(-3, -2) * math.sqrt(0.5)
 
 
-def transforms(channels: int, together: int) -> list[Compute]:
-    """Return what test-time augmentation does to mixtures: their polarity always, channels only in pairs.
-
-    Args:
-        channels: number of channels of the mixtures.
-        together: number of channels that the network takes at once. One that takes single channels does not notice
-            that two were swapped.
-    """
-    if channels % 2:
-        return [inverted]
-    return [inverted, mid_side] if together == 1 else [inverted, swapped, mid_side]
+TRANSFORMS: Mapping[str, Compute] = {"polarity": inverted, "swap": swapped, "mid_side": mid_side}
+"""Name that `ModelEntry.augmentations` has for a transform -> the transform, which is its own inverse."""
 
 
-def augmented(compute: Compute, mixtures: Tensor, together: int) -> Tensor:
+def augmented(compute: Compute, mixtures: Tensor, names: Sequence[str]) -> Tensor:
     """Return the mean of the estimates of mixtures and of the same mixtures transformed, each transformed back.
 
     Args:
         compute: function that estimates.
-        mixtures: (b, c, t).
-        together: number of channels that the network takes at once.
+        mixtures: (b, c, t). If c is odd, only their polarity is changed.
+        names: names of the transforms, from `TRANSFORMS`.
 
     Returns:
         (b, n, c, t).
     """
     total = compute(mixtures)
-    ways = transforms(mixtures.shape[1], together)
+    in_pairs = mixtures.shape[1] % 2 == 0
+    ways = [TRANSFORMS[name] for name in names if in_pairs or name == "polarity"]
     for way in ways:
         total = total + way(compute(way(mixtures)))
     return total / (len(ways) + 1)

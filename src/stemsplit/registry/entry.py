@@ -16,9 +16,6 @@ SCHEMES = ("package:", "file:", "hf://", "https://", "http://")
 MOST_SHIFTS = 64
 """Largest number of shifted passes over a song; each takes as long as the first."""
 
-TTA_PASSES = 4
-"""Times that a stereo chunk is estimated with test-time augmentation, of which the first is without any."""
-
 SHOWN = 200
 """Characters of a value that are shown in a message."""
 
@@ -76,8 +73,8 @@ class ModelEntry:
         score: published scores, and how they were measured.
         part: where the network lies in a file that holds several, such as "ema"; empty for the likeliest.
         recommended: one line on why a user should try it before others of its stems; empty for most.
-        tta: whether each chunk is also estimated with its polarity inverted, its channels swapped, and as mid and side
-            (test-time augmentation), and the mean of all estimates taken.
+        tta: whether each chunk is also estimated transformed (test-time augmentation, see `augmentations`), and the
+            mean of all estimates taken.
         shifts: number of passes over a song, each with its chunks at other places, of which the mean is taken.
         from_weights: hyperparameters that the config leaves out because only the file of the weights says them.
         cost: billions of floating-point operations for a second of audio, without overlaps; 0 if unknown.
@@ -127,6 +124,19 @@ class ModelEntry:
     def work(self) -> float:
         """Billions of floating-point operations for a second of a song, with overlaps; 0 if unknown."""
         return self.cost * self.chunk / self.hop
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """How chunks are transformed for more estimates of them: their polarity, their channels' order, mid and side.
+
+        A network that takes single channels does not notice that two were swapped. One that itself turns them into mid
+        and side would be given left and right in their place, which it was not trained on.
+        """
+        if not self.tta:
+            return ()
+        members = self.config.get("members", ())
+        turns = any(isinstance(member, Mapping) and member.get("mid_side") for member in members)
+        return ("polarity", *(() if self.channels == 1 else ("swap",)), *(() if turns else ("mid_side",)))
 
     def with_chunks(
         self, chunk_seconds: float | None = None, overlap: float | None = None, window: str | None = None
@@ -186,7 +196,7 @@ class ModelEntry:
         elif self.window != WindowName.linear or length > 2 * overlap:
             length += overlap
         chunks = max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
-        return chunks * self.shifts * (TTA_PASSES if self.tta else 1)
+        return chunks * self.shifts * (1 + len(self.augmentations))
 
     def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """Return everything that decides what the model makes of a song.

@@ -8,6 +8,7 @@ from statistics import median
 from stemsplit.engine.chain_entry import ChainEntry
 from stemsplit.registry import ModelEntry
 from stemsplit.songs import speeds
+from stemsplit.songs.speeds import ENOUGH
 
 SONG_SECONDS = 240
 """Length of the song that a time is estimated for."""
@@ -60,7 +61,8 @@ def durations(
     """
     settings, runs = speeds.Settings(), dict[str, list[speeds.Speed]]()
     for name in speeds.names() & known.keys():
-        if found := speeds.known(ChainEntry(known[name]), settings):
+        # The first chunks take longer: what they tell of a short song would be many times too much for a long one.
+        if found := [speed for speed in speeds.known(ChainEntry(known[name]), settings) if speed.chunks >= ENOUGH]:
             runs[name] = found
     paces = [
         median(speed.per_chunk for speed in found) / work

@@ -75,6 +75,9 @@ def start_as_shares(network: RoFormer, outputs: int) -> None:
         last.weight[: len(numbers)] *= 0.3
         numbers.zero_()
         numbers[::2] = 2 / outputs  # real and imaginary parts alternate
+    for name, weight in network.mask_estimators.named_parameters():
+        if name.endswith(".segm.upsample_head.final_conv.weight"):  # HyperACE adds this to the masks
+            weight.mul_(0.1)
 
 
 def start(network: nn.Module, outputs: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from stemsplit.audio import Block
 from stemsplit.choices import CombineName
 from stemsplit.engine.spectra import Analysis, Synthesis
+from stemsplit.fast.cpu.pool import torch_threads
 
 
 class Joiner(Protocol):
@@ -76,8 +77,9 @@ class Magnitude:
     def _picked(self, spectra: Iterable[Tensor]) -> Block:
         blocks = []
         for each in spectra:
-            indices = self.pick(each.abs(), 0, keepdim=True)
-            samples = self.synthesis.put(each.gather(0, indices)[0])[..., : self.owed]
+            with torch_threads(1):
+                picked = each.gather(0, self.pick(each.abs(), 0, keepdim=True))[0]
+            samples = self.synthesis.put(picked)[..., : self.owed]
             self.owed -= samples.shape[-1]
             blocks.append(samples.numpy())
         return np.concatenate(blocks, -1) if blocks else np.zeros((*self.shape, 0), np.float32)

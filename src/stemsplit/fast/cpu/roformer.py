@@ -42,8 +42,9 @@ class FastRoFormer:
     def __init__(self, network: RoFormer, dtype: torch.dtype, pool: Pool) -> None:
         self.network, self.dtype, self.pool = network, dtype, pool
         self.bands = network.bands
-        sinks = network.sink_tokens.detach() if isinstance(network, WindowedRoFormer) else None
-        self.sinks = None if sinks is None else sinks.transpose(0, 1)
+        self.sinks = None
+        if isinstance(network, WindowedRoFormer):
+            self.sinks = network.sink_tokens.detach().transpose(0, 1)
         self.keeps_values = isinstance(network, ValueResidualRoFormer)
         layers = network.band_split.to_features
         self.split = pool.map(lambda band: band_layer(*band.children()), layers)
