@@ -162,9 +162,7 @@ def test_a_preset_that_cannot_be_is_refused_by_name_and_file(more: Callable[...,
 def test_a_model_is_not_hidden_by_a_preset(more: Callable[..., Path]) -> None:
     with pytest.raises(RegistryError, match="has the name of a model"):
         models(more('[preset.a]\ndescription = "A"\nmembers = ["b", "v"]\n')).source("nothing")
-    assert (
-        models(more('[preset.best-vocals]\ndescription = "Mine"\nmembers = ["a", "b"]')).source("best-vocals").outputs
-    )
+    assert models(more('[preset.best-vocals]\ndescription = "M"\nmembers = ["a", "b"]')).source("best-vocals").outputs
 
 
 def test_another_way_to_combine_shows_in_a_preset_s_name(more: Callable[..., Path]) -> None:
