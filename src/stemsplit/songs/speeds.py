@@ -80,7 +80,8 @@ class Speed:
 
     Args:
         start_up: seconds until the first chunk could be computed; None if unknown.
-        per_chunk: seconds per chunk of the first model, with all that is done to it.
+        per_chunk: seconds per chunk of the first model, or of the models that split the song together, with all that
+            is done to it.
         chunks: number of chunks that this was measured over.
     """
 
@@ -272,11 +273,12 @@ class Stopwatch:
 def found(splitter: "Splitter", settings: Settings) -> Settings:
     """Return what the given settings of loaded models turned out to be."""
     from stemsplit.engine.chain import Chain  # only now: it imports PyTorch, which takes seconds
+    from stemsplit.engine.combination.combined import Combined
     from stemsplit.engine.separator import Separator
     from stemsplit.fast import PRECISIONS
 
-    while isinstance(splitter, Chain):
-        splitter = splitter.before
+    while isinstance(splitter, Chain | Combined):
+        splitter = splitter.before if isinstance(splitter, Chain) else splitter.members[0]
     if not isinstance(splitter, Separator):
         return settings
     estimator = splitter.estimator

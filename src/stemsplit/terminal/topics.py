@@ -8,7 +8,7 @@ from stemsplit.terminal.tables import is_terminal, print_table
 
 FOLDER = Path(__file__).parents[1] / "docs"
 
-ORDER = ("splitting", "models", "scripts", "training", "speed", "separation")
+ORDER = ("splitting", "models", "ensembles", "scripts", "training", "speed", "separation")
 """Names of topics, the most needed ones first; all others follow by name."""
 
 WIDEST = 100

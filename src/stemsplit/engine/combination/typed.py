@@ -134,7 +134,7 @@ class Models:
             return self._single(model)
         text = model if self.is_known(model) else model.strip()
         if not self.is_single(text):
-            return self._preset(self.presets[text]) if text in self.presets else self.ensemble(text)
+            return self._preset(self.presets[text]) if text in self.presets else self.ensemble(text, "+")
         name, weight = self._weighted(text)
         if weight is not None and self.is_known(name):
             raise ValueError(f"{text!r} has a weight, which needs several models: {text}+NAME:0.5")
@@ -143,12 +143,13 @@ class Models:
             raise ValueError(f"no model is named {text!r}; to combine several, write {'+'.join(listed)}")
         return self._single(text)
 
-    def ensemble(self, members: str | Sequence[Model] | Mapping[str, float]) -> Combination:
+    def ensemble(self, members: str | Sequence[Model] | Mapping[str, float], separators: str = "+,") -> Combination:
         """Return the ensemble of models.
 
         Args:
             members: text with commas or plus signs between the models, which may have weights: `a:0.6,b:0.4`; or such
                 texts, paths and entries; or model -> weight.
+            separators: characters that separate models in a text.
 
         Raises:
             RegistryError, WeightsError, ValueError: see `source`.
@@ -158,7 +159,7 @@ class Models:
         pairs: list[tuple[Model, float | None]] = []
         for member in [members] if isinstance(members, str) else members:
             if isinstance(member, str):
-                found = parts(member, "+,", self._is_member)
+                found = parts(member, separators, self._is_member)
                 if "" in found:
                     raise ValueError(f"{member!r} has a plus or comma without a model beside it; write a+b")
                 pairs += [self._weighted(part) for part in found]
