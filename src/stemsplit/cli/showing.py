@@ -181,8 +181,12 @@ def _presets(stems: "Sequence[str]", registry_file: Path | None) -> "list[tuple[
     """
     from stemsplit.engine.combination.typed import Models
     from stemsplit.registry import find
-    from stemsplit.terminal import console
+
+    def warn(text: str) -> None:
+        from stemsplit.terminal import console  # only now: it takes longer to import than to list all models
+
+        console.warning(text)
 
     wanted = {stem.casefold() for stem in stems}
-    found = Models(lambda name: find(str(name), registry_file), registry_file).all_presets(console.warning)
+    found = Models(lambda name: find(str(name), registry_file), registry_file).all_presets(warn)
     return [each for each in found if wanted <= {output.casefold() for output in each[1].outputs}]
