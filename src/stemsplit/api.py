@@ -137,8 +137,8 @@ def split(
         estimates: "consistent" for stems that add up to the song where the model's should, "raw" for those that its
             network gives, as they are.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        tta: whether to take the mean with the stems of the song with its polarity inverted and so on, which takes four
-            times as long; see `Separator`.
+        tta: whether to take the mean with the stems of the song with its polarity inverted and so on, which takes up to
+            four times as long; see `Separator`.
         shifts: number of times to split the song, with chunks at other places, for the mean.
         fit_memory: largest memory for the networks' weights, in bytes or as "6G"; several models that do not fit take
             turns. None for no limit.

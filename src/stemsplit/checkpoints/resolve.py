@@ -6,11 +6,13 @@ It imports PyTorch only for a checkpoint.
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import registry
 from stemsplit.errors import RegistryError, WeightsError
+from stemsplit.fetch import store
 from stemsplit.registry import ModelEntry
 from stemsplit.registry.presets import presets
 from stemsplit.words import did_you_mean
@@ -98,8 +100,11 @@ def look_up(
         if not isinstance(model, ModelEntry) and name not in registry.entries(more) and os.path.isdir(name):  # noqa: PTH112
             raise WeightsError(f"{name} is a folder, not a model; name the checkpoint file in it")
         return (model if isinstance(model, ModelEntry) else registered(name, more)), None
-    from stemsplit.checkpoints.describe import describe  # only for a checkpoint: it imports PyTorch
+    from stemsplit.checkpoints.describe import Described, describe  # only for a checkpoint: it imports PyTorch
 
+    if config is None and not settings and (known := _published(Path(name), registry.entries(more))):
+        own = _own(known, Path(name))
+        return own, Described(own, {}, {}, (f"this is the published file of {known.name}, and used as that model is",))
     described = describe(Path(name), None if config is None else Path(config), settings or ())
     return described.entry, described
 
@@ -127,6 +132,24 @@ def registered(name: str, more: Path | None) -> ModelEntry:
             if "did you mean" not in str(error) and (hint := did_you_mean(name, known)):
                 raise RegistryError(f"no model named {name!r}{hint}") from error
         raise
+
+
+def _own(entry: ModelEntry, path: Path) -> ModelEntry:
+    """Return a published model's entry as that of a user's own file of it."""
+    return replace(entry, name=path.stem, sources=(f"file:{path.absolute()}",))
+
+
+def _published(path: Path, entries: Mapping[str, ModelEntry]) -> ModelEntry | None:
+    """Return the entry whose published weights a file is, by its digest; None if there is none.
+
+    It says what the weights do not show, such as the hop of the STFT. Only a file of the published size is read.
+    """
+    try:
+        length = path.stat().st_size
+    except OSError:
+        return None  # an error is reported when the file is read
+    fitting = [entry for entry in entries.values() if entry.sha256 and entry.size == length]
+    return next((entry for entry in fitting if store.local(_own(entry, path))), None)
 
 
 def _as_texts(settings: Mapping[str, Any]) -> list[str]:

@@ -76,7 +76,7 @@ Tta = Annotated[
     typer.Option(
         "--tta",
         help="Also split the song with its polarity inverted, its channels swapped, and as mid and side, and take the "
-        "mean (test-time augmentation). It takes four times as long.",
+        "mean (test-time augmentation). It takes up to four times as long.",
         rich_help_panel=COMPUTING,
     ),
 ]

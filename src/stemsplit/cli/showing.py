@@ -173,6 +173,13 @@ def print_several(source: "Combination", preset: "Preset | None", as_json: bool 
         print_table(presets.facts(source, preset, paths))
 
 
+def _warn(text: str) -> None:
+    """Print a warning. The console is imported only for one: it takes longer than the registry takes to read."""
+    from stemsplit.terminal import console
+
+    console.warning(text)
+
+
 def _presets(stems: "Sequence[str]", registry_file: Path | None) -> "list[tuple[Preset, Combination]]":
     """Return the presets that give all of these stems, and what they mean.
 
@@ -182,11 +189,6 @@ def _presets(stems: "Sequence[str]", registry_file: Path | None) -> "list[tuple[
     from stemsplit.engine.combination.typed import Models
     from stemsplit.registry import find
 
-    def warn(text: str) -> None:
-        from stemsplit.terminal import console  # only now: it takes longer to import than to list all models
-
-        console.warning(text)
-
     wanted = {stem.casefold() for stem in stems}
-    found = Models(lambda name: find(str(name), registry_file), registry_file).all_presets(warn)
+    found = Models(lambda name: find(str(name), registry_file), registry_file).all_presets(_warn)
     return [each for each in found if wanted <= {output.casefold() for output in each[1].outputs}]

@@ -59,8 +59,8 @@ class Separator(Splitter):
         chunk_seconds: length of a chunk; None for the entry's own, which the network was trained on.
         overlap: share of a chunk that the next one covers too, at least 0 and below 1; None for the entry's own.
         window: how overlapping estimates are joined, one of `WindowName`; None for the entry's own.
-        tta: whether to take the mean with the estimates of transformed chunks, which takes four times as long; None for
-            the entry's own.
+        tta: whether to take the mean with the estimates of transformed chunks, which takes up to four times as long;
+            None for the entry's own.
         shifts: number of passes with chunks at other places, of which the mean is taken; None for the entry's own.
         estimates: what becomes of the network's estimates, one of `stemsplit.choices.Estimates`: "consistent" stems add
             up to the mixture where the model's should, "raw" ones are left as they are.

@@ -18,28 +18,39 @@ from stemsplit.models.roformer import RoFormer
 from stemsplit.models.roformer_config import Variant
 
 
+class Pointwise(nn.Conv1d):
+    """A linear layer, whose weights are published as those of a convolution over single frames."""
+
+    def __init__(self, c_in: int, c_out: int, bias: bool = True) -> None:
+        super().__init__(c_in, c_out, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, m, c) -> (b, m, c')."""
+        return F.linear(x, self.weight[..., 0], self.bias)
+
+
 class ChannelMLP(nn.Module):
-    """Applies two linear layers with GELU between them to the channels at each time."""
+    """Applies two linear layers with GELU between them to the channels of each frame."""
 
     def __init__(self, c_in: int, hidden: int, c_out: int) -> None:
         super().__init__()
-        self.fcs = nn.ModuleList([nn.Conv1d(c_in, hidden, 1), nn.Conv1d(hidden, c_out, 1)])
+        self.fcs = nn.Sequential(Pointwise(c_in, hidden), Pointwise(hidden, c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, m) -> (b, c', m)."""
+        """(b, m, c) -> (b, m, c')."""
         first, second = self.fcs
         return second(F.gelu(first(x)))
 
 
 class Skip(nn.Module):
-    """Combines the channels at each time."""
+    """Combines the channels of each frame."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels, channels, 1, bias=False)
+        self.conv = Pointwise(channels, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, m) -> (b, c, m)."""
+        """(b, m, c) -> (b, m, c)."""
         return self.conv(x)
 
 
@@ -51,8 +62,8 @@ class ChannelGains(nn.Module):
         self.weight = nn.Parameter(torch.ones(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, m) -> (b, c, m)."""
-        return x * self.weight
+        """(b, m, c) -> (b, m, c)."""
+        return x * self.weight[..., 0]
 
 
 class Gains(nn.Module):
@@ -74,16 +85,16 @@ class Spectral(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, m) -> (b, c, m), in float32 even under autocast."""
-        frames = x.shape[-1]
+        """(b, m, c) -> (b, m, c), in float32 even under autocast."""
+        frames = x.shape[1]
         with in_float32(x.device):
-            spectrum = torch.fft.rfft(x.float(), norm="forward")
-            kept = min(self.weight.tensor.shape[1], spectrum.shape[-1])
-            scaled = spectrum[..., :kept] * self.weight.tensor[:, :kept]
+            spectrum = torch.fft.rfft(x.float(), dim=1, norm="forward")
+            kept = min(self.weight.tensor.shape[1], spectrum.shape[1])
+            scaled = spectrum[:, :kept] * self.weight.tensor[:, :kept].mT
             # Only real numbers belong at 0 Hz and half the frame rate. Libraries may not ignore imaginary parts there.
-            real = [0] if frames % 2 or kept < spectrum.shape[-1] else [0, kept - 1]
-            scaled[..., real] = scaled[..., real].real.to(scaled.dtype)
-            return torch.fft.irfft(scaled, frames, norm="forward") + self.bias
+            real = [0] if frames % 2 or kept < spectrum.shape[1] else [0, kept - 1]
+            scaled[:, real] = scaled[:, real].real.to(scaled.dtype)
+            return torch.fft.irfft(scaled, frames, dim=1, norm="forward") + self.bias[:, 0]
 
 
 class Blocks(nn.Module):
@@ -103,7 +114,7 @@ class Blocks(nn.Module):
         self.channel_mlp_skips = nn.ModuleList(ChannelGains(channels) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, m) -> (b, c, m)."""
+        """(b, m, c) -> (b, m, c)."""
         layers = list(zip(self.convs, self.fno_skips, self.channel_mlp, self.channel_mlp_skips, strict=True))
         for number, (filtered, skip, mixed, kept) in enumerate(layers, start=1):
             inner = filtered(x) + skip(x)
@@ -133,8 +144,8 @@ class FourierOperator(nn.Module):
         """(b, m, d) -> (b, m, numbers)."""
         frames = tokens.shape[1]
         times = torch.arange(frames, device=tokens.device, dtype=torch.float32) / frames
-        x = torch.cat([tokens.float(), times.expand(len(tokens), -1)[..., None]], -1).mT
-        return self.projection(self.fno_blocks(self.lifting(x))).mT
+        x = torch.cat([tokens.float(), times.expand(len(tokens), -1)[..., None]], -1)
+        return self.projection(self.fno_blocks(self.lifting(x)))
 
 
 class FourierMaskEstimator(nn.Module):

@@ -25,7 +25,8 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, m, k) -> (b, c, m, k); the images must have two numbers or more."""
-        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPS)
+        # In groups of one channel. `F.instance_norm` does the same several times more slowly.
+        return F.group_norm(x, len(self.weight), self.weight, self.bias, EPS)
 
 
 class Pointwise(nn.Module):
