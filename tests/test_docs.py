@@ -166,6 +166,8 @@ def test_models(stemsplit: Command) -> None:
     """All that ship, and a checkpoint's file."""
     check("list", json.loads(stemsplit("list", "--json").out))
     check("info", json.loads(stemsplit("info", "starter", "--json").out))
+    for name in ("best-4-stems", "starter:1+starter:2"):
+        check("combination", json.loads(stemsplit("info", name, "--json").out))
     write_own_checkpoints(Path())
     for name in ("my.ckpt", "my.safetensors"):
         check("info", json.loads(stemsplit("info", name, "--json").out))

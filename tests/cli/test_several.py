@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from stemsplit import RegistryError, Separator, api, load_splitter
 from stemsplit.checkpoints.checkpoint import save
 from stemsplit.models import build
 from tests.cli.conftest import Result
@@ -238,6 +239,51 @@ def test_several_models_are_scored(stemsplit: Command, models: Path, song: Song,
         found = json.loads(stemsplit("eval", "references", "--registry", models, "--json", *options).out)
         assert {*found["songs"][0]["stems"]} == {*STEMS}
     assert "--shifts needs --model" in stemsplit("eval", "references", "references", "--shifts", "2").err
+
+
+def test_python_does_what_the_command_does(split: Command, models: Path) -> None:
+    written = [path.read_bytes() for path in split("-m", "one:3+two:1", "--shifts", "2").paths]
+    ways = ({"model": "one:3+two:1"}, {"ensemble": {"one": 3, "two": 1}}, {"ensemble": ["one:3", "two:1"]})
+    for place, way in enumerate(ways):
+        found = api.split("a.wav", f"python-{place}", **way, shifts=2, device="cpu", registry=models)  # type: ignore[arg-type]
+        assert [path.read_bytes() for path in found.values()] == written
+    loaded = load_splitter(route={"vocals": "voice", "rest": "one"}, fit_memory="1M", device="cpu", registry=models)
+    assert {*loaded.separate(np.zeros((2, 9_000), np.float32), 44_100)} == {*STEMS}
+
+
+MISTAKES = {
+    "two ways": ({"model": "one", "route": {"vocals": "one"}}, "model and route both choose the models"),
+    "combine": ({"model": "one+two", "combine": "sum"}, "combine must be one of mean"),
+    "nothing to combine": ({"combine": "median"}, "combine needs several models"),
+    "whose settings": ({"model": "one+two", "settings": {"stems": "a"}}, "about one checkpoint"),
+    "weight": ({"ensemble": {"one": 1, "two": float("nan")}}, "above 0 and finite"),
+    "one": ({"ensemble": ["one"]}, "at least two models"),
+    "shifts": ({"shifts": 99}, "shifts must be from 1 to 64"),
+    "size": ({"fit_memory": "6X"}, "is not a size"),
+    "no such stem": ({"model": "one+two", "then": [("piano", "one")]}, "no stem 'piano'"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_slips_in_python_are_value_errors(models: Path, song: Song, tmp_path: Path, kind: str) -> None:
+    arguments, complaint = MISTAKES[kind]
+    with pytest.raises(ValueError, match=complaint):
+        api.split(song("a.wav"), tmp_path / "stems", **arguments, registry=models)
+    assert not (tmp_path / "stems").exists()
+
+
+def test_one_model_is_not_several(models: Path) -> None:
+    for name in ("one+two", "both"):
+        with pytest.raises(RegistryError, match="several models, and this needs one"):
+            Separator(name, registry=models)
+
+
+def test_the_time_of_an_ensemble_is_known_once_it_has_run(split: Command) -> None:
+    plan = ["-m", "one+two", "-o", "other", "--dry-run", "--json"]
+    assert read_lines(split(*plan).out)[1]["estimated_seconds"] is None
+    assert split("-m", "one+two").status == 0
+    assert read_lines(split(*plan).out)[1]["estimated_seconds"] > 0
+    assert read_lines(split(*plan[2:], "-m", "one:2+two:1").out)[1]["estimated_seconds"] is None
 
 
 def test_the_shell_completes_the_last_of_several() -> None:

@@ -158,8 +158,8 @@ def chain(first: "Source", then: "Sequence[str]", models: "Models") -> "ChainEnt
 
     plan = ChainEntry(first)
     for text in then:
-        stem, name = _stem_and_model(text, plan, models)
         with usage_errors("--then"):
+            stem, name = _stem_and_model(text, plan, models)
             plan = replace(plan, then=(*plan.then, (stem, models.source(name))))
     return plan
 
