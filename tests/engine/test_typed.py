@@ -142,10 +142,12 @@ PRESETS = {
     "neither": ("", "either members"),
     "weights": ('members = ["a", "b"]\nweights = [1]', "1 weights for 2 members"),
     "bad weight": ('members = ["a", "b"]\nweights = [1, -1]', "above 0"),
+    "huge weight": (f'members = ["a", "b"]\nweights = [1, 1{"0" * 400}]', "weights must be finite"),
     "true weight": ('members = ["a", "b"]\nweights = [1, true]', "list of numbers"),
     "combine": ('members = ["a", "b"]\ncombine = "sum"', "combine must be one of"),
     "unknown key": ('members = ["a", "b"]\nmember = "c"', "unknown key 'member'"),
     "itself": ('route = { vocals = "p" }', "is a route itself"),
+    "stem twice": ('route = { vocals = "a", Vocals = "b" }', "two models for one stem"),
     "no description": ('members = ["a", "b"]\ndescription = ""', "needs a description"),
 }
 
@@ -163,6 +165,16 @@ def test_a_model_is_not_hidden_by_a_preset(more: Callable[..., Path]) -> None:
     with pytest.raises(RegistryError, match="has the name of a model"):
         models(more('[preset.a]\ndescription = "A"\nmembers = ["b", "v"]\n')).source("nothing")
     assert models(more('[preset.best-vocals]\ndescription = "M"\nmembers = ["a", "b"]')).source("best-vocals").outputs
+
+
+def test_a_preset_is_not_called_auto_which_means_another_model(more: Callable[..., Path]) -> None:
+    with pytest.raises(RegistryError, match=r"\[preset.auto\] needs another name"):
+        models(more('[preset.auto]\ndescription = "A"\nmembers = ["a", "b"]\n')).source("auto")
+
+
+def test_the_rest_of_a_preset_may_have_any_letter_case(more: Callable[..., Path]) -> None:
+    known = models(more('[preset.p]\ndescription = "P"\nroute = { vocals = "v", Rest = "a" }\n'))
+    assert {*known.source("p").outputs} == {"vocals", "drums", "bass", "other"}
 
 
 def test_another_way_to_combine_shows_in_a_preset_s_name(more: Callable[..., Path]) -> None:

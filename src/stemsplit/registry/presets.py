@@ -1,5 +1,6 @@
 """Reads the presets of a registry: models that work together, under a name of their own."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from stemsplit.choices import CombineName
 from stemsplit.errors import RegistryError
-from stemsplit.registry import entries, files, packaged_path, read_reserved
+from stemsplit.registry import AUTO, entries, files, packaged_path, read_reserved
 from stemsplit.words import did_you_mean
 
 KEYS = ("description", "members", "weights", "combine", "route")
@@ -58,6 +59,8 @@ def _problem(name: str, table: Mapping[str, Any]) -> str:
     members, weights, route = table.get("members", []), table.get("weights", []), table.get("route", {})
     if not _is_line(name):
         return f"needs a name of one line, of at most {LINE} characters"
+    if name == AUTO:
+        return f"needs another name: {AUTO!r} stands for the recommended model"
     if unknown := [key for key in table if key not in KEYS]:
         return f"has an unknown key {unknown[0]!r}{did_you_mean(unknown[0], KEYS)}"
     if not _is_line(table.get("description")):
@@ -68,10 +71,14 @@ def _problem(name: str, table: Mapping[str, Any]) -> str:
         return f"members must be a list of 2 to {MOST} names of models"
     if not isinstance(route, dict) or not all(map(_is_line, (*route, *route.values()))) or len(route) > MOST:
         return "route must be a table of stems and names of models"
+    if len({stem.casefold() for stem in route}) < len(route):
+        return "has two models for one stem in its route"
     if route and (weights or "combine" in table):
         return "has weights or combine, which are for an ensemble, not for a route"
     if not isinstance(weights, list) or any(type(weight) not in (int, float) for weight in weights):
         return "weights must be a list of numbers"
+    if any(abs(weight) > sys.float_info.max for weight in weights):
+        return "weights must be finite"
     if weights and len(weights) != len(members):
         return f"has {len(weights)} weights for {len(members)} members"
     if table.get("combine", "mean") not in list(CombineName):

@@ -268,7 +268,7 @@ class Models:
         """
         if preset.route:
             sources = {stem: self._part(preset, name) for stem, name in preset.route.items()}
-            rest = sources.pop(REST, None)
+            rest = sources.pop(next((stem for stem in sources if stem.casefold() == REST), REST), None)
             with _blamed(preset):
                 own, usual = route(sources, rest), None
         else:
