@@ -123,8 +123,8 @@ def test_a_pass_costs_what_it_costs() -> None:
     assert STARTER.with_passes(tta=True).chunks_in(60) == 3 * once
 
 
-@pytest.mark.parametrize("shifts", [0, -1, 65])
-def test_impossible_shifts_are_refused(shifts: int) -> None:
+@pytest.mark.parametrize("shifts", [0, -1, 65, 1.5, "2", True])
+def test_impossible_shifts_are_refused(shifts: Any) -> None:
     with pytest.raises(ValueError, match="shifts must be from 1 to 64"):
         Separator(STARTER, "cpu", shifts=shifts)
 

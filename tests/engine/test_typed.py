@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,12 @@ def test_a_model_is_not_hidden_by_a_preset(more: Callable[..., Path]) -> None:
     with pytest.raises(RegistryError, match="has the name of a model"):
         models(more('[preset.a]\ndescription = "A"\nmembers = ["b", "v"]\n')).source("nothing")
     assert models(more('[preset.best-vocals]\ndescription = "M"\nmembers = ["a", "b"]')).source("best-vocals").outputs
+
+
+@pytest.mark.parametrize("weight", [None, "x", 10**400])
+def test_a_weight_that_is_not_a_number_is_refused(more: Callable[..., Path], weight: Any) -> None:
+    with pytest.raises(ValueError, match="is not a weight of a"):
+        models(more()).ensemble({"a": weight, "b": 1})
 
 
 def test_a_preset_is_not_called_auto_which_means_another_model(more: Callable[..., Path]) -> None:

@@ -163,11 +163,11 @@ class ModelEntry:
         """Return the entry with other passes over a song; see `ModelEntry` for both. None keeps the entry's own.
 
         Raises:
-            ValueError: `shifts` is below 1 or above `MOST_SHIFTS`.
+            ValueError: `shifts` is not a whole number from 1 to `MOST_SHIFTS`.
         """
         count = self.shifts if shifts is None else shifts
-        if not 1 <= count <= MOST_SHIFTS:
-            raise ValueError(f"shifts must be from 1 to {MOST_SHIFTS}, not {count}")
+        if type(count) is not int or not 1 <= count <= MOST_SHIFTS:
+            raise ValueError(f"shifts must be from 1 to {MOST_SHIFTS}, not {count!r}")
         return replace(self, tta=self.tta if tta is None else tta, shifts=count)
 
     def with_estimates(self, estimates: str = Estimates.consistent) -> "ModelEntry":

@@ -155,7 +155,7 @@ class Models:
             RegistryError, WeightsError, ValueError: see `source`.
         """
         if isinstance(members, Mapping):
-            return self._joined([(name, float(weight)) for name, weight in members.items()])
+            return self._joined([(name, _as_weight(name, weight)) for name, weight in members.items()])
         pairs: list[tuple[Model, float | None]] = []
         for member in [members] if isinstance(members, str) else members:
             if isinstance(member, str):
@@ -294,6 +294,14 @@ class Models:
             hint = did_you_mean(name, self.entries)
             raise RegistryError(f"{preset.place} names {name!r}, and there is no model of that name{hint}")
         return self.entries[name]
+
+
+def _as_weight(name: object, weight: object) -> float:
+    """Return a weight that a caller gave, as a number; ValueError if it is not one."""
+    try:
+        return float(weight)  # type: ignore[arg-type]  # anything, until it is tried
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{str(weight)[:50]!r} is not a weight of {name}; give a number, such as 0.5") from None
 
 
 @contextmanager
