@@ -122,10 +122,14 @@ def test_shared_biases_of_zero_leave_the_plain_network() -> None:
         (biased(ZERO, linear_62_bias_0=OTHER, linear_64_bias_0=OUT), "contradict each other"),
         (biased(OTHER[:5], linear_62_bias_0=OTHER, linear_64_bias_0=OUT), "contradict each other"),
         (biased(OTHER.int(), linear_62_bias_0=OTHER, linear_64_bias_0=OUT), "contradict each other"),
+        (
+            biased(linear_62_bias_0=OTHER, linear_64_bias_0=OUT, **{"layers.7.0.layers.0.0.to_out.0.bias": OUT}),
+            "not the weights of the same attention",
+        ),
         (biased(linear_62_bias_0=OTHER), f"not the other, {OUTPUT}"),
         (biased(linear_64_bias_0=OUT), f"not the other, {PROJECTION}"),
     ],
-    ids=["values", "zero", "shape", "type", "no output", "no projection"],
+    ids=["values", "zero", "shape", "type", "no attention", "no output", "no projection"],
 )
 def test_shared_biases_that_are_not_known_are_refused(tensors: dict[str, Tensor], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):

@@ -59,10 +59,14 @@ def adapted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a checkpoint with its shared biases under all published keys, or without them if they are zero.
 
     Raises:
-        ValueError: one of the two biases is missing, or its copies differ.
+        ValueError: one of the two biases is missing, its copies differ, or one belongs to an attention without weights.
     """
     if not has_biases(tensors):
         return dict(tensors)
+    for key in tensors:
+        found = re.match(rf"({ATTENTION})(to_qkv|to_out\.0)\.bias$", key)
+        if found and f"{found[1]}to_qkv.weight" not in tensors:
+            raise ValueError(f"it has {key}, but not the weights of the same attention")
     projection, output = common(tensors, PROJECTION), common(tensors, OUTPUT)
     rest = {
         key: tensor for key, tensor in tensors.items() if not any(pattern.match(key) for pattern in COPIES.values())
