@@ -54,6 +54,10 @@ class CombineName(StrEnum):
     max_magnitude = "max-magnitude"
     min_magnitude = "min-magnitude"
 
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"combine must be one of {', '.join(cls)}, not {value!r}")
+
 
 class Estimates(StrEnum):
     """What becomes of a model's estimates.

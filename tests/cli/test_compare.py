@@ -286,6 +286,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no number": (("--models", "gone:window=mean,overlap=nan"), 2, "'overlap=nan' is impossible"),
     "no window": (("--models", "gone:window=bay"), 2, "window must be one of hann, linear, mean, not 'bay'"),
     "no estimates": (("--models", "gone:estimates=bad"), 2, "estimates must be one of raw, consistent, not 'bad'"),
+    "no combine": (("--models", "gone:combine=sum"), 2, "combine must be one of mean, median, max-magnitude"),
+    "two colons": (("--models", "gone:tta=true:shifts=2"), 2, "has a colon between two settings; write a comma"),
     "no batch": (("--models", "gone:batch-size=0"), 2, "'batch-size=0' is impossible"),
     "no chunk": (("--models", "gone:chunk_seconds="), 2, "'chunk_seconds=' is impossible"),
     "setting of nothing": (("--models", "overlap=0.5,gone"), 2, "'overlap=0.5' belongs to a model; write NAME:overlap"),

@@ -96,6 +96,8 @@ def named(words: list[str]) -> list[tuple[str, dict[str, Any]]]:
                 raise typer.BadParameter(f"{word!r} belongs to a model; write NAME:{word}", param_hint=MODELS)
             models[-1][1].update([setting(word)])
         elif name and SETTING.fullmatch(first) and not Path(word).exists():
+            if SETTING.fullmatch(name.rpartition(":")[2]) and ":" in name and not Path(name).exists():
+                raise typer.BadParameter(f"{word!r} has a colon between two settings; write a comma", param_hint=MODELS)
             models.append((name, dict([setting(first)])))
         else:
             models.append((word, {}))
