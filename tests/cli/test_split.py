@@ -45,7 +45,7 @@ def test_a_song_becomes_four_stems_that_add_up(stemsplit: Command, monkeypatch: 
     assert "sum of the stems differs from the song by -1" in result.err
     assert "real time" in result.err
     hint = next(line for line in result.err.splitlines() if line.startswith("hint: "))
-    assert re.search(r"--model mel-roformer: .*\d MB.*; other models: stemsplit list$", hint)
+    assert re.search(r"--model bs-roformer: .*\d MB.*; other models: stemsplit list$", hint)
 
 
 @pytest.mark.parametrize(
