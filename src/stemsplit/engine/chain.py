@@ -18,6 +18,7 @@ from stemsplit.engine.completion import remainder
 from stemsplit.engine.memory import TURN_SECONDS, Memory
 from stemsplit.engine.mixture import Mixture
 from stemsplit.engine.separator import Separator
+from stemsplit.registry import ModelEntry
 
 
 class Fork:
@@ -137,14 +138,25 @@ def load(models: ChainEntry, batch_size: int | None = None, fit_memory: int | No
         RegistryError, WeightsError, DeviceError: a model cannot be loaded, or is too large by itself.
     """
     memory = None if fit_memory is None else Memory(fit_memory)
-    turn = TURN_SECONDS if memory else 0.0
+    sizes = [(models.first, batch_size), *((source, None) for _, source in models.then)]
+    leaves = [(entry, size) for source, size in sizes for entry in _leaves(source)]
+    separators = iter([Separator(entry, batch_size=size, memory=memory, **settings) for entry, size in leaves])
+    turn = TURN_SECONDS if memory and memory.is_crowded else 0.0
 
-    def loaded(source: Source, size: int | None = None) -> Splitter:
+    def joined(source: Source) -> Splitter:
         if isinstance(source, Combination):
-            return Combined(source, [loaded(member, size) for member in source.members], turn)
-        return Separator(source, batch_size=size, memory=memory, **settings)
+            return Combined(source, [joined(member) for member in source.members], turn)
+        return next(separators)
 
-    splitter = loaded(models.first, batch_size)
+    splitter = joined(models.first)
     for stem, source in models.then:
-        splitter = Chain(splitter, stem, loaded(source), turn)
+        splitter = Chain(splitter, stem, joined(source), turn)
     return splitter
+
+
+def _leaves(source: Source) -> Iterator[ModelEntry]:
+    """Yield the models of a source in their order, each as often as it is there."""
+    for member in source.members if isinstance(source, Combination) else ():
+        yield from _leaves(member)
+    if isinstance(source, ModelEntry):
+        yield source
