@@ -203,7 +203,7 @@ FOUND = [
 """What was found by attacking, and trees close to it."""
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(things=st.lists(THINGS, min_size=1, max_size=6), song_is_there=st.booleans(), force=st.booleans())
 @example(things=FOUND[0], song_is_there=False, force=False)
 def test_splitting_changes_nothing_else(
