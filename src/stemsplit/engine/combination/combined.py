@@ -17,6 +17,9 @@ from stemsplit.engine.combination.shared import Shared
 from stemsplit.engine.completion import remainder
 from stemsplit.engine.mixture import Mixture
 
+MOST_SAMPLES = 1 << 18
+"""Most samples of a song that are combined at once, some seconds; a member may have computed many more in its turn."""
+
 Stream = Callable[[Iterable[Mixture]], Generator[Generator[Pair, None, None], None, None]]
 """The method `streams` of a splitter."""
 
@@ -81,7 +84,10 @@ def levelled(pairs: Sequence[Iterator[Pair]], at_least: int = 1) -> Generator[tu
                         song.put(pair[0])
         if not (length := min(waiting.length for waiting in stems)):
             return
-        yield song.take(length), [waiting.take(length) for waiting in stems]
+        while length:
+            part = min(length, MOST_SAMPLES)
+            length -= part
+            yield song.take(part), [waiting.take(part) for waiting in stems]
 
 
 def mean_of(
