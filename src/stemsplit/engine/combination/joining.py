@@ -1,6 +1,7 @@
 """Makes one estimate of several, block by block."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -69,16 +70,21 @@ class Magnitude:
     """
 
     def __init__(self, largest: bool) -> None:
-        self.pick = torch.argmax if largest else torch.argmin
+        self.largest = largest
         self.analysis, self.synthesis = Analysis(), Synthesis()
         self.owed = 0  # samples that came and did not leave yet
         self.shape: tuple[int, ...] = ()  # of the samples of one moment
+
+    def _of_two(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return in each bin that of two spectra; of equal magnitudes, the first."""
+        sizes, others = one.abs(), other.abs()
+        return torch.where(others > sizes if self.largest else others < sizes, other, one)
 
     def _picked(self, spectra: Iterable[Tensor]) -> Block:
         blocks = []
         for each in spectra:
             with torch_threads(1):
-                picked = each.gather(0, self.pick(each.abs(), 0, keepdim=True))[0]
+                picked = reduce(self._of_two, each.unbind())
             samples = self.synthesis.put(picked)[..., : self.owed]
             self.owed -= samples.shape[-1]
             blocks.append(samples.numpy())
