@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from stemsplit import Separator, registry
-from stemsplit.engine.passes import inverted, mid_side, offsets, swapped
+from stemsplit.engine.passes import inverted, offsets, swapped
 from stemsplit.fast.cpu.pool import torch_threads
+from stemsplit.models.ensemble import mid_side
 from stemsplit.registry import ModelEntry
 from tests import conftest
 

@@ -1,13 +1,12 @@
 """Estimates a song several times in ways that a perfect model would not notice, for the mean of all results."""
 
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
-import torch
 from torch import Tensor
 
 from stemsplit.engine.overlap_add import Buffer, reflect
+from stemsplit.models.ensemble import mid_side
 
 Compute = Callable[[Tensor], Tensor]
 """A function from mixtures (b, c, t) to estimates (b, n, c, t)."""
@@ -21,12 +20,6 @@ def inverted(x: Tensor) -> Tensor:
 def swapped(x: Tensor) -> Tensor:
     """Swap left and right in every pair of channels, (..., c, t). The function is its own inverse."""
     return x.unflatten(-2, (-1, 2)).flip(-2).flatten(-3, -2)
-
-
-def mid_side(x: Tensor) -> Tensor:
-    """Turn left and right into mid and side in every pair of channels, (..., c, t). It is its own inverse."""
-    left, right = x.unflatten(-2, (-1, 2)).unbind(-2)
-    return torch.stack([left + right, left - right], -2).flatten(-3, -2) * math.sqrt(0.5)
 
 
 TRANSFORMS: Mapping[str, Compute] = {"polarity": inverted, "swap": swapped, "mid_side": mid_side}
