@@ -187,7 +187,7 @@ def split(
         settings=settings,
         registry=registry,
         tell=tell,
-    ).with_estimates(estimates)
+    )
     limit = None if fit_memory is None else bytes_in(str(fit_memory))
     job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:

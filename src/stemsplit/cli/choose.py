@@ -140,13 +140,14 @@ def tell(described: "Described", first: bool = True) -> None:
         console.hint(f"the weights{whose} do not say, so usual values are assumed: {usual}; to change them, {remedy}")
 
 
-def chain(first: "Source", then: "Sequence[str]", models: "Models") -> "ChainEntry":
+def chain(first: "Source", then: "Sequence[str]", models: "Models", estimates: str) -> "ChainEntry":
     """Return the models that split each song, one after another.
 
     Args:
         first: what splits the song.
         then: what splits its stems further, each [STEM:]MODEL.
         models: the models that can be named.
+        estimates: what becomes of the estimates of them all, one of `stemsplit.choices.Estimates`.
 
     Raises:
         RegistryError: there is no such model.
@@ -156,11 +157,11 @@ def chain(first: "Source", then: "Sequence[str]", models: "Models") -> "ChainEnt
 
     from stemsplit.engine.chain_entry import ChainEntry
 
-    plan = ChainEntry(first)
+    plan = ChainEntry(first.with_estimates(estimates))
     for text in then:
         with usage_errors("--then"):
             stem, name = _stem_and_model(text, plan, models)
-            plan = replace(plan, then=(*plan.then, (stem, models.source(name))))
+            plan = replace(plan, then=(*plan.then, (stem, models.source(name).with_estimates(estimates))))
     return plan
 
 

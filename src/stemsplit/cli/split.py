@@ -202,7 +202,7 @@ def split(
     first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
     first = adjusted(first, "with_passes", tta or None, shifts)
-    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet)).with_estimates(estimates)
+    models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet), estimates)
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
         template = Template(name)

@@ -1,10 +1,9 @@
 """Says which models split a song one after another, and what their stems are called. Needs no PyTorch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from stemsplit.choices import Estimates
 from stemsplit.engine.combination.entry import Combination, Source, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
@@ -91,11 +90,6 @@ class ChainEntry:
         for stem, entry in self.then:
             stems = replaced(stems, stem, parts_of(stem, entry.outputs, entry.adds_up))
         return stems
-
-    def with_estimates(self, estimates: str = Estimates.consistent) -> "ChainEntry":
-        """Return the same with another choice of what becomes of all estimates; see `ModelEntry.with_estimates`."""
-        then = tuple((stem, source.with_estimates(estimates)) for stem, source in self.then)
-        return replace(self, first=self.first.with_estimates(estimates), then=then)
 
     @property
     def sums(self) -> dict[str, tuple[str, ...]]:
