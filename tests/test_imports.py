@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 FLOORS = """
     __main__ __init__
     cli
+    listening
     api terminal
     comparison
     songs
@@ -37,7 +38,7 @@ THEIRS = {
     "tomllib": {"registry"},
     "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
-    "hashlib": {"comparison", "disk", "fetch", "songs", "training"},
+    "hashlib": {"comparison", "disk", "fetch", "listening", "songs", "training"},
     "pickle": {"checkpoints"},
     "huggingface_hub": {"fetch"},
     "filelock": {"fetch"},
@@ -46,6 +47,7 @@ THEIRS = {
     "soundfile": {"audio"},
     "soxr": {"audio"},
     "subprocess": {"audio", "training"},
+    "http": {"fetch", "listening"},
     "mido": {"training"},
     "torchaudio": {"libraries"},
     "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},

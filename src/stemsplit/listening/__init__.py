@@ -1,0 +1,1 @@
+"""Lets people hear, see and compare what was split, in a browser."""
