@@ -27,10 +27,13 @@ class Player extends EventTarget {
     super();
     Object.assign(this, { context, samples, piece });
     this.used = new Set(piece.tracks.keys());
+    /** What all tracks make together; whoever wants something between it and the speakers connects it anew. */
+    this.output = context.createGain();
+    this.output.connect(context.destination);
     this.outputs = new Map();
     for (const index of this.used) {
       const output = context.createGain();
-      output.connect(context.destination);
+      output.connect(this.output);
       this.outputs.set(index, output);
       this.#ramps.set(index, new Ramp(output.gain, piece.sample_rate, 1));
     }
@@ -76,7 +79,7 @@ class Player extends EventTarget {
 
   /** Plays from the position on, or from the beginning if that is the end. Resolves when sound is scheduled. */
   async play() {
-    if (this.#deck === null) {
+    if (!this.#runs) {
       if (this.#position >= this.frames) this.#position = 0;
       this.#start(this.#position);
       this.#say("play");
@@ -86,7 +89,7 @@ class Player extends EventTarget {
 
   /** Pauses, with a short fade, where the sound stops. */
   pause() {
-    if (this.#deck === null) return;
+    if (!this.#runs) return;
     this.#stop();
     this.#say("pause");
   }
@@ -94,7 +97,7 @@ class Player extends EventTarget {
   /** Goes to a position: a sample of the song, rounded and kept within it. */
   seek(position) {
     const [to] = this.#whole(position);
-    const playing = this.#deck !== null;
+    const playing = this.#runs;
     if (playing) this.#stop();
     this.#position = to;
     if (playing) this.#start(to);
@@ -113,7 +116,7 @@ class Player extends EventTarget {
     if (start === null || this.frames === 0) this.#loop = null;
     else this.#loop = first < last ? [first, last] : [Math.min(first, this.frames - 1), Math.min(first, this.frames - 1) + 1];
     this.#say("loop");
-    const position = this.#deck ? this.#deck.timeline.positionAt(this.soonest) : this.#position;
+    const position = this.#runs ? this.#deck.timeline.positionAt(this.soonest) : this.#position;
     if (this.#loop && position >= this.#loop[1]) {
       this.seek(this.#loop[0]);
     } else {
@@ -162,10 +165,8 @@ class Player extends EventTarget {
   close() {
     this.#stop();
     this.context.removeEventListener("statechange", this.#heedContext);
-    const outputs = [...this.outputs.values()];
     // The last fade is heard out.
-    setTimeout(() => outputs.forEach((output) => output.disconnect()), 200);
-    this.outputs.clear();
+    setTimeout(() => [this.output, ...this.outputs.values()].forEach((output) => output.disconnect()), 200);
   }
 
   #start(position) {
@@ -184,6 +185,11 @@ class Player extends EventTarget {
     this.#position = Math.min(deck.timeline.positionAt(at), this.frames);
     deck.close(at);
     this.#starve(false);
+  }
+
+  /** Whether there is a deck that has not come to the end of the song. */
+  get #runs() {
+    return this.#deck !== null && !this.#over(this.#deck);
   }
 
   #over(deck) {
