@@ -95,8 +95,8 @@ class Comparison {
   }
 
   build() {
-    const kept = document.activeElement && this.body.contains(document.activeElement)
-      ? document.activeElement.getAttribute("data-part") : null;
+    this.focused = this.body.contains(document.activeElement);
+    const kept = this.focused ? document.activeElement.getAttribute("data-part") : null;
     this.body.replaceChildren(
       ...(this.trial ? [] : this.stems()),
       make("div", { class: "choices", role: "group", "aria-label": "Hear" }, ...this.buttons()),
@@ -106,7 +106,7 @@ class Comparison {
     this.show();
     this.summarise();
     if (kept) {
-      (this.body.querySelector(`[data-part="${kept}"]`) || this.body.querySelector(".choices button")).focus();
+      this.focus(kept);
     }
   }
 
@@ -181,8 +181,11 @@ class Comparison {
     this.desk.change(action);
   }
 
+  /** Moves the focus to a part that was just made, if it was in one that is gone. */
   focus(name) {
-    this.body.querySelector(`[data-part="${name}"]`)?.focus();
+    if (this.focused) {
+      this.body.querySelector(`[data-part="${name}"]`)?.focus();
+    }
   }
 
   ballot() {
@@ -251,7 +254,9 @@ class Comparison {
     }
     const lines = tally(this.votes, this.desk.piece.tracks).map(({ stem, none, counts, chance }) => {
       const models = counts.map(([model, count]) => `${model} ${count}`).join(", ");
-      const odds = chance === null ? "" : `; by chance alone, one leads so clearly in ${percent(chance)} of cases`;
+      const odds = chance === null
+        ? "; too few votes to tell it from chance"
+        : `; without any difference, one model would lead like this in ${percent(chance)} of cases`;
       return make("li", { dir: "auto", text: `${stem}: ${models}, no difference ${none}${odds}` });
     });
     const saved = this.saved ? make("p", { class: "quiet", dir: "auto", text: `Saved in ${this.saved}` }) : "";
