@@ -13,7 +13,18 @@ class Noise {
   constructor(piece) {
     this.piece = piece;
     this.asked = [];
-    this.wait = async () => {};
+    this.free = Infinity;
+    this.held = [];
+  }
+
+  /** Lets all blocks wait but the first `free`; release() gives all that wait, and the others at once. */
+  hold(free) {
+    this.free = free;
+  }
+
+  release() {
+    this.free = Infinity;
+    this.held.splice(0).forEach((go) => go());
   }
 
   value(track, channel, n) {
@@ -23,7 +34,7 @@ class Noise {
 
   async block(track, start, frames, signal) {
     this.asked.push([track, start, frames]);
-    await this.wait(track, start, frames);
+    if (this.asked.length > this.free) await new Promise((resolve) => this.held.push(resolve));
     signal.throwIfAborted();
     return Array.from({ length: this.piece.tracks[track].channels }, (_, channel) =>
       Float32Array.from({ length: frames }, (_, n) => this.value(track, channel, start + n)));
@@ -46,28 +57,26 @@ function playerOf(context, piece) {
 }
 
 /**
- * Renders `length` samples while a script of [sample, method of the player, its arguments] runs; what it says happens
- * at the next multiple of 128. "delay" lets blocks wait; "idle" leaves the player alone. Returns samples as base64.
+ * Renders `length` samples while a script of [sample, method, its arguments] runs: methods of the player, or hold and
+ * release of its source. Each sample is a multiple of 128. Returns the samples as base64, and what the player said.
  */
 async function rendered(piece, length, script, before = []) {
   const channels = piece.tracks[0].channels;
   const context = new OfflineAudioContext(channels, length, piece.sample_rate);
   const [player, said] = playerOf(context, piece);
-  const act = async (method, args) => {
-    if (method === "fill") await player.fill();
-    else player[method](...args);
-  };
-  for (const [method, args] of before) await act(method, args);
+  const act = (method, args) => (method in player ? player : player.samples)[method](...args);
+  for (const [method, args] of before) act(method, args);
   const steps = new Map();
   for (let n = 0; n < length; n += 2 * piece.sample_rate) steps.set(Math.floor(n / 128) * 128, []);
   for (const [sample, method, args] of script) {
-    const at = Math.ceil(sample / 128) * 128;
-    steps.set(at, [...(steps.get(at) ?? []), [method, args]]);
+    steps.set(sample, [...(steps.get(sample) ?? []), [method, args]]);
   }
   for (const [sample, actions] of steps) {
     const step = async () => {
-      for (const [method, args] of actions) await act(method, args);
-      await player.fill();
+      for (const [method, args] of actions) act(method, args);
+      const filled = player.fill();
+      if (player.samples.free === Infinity) await filled;
+      else for (let n = 0; n < 9; n += 1) await null;
     };
     if (sample === 0) await step();
     else context.suspend(sample / piece.sample_rate).then(step).then(() => context.resume());
