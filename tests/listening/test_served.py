@@ -131,7 +131,8 @@ def test_no_more_than_four_requests_run_and_those_no_longer_wanted_end(page: "Pa
         abort.abort();
         const ends = await Promise.all(blocks);
         window.fetch = real;
-        return [most, running, ends.every((end) => end.startsWith("AbortError")), (await samples.block(0, 0, 1)).length];
+        const ended = ends.every((end) => end.startsWith("AbortError"));
+        return [most, running, ended, (await samples.block(0, 0, 1)).length];
         """,
     )
     assert told == [4, 0, True, 2]
