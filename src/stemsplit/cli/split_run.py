@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from stemsplit.cli.ending import INTERRUPTED, account
+from stemsplit.cli.split_page import tell_of_outdated, tell_of_page
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
+    from stemsplit.listening.song_pages import SongPages
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
@@ -23,6 +25,7 @@ def run(
     progress: "Progress",
     notices: "Sequence[Callable[[Outcome], object]]",
     as_json: bool,
+    pages: "SongPages | None" = None,
 ) -> "Totals":
     """Split the songs, and print the result of each.
 
@@ -32,6 +35,7 @@ def run(
         progress: see `pipeline.Progress`.
         notices: called with the outcome of each song.
         as_json: whether to print JSON instead of paths.
+        pages: writes the pages of songs; None if none were asked for.
 
     Raises:
         typer.Exit: the user interrupted the run.
@@ -47,16 +51,21 @@ def run(
     owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
-        totals.add(outcome)
         for notice in notices:
             notice(outcome)
+        if pages:
+            outcome = pages.made(outcome)
+            tell_of_page(outcome)
+        else:
+            tell_of_outdated(outcome)
+        totals.add(outcome)
         totals.seconds = time.monotonic() - begun
         owed.told.add(outcome.job.path)
         try:
             if as_json:
-                print_line(outcome_as_data(outcome))
+                print_line(outcome_as_data(outcome, pages is not None))
             else:
-                print_paths(outcome.paths)
+                print_paths([*outcome.paths, *((outcome.page,) if outcome.page else ())])
         except OSError as error:
             # The reader of stdout is gone, but the songs should still be split.
             console.error(f"cannot write to stdout ({error.strerror})")
@@ -71,7 +80,12 @@ def run(
 
 
 def close(
-    totals: "Totals", found: "Search", report: "SplitReport", known: "KnownFailures | None", as_json: bool
+    totals: "Totals",
+    found: "Search",
+    report: "SplitReport",
+    known: "KnownFailures | None",
+    as_json: bool,
+    paged: bool = False,
 ) -> None:
     """Remember the songs that failed, and print the summary.
 
@@ -81,6 +95,7 @@ def close(
         report: shows results.
         known: remembers songs that cannot be read; None to remember nothing.
         as_json: whether to print JSON, too.
+        paged: whether pages were asked for.
     """
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import totals_as_data
@@ -94,4 +109,4 @@ def close(
     report.total(totals, found)
     if as_json:
         account().closed = True
-        print_line(totals_as_data(totals, found))
+        print_line(totals_as_data(totals, found, paged))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemsplit.audio import WAV, Format
@@ -101,6 +101,10 @@ class Job:
     def record(self) -> Path:
         """File of the record, which says that all targets are whole."""
         return self.folder / self.names.record
+
+    def beside(self, name: str, suffix: str) -> Path:
+        """Return a further file of the song beside its record, named as a stem of that name would be."""
+        return self.record.with_name(f"{PurePosixPath(self.names.path(name)).name}{suffix}")
 
     @property
     def is_renamed(self) -> bool:
@@ -229,6 +233,8 @@ class Outcome:
         seconds: compute time of the song; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
+        page: page to listen to, if one was asked for and is there.
+        pageless: why the song has no page although one was asked for; empty if it has one.
     """
 
     job: Job
@@ -238,6 +244,8 @@ class Outcome:
     seconds: float = 0.0
     cause: Exception | None = None
     notes: tuple[str, ...] = ()
+    page: Path | None = None
+    pageless: str = ""
 
     @property
     def paths(self) -> list[Path]:
@@ -264,6 +272,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
+        pageless: number of songs that have no page although one was asked for.
         duration: seconds of music that were split.
         seconds: wall time of the run.
     """
@@ -273,6 +282,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
+    pageless: int = 0
     duration: float = 0.0
     seconds: float = 0.0
 
@@ -281,6 +291,7 @@ class Totals:
         self.songs += 1
         self.failed += bool(outcome.error)
         self.skipped += outcome.skipped
+        self.pageless += bool(outcome.pageless)
         if outcome.record and not outcome.skipped:
             self.done += 1
             self.duration += outcome.record.figures["duration"]

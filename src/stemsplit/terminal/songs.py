@@ -145,8 +145,13 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
 
-def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
-    """Return what became of a song as `split --json` prints it."""
+def outcome_as_data(outcome: "Outcome", paged: bool = False) -> dict[str, Any]:
+    """Return what became of a song as `split --json` prints it.
+
+    Args:
+        outcome: outcome of the song.
+        paged: whether pages were asked for.
+    """
     record, job = outcome.record, outcome.job
     keys = ("peak", "clipped", "energy_share", "silent")
     stems = {
@@ -154,6 +159,7 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         for name, facts in (record.stems.items() if record else ())
         if name in job.targets
     }
+    page = {"page": str(outcome.page) if outcome.page else None, "page_error": outcome.pageless or None}
     return {
         "song": str(job.path),
         "status": "failed" if outcome.error else "skipped" if outcome.skipped else "done",
@@ -164,14 +170,22 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         "real_time_factor": round(outcome.speed, 3),
         "error": outcome.error or None,
         "notes": list(outcome.notes),
+        **(page if paged else {}),
     }
 
 
-def totals_as_data(totals: "Totals", found: "Search | None") -> dict[str, Any]:
-    """Return what became of all songs as the last line of `split --json` prints it."""
+def totals_as_data(totals: "Totals", found: "Search | None", paged: bool = False) -> dict[str, Any]:
+    """Return what became of all songs as the last line of `split --json` prints it.
+
+    Args:
+        totals: totals of the run.
+        found: what was found besides songs; None if the search did not end.
+        paged: whether pages were asked for.
+    """
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
+    counts |= {"without_page": totals.pageless} if paged else {}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
-    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold))}
+    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold or totals.pageless))}
     speed = round(totals.speed, 3)
     return {"summary": {**counts, **passed_over_as_data(found), **times, "real_time_factor": speed, **ended}}
 
@@ -284,6 +298,7 @@ class SplitReport(Report):
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
+        text += f", {outcomes.pageless} without a page" if outcomes.pageless else ""
         text += passed_over_in_words(others)
         if outcomes.done:
             text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"
