@@ -91,6 +91,7 @@ def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int
         AudioError: the only song's page cannot be written.
     """
     from stemsplit.errors import AudioError
+    from stemsplit.listening.song_pages import too_large
     from stemsplit.terminal import console
     from stemsplit.words import counted, size
 
@@ -99,7 +100,7 @@ def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int
     if refused and len(jobs) == 1:
         job, why = refused[0]
         told = f"cannot write the page of {job.path}: {why}"
-        raise typer.BadParameter(told) if pages.too_large(pages.expected(job) or 0) == why else AudioError(told)
+        raise typer.BadParameter(told) if why == too_large(pages.expected(job) or 0, pages.audio) else AudioError(told)
     for job, why in refused[:FEW]:
         console.warning(f"{job.path} will have no page: {why}")
     if len(refused) > FEW:
