@@ -230,7 +230,6 @@ def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> No
     from stemsplit.listening.song_pages import too_large
     from stemsplit.listening.standalone import expected_size, refusal
     from stemsplit.terminal import console
-    from stemsplit.words import size
 
     song, tracks = plan.song, 1 + len(plan.references) + sum(map(len, plan.stems.values()))
     if why := refusal(song.sample_rate, song.channels):
@@ -240,7 +239,7 @@ def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> No
     if (why := too_large(expected, audio)) and not force:
         raise typer.BadParameter(f"cannot write a page of {song.path}: {why}")
     if not quiet:
-        console.note(f"{song.path}: {PAGE} will take about {size(expected)}")
+        console.note(f"{song.path}: {PAGE} will take {split_page.amount_in_words(expected)}")
 
 
 def tell(plan: "Plan", chosen: bool) -> None:

@@ -75,7 +75,7 @@ def too_large(expected: int, audio: PageAudio) -> str:
         return ""
     smaller = "--page-audio opus, or " if audio == PageAudio.flac else ""
     limit = size(standalone.LIMIT)
-    what = f"it would take about {size(expected)}, and browsers need long to open more than {limit}"
+    what = f"it would take about {size(expected)}, and the limit is {limit}, as browsers need that much memory"
     return f"{what}; try {smaller}an excerpt with --duration, or write it all the same with --force"
 
 
