@@ -1,5 +1,6 @@
 """Has the options for pages to listen to, and prints beforehand how large the pages of songs will be."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from stemsplit.listening.song_pages import SongPages
     from stemsplit.songs.job import Job, Outcome
+
+MAILED = 25_000_000
+"""Bytes that most mail takes."""
 
 PAGES = "Page"
 """Panel of the command's help."""
@@ -80,6 +84,13 @@ def foreseen(pages: "SongPages", job: "Job") -> dict[str, Any]:
     return {**data, "bytes": pages.expected(job, found), "error": pages.problem(job, found) or None}
 
 
+def amount_in_words(expected: int) -> str:
+    """Return about how many bytes a page takes, and whether it can be mailed."""
+    from stemsplit.words import size
+
+    return f"about {size(expected)}" + ("; most mail takes up to 25 MB" if expected > MAILED else "")
+
+
 def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int:
     """Print how large the pages of songs will be, and which songs will have none.
 
@@ -91,17 +102,19 @@ def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int
         AudioError: the only song's page cannot be written.
     """
     from stemsplit.errors import AudioError
+    from stemsplit.listening.song_pages import too_large
     from stemsplit.terminal import console
-    from stemsplit.words import counted, size
+    from stemsplit.words import counted
 
     known = [(job, foreseen(pages, job)) for job in jobs if not job.problem]
-    refused = [(job, page["error"]) for job, page in known if page["error"]]
+    refused = [(job, page) for job, page in known if page["error"]]
     if refused and len(jobs) == 1:
-        job, why = refused[0]
-        told = f"cannot write the page of {job.path}: {why}"
-        raise typer.BadParameter(told) if pages.too_large(pages.expected(job) or 0) == why else AudioError(told)
-    for job, why in refused[:FEW]:
-        console.warning(f"{job.path} will have no page: {why}")
+        job, page = refused[0]
+        told = f"cannot write the page of {job.path}: {page['error']}"
+        is_usage = page["error"] == too_large(page["bytes"] or 0, pages.audio)
+        raise typer.BadParameter(told) if is_usage else AudioError(told)
+    for job, page in refused[:FEW]:
+        console.warning(f"{job.path} will have no page: {page['error']}")
     if len(refused) > FEW:
         console.warning(f"the same is true of {counted(len(refused) - FEW, 'more song')}")
     wanted = [(job, page["bytes"]) for job, page in known if not page["error"] and page["bytes"] != 0]
@@ -110,7 +123,7 @@ def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int
     if wanted and not quiet:
         (job, _), others = wanted[0], len(wanted) > 1
         name = f"the pages of {counted(len(wanted), 'song')}" if others else f"{job.path}: {pages.path(job).name}"
-        amount = f"about {size(total)}" if total else "an unknown amount, as the length is unknown"
+        amount = amount_in_words(total) if total else "an unknown amount, as the length is unknown"
         more = f", and more for {counted(unknown, 'song')} of unknown length" if total and unknown else ""
         console.note(f"{name} will take {amount}{more}")
     return total
@@ -131,7 +144,9 @@ def tell_of_outdated(outcome: "Outcome") -> None:
 
     if size_of(outcome.job.beside("listen", ".html")) is None:  # the usual case, which must not cost an import
         return
+    from stemsplit.errors import StemsplitError
     from stemsplit.listening.song_pages import outdated
 
-    if page := outdated(outcome):
-        console.warning(f"{page} still plays the stems of an earlier run; --page renews it")
+    with suppress(StemsplitError):
+        if page := outdated(outcome):
+            console.warning(f"{page} still plays the stems of an earlier run; --page renews it")

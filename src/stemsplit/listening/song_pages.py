@@ -1,11 +1,12 @@
-"""Writes the page of a song beside its stems once these are there, and says beforehand where that will not work."""
+"""Writes the pages of songs and comparisons once their sound is there, and says beforehand if that will not work."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stemsplit.choices import BitDepth, PageAudio
+from stemsplit.comparison.clip_files import RECORD
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.failures import cause
 from stemsplit.listening import standalone
@@ -45,6 +46,39 @@ def piece_of(job: Job) -> Piece:
     return piece
 
 
+def page_of_clips(folder: Path, title: str, audio: PageAudio, file: IO[bytes]) -> None:
+    """Write the page of a comparison.
+
+    Args:
+        folder: folder of the clips and their record, which nobody else writes to.
+        title: title of the page.
+        audio: codec of the page's sound.
+        file: file to write to.
+
+    Raises:
+        AudioError: something of it is not as the record says.
+    """
+    piece = opened(Item(title, Kind.comparison, str(folder / RECORD), str(folder)), Mixtures())
+    if missing := [text for text in (piece.no_song, *piece.notes) if text]:
+        raise AudioError("; ".join(missing))
+    standalone.write(piece, audio, file)
+
+
+def too_large(expected: int, audio: PageAudio) -> str:
+    """Say why a page is too large, and what to do; the text is empty if it is not.
+
+    Args:
+        expected: bytes that it takes.
+        audio: codec of its sound.
+    """
+    if expected <= standalone.LIMIT:
+        return ""
+    smaller = "--page-audio opus, or " if audio == PageAudio.flac else ""
+    limit = size(standalone.LIMIT)
+    what = f"it would take about {size(expected)}, and the limit is {limit}, as browsers need that much memory"
+    return f"{what}; try {smaller}an excerpt with --duration, or write it all the same with --force"
+
+
 @dataclass
 class SongPages:
     """The pages of a run.
@@ -62,15 +96,6 @@ class SongPages:
     def path(self, job: Job) -> Path:
         """Return the file of a song's page, which lies beside its record."""
         return job.beside("listen", ".html")
-
-    def too_large(self, expected: int) -> str:
-        """Say why a page is too large, and what to do; the text is empty if it is not."""
-        if self.force or expected <= standalone.LIMIT:
-            return ""
-        smaller = "--page-audio opus, or " if self.audio == PageAudio.flac else ""
-        limit = size(standalone.LIMIT)
-        what = f"it would take about {size(expected)}, and browsers need long to open more than {limit}"
-        return f"{what}; try {smaller}an excerpt with --duration, or write it all the same with --force"
 
     def expected(self, job: Job, found: Record | None = None) -> int | None:
         """Return about how many bytes a song's page will take; None if its length is unknown.
@@ -106,7 +131,7 @@ class SongPages:
         if rate and (told := standalone.refusal(rate, found.figures["channels"] if found else job.channels)):
             return told
         expected = self.expected(job, found)
-        return "" if expected is None else self.too_large(expected)
+        return "" if self.force else too_large(expected or 0, self.audio)
 
     def is_current(self, job: Job) -> bool:
         """Return whether a song has the page that would be written for its present record."""

@@ -3,24 +3,18 @@
 import base64
 import hashlib
 import json
-import math
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from stemsplit.audio import Block, Reader, resampled
-from stemsplit.audio.excerpts import OPUS_BITRATE, RATE, bits_of, encoded
-from stemsplit.audio.samples import Samples
+from stemsplit.audio import Block, Reader
+from stemsplit.audio.excerpts import OPUS_BITRATE, bits_of
 from stemsplit.choices import PageAudio
 from stemsplit.disk import Folder
 from stemsplit.errors import AudioError
 from stemsplit.listening import pages
+from stemsplit.listening.chunks import Cut, Peaks, chunks, files
 from stemsplit.listening.piece import BIN, Piece, Track, as_data
 from stemsplit.songs import beside
 from stemsplit.songs.record import LIMIT as LARGEST_RECORD
@@ -28,22 +22,16 @@ from stemsplit.songs.record import LIMIT as LARGEST_RECORD
 MARK = "<!-- stemsplit listen 1 "
 """Beginning of the line by which a page is known as one of ours."""
 
-LIMIT = 200_000_000
-"""Largest page, in bytes, that is written unless it is asked for: browsers need seconds to open a larger one."""
-
-CHUNK_SECONDS, MARGIN_SECONDS, FADE_SECONDS = 5.0, 0.08, 0.005
-"""Length of a chunk; how much of its neighbours it holds, where its codec needs some samples before it is right; and of
-the fade between two chunks.
+LIMIT = 400_000_000
+"""Largest page, in bytes, that is written unless it is asked for. A browser takes as much memory, and opens one of 350 MB
+in 4 s.
 """
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""
 
-PACKED = {16: 0.65, 24: 0.8}
+PACKED = {16: 0.6, 24: 0.7}
 """Bits of a sample -> share of its bytes that FLAC needs, about."""
-
-THREADS = 4
-"""Chunks that are encoded at the same time."""
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data: blob:; "
@@ -84,44 +72,6 @@ def holds(path: Path, text: bytes) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Cut:
-    """How the sound of a page is cut into chunks, in samples of the piece.
-
-    Args:
-        audio: codec of the chunks.
-        sample_rate: Hz.
-        chunk: length of a chunk.
-        margin: samples of its neighbours on either side.
-        fade: length of the fade between two chunks.
-    """
-
-    audio: PageAudio
-    sample_rate: int
-    chunk: int
-    margin: int
-    fade: int
-
-    @classmethod
-    def of(cls, audio: PageAudio, sample_rate: int) -> "Cut":
-        """Return how sound of a rate is cut: where Opus, which has a rate of its own, has a sample at the same time."""
-        if audio == PageAudio.flac:
-            return cls(audio, sample_rate, round(CHUNK_SECONDS * sample_rate), 0, 0)
-        unit = sample_rate // math.gcd(sample_rate, RATE)
-        chunk, margin = (math.ceil(seconds * sample_rate / unit) * unit for seconds in (CHUNK_SECONDS, MARGIN_SECONDS))
-        return cls(audio, sample_rate, chunk, margin, round(FADE_SECONDS * sample_rate))
-
-    def encoder_samples(self, frames: int) -> int:
-        """Return how many samples the encoder gets for a number of samples of the piece."""
-        return frames if self.audio == PageAudio.flac else -(-frames * RATE // self.sample_rate)
-
-    def as_data(self) -> dict[str, Any]:
-        """Return what the page is told; `rate` is the one at which it decodes chunks, so that samples stay in place."""
-        rate = RATE if self.audio == PageAudio.flac else self.sample_rate
-        cut = {"chunk": self.chunk, "margin": self.margin, "fade": self.fade}
-        return {"codec": self.audio.value, "rate": rate, **cut}
-
-
 def refusal(sample_rate: int, channels: int) -> str:
     """Say why no browser plays a song; the text is empty if they can.
 
@@ -156,33 +106,6 @@ def expected_size(frames: int, sample_rate: int, channels: int, tracks: int, aud
     return sum(map(len, _frame())) + round(tracks * (each + peaks) * 4 / 3)
 
 
-class Peaks:
-    """Collects the lowest and the highest sample, over all channels, of every `BIN` samples."""
-
-    def __init__(self) -> None:
-        self.samples, self.pairs = Samples(), list[Block]()
-
-    def _measure(self, count: int) -> None:
-        bins = self.samples.take(count * BIN)
-        bins = bins.reshape(len(bins), count, BIN)
-        self.pairs.append(np.stack([bins.min((0, 2)), bins.max((0, 2))], -1))
-
-    def add(self, block: Block) -> None:
-        """Take the next samples, (c, t)."""
-        self.samples.put(block)
-        if count := self.samples.length // BIN:
-            self._measure(count)
-
-    def content(self) -> bytes:
-        """Return the peaks as the page reads them: pairs of int16, little-endian, full scale 32767."""
-        if left := self.samples.length:
-            last = self.samples.take(left)
-            self.samples.put(np.pad(last, ((0, 0), (0, BIN - left)), mode="edge"))
-            self._measure(1)
-        pairs = np.concatenate(self.pairs) if self.pairs else np.zeros((0, 2), np.float32)
-        return np.rint(np.clip(pairs, -1, 1) * 32_767).astype("<i2").tobytes()
-
-
 def _checked(track: Track, piece: Piece, reader: Reader, peaks: Peaks) -> Iterator[Block]:
     """Yield a track's blocks (c, t), and collect its peaks.
 
@@ -201,47 +124,6 @@ def _checked(track: Track, piece: Piece, reader: Reader, peaks: Peaks) -> Iterat
         raise AudioError(changed)
 
 
-def _chunks(blocks: Iterable[Block], channels: int, frames: int, cut: Cut) -> Iterator[Block]:
-    """Yield chunks with their margins, (c, t) as the encoder gets them. Before and after the track is silence.
-
-    Args:
-        blocks: the track's samples, (c, t).
-        channels: number of channels.
-        frames: length of the track.
-        cut: where to cut.
-    """
-    waiting = Samples()
-    margin, step = cut.encoder_samples(cut.margin), cut.encoder_samples(cut.chunk)
-    waiting.put(np.zeros((channels, margin), np.float32))
-    rate = cut.sample_rate if cut.audio == PageAudio.flac else RATE
-    held, left = np.zeros((channels, 0), np.float32), math.ceil(frames / cut.chunk)
-    for block in resampled(blocks, cut.sample_rate, rate):
-        waiting.put(block)
-        # The last chunk also takes what resampling gives more than was expected.
-        while left > 1 and waiting.length and held.shape[1] + waiting.length >= step + 2 * margin:
-            held = np.concatenate([held, waiting.take(step + 2 * margin - held.shape[1])], -1)
-            yield held
-            held, left = held[:, step:], left - 1
-    rest = [held, waiting.take(waiting.length)] if waiting.length else [held]
-    yield np.concatenate([*rest, np.zeros((channels, margin), np.float32)], -1)
-
-
-def _encoded(chunks: Iterable[Block], audio: PageAudio, bits: int) -> Iterator[list[tuple[bytes, float]]]:
-    """Yield the files of each chunk: one for every two channels, so that no codec has to know their speakers."""
-    pending = deque[list[Future[tuple[bytes, float]]]]()
-    with ThreadPoolExecutor(THREADS, "encoding") as executor:
-        try:
-            for chunk in chunks:
-                pairs = (chunk[first : first + 2] for first in range(0, len(chunk), 2))
-                pending.append([executor.submit(encoded, pair, audio, bits) for pair in pairs])
-                if len(pending) > THREADS:
-                    yield [future.result() for future in pending.popleft()]
-            while pending:
-                yield [future.result() for future in pending.popleft()]
-        finally:
-            executor.shutdown(cancel_futures=True)
-
-
 def _held(name: str, content: bytes, gain: float = 1.0) -> bytes:
     """Return an element that holds bytes, which the browser does not run."""
     attribute = f' data-gain="{gain:.0f}"' if gain != 1 else ""
@@ -253,9 +135,9 @@ def _track(index: int, piece: Piece, cut: Cut) -> Iterator[bytes]:
     track, peaks = piece.tracks[index], Peaks()
     with Reader(track.path, track.start, track.duration, track.stream) as reader:
         blocks = _checked(track, piece, reader, peaks)
-        chunks = _chunks(blocks, track.channels, piece.frames, cut)
-        for number, files in enumerate(_encoded(chunks, cut.audio, bits_of(reader.format))):
-            for part, (content, gain) in enumerate(files):
+        cut_out = chunks(blocks, track.channels, piece.frames, cut)
+        for number, parts in enumerate(files(cut_out, cut.audio, bits_of(reader.format))):
+            for part, (content, gain) in enumerate(parts):
                 yield _held(f"audio-{index}-{number}-{part}", content, gain)
     yield _held(f"peaks-{index}", peaks.content())
 

@@ -152,8 +152,10 @@ class Page {
     part("hear-song").disabled = mix.song === null;
     part("hear-rest").disabled = !mix.subtracts;
     const missing = piece.no_song || "the song is not here";
+    const noise = "; but this page holds its sound as Opus, whose noise is left (with --page-audio flac, none is)";
     const kept = piece.adds_up
-      ? "Song minus stems is what the stems leave of the song: they add up to it, so you should hear nothing"
+      ? "Song minus stems is what the stems leave of the song: they add up to it, so you should hear nothing" +
+        (piece.audio?.codec === "opus" ? noise : "")
       : "Song minus stems is what this model leaves of the song: its stems do not make up the whole song";
     write(part("rest-note"), mix.subtracts ? kept : `The song cannot be heard: ${missing}`);
     part("rest-level").hidden = !mix.rest;
