@@ -64,7 +64,7 @@ class Limited:
 
     def readline(self, limit: int = -1) -> bytes:
         """Return the next line; nothing if the head is too large."""
-        line = self.file.readline(min(self.left + 1, limit if limit >= 0 else MOST_HEAD))
+        line = self.file.readline(self.left + 1 if limit < 0 else min(self.left + 1, limit))
         self.left -= len(line)
         if self.left < 0:
             self.is_exceeded, self.left = True, 0
