@@ -205,7 +205,7 @@ def compare(
         figures, further = comparison_as_data(found), dict[str, Any]()
         if audio:
             figures["page"] = str(planned.folder / PAGE)
-            further[PAGE] = partial(page_of_clips, title=planned.folder.name, audio=audio)
+            further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
         paths = comparison.write(found, figures, force, further)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")

@@ -46,13 +46,13 @@ def piece_of(job: Job) -> Piece:
     return piece
 
 
-def page_of_clips(folder: Path, title: str, audio: PageAudio, file: IO[bytes]) -> None:
+def page_of_clips(title: str, audio: PageAudio, folder: Path, file: IO[bytes]) -> None:
     """Write the page of a comparison.
 
     Args:
-        folder: folder of the clips and their record, which nobody else writes to.
         title: title of the page.
         audio: codec of the page's sound.
+        folder: folder of the clips and their record, which nobody else writes to.
         file: file to write to.
 
     Raises:
