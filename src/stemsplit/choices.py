@@ -22,6 +22,17 @@ class BitDepth(StrEnum):
     b32f = "32f"
 
 
+class PageAudio(StrEnum):
+    """The ways of keeping sound in a page that holds it itself.
+
+    opus: small, for listening.
+    flac: exact.
+    """
+
+    opus = "opus"
+    flac = "flac"
+
+
 class WindowName(StrEnum):
     """The ways of joining overlapping estimates.
 

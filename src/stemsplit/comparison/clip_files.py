@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,9 +20,16 @@ from stemsplit.disk.folder import is_plain
 from stemsplit.disk.limits import is_refused, why
 from stemsplit.disk.space import existing_ancestor
 from stemsplit.errors import AudioError
+from stemsplit.songs.beside import is_ours
 
 RECORD = "comparison.json"
 """Name of the record beside the clips, which holds their figures and file names."""
+
+VOTES = "votes.json"
+"""Name of the file beside the record that holds votes of blind comparisons, which `stemsplit listen` writes."""
+
+VOTES_MARK = b'{"stemsplit_votes": 1,'
+"""Stands at the beginning of every such file."""
 
 LIMIT = 16_000_000
 """Largest size of a record, in bytes."""
@@ -41,14 +49,23 @@ def _recorded(folder: Folder) -> set[str]:
     names = content.get("files") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and is_plain(name) for name in names):
         raise ValueError("no list of files")
-    return {RECORD, *names}
+    return {RECORD, *names} - {VOTES}
+
+
+def _stays(inside: Folder, name: str) -> bool:
+    """Return whether a file may stay beside new clips: a hidden one, or votes on the old clips.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return name.startswith(".") or (name == VOTES and is_ours(inside, name, VOTES_MARK))
 
 
 def check(folder: Path, force: bool) -> frozenset[str]:
     """Check that a folder of clips can be written, or with `force` replaced.
 
     Returns:
-        Names of all files in the folder now: clips, and hidden files of other programs, which will stay.
+        Names of all files in the folder now: clips, and votes and hidden files of other programs, which will stay.
 
     Raises:
         AudioError: the folder cannot be written, exists without `force`, or holds files that are not a comparison's.
@@ -69,7 +86,7 @@ def check(folder: Path, force: bool) -> frozenset[str]:
             others = [
                 name
                 for name in names
-                if not stat.S_ISREG(inside.stat(name).st_mode) or (name not in ours and not name.startswith("."))
+                if not stat.S_ISREG(inside.stat(name).st_mode) or (name not in ours and not _stays(inside, name))
             ]
     except (OSError, ValueError, RecursionError):
         raise AudioError(f"{folder} is not a comparison; move it away, or choose another folder with -o") from None
@@ -141,6 +158,7 @@ def write(
     file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
+    further: Mapping[str, Callable[[Path, IO[bytes]], object]] = MappingProxyType({}),
 ) -> None:
     """Write clips with their gains applied, and a record of their figures beside them.
 
@@ -151,11 +169,12 @@ def write(
         file_format: format of the clips.
         figures: figures of the clips, ready for JSON.
         force: whether to replace an earlier comparison.
+        further: name of a further file -> function that writes it, from the folder of clips and record, to a file.
 
     Raises:
         AudioError: a file cannot be written.
     """
-    names = [clip.path.name for clip in clips]
+    names = [*(clip.path.name for clip in clips), *further]
     record = json.dumps({**figures, "files": names}, indent=2) + "\n"
     with _working_beside(folder) as held:
         before = check(folder, force)  # again: the folder may have changed since the plan was made
@@ -171,10 +190,11 @@ def write(
                 writer.close()
             finally:
                 writer.abandon()
-        with held.create(f"{NEW}/{RECORD}") as file:
-            file.write(record.encode())
-            file.flush()
-            flush(file.fileno())
+        for name, made in {RECORD: lambda _, file: file.write(record.encode()), **further}.items():
+            with held.create(f"{NEW}/{name}") as file:
+                made(held.folder.path / NEW, file)
+                file.flush()
+                flush(file.fileno())
         if check(folder, force) != before:
             raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):
