@@ -22,6 +22,17 @@ class BitDepth(StrEnum):
     b32f = "32f"
 
 
+class PageAudio(StrEnum):
+    """The ways of keeping sound in a page that holds it itself.
+
+    opus: small, for listening.
+    flac: exact.
+    """
+
+    opus = "opus"
+    flac = "flac"
+
+
 class WindowName(StrEnum):
     """The ways of joining overlapping estimates.
 
@@ -72,6 +83,12 @@ class Estimates(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
         raise ValueError(f"estimates must be one of {', '.join(cls)}, not {value!r}")
+
+
+class SessionName(StrEnum):
+    """The programs that a session of a song's stems can be written for."""
+
+    reaper = "reaper"
 
 
 class ProgressKind(StrEnum):

@@ -1,10 +1,10 @@
 """Prints what people should know before a split: the excerpt, the files' names, a dry run, a better model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
@@ -95,7 +95,13 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
 
 
 def print_dry_run(
-    jobs: "Sequence[Job]", found: "Search", models: "ChainEntry", settings: "Settings", out: "Path", as_json: bool
+    jobs: "Sequence[Job]",
+    found: "Search",
+    models: "ChainEntry",
+    settings: "Settings",
+    out: "Path",
+    as_json: bool,
+    further: "Callable[[Job], Mapping[str, Mapping[str, Any]]]" = lambda _: {},
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -112,17 +118,19 @@ def print_dry_run(
     estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
     free = free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
+    extras = [further(job) for job in jobs]
+    lacking = any(extra["error"] for each in extras for extra in each.values())
     is_short = free is not None and (summary["bytes"] or 0) > free
     if as_json:
-        for job in jobs:
-            print_line(job_as_data(job))
-        print_line({"summary": {**summary, "exit_status": int(is_short or bool(summary["exit_status"]))}})
+        for job, each in zip(jobs, extras, strict=True):
+            print_line({**job_as_data(job), **each})
+        print_line({"summary": {**summary, "exit_status": int(is_short or lacking or bool(summary["exit_status"]))}})
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
-    return not is_short and not any(job.problem for job in jobs)
+    return not is_short and not lacking and not any(job.problem for job in jobs)
 
 
 def bytes_to_download(models: "ChainEntry") -> int | None:

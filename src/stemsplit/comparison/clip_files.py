@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 import numpy as np
 
@@ -157,6 +158,7 @@ def write(
     file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
+    further: Mapping[str, Callable[[Path, IO[bytes]], object]] = MappingProxyType({}),
 ) -> None:
     """Write clips with their gains applied, and a record of their figures beside them.
 
@@ -167,11 +169,12 @@ def write(
         file_format: format of the clips.
         figures: figures of the clips, ready for JSON.
         force: whether to replace an earlier comparison.
+        further: name of a further file -> function that writes it, from the folder of clips and record, to a file.
 
     Raises:
         AudioError: a file cannot be written.
     """
-    names = [clip.path.name for clip in clips]
+    names = [*(clip.path.name for clip in clips), *further]
     record = json.dumps({**figures, "files": names}, indent=2) + "\n"
     with _working_beside(folder) as held:
         before = check(folder, force)  # again: the folder may have changed since the plan was made
@@ -187,10 +190,11 @@ def write(
                 writer.close()
             finally:
                 writer.abandon()
-        with held.create(f"{NEW}/{RECORD}") as file:
-            file.write(record.encode())
-            file.flush()
-            flush(file.fileno())
+        for name, made in {RECORD: lambda _, file: file.write(record.encode()), **further}.items():
+            with held.create(f"{NEW}/{name}") as file:
+                made(held.folder.path / NEW, file)
+                file.flush()
+                flush(file.fileno())
         if check(folder, force) != before:
             raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 import numpy as np
 
@@ -185,20 +186,26 @@ def compare(plan: Plan, settings: Mapping[str, Any], tell: Callable[[int, float]
     return Comparison(plan, timings, mixture, {stem: compare_stem(plan, stem, estimates[stem]) for stem in plan.stems})
 
 
-def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = False) -> list[Path]:
+def write(
+    comparison: Comparison,
+    figures: Mapping[str, Any],
+    force: bool = False,
+    further: Mapping[str, Callable[[Path, IO[bytes]], object]] = MappingProxyType({}),
+) -> list[Path]:
     """Write all clips, and a record of their figures beside them: all files or none.
 
     Args:
         comparison: result of comparing models.
         figures: figures of the comparison, ready for JSON.
         force: whether to replace an earlier comparison.
+        further: further files to write, see `clip_files.write`.
 
     Returns:
-        Paths of the clips.
+        Paths of the clips, then of the further files.
 
     Raises:
         AudioError: a file cannot be written.
     """
     plan = comparison.plan
-    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force)
-    return [clip.path for clip in comparison.clips]
+    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force, further)
+    return [*(clip.path for clip in comparison.clips), *(plan.folder / name for name in further)]

@@ -1,10 +1,11 @@
 """Defines the job of splitting one song: which files it writes where, and whether that was done before."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemsplit.audio import WAV, Format
@@ -101,6 +102,10 @@ class Job:
     def record(self) -> Path:
         """File of the record, which says that all targets are whole."""
         return self.folder / self.names.record
+
+    def beside(self, name: str, suffix: str) -> Path:
+        """Return a further file of the song beside its record, named as a stem of that name would be."""
+        return self.record.with_name(f"{PurePosixPath(self.names.path(name)).name}{suffix}")
 
     @property
     def is_renamed(self) -> bool:
@@ -229,6 +234,8 @@ class Outcome:
         seconds: compute time of the song; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
+        extras: further files beside the stems, by what they are; see `songs.extras`.
+        lacking: why a further file that was asked for is not there, by what it is.
     """
 
     job: Job
@@ -238,6 +245,8 @@ class Outcome:
     seconds: float = 0.0
     cause: Exception | None = None
     notes: tuple[str, ...] = ()
+    extras: Mapping[str, Path] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
@@ -264,6 +273,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
+        lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
         seconds: wall time of the run.
     """
@@ -273,6 +283,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
     duration: float = 0.0
     seconds: float = 0.0
 
@@ -281,6 +292,7 @@ class Totals:
         self.songs += 1
         self.failed += bool(outcome.error)
         self.skipped += outcome.skipped
+        self.lacking.update(outcome.lacking.keys())
         if outcome.record and not outcome.skipped:
             self.done += 1
             self.duration += outcome.record.figures["duration"]

@@ -133,7 +133,12 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     return [job if job.problem else attempted(job, real, real_folder) for job in jobs]
 
 
-def check_room(jobs: Sequence[Job]) -> None:
-    """Raise AudioError if the disk has no room for the stems of all songs whose length is known."""
+def check_room(jobs: Sequence[Job], further: int = 0) -> None:
+    """Raise AudioError if the disk has no room for the stems of all songs whose length is known.
+
+    Args:
+        jobs: jobs of all songs.
+        further: bytes of what else will be written beside them.
+    """
     for out in {job.options.out for job in jobs}:
-        check_space(out, sum(job.size or 0 for job in jobs if not job.problem and job.options.out == out))
+        check_space(out, further + sum(job.size or 0 for job in jobs if not job.problem and job.options.out == out))
