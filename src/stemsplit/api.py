@@ -219,10 +219,10 @@ def _recommended(stems: str | Sequence[str] | None, registry: AnyPath | None, te
 def _format(name: str, bit_depth: str | None, bitrate: str | int | None) -> "Format":
     """Return the format of the files; ValueError if there is none of this name, bit depth or bitrate."""
     from stemsplit.audio import Format, bitrates
-    from stemsplit.choices import BitDepth, FormatName
+    from stemsplit.choices import BitDepth, FormatName, format_meant
 
     if name not in list(FormatName):
-        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {name!r}")
+        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {name!r}{format_meant(str(name))}")
     if bit_depth is not None and bit_depth not in list(BitDepth):
         raise ValueError(f"bit_depth must be one of {', '.join(BitDepth)}, not {bit_depth!r}")
     return Format(name, bit_depth, None if bitrate is None else bitrates.parsed(str(bitrate)))
