@@ -116,6 +116,10 @@ class Format:
             return 44_100 if sample_rate % 11_025 == 0 else 48_000
         return sample_rate
 
+    def frames(self, frames: int, sample_rate: int) -> int:
+        """Return the samples per channel of the files of a song: as long in seconds, rounded up to a sample."""
+        return -(-frames * self.rate(sample_rate) // sample_rate)
+
     def channels(self, channels: int) -> int:
         """Return the number of channels that the files of a song of some number of channels have."""
         return 2 if self.holds_all else channels
@@ -132,7 +136,7 @@ class Format:
             told.append(f"resampled from {sample_rate} to {rate} Hz")
         if self.channels(channels) != channels:
             told.append("made stereo from mono")
-        return " and ".join(told)
+        return f"{self.name} is {' and '.join(told)}" if told else ""
 
     @property
     def contradiction(self) -> str:
@@ -160,9 +164,7 @@ class Format:
             return f"{failed}; update it, or choose another --format"
         return ""
 
-    def refusal(
-        self, sample_rate: int, channels: int, speakers: Sequence[str] = (), frames: int | None = None
-    ) -> str:
+    def refusal(self, sample_rate: int, channels: int, speakers: Sequence[str] = (), frames: int | None = None) -> str:
         """Say why the format cannot hold a song; the text is empty if it can.
 
         Args:
@@ -230,9 +232,9 @@ class Format:
             wishes = [cls(FormatName.aiff, depth)]
         else:
             wishes = [cls(FormatName.wav, depth)] if container in ("WAV", "WAVEX", "RF64") and depth else []
-        # Other lossy codecs cannot be written. 24 bits are finer than what such a codec keeps, and a flac is small and has
-        # tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single stems
-        # seldom exceed; clipped samples are counted and reported.
+        # Other lossy codecs cannot be written. 24 bits are finer than what such a codec keeps, and a flac is small and
+        # has tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single
+        # stems seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
         return next(wish for wish in wishes if not wish.refusal(sample_rate, channels, speakers))
 

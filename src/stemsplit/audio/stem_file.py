@@ -1,7 +1,7 @@
 """Makes a `.stem.mp4`, which DJ programs play: a song and its four stems as tracks of one file.
 
-The form is that of Native Instruments, as programs read it: five stereo tracks, the song first, and in `moov.udta` a box
-`stem` with the names and colours of the others in JSON.
+The form is that of Native Instruments, as programs read it: five stereo tracks, the song first, and in `moov.udta` a
+box `stem` with the names and colours of the others in JSON.
 """
 
 import json

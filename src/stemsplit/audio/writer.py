@@ -204,7 +204,7 @@ class Writer:
         """Append a block.
 
         Returns:
-            The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder); where
+            The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder). If
             it is resampled, what is ready so far.
         """
         return self._append(block if self.resampler is None else self.resampler(block))

@@ -7,7 +7,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from stemsplit.audio.containers.mp4 import boxes, content
+from stemsplit.audio.containers.mp4 import content
 
 Numbers = npt.NDArray[np.int64]
 
@@ -224,5 +224,5 @@ def join(parts: Sequence[Part], extras: bytes, file: IO[bytes], largest: int = L
     heading = parts[0].heading[:-4] + (len(parts) + 1).to_bytes(4)
     wide = file.tell() >= WIDE or largest < LARGEST_BOX
     tracks = [_track(part, number, offsets[number - 1], wide) for number, part in enumerate(parts, 1)]
-    index = box(b"mvhd", heading) + b"".join(tracks) + (box(b"udta", extras) if extras else b"")
-    file.write(box(b"moov", index))
+    told = box(b"udta", extras) if extras else b""
+    file.write(box(b"moov", box(b"mvhd", heading) + b"".join(tracks) + told))

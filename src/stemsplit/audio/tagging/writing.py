@@ -48,7 +48,7 @@ def write_tags(file: IO[bytes], name: str, tags: Texts, picture: bytes = b"") ->
     said = {key: (value,) for key, value in plain(name, tags).items()}
     if not picture and said == (counted(tags) if name == FormatName.wav else totals(tags)):
         return
-    if name == FormatName.m4a:
+    if name in (FormatName.m4a, FormatName.stem_mp4):
         write_mp4(file, tags, picture)
     elif name == FormatName.wav:
         write_wav(file, tags, picture)
