@@ -109,6 +109,10 @@ class Writer:
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
+        if file_format.name == FormatName.aiff and (
+            refused := file_format.refusal(sample_rate, channels, speakers, frames)
+        ):
+            raise AudioError(f"cannot write {path}: {refused}")
         self.path, self.format, self.tags, self.picture = path, file_format, cleaned(tags or {}), picture
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth

@@ -170,7 +170,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     file_format = Format(name)
     moves, found = list[Move](), job.recorded()
     for stem, facts in record.stems.items():
-        if facts["file"] is None or any(move.source == hidden(stem, file_format) for move in moves):
+        if facts["file"] is None:
             continue
         target = job.place(stem, file_format)
         if job.name(target) != facts["file"]:
@@ -183,7 +183,9 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             raise CommitError(f"its {stem} is not whole")
         if obstacle := job.obstacle(found, target):
             raise CommitError(obstacle)
-        moves.append(Move(source, below.parent, below.name))
+        move = Move(source, below.parent, below.name)
+        if move not in moves:  # one file may hold all stems
+            moves.append(move)
     return moves
 
 

@@ -1,6 +1,6 @@
 """Joins MP4 files of one track each into one file with all tracks, side by side, without encoding them again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -22,6 +22,8 @@ BLOCK = 1 << 20
 
 KIND = b"isom\0\0\2\0isomiso2mp41"
 """Content of the first box: what kind of MP4 the file is."""
+
+OTHER_FORM = "its index has another form than that of a track that was just encoded"
 
 SHOWN, HIDDEN = 3, 2
 """Flags of a track that is played unless another is chosen, and of one that is not."""
@@ -68,24 +70,32 @@ def read_part(file: IO[bytes]) -> Part:
     Raises:
         OSError: it is not a file as ffmpeg writes it: whole, with one track, and without gaps between its frames.
     """
+    try:
+        return _read_part(file)
+    except (ValueError, IndexError) as error:
+        raise OSError(OTHER_FORM) from error
+
+
+def _read_part(file: IO[bytes]) -> Part:
+    """Read a file as `read_part` does; other errors mean that it has another form."""
     end = file.seek(0, 2)
     table = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
     found = {name: content(file, 0, end, *table, name) for name in (b"stsz", b"stco", b"co64", b"stsc", b"stts")}
-    timescale = _numbers(content(file, 0, end, b"moov", b"mvhd"))[3:4]
+    heading, track = content(file, 0, end, b"moov", b"mvhd"), content(file, 0, end, b"moov", b"trak")
     one, count = (int(number) for number in _numbers(found[b"stsz"][4:12]))
     sizes = np.full(count, one) if one else _numbers(found[b"stsz"][12:])
     offsets = _numbers(found[b"stco"][8:]) if found[b"stco"] else _numbers(found[b"co64"][8:], 8)
     runs = _numbers(found[b"stsc"][8:]).reshape(-1, 3)
     # Each run of chunks has the same number of frames, up to the next run's first chunk.
-    chunks = np.repeat(runs[:, 1], np.diff(np.append(runs[:, 0], len(offsets) + 1)))
+    frames = np.repeat(runs[:, 1], np.diff(np.append(runs[:, 0], len(offsets) + 1)))
     ends = np.append(0, np.cumsum(sizes))
-    places = ends[np.append(0, np.cumsum(chunks))[:-1]]
-    if len(sizes) != count or not count or not np.array_equal(offsets, offsets[0] + places):
-        raise OSError("its index has another form than that of a track that was just encoded")
-    length = int(_numbers(found[b"stts"][8:])[1])  # of a frame, in samples
-    together = max(int(timescale[0]) // (2 * length), 1)
-    heading, track = content(file, 0, end, b"moov", b"mvhd"), content(file, 0, end, b"moov", b"trak")
-    return Part(file, heading, track, int(offsets[0]), sizes, together)
+    places = ends[np.append(0, np.cumsum(frames))[:-1]]
+    start = int(offsets[0])
+    if len(sizes) != count or not np.array_equal(offsets, start + places) or start + ends[-1] > end:
+        raise OSError(OTHER_FORM)
+    length, timescale = int(_numbers(found[b"stts"][8:])[1]), int(_numbers(heading)[3])
+    _header(track, 1)
+    return Part(file, heading, track, start, sizes, max(timescale // (2 * length), 1))
 
 
 def _replaced(inside: bytes, way: Mapping[bytes, object]) -> bytes:
@@ -99,7 +109,7 @@ def _replaced(inside: bytes, way: Mapping[bytes, object]) -> bytes:
     while place + 8 <= len(inside):
         size, name = int.from_bytes(inside[place : place + 4]), inside[place + 4 : place + 8]
         if size < 8:
-            raise OSError("its index has another form than that of a track that was just encoded")
+            raise OSError(OTHER_FORM)
         new = way.get(name, inside[place : place + size])
         if isinstance(new, Mapping):
             new = box(name, _replaced(inside[place + 8 : place + size], new))
@@ -109,12 +119,23 @@ def _replaced(inside: bytes, way: Mapping[bytes, object]) -> bytes:
     return b"".join(made)
 
 
+def _content(inside: bytes, wanted: bytes) -> bytes:
+    """Return the content of the first box of a name in another box; raise ValueError if there is none."""
+    place = 0
+    while place + 8 <= len(inside):
+        size = max(int.from_bytes(inside[place : place + 4]), 8)
+        if inside[place + 4 : place + 8] == wanted:
+            return inside[place + 8 : place + size]
+        place += size
+    raise ValueError(f"there is no box {wanted!r}")
+
+
 def _header(track: bytes, number: int) -> bytes:
     """Return the box `tkhd` of a track with its number in the file; the first one is played unless another is chosen.
 
     All tracks are alternatives to one another.
     """
-    inside = bytearray(next(_inside(track, b"tkhd")))
+    inside = bytearray(_content(track, b"tkhd"))
     inside[1:4] = (SHOWN if number == 1 else HIDDEN).to_bytes(3)
     wide = inside[0] == 1
     place = 20 if wide else 12
@@ -122,16 +143,6 @@ def _header(track: bytes, number: int) -> bytes:
     group = place + 4 + 4 + (8 if wide else 4) + 8 + 2
     inside[group : group + 2] = (1).to_bytes(2)
     return box(b"tkhd", bytes(inside))
-
-
-def _inside(inside: bytes, wanted: bytes) -> Iterator[bytes]:
-    """Yield the content of each box of a name."""
-    place = 0
-    while place + 8 <= len(inside):
-        size = max(int.from_bytes(inside[place : place + 4]), 8)
-        if inside[place + 4 : place + 8] == wanted:
-            yield inside[place + 8 : place + size]
-        place += size
 
 
 def _track(part: Part, number: int, offsets: Sequence[int], wide: bool) -> bytes:
@@ -142,19 +153,11 @@ def _track(part: Part, number: int, offsets: Sequence[int], wide: bool) -> bytes
         runs.append((count, last, 1))
     stsc = bytes(4) + len(runs).to_bytes(4) + b"".join(value.to_bytes(4) for run in runs for value in run)
     places = bytes(4) + count.to_bytes(4) + np.asarray(offsets, ">u8" if wide else ">u4").tobytes()
-    table = {b"stsc": box(b"stsc", stsc), b"stco": box(b"co64" if wide else b"stco", places), b"co64": b""}
-    if not next(_inside_of(part.track), b""):
-        table[b"co64"] = table.pop(b"stco")
+    chunks = box(b"co64" if wide else b"stco", places)
+    # A track has one of the two boxes for offsets.
+    table = {b"stsc": box(b"stsc", stsc), b"stco": chunks, b"co64": chunks}
     way = {b"tkhd": _header(part.track, number), b"mdia": {b"minf": {b"stbl": table}}}
     return box(b"trak", _replaced(part.track, way))
-
-
-def _inside_of(track: bytes) -> Iterator[bytes]:
-    """Yield the box with the offsets of 32 bits of a track, if it has one."""
-    for media in _inside(track, b"mdia"):
-        for information in _inside(media, b"minf"):
-            for table in _inside(information, b"stbl"):
-                yield from _inside(table, b"stco")
 
 
 def _laid_out(parts: Sequence[Part], largest: int) -> tuple[list[list[int]], list[int]]:
