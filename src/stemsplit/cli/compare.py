@@ -96,7 +96,8 @@ def compare(
     ] = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
-        BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
+        BitDepth | None,
+        typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav, flac and aiff."),
     ] = None,
     bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
@@ -177,6 +178,8 @@ def compare(
         tell_of_page(planned, audio, force, quiet)
     if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
         console.warning(f"{song}: {caution}")
+    if change := planned.format.conversion(planned.song.sample_rate, planned.song.channels):
+        console.warning(f"{song}: {change}")
     for note in planned.song.notes:
         console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
