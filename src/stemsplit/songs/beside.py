@@ -32,13 +32,18 @@ def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
         os.close(descriptor)
 
 
-def obstacle(path: Path, mark: bytes, force: bool = False) -> str:
+FORCED = "--force writes over it"
+"""What to try where a file of others is in the way, unless a command has no --force."""
+
+
+def obstacle(path: Path, mark: bytes, force: bool = False, advice: str = FORCED) -> str:
     """Return a message about what is in the place of a file to write; empty if the file may be written.
 
     Args:
         path: file to write.
         mark: what each such file has in its first 4,096 bytes.
         force: whether any regular file may be replaced.
+        advice: what to try if a file of others is there.
     """
     try:
         with Folder(path.parent) as folder:
@@ -52,17 +57,18 @@ def obstacle(path: Path, mark: bytes, force: bool = False) -> str:
         return ""  # the folder is made with the stems
     except OSError as error:
         return f"cannot write {path} ({why(error)})"
-    return f"{path} is already there, and not as stemsplit left it; --force writes over it"
+    return f"{path} is already there, and not as stemsplit left it; {advice}"
 
 
 @contextmanager
-def writing(path: Path, mark: bytes, force: bool = False) -> Iterator[IO[bytes]]:
+def writing(path: Path, mark: bytes, force: bool = False, advice: str = FORCED) -> Iterator[IO[bytes]]:
     """Write a file whole or not at all, unless something that stemsplit did not make is in its place.
 
     Args:
         path: file to write, in a folder that exists.
         mark: what each such file has in its first 4,096 bytes.
         force: whether any regular file may be replaced.
+        advice: what to try if a file of others is there.
 
     Yields:
         A file to write to.
@@ -70,7 +76,7 @@ def writing(path: Path, mark: bytes, force: bool = False) -> Iterator[IO[bytes]]
     Raises:
         AudioError: it cannot be written.
     """
-    if told := obstacle(path, mark, force):
+    if told := obstacle(path, mark, force, advice):
         raise AudioError(told)
     try:
         with Folder(path.parent) as folder, replacing_in(folder, path.name) as file:
