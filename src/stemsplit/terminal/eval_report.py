@@ -85,7 +85,8 @@ def _worst(results: Sequence["Result"], report: Path) -> list[str]:
 
     overall = sorted(found, key=lambda moment: moment[0])[:MOST_OVERALL]
     told = "The seconds with the lowest SDR. Seconds in which the true stem is silent do not count."
-    parts: list[str] = [element("h2", "Worst moments"), element("p", told), table(overall, "Worst moments of all songs")]
+    parts: list[str] = [element("h2", "Worst moments"), element("p", told)]
+    parts.append(table(overall, "Worst moments of all songs"))
     if len(found) > len(overall):
         parts.append(pages.folded("The worst of each song and stem", table(found, "Worst moments of each song")))
     return parts
