@@ -129,6 +129,7 @@ def compare(
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.engine.combination.entry import adjusted
     from stemsplit.terminal import console
+    from stemsplit.terminal.compare_report import REPORT, page_of_comparison
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.terminal.stdout import print_json, print_paths
     from stemsplit.words import clock
@@ -193,7 +194,7 @@ def compare(
     try:
         found = run(planned, settings, quiet)
         figures = comparison_as_data(found)
-        paths = comparison.write(found, figures, force)
+        paths = comparison.write(found, figures, force, {REPORT: page_of_comparison(found)})
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
         raise typer.Exit(130) from None
@@ -204,6 +205,7 @@ def compare(
     if not quiet:
         for line in comparison_in_lines(found):
             console.note(line)
+        console.note(f"report: {planned.folder / REPORT}")
 
 
 def tell(plan: "Plan", chosen: bool) -> None:

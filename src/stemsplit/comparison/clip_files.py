@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,7 @@ def write(
     file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
+    pages: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Write clips with their gains applied, and a record of their figures beside them.
 
@@ -151,11 +153,12 @@ def write(
         file_format: format of the clips.
         figures: figures of the clips, ready for JSON.
         force: whether to replace an earlier comparison.
+        pages: further files beside the clips, by name.
 
     Raises:
         AudioError: a file cannot be written.
     """
-    names = [clip.path.name for clip in clips]
+    names = [*(clip.path.name for clip in clips), *pages]
     record = json.dumps({**figures, "files": names}, indent=2) + "\n"
     with _working_beside(folder) as held:
         before = check(folder, force)  # again: the folder may have changed since the plan was made
@@ -171,10 +174,11 @@ def write(
                 writer.close()
             finally:
                 writer.abandon()
-        with held.create(f"{NEW}/{RECORD}") as file:
-            file.write(record.encode())
-            file.flush()
-            flush(file.fileno())
+        for name, content in {**pages, RECORD: record.encode()}.items():
+            with held.create(f"{NEW}/{name}") as file:
+                file.write(content)
+                file.flush()
+                flush(file.fileno())
         if check(folder, force) != before:
             raise AudioError(f"{folder} was changed while the clips were written; try again")
         if held.out.has(folder.name):

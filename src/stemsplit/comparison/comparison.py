@@ -14,7 +14,7 @@ import numpy as np
 
 from stemsplit.audio import Block, Reader
 from stemsplit.comparison import clip_files
-from stemsplit.comparison.clips import Clip, difference, match, measured, scores
+from stemsplit.comparison.clips import Clip, by_second, difference, match, measured, scores
 from stemsplit.comparison.excerpt import samples
 from stemsplit.comparison.plan import Plan
 from stemsplit.engine.chain_entry import ChainEntry
@@ -97,11 +97,13 @@ class StemClips:
         clips: clip of each model that has the stem, by the model's index.
         reference: clip of the true stem, if that is known.
         differences: difference of two models' clips before any gain, as `difference` gives it, by the models' indices.
+        by_second: the same in each second, as `by_second` gives it.
     """
 
     clips: Mapping[int, Clip]
     reference: Clip | None
     differences: Mapping[tuple[int, int], float | None]
+    by_second: Mapping[tuple[int, int], Sequence[float]]
 
 
 def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemClips:
@@ -126,9 +128,9 @@ def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemC
     else:
         levels = [clip.loudness for clip in clips.values() if clip.loudness is not None]
         match(list(clips.values()), levels[0] if levels else None)
-    pairs = combinations(clips, 2)
-    differences = {(one, other): difference(clips[one].samples, clips[other].samples) for one, other in pairs}
-    return StemClips(clips, reference, differences)
+    pairs = {(one, other): (clips[one].samples, clips[other].samples) for one, other in combinations(clips, 2)}
+    differences = {pair: difference(*blocks) for pair, blocks in pairs.items()}
+    return StemClips(clips, reference, differences, {pair: by_second(*both, rate) for pair, both in pairs.items()})
 
 
 @dataclass(frozen=True)
@@ -185,13 +187,16 @@ def compare(plan: Plan, settings: Mapping[str, Any], tell: Callable[[int, float]
     return Comparison(plan, timings, mixture, {stem: compare_stem(plan, stem, estimates[stem]) for stem in plan.stems})
 
 
-def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = False) -> list[Path]:
+def write(
+    comparison: Comparison, figures: Mapping[str, Any], force: bool = False, pages: Mapping[str, bytes] | None = None
+) -> list[Path]:
     """Write all clips, and a record of their figures beside them: all files or none.
 
     Args:
         comparison: result of comparing models.
         figures: figures of the comparison, ready for JSON.
         force: whether to replace an earlier comparison.
+        pages: further files beside the clips, by name.
 
     Returns:
         Paths of the clips.
@@ -200,5 +205,5 @@ def write(comparison: Comparison, figures: Mapping[str, Any], force: bool = Fals
         AudioError: a file cannot be written.
     """
     plan = comparison.plan
-    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force)
+    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force, pages or {})
     return [clip.path for clip in comparison.clips]

@@ -25,6 +25,9 @@ SERIES = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 """How lines are dashed, one series after the other, so that colour is not all that tells them apart."""
 
+LONGEST = 20
+"""Most letters of a name that stands beside its dots."""
+
 LETTER = 6.6
 """About how wide a letter is."""
 
@@ -72,6 +75,7 @@ class Scale:
         log: whether the axis is logarithmic; values up to 0 have no place then.
         zero: whether 0 must have a place.
         most: about how many ticks there may be.
+        least: the least that the axis spans, lest small differences look large.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Scale:
         log: bool = False,
         zero: bool = False,
         most: int = 6,
+        least: float = 0.0,
     ) -> None:
         known = [value for value in drawable(values) if value > 0 or not log]
         known += [0.0] if zero else []
@@ -94,6 +99,8 @@ class Scale:
         if high - low <= 1e-9 * max(abs(low), abs(high)):  # all are equal
             around = abs(high) / 10 or 1.0
             low, high = (0.0, 1.0) if zero else (low - around, high + around)
+        if high - low < least:
+            low, high = (low + high - least) / 2, (low + high + least) / 2
         step = step_of(low, high, most)
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         self.low, self.high = first * step, last * step
@@ -141,10 +148,13 @@ def rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def across(scale: Scale, top: float, bottom: float, axis: str) -> list[str]:
     """Return an axis from left to right, with its lines from top to bottom, and its name below."""
-    parts = []
+    parts, free = list[str](), 0.0
     for value, text in scale.ticks:
-        x = scale.place(value)
-        parts += [rule(x, top, x, bottom, "grid"), label(x, bottom + 15, text, "middle", "tick x")]
+        x, half = scale.place(value), LETTER * len(text) / 2
+        parts.append(rule(x, top, x, bottom, "grid"))
+        if x - half >= free and x + half <= WIDTH:  # there is room
+            parts.append(label(x, bottom + 15, text, "middle", "tick x"))
+            free = x + half + 6
     return [*parts, label((scale.start + scale.end) / 2, bottom + 31, axis, "middle", "axis")]
 
 
@@ -157,19 +167,6 @@ def upwards(scale: Scale, left: float, right: float) -> list[str]:
     return parts
 
 
-def legend(names: Sequence[str], top: float) -> tuple[list[str], float]:
-    """Return the names of lines with a sample of each, and the height that they take."""
-    parts, x, y = list[str](), 8.0, top
-    for index, name in enumerate(names):
-        shown = shortened(name, 40)
-        width = 34 + LETTER * len(shown)
-        if x > 8 and x + width > WIDTH:
-            x, y = 8.0, y + 18
-        parts += [stroke(index, f"M{x:.1f} {y - 4:.1f}h22"), label(x + 27, y, shown)]
-        x += width
-    return parts, y - top + 18 if names else 0.0
-
-
 def stroke(index: int, path: str) -> str:
     """Return a line of the series of this index."""
     dash = DASHES[index % len(DASHES)]
@@ -179,10 +176,30 @@ def stroke(index: int, path: str) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its name, and its points (x, y) in order; a point that cannot be drawn leaves a gap."""
+    """A line.
+
+    Args:
+        name: its name.
+        points: its points (x, y) in order; one that cannot be drawn leaves a gap.
+        colour: index of its colour and dash.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
+    colour: int = 0
+
+
+def legend(series: Sequence[Series], top: float) -> tuple[list[str], float]:
+    """Return the names of lines with a sample of each, and the height that they take."""
+    parts, x, y = list[str](), 8.0, top
+    for line in series:
+        shown = shortened(line.name, 40)
+        width = 34 + LETTER * len(shown)
+        if x > 8 and x + width > WIDTH:
+            x, y = 8.0, y + 18
+        parts += [stroke(line.colour, f"M{x:.1f} {y - 4:.1f}h22"), label(x + 27, y, shown)]
+        x += width
+    return parts, y - top + 18 if series else 0.0
 
 
 def lines(
@@ -198,13 +215,13 @@ def lines(
         y_axis: name of the upward axis.
         log: whether the upward axis is logarithmic.
     """
-    top, bottom, right = 24.0, 184.0, WIDTH - 14.0
+    top, bottom, right = 24.0, 184.0, WIDTH - 24.0
     y_scale = Scale((y for line in series for _, y in line.points), bottom, top, log=log)
     left = 14 + LETTER * max(len(text) for _, text in y_scale.ticks)
     x_scale = Scale((x for line in series for x, _ in line.points), left, right, most=4)
     parts = [label(4, 13, y_axis, kind="axis"), *upwards(y_scale, left, right), *across(x_scale, top, bottom, x_axis)]
     drawn = 0
-    for index, line in enumerate(series):
+    for line in series:
         path, pen = list[str](), "M"
         known = [(x, y) for x, y in line.points if x_scale.has(x) and y_scale.has(y)]
         for x, y in line.points:
@@ -213,15 +230,15 @@ def lines(
                 pen = "L"
             else:
                 pen = "M"
-        parts += [stroke(index, "".join(path))] if path else []
+        parts += [stroke(line.colour, "".join(path))] if path else []
         # A lone point is not seen as a line; and few points are seen as such.
         for x, y in known if len(known) <= 40 else known[-1:]:
             place = f'cx="{x_scale.place(x):.1f}" cy="{y_scale.place(y):.1f}" r="2.5"'
-            parts.append(f'<circle class="dot series-{index % SERIES}" {place}/>')
+            parts.append(f'<circle class="dot series-{line.colour % SERIES}" {place}/>')
         drawn += len(known)
     if not drawn:
         parts.append(label(WIDTH / 2, (top + bottom) / 2, "nothing to show yet", "middle"))
-    names, height = legend([line.name for line in series] if len(series) > 1 else [], bottom + 52)
+    names, height = legend(series if len(series) > 1 else [], bottom + 52)
     return picture(title, description, bottom + 38 + height, [*parts, *names])
 
 
@@ -239,6 +256,7 @@ def dots(
     rows: Mapping[str, Sequence[Dot]],
     marks: Mapping[str, Mapping[str, float]],
     axis: str,
+    least: float = 0.0,
 ) -> str:
     """Draw a row of dots for each name, and marks such as the row's mean.
 
@@ -248,16 +266,18 @@ def dots(
         rows: name of each row -> its dots.
         marks: kind of mark, at most two -> name of each row -> value.
         axis: name of the axis.
+        least: the least that the axis spans.
     """
-    left = 14 + LETTER * min(max(map(len, rows), default=0), 15)
+    left = 14 + LETTER * min(max(map(len, rows), default=0), LONGEST)
     values = [dot.value for row in rows.values() for dot in row]
-    scale = Scale([*values, *(value for kind in marks.values() for value in kind.values())], left + 6, WIDTH - 16)
+    marked = [value for kind in marks.values() for value in kind.values()]
+    scale = Scale([*values, *marked], left + 6, WIDTH - 24, least=least)
     tall, top = 38.0, 8.0
     bottom = top + tall * max(len(rows), 1)
     parts = across(scale, top, bottom, axis)
     for index, (name, row) in enumerate(rows.items()):
         middle = top + tall * (index + 0.5)
-        parts.append(label(left - 4, middle + 4, shortened(name, 15), "end"))
+        parts.append(label(left - 4, middle + 4, shortened(name, LONGEST), "end"))
         # Dots of nearly the same place would hide each other: each goes a little above or below those before it.
         taken: dict[int, int] = {}
         for dot in row:
@@ -306,7 +326,7 @@ def bars(title: str, description: str, rows: Sequence[Bar], whole: float | None 
     parts, tall = list[str](), 38.0
     for index, row in enumerate(rows):
         top = 6 + tall * index
-        parts.append(label(8, top + 11, shortened(row.name, 58)))
+        parts.append(label(13, top + 11, shortened(row.name, 57)))
         ends = sorted((scale.place(0.0), scale.place(row.value if scale.has(row.value) else 0.0)))
         size = f'x="{ends[0]:.1f}" y="{top + 16:.1f}" width="{ends[1] - ends[0]:.1f}" height="13"'
         parts.append(f'<rect class="bar series-{index % SERIES}" {size}/>')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stemsplit.pictures import pages, svg
 from stemsplit.pictures.pages import Html, element
-from stemsplit.terminal.report_files import way_to_hear
+from stemsplit.terminal.report_files import has_page, way_to_hear
 from stemsplit.words import clock, counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _picture(metric: str, results: Sequence["Result"], summary: "Summary") -> Ht
     kinds: Mapping[str, Mapping[str, Score]] = {"mean": summary.means, "median": summary.medians}
     marks = {kind: {stem: getattr(score, metric) for stem, score in scores.items()} for kind, scores in kinds.items()}
     told = "; ".join(f"{stem}: mean {decibels(mean)}" for stem, mean in marks["mean"].items())
-    drawn = svg.dots(name, f"A dot for each song. {told}", rows, marks, "dB")
+    drawn = svg.dots(name, f"A dot for each song. {told}", rows, marks, "dB", least=1.0)
     table = [
         (stem, *(decibels(marks[kind][stem]) for kind in marks), str(sum(map(math.isfinite, values))))
         for stem, values in ((stem, [dot.value for dot in dots]) for stem, dots in rows.items())
@@ -57,18 +57,15 @@ def _scores(results: Sequence["Result"]) -> Html:
 
 def _moments(results: Iterable["Result"], report: Path) -> list[tuple[float, str, str, str, Html]]:
     """Return the worst moments: SDR, song, stem, time, and how to hear it."""
-    return [
-        (
-            moment.sdr,
-            result.name,
-            stem,
-            clock(moment.at),
-            way_to_hear(result.folder, report, moment.at, stem) if result.folder else Html(""),
-        )
-        for result in results
-        for stem, moments in result.worst.items()
-        for moment in moments
-    ]
+    moments = []
+    for result in results:
+        folder = result.folder
+        page_is_there = folder is not None and has_page(folder)
+        for stem, worst in result.worst.items():
+            for moment in worst:
+                way = way_to_hear(folder, report, moment.at, stem, page_is_there) if folder else Html("")
+                moments.append((moment.sdr, result.name, stem, clock(moment.at), way))
+    return moments
 
 
 def _worst(results: Sequence["Result"], report: Path) -> list[str]:

@@ -77,10 +77,10 @@ def has_page(folder: Path) -> bool:
 
 def fragment(at: float, solo: str) -> str:
     """Return the part of a page's address that says where to begin, in seconds, and which track to hear alone."""
-    return f"#t={at:g}&solo={quote(solo.encode('utf-8', 'surrogateescape'), safe='')}"
+    return f"#t={round(at, 3):.12g}&solo={quote(solo.encode('utf-8', 'surrogateescape'), safe='')}"
 
 
-def way_to_hear(folder: Path, report: Path, at: float, solo: str) -> Html:
+def way_to_hear(folder: Path, report: Path, at: float, solo: str, has_page: bool) -> Html:
     """Return a link to a moment in the page beside stems, or, where there is none, the command that plays it.
 
     Args:
@@ -88,10 +88,11 @@ def way_to_hear(folder: Path, report: Path, at: float, solo: str) -> Html:
         report: file of the report, from which the link leads.
         at: time in seconds.
         solo: stem to hear alone.
+        has_page: whether the page is there.
     """
-    if has_page(folder):
+    if has_page:
         way = os.path.relpath(folder, report.parent)  # as browsers do, without following links
         address = quote(os.fsencode(way).replace(os.fsencode(os.sep), b"/")) + f"/{LISTEN}{fragment(at, solo)}"
-        return link(address, f"hear {clock(at)}")
+        return link(address, f"hear {clock(at, 3)}")
     named = str(folder) if not str(folder).startswith("-") else os.path.join(os.curdir, folder)  # noqa: PTH118
-    return element("code", shlex.join(["stemsplit", "listen", named, "--at", clock(at), "--solo", solo]))
+    return element("code", shlex.join(["stemsplit", "listen", named, "--at", clock(at, 3), "--solo", solo]))
