@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind, SessionName
 from stemsplit.cli import choose, recommending, several
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
@@ -130,6 +130,14 @@ def split(
     drop_silent: Annotated[
         bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
+    session: Annotated[
+        SessionName | None,
+        typer.Option(
+            "--session",
+            help="Also write a session beside the stems, which opens all of them in this program.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     skip_known_failures: Annotated[
         bool,
         typer.Option(
@@ -181,7 +189,7 @@ def split(
     from stemsplit.audio import formats
     from stemsplit.cli.loading import check_memory, load_models
     from stemsplit.engine.combination.entry import adjusted
-    from stemsplit.songs import plan, speeds
+    from stemsplit.songs import extras, plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
@@ -223,7 +231,8 @@ def split(
         force=force,
     )
     known = KnownFailures(options) if skip_known_failures else None
-    jobs, found = planned(songs, options, template, models, known)
+    further = [extras.Session()] if session else []
+    jobs, found = planned(songs, options, template, models, known, further)
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
@@ -254,7 +263,7 @@ def split(
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
     with table:
         with report:
-            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json)
+            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, further)
         close(totals, found, report, known, as_json)
     watch.remember()
     if totals.failed or totals.untold or table.failed:

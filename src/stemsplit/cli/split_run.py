@@ -10,6 +10,7 @@ from stemsplit.cli.ending import INTERRUPTED, account
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
+    from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
@@ -23,6 +24,7 @@ def run(
     progress: "Progress",
     notices: "Sequence[Callable[[Outcome], object]]",
     as_json: bool,
+    further: "Sequence[Extra]" = (),
 ) -> "Totals":
     """Split the songs, and print the result of each.
 
@@ -32,12 +34,13 @@ def run(
         progress: see `pipeline.Progress`.
         notices: called with the outcome of each song.
         as_json: whether to print JSON instead of paths.
+        further: kinds of files to write beside the stems of each song.
 
     Raises:
         typer.Exit: the user interrupted the run.
         RegistryError, WeightsError, DeviceError: a model cannot be loaded.
     """
-    from stemsplit.songs import pipeline
+    from stemsplit.songs import extras, pipeline
     from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import outcome_as_data
@@ -47,6 +50,7 @@ def run(
     owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
+        outcome = extras.added(outcome, further, console.warning)
         totals.add(outcome)
         for notice in notices:
             notice(outcome)

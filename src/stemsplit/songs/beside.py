@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import Folder
-from stemsplit.disk.files import replacing_in
+from stemsplit.disk.files import TEXT_LIMIT, replacing_in
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 
 HEAD = 4_096
 """Bytes at the beginning of a file in which its mark is looked for."""
+
+FORCED = "--force writes over it"
+"""What to try where a file of others is in the way, unless a command has no --force."""
 
 
 def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
@@ -32,8 +35,13 @@ def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
         os.close(descriptor)
 
 
-FORCED = "--force writes over it"
-"""What to try where a file of others is in the way, unless a command has no --force."""
+def content(path: Path) -> bytes:
+    """Return the content of a file; nothing if it does not exist, is not a regular file, or is no text by its size."""
+    try:
+        with Folder(path.parent) as folder:
+            return folder.read(path.name, TEXT_LIMIT)
+    except OSError:
+        return b""
 
 
 def obstacle(path: Path, mark: bytes, force: bool = False, advice: str = FORCED) -> str:

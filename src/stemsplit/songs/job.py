@@ -229,6 +229,7 @@ class Outcome:
         seconds: compute time of the song; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
+        extras: further files beside the stems, by what they are; see `songs.extras`.
     """
 
     job: Job
@@ -238,13 +239,15 @@ class Outcome:
     seconds: float = 0.0
     cause: Exception | None = None
     notes: tuple[str, ...] = ()
+    extras: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
-        """Files of the stems."""
+        """Files of the stems, and those written beside them."""
         if not self.record:
             return []
-        return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+        stems = [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+        return [*stems, *self.extras.values()]
 
     @property
     def speed(self) -> float:
@@ -280,8 +283,8 @@ class Totals:
         """Count one more song."""
         self.songs += 1
         self.failed += bool(outcome.error)
-        self.skipped += outcome.skipped
-        if outcome.record and not outcome.skipped:
+        self.skipped += outcome.skipped and not outcome.error
+        if outcome.record and not outcome.skipped and not outcome.error:
             self.done += 1
             self.duration += outcome.record.figures["duration"]
 

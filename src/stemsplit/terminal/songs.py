@@ -164,6 +164,7 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         "real_time_factor": round(outcome.speed, 3),
         "error": outcome.error or None,
         "notes": list(outcome.notes),
+        **({"extras": {name: str(path) for name, path in outcome.extras.items()}} if outcome.extras else {}),
     }
 
 
@@ -261,7 +262,8 @@ class SplitReport(Report):
                 warning(f"{target}: {clipped}; 32-bit float wav keeps them")
             if facts["silent"]:
                 note(f"{target}: silent" + ("" if facts["file"] else ", not written"))
-        text = f"{song}: {counted(len(outcome.paths), 'stem')} of {clock(figures['duration'])} "
+        count = len(outcome.paths) - len(outcome.extras)
+        text = f"{song}: {counted(count, 'stem')} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
             text += f", sum of the stems {sum_error_in_words(figures['sum_error'])}"
