@@ -96,6 +96,11 @@ class Reader:
         """
         return tuple(text for text in (self.source.note, self.source.warning) if text)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether a later start is reached without decoding what lies before it."""
+        return bool(getattr(getattr(self.source, "first", self.source), "is_exact", False))
+
     def _look_through(self) -> None:
         """Take the source that reads the whole file. Its order of channels may be another."""
         self.source = whole(self.path, self.source)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, quick, remove, split, train
+from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, listen_, quick, remove, split, train
 from stemsplit.cli.usage import Command, PlainTypes
 from stemsplit.words import did_you_mean
 
@@ -53,13 +53,14 @@ app.command("list", cls=Command)(list_.list_)
 app.command("info", cls=Command)(info.info)
 app.command("download", cls=Command)(download.download)
 app.command("remove", cls=Command)(remove.remove)
+app.command("listen", cls=Command)(listen_.listen)
 app.command("bench", cls=Command)(bench.bench)
 app.command("compare", cls=Command)(compare.compare)
 app.command("eval", cls=Command)(eval_.eval_)
 app.command("train", cls=Command, context_settings={"token_normalize_func": train.current_name})(train.train)
 app.command("help", cls=Command)(help_.help_)
 
-COMMANDS = ("split", "list", "info", "download", "remove", "bench", "compare", "eval", "train", "help")
+COMMANDS = ("split", "list", "info", "download", "remove", "listen", "bench", "compare", "eval", "train", "help")
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 

@@ -20,9 +20,16 @@ from stemsplit.disk.folder import is_plain
 from stemsplit.disk.limits import is_refused, why
 from stemsplit.disk.space import existing_ancestor
 from stemsplit.errors import AudioError
+from stemsplit.songs.beside import is_ours
 
 RECORD = "comparison.json"
 """Name of the record beside the clips, which holds their figures and file names."""
+
+VOTES = "votes.json"
+"""Name of the file beside the record that holds votes of blind comparisons, which `stemsplit listen` writes."""
+
+VOTES_MARK = b'{"stemsplit_votes": 1,'
+"""Stands at the beginning of every such file."""
 
 LIMIT = 16_000_000
 """Largest size of a record, in bytes."""
@@ -42,14 +49,23 @@ def _recorded(folder: Folder) -> set[str]:
     names = content.get("files") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and is_plain(name) for name in names):
         raise ValueError("no list of files")
-    return {RECORD, *names}
+    return {RECORD, *names} - {VOTES}
+
+
+def _stays(inside: Folder, name: str) -> bool:
+    """Return whether a file may stay beside new clips: a hidden one, or votes on the old clips.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return name.startswith(".") or (name == VOTES and is_ours(inside, name, VOTES_MARK))
 
 
 def check(folder: Path, force: bool) -> frozenset[str]:
     """Check that a folder of clips can be written, or with `force` replaced.
 
     Returns:
-        Names of all files in the folder now: clips, and hidden files of other programs, which will stay.
+        Names of all files in the folder now: clips, and votes and hidden files of other programs, which will stay.
 
     Raises:
         AudioError: the folder cannot be written, exists without `force`, or holds files that are not a comparison's.
@@ -70,7 +86,7 @@ def check(folder: Path, force: bool) -> frozenset[str]:
             others = [
                 name
                 for name in names
-                if not stat.S_ISREG(inside.stat(name).st_mode) or (name not in ours and not name.startswith("."))
+                if not stat.S_ISREG(inside.stat(name).st_mode) or (name not in ours and not _stays(inside, name))
             ]
     except (OSError, ValueError, RecursionError):
         raise AudioError(f"{folder} is not a comparison; move it away, or choose another folder with -o") from None

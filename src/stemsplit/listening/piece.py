@@ -43,6 +43,9 @@ class Track:
         clipped: number of clipped samples, from the record; None if no record says it.
         energy_share: energy of the track relative to the song's, from the record; None if no record says it.
         silent: whether the record calls the track silent.
+        start: where in the file the track begins, in seconds: a song may be split in part.
+        duration: length of the track in the file, in seconds; None for the rest of the file.
+        stream: number, language or title of the audio track in a file that holds several, as `audio.Reader` takes it.
     """
 
     name: str
@@ -56,6 +59,9 @@ class Track:
     clipped: int | None = None
     energy_share: float | None = None
     silent: bool = False
+    start: float = 0.0
+    duration: float | None = None
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Piece:
         adds_up: whether the song, minus all tracks whose role is stem, should be silent.
         no_song: why the song itself is not among the tracks; empty if it is.
         start: where in the song the excerpt of a comparison begins, in seconds.
+        notes: what people should know of the piece, such as a stem that is left out because its file has changed.
     """
 
     title: str
@@ -85,6 +92,7 @@ class Piece:
     adds_up: bool = False
     no_song: str = ""
     start: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def as_data(piece: Piece, identity: int = 0) -> Mapping[str, Any]:
@@ -120,5 +128,6 @@ def as_data(piece: Piece, identity: int = 0) -> Mapping[str, Any]:
         "adds_up": piece.adds_up,
         "no_song": piece.no_song,
         "start": piece.start,
+        "notes": list(piece.notes),
         "tracks": tracks,
     }

@@ -1,0 +1,128 @@
+"""Runs `stemsplit listen`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stemsplit.cli.options import likely_song, seconds
+
+if TYPE_CHECKING:
+    from stemsplit.listening.arguments import Gathered
+    from stemsplit.listening.server import Server
+
+
+def moment(text: str | None) -> float | None:
+    """Return a time in seconds."""
+    return None if text is None else seconds(text)
+
+
+def listen(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FOLDER|SONG...]",
+            help="Folders of stems or comparisons, and songs. Default: the folder stems.",
+        ),
+    ] = None,
+    songs: Annotated[
+        Path | None,
+        typer.Option(
+            "--songs",
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Folder with the songs themselves, if they are not found beside their stems.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", callback=moment, metavar="TIME", help="Time at which to begin, e.g. 1:23."),
+    ] = None,
+    solo: Annotated[
+        str | None, typer.Option("--solo", metavar="STEM", help="Stem that is heard alone at first.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Port to serve the page at. Default: a free one.")
+    ] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address, and open no browser.")] = False,
+) -> None:
+    """Hear stems and comparisons in the browser: mute, solo, loop, compare.
+
+    The page is served to this machine only, until Ctrl-C. Its address is
+    printed on stdout. `stemsplit help listening` says more.
+    """
+    from stemsplit.listening.answers import Answers
+    from stemsplit.listening.server import Server
+    from stemsplit.terminal import console
+
+    found = gather([*(what or ())], songs)
+    for text in found.notes:
+        console.note(text)
+    try:
+        server = Server(Answers(found.shelf, found.mixtures), port)
+    except OSError as error:
+        told = f"cannot listen at port {port} ({error.strerror or error}); choose another one, or leave out --port"
+        raise typer.BadParameter(told, param_hint="--port") from error
+    try:
+        serve(server, found, fragment(at, solo), no_open)
+    except KeyboardInterrupt:
+        console.note("stopped")
+    finally:
+        server.stop()
+
+
+def fragment(at: object, solo: str | None) -> str:
+    """Return the part of the address that says where to begin."""
+    from urllib.parse import urlencode
+
+    wanted = {"t": None if at is None else f"{at:g}", "solo": solo}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return f"#{urlencode(given)}" if given else ""
+
+
+def gather(texts: list[str], songs: Path | None) -> "Gathered":
+    """Return what can be listened to.
+
+    Raises:
+        typer.BadParameter: a file is missing, or a folder has no stems.
+    """
+    from stemsplit.errors import AudioError
+    from stemsplit.listening.arguments import STEMS, gathered
+
+    if not texts and not STEMS.is_dir():
+        missing = f"there is no folder {STEMS} here; name a folder of stems, or split a song first: stemsplit SONG"
+        raise typer.BadParameter(missing, param_hint="FOLDER")
+    paths = [STEMS]
+    try:
+        if texts:
+            paths = [likely_song(Path(text)) for text in texts]
+            for path in paths:
+                path.stat()
+        folders = [path for path in paths if path.is_dir() or path.suffix == ".json"]
+        return gathered(folders, [path for path in paths if path not in folders], songs)
+    except AudioError as error:
+        raise typer.BadParameter(str(error), param_hint="FOLDER|SONG") from error
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise typer.BadParameter(f"cannot read {error.filename} ({reason})", param_hint="FOLDER|SONG") from error
+
+
+def serve(server: "Server", found: "Gathered", where: str, no_open: bool) -> None:
+    """Print the address, open it in a browser, and serve until a signal ends it."""
+    from stemsplit.listening import opening
+    from stemsplit.terminal import console
+    from stemsplit.terminal.stdout import print_text
+    from stemsplit.words import counted
+
+    address = f"{server.address}{where}"
+    print_text(address)
+    told = "" if no_open else opening.obstacle()
+    if told:
+        console.hint(f"{told}; open the address above in a browser")
+    if opening.is_remote():
+        console.hint(f"from another machine, first run there: {opening.tunnel(server.server_address[1])}")
+    if not no_open and not told:
+        opening.open_browser(address)
+    console.note(f"{counted(len(found.shelf.items), 'song')} to listen to; end with Ctrl-C")
+    server.serve_forever()

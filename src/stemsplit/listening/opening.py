@@ -1,0 +1,54 @@
+"""Opens an address in the person's browser, where there is one that opens beside the terminal."""
+
+import os
+import sys
+import threading
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+
+
+def obstacle() -> str:
+    """Return why no browser can be opened here, and how to reach the page; empty if one can be tried."""
+    if os.environ.get("BROWSER"):
+        return ""
+    if sys.platform in ("win32", "darwin"):
+        if os.environ.get("SSH_CONNECTION"):
+            return "this is a remote session"
+        return ""
+    if _is_wsl():
+        return "open this address in a browser of Windows"
+    if os.environ.get("SSH_CONNECTION") and not os.environ.get("DISPLAY"):
+        return "this is a remote session"
+    # Without a screen, Python would open a browser that takes over the terminal.
+    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        return "no screen was found"
+    return ""
+
+
+def _is_wsl() -> bool:
+    with suppress(OSError):
+        return "microsoft" in Path("/proc/sys/kernel/osrelease").read_text(encoding="ascii", errors="replace").lower()
+    return False
+
+
+def is_remote() -> bool:
+    """Return whether the person sits at another machine."""
+    return bool(os.environ.get("SSH_CONNECTION"))
+
+
+def tunnel(port: int) -> str:
+    """Return the command that makes a port of this machine one of the machine that the person sits at."""
+    user, host = os.environ.get("USER", "USER"), os.environ.get("SSH_CONNECTION", "").split()
+    there = host[2] if len(host) == 4 else "HOST"
+    return f"ssh -N -L {port}:127.0.0.1:{port} {user}@{there}"
+
+
+def open_browser(address: str) -> None:
+    """Open an address, without waiting for the browser. Where that fails, the address was printed."""
+
+    def start() -> None:
+        with suppress(Exception):  # whatever a browser's script does, the page can be opened by hand
+            webbrowser.open(address)
+
+    threading.Thread(target=start, daemon=True).start()
