@@ -194,7 +194,9 @@ def compare(
     try:
         found = run(planned, settings, quiet)
         figures = comparison_as_data(found)
-        paths = comparison.write(found, figures, force, {REPORT: page_of_comparison(found)})
+        further = {REPORT: lambda _, file: file.write(page_of_comparison(found))}
+        paths = comparison.write(found, figures, force, further)
+        paths.remove(planned.folder / REPORT)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
         raise typer.Exit(130) from None

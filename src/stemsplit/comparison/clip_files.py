@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -158,7 +158,7 @@ def write(
     file_format: Format,
     figures: Mapping[str, Any],
     force: bool = False,
-    pages: Mapping[str, bytes] = MappingProxyType({}),
+    further: Mapping[str, Callable[[Path, IO[bytes]], object]] = MappingProxyType({}),
 ) -> None:
     """Write clips with their gains applied, and a record of their figures beside them.
 
@@ -169,12 +169,12 @@ def write(
         file_format: format of the clips.
         figures: figures of the clips, ready for JSON.
         force: whether to replace an earlier comparison.
-        pages: further files beside the clips, by name.
+        further: name of a further file -> function that writes it, from the folder of clips and record, to a file.
 
     Raises:
         AudioError: a file cannot be written.
     """
-    names = [*(clip.path.name for clip in clips), *pages]
+    names = [*(clip.path.name for clip in clips), *further]
     record = json.dumps({**figures, "files": names}, indent=2) + "\n"
     with _working_beside(folder) as held:
         before = check(folder, force)  # again: the folder may have changed since the plan was made
@@ -190,9 +190,9 @@ def write(
                 writer.close()
             finally:
                 writer.abandon()
-        for name, content in {**pages, RECORD: record.encode()}.items():
+        for name, made in {RECORD: lambda _, file: file.write(record.encode()), **further}.items():
             with held.create(f"{NEW}/{name}") as file:
-                file.write(content)
+                made(held.folder.path / NEW, file)
                 file.flush()
                 flush(file.fileno())
         if check(folder, force) != before:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any
 
 import numpy as np
 
@@ -188,7 +189,10 @@ def compare(plan: Plan, settings: Mapping[str, Any], tell: Callable[[int, float]
 
 
 def write(
-    comparison: Comparison, figures: Mapping[str, Any], force: bool = False, pages: Mapping[str, bytes] | None = None
+    comparison: Comparison,
+    figures: Mapping[str, Any],
+    force: bool = False,
+    further: Mapping[str, Callable[[Path, IO[bytes]], object]] = MappingProxyType({}),
 ) -> list[Path]:
     """Write all clips, and a record of their figures beside them: all files or none.
 
@@ -196,14 +200,14 @@ def write(
         comparison: result of comparing models.
         figures: figures of the comparison, ready for JSON.
         force: whether to replace an earlier comparison.
-        pages: further files beside the clips, by name.
+        further: further files to write, see `clip_files.write`.
 
     Returns:
-        Paths of the clips.
+        Paths of the clips, then of the further files.
 
     Raises:
         AudioError: a file cannot be written.
     """
     plan = comparison.plan
-    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force, pages or {})
-    return [clip.path for clip in comparison.clips]
+    clip_files.write(plan.folder, comparison.clips, plan.song, plan.format, figures, force, further)
+    return [*(clip.path for clip in comparison.clips), *(plan.folder / name for name in further)]
