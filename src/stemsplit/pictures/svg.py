@@ -194,7 +194,7 @@ def legend(series: Sequence[Series], top: float) -> tuple[list[str], float]:
     parts, x, y = list[str](), 8.0, top
     for line in series:
         shown = shortened(line.name, 40)
-        width = 34 + LETTER * len(shown)
+        width = 44 + LETTER * len(shown)
         if x > 8 and x + width > WIDTH:
             x, y = 8.0, y + 18
         parts += [stroke(line.colour, f"M{x:.1f} {y - 4:.1f}h22"), label(x + 27, y, shown)]
