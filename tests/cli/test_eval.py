@@ -180,6 +180,51 @@ def test_what_makes_no_sense_is_refused(
     assert complaint in result.err
 
 
+def test_a_report_leads_to_the_worst_moments(stemsplit: Command, tmp_path: Path) -> None:
+    """By a link to the page beside the stems, or by the command that plays them."""
+    for name, second in (("a <b>&", 1), ("two", 2)):
+        true = {stem: noise(3 * RATE, seed=seed) for seed, stem in enumerate(("bass", "vocals"))}
+        put(tmp_path / "references" / name, true)
+        worse = {stem: 1.01 * part for stem, part in true.items()}
+        worse["vocals"][second * RATE : (second + 1) * RATE] *= 1.5
+        put(tmp_path / "estimates" / name, worse)
+    (tmp_path / "estimates" / "two" / "listen.html").touch()
+    result = stemsplit("eval", "references", "estimates", "--json", "--report", "out/scores.html")
+    assert (result.status, result.err) == (0, "report: out/scores.html\n")
+    first, second_ = json.loads(result.out)["songs"]
+    assert [song["worst"]["vocals"][0]["at"] for song in (first, second_)] == [1.0, 2.0]
+    assert first["worst"]["vocals"][0]["sdr"] == pytest.approx(-20 * np.log10(0.515), abs=0.01)
+    page = (tmp_path / "out" / "scores.html").read_text()
+    assert '<a href="../estimates/two/listen.html#t=2&amp;solo=vocals">hear 0:02</a>' in page
+    assert "<code>stemsplit listen &#x27;estimates/a &lt;b&gt;&amp;&#x27; --at 0:01 --solo vocals</code>" in page
+    assert "<b>" not in page
+    assert page.count("<circle") == 3 * 2 * 2  # metrics, stems, songs
+    assert stemsplit("eval", "references", "estimates", "--report", "out/scores.html").status == 0
+
+
+@pytest.mark.usefixtures("two_songs")
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("mine.html", "mine.html is already there, and not as stemsplit left it; choose another file, or move it away"),
+        ("link.html", "link.html is already there, and is not a file"),
+        ("report.htm", "a report is written as NAME.html, not report.htm"),
+        ("mine.html/report.html", "cannot write into mine.html"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_known_before_songs_are_measured(
+    stemsplit: Command, tmp_path: Path, name: str, complaint: str
+) -> None:
+    (tmp_path / "mine.html").write_text("mine")
+    (tmp_path / "link.html").symlink_to("mine.html")
+    (tmp_path / "references" / "one" / "bass.flac").write_text("not audio")
+    result = stemsplit("eval", "references", "estimates", "--report", name)
+    assert (result.status, result.out) == (2, "")
+    assert complaint in result.err
+    assert "bass" not in result.err
+    assert (tmp_path / "mine.html").read_text() == "mine"
+
+
 def test_help_needs_no_network() -> None:
     code = "import sys; sys.argv = ['stemsplit', 'eval', '--help']; import stemsplit.cli as cli\n"
     code += "try: cli.main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"

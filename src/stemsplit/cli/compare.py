@@ -138,6 +138,7 @@ def compare(
     from stemsplit.engine.combination.entry import adjusted
     from stemsplit.listening.song_pages import page_of_clips
     from stemsplit.terminal import console
+    from stemsplit.terminal.compare_report import REPORT, page_of_comparison
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.terminal.stdout import print_json, print_paths
     from stemsplit.words import clock
@@ -209,7 +210,9 @@ def compare(
         if audio:
             figures["page"] = str(planned.folder / PAGE)
             further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
+        further[REPORT] = lambda _, file: file.write(page_of_comparison(found, has_page=audio is not None))
         paths = comparison.write(found, figures, force, further)
+        paths.remove(planned.folder / REPORT)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
         raise typer.Exit(130) from None
@@ -220,6 +223,7 @@ def compare(
     if not quiet:
         for line in comparison_in_lines(found):
             console.note(line)
+        console.note(f"report: {planned.folder / REPORT}")
 
 
 def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> None:

@@ -120,6 +120,18 @@ Csv = Annotated[
         rich_help_panel=SCRIPTS,
     ),
 ]
+
+HtmlReport = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        readable=False,
+        callback=writable,
+        help="Also write a page with pictures of the results to this file.",
+    ),
+]
+
 Format = Annotated[
     FormatName,
     typer.Option(
