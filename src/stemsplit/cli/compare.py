@@ -205,7 +205,7 @@ def compare(
         figures, further = comparison_as_data(found), dict[str, Any]()
         if audio:
             figures["page"] = str(planned.folder / PAGE)
-            further[PAGE] = partial(page_of_clips, title=planned.folder.name, audio=audio)
+            further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
         paths = comparison.write(found, figures, force, further)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
@@ -230,7 +230,6 @@ def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> No
     from stemsplit.listening.song_pages import too_large
     from stemsplit.listening.standalone import expected_size, refusal
     from stemsplit.terminal import console
-    from stemsplit.words import size
 
     song, tracks = plan.song, 1 + len(plan.references) + sum(map(len, plan.stems.values()))
     if why := refusal(song.sample_rate, song.channels):
@@ -240,7 +239,7 @@ def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> No
     if (why := too_large(expected, audio)) and not force:
         raise typer.BadParameter(f"cannot write a page of {song.path}: {why}")
     if not quiet:
-        console.note(f"{song.path}: {PAGE} will take about {size(expected)}")
+        console.note(f"{song.path}: {PAGE} will take {split_extras.amount_in_words(expected)}")
 
 
 def tell(plan: "Plan", chosen: bool) -> None:

@@ -1,5 +1,6 @@
 """Has the options for files beside the stems, and prints beforehand how large they will be and which cannot be."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 BESIDE = "Beside the stems"
 """Panel of the command's help."""
+
+MAILED = 25_000_000
+"""Bytes that most mail takes."""
 
 SMALL = 100_000
 """Bytes of a file whose size is not worth a word."""
@@ -141,6 +145,13 @@ def refuse(extra: "Extra", refused: "Sequence[tuple[Job, str]]", alone: bool) ->
         console.warning(f"the same is true of {counted(len(refused) - FEW, 'more song')}")
 
 
+def amount_in_words(expected: int) -> str:
+    """Return about how many bytes files take, and whether they can be mailed."""
+    from stemsplit.words import size
+
+    return f"about {size(expected)}" + ("; most mail takes up to 25 MB" if expected > MAILED else "")
+
+
 def tell_of_sizes(extra: "Extra", wanted: "Sequence[tuple[Job, int | None]]", quiet: bool) -> int:
     """Print how large further files of one kind will be, unless they are small; return their bytes in all.
 
@@ -150,7 +161,7 @@ def tell_of_sizes(extra: "Extra", wanted: "Sequence[tuple[Job, int | None]]", qu
         quiet: whether to print nothing.
     """
     from stemsplit.terminal import console
-    from stemsplit.words import counted, size
+    from stemsplit.words import counted
 
     total = sum(expected or 0 for _, expected in wanted)
     unknown = sum(expected is None for _, expected in wanted)
@@ -159,7 +170,7 @@ def tell_of_sizes(extra: "Extra", wanted: "Sequence[tuple[Job, int | None]]", qu
         name = (
             f"the {extra.name}s of {counted(len(wanted), 'song')}" if others else f"{job.path}: {extra.place(job).name}"
         )
-        amount = f"about {size(total)}" if total else "an unknown amount, as the length is unknown"
+        amount = amount_in_words(total) if total else "an unknown amount, as the length is unknown"
         more = f", and more for {counted(unknown, 'song')} of unknown length" if total and unknown else ""
         console.note(f"{name} will take {amount}{more}")
     return total
@@ -176,7 +187,9 @@ def tell_of_lacking(outcome: "Outcome") -> None:
     # Looked at first: the usual case must not cost an import.
     if "page" in asked or size_of(outcome.job.beside("listen", ".html")) is None:
         return
+    from stemsplit.errors import StemsplitError
     from stemsplit.listening.song_pages import outdated
 
-    if page := outdated(outcome):
-        console.warning(f"{page} still plays the stems of an earlier run; --page renews it")
+    with suppress(StemsplitError):
+        if page := outdated(outcome):
+            console.warning(f"{page} still plays the stems of an earlier run; --page renews it")

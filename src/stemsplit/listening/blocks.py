@@ -12,8 +12,9 @@ from threading import Lock
 
 import numpy as np
 
-from stemsplit.audio import Block, Reader
+from stemsplit.audio import Block
 from stemsplit.errors import AudioError
+from stemsplit.listening.decoding import Decoding
 from stemsplit.listening.piece import Piece, Track
 from stemsplit.listening.turns import Turns
 
@@ -22,7 +23,7 @@ SAMPLES_PER_BLOCK = 1 << 17
 
 BYTES_PER_SAMPLE = 4
 
-KEPT_BYTES = 96_000_000
+KEPT_BYTES = 64_000_000
 """Decoded blocks that are kept, in bytes: loops and a page's spectrogram ask for the same samples again."""
 
 OPEN_READERS = 24
@@ -102,23 +103,14 @@ class Cursor:
 
     def __init__(self, sound: Sound, frames: int = 0) -> None:
         sound.check()
-        track, self.sound = sound.track, sound
-        start, duration = track.start, track.duration
-        if frames:
-            # A start in seconds is rounded to the nearest sample, so it is reckoned in samples first.
-            first = round(track.start * sound.sample_rate) + frames
-            start, duration = first / sound.sample_rate, (sound.frames - frames) / sound.sample_rate
-        self.reader = Reader(track.path, start, duration, track.stream)
-        if (self.reader.sample_rate, self.reader.channels) != (sound.sample_rate, track.channels):
-            self.close()
-            raise AudioError(f"{track.path.name} has changed; reload the page")
-        self.place, self.rest = frames, np.empty((track.channels, 0), np.float32)
-        self.blocks = iter(self.reader)
+        self.sound, self.place = sound, frames
+        self.decoding = Decoding(sound.track, sound.sample_rate, frames)
+        self.blocks, self.rest = iter(self.decoding), np.empty((sound.track.channels, 0), np.float32)
 
     @property
     def jumps(self) -> bool:
         """Whether a reader can start anywhere in the file at once."""
-        return self.reader.jumps
+        return self.decoding.jumps
 
     def read(self, frames: int) -> Block:
         """Return the next samples (c, t).
@@ -142,7 +134,7 @@ class Cursor:
 
     def close(self) -> None:
         """Close the file."""
-        self.reader.close()
+        self.decoding.close()
 
 
 class Blocks:

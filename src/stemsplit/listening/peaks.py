@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stemsplit.audio import Reader
 from stemsplit.disk import Folder
 from stemsplit.errors import AudioError
 from stemsplit.listening.blocks import Sound
+from stemsplit.listening.decoding import Decoding
 from stemsplit.listening.piece import BIN, Piece
 from stemsplit.listening.turns import Turns
 from stemsplit.songs import beside
@@ -49,12 +49,10 @@ def computed(sound: Sound) -> bytes:
         AudioError: the file cannot be read, or was changed.
     """
     sound.check()
-    track, rest = sound.track, np.empty((sound.track.channels, 0), np.float32)
+    rest = np.empty((sound.track.channels, 0), np.float32)
     parts: list[Peaks] = []
-    with Reader(track.path, track.start, track.duration, track.stream) as reader:
-        if (reader.sample_rate, reader.channels) != (sound.sample_rate, track.channels):
-            raise AudioError(f"{track.path.name} has changed; reload the page")
-        for block in reader:
+    with Decoding(sound.track, sound.sample_rate) as decoding:
+        for block in decoding:
             joined = np.concatenate((rest, block), 1)
             whole = joined.shape[1] // BIN * BIN
             parts.append(_extremes(joined[:, :whole]))

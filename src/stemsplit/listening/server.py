@@ -1,99 +1,27 @@
 """Serves the page to this machine's browser, and to nobody else: every request is checked before it is answered."""
 
 import hmac
-import json
 import secrets
 import socket
-import sys
-import threading
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from stemsplit.errors import AudioError
 from stemsplit.listening.answers import Answer, Answers, RefusedError, as_json, not_found
+from stemsplit.listening.connections import HEAD_SECONDS, HEADERS, Connections, Limited
 from stemsplit.terminal import console
 
 ADDRESS = "127.0.0.1"
 """The server is reached from this machine only."""
 
-MOST_CONNECTIONS = 64
-"""Connections that are served at once."""
-
-HEAD_SECONDS = 10.0
-"""Longest time in seconds that a request may take to arrive."""
-
-GRACE_SECONDS = 1.0
-"""Time in seconds after which a request that has not arrived makes room, if there are too many."""
-
-WAIT_SECONDS = 3.0
-"""Longest time in seconds that a connection waits for room."""
-
 SEND_SECONDS = 30.0
 """Longest time in seconds in which a part of an answer, half a megabyte at most, must be taken."""
 
-MOST_HEAD = 16_384
-"""Largest size of a request's head, in bytes."""
-
 MOST_BODY = 16_384
 """Largest size of a vote, in bytes."""
-
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data: blob:",
-        "media-src blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
-
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Connection": "close",
-}
-"""Headers of every answer. One request a connection: nothing can hide behind another."""
-
-
-class Limited:
-    """Reads a request from a connection, but no more of its head than is allowed.
-
-    Args:
-        file: the connection's file.
-    """
-
-    def __init__(self, file: BufferedIOBase) -> None:
-        self.file, self.left, self.is_exceeded = file, MOST_HEAD, False
-
-    def readline(self, limit: int = -1) -> bytes:
-        """Return the next line; nothing if the head is too large."""
-        line = self.file.readline(min(self.left + 1, limit if limit >= 0 else MOST_HEAD))
-        self.left -= len(line)
-        if self.left < 0:
-            self.is_exceeded, self.left = True, 0
-            return b""
-        return line
-
-    def read(self, size: int) -> bytes:
-        """Return bytes of the body."""
-        return self.file.read(size)
-
-    def close(self) -> None:
-        """Close the connection's file."""
-        self.file.close()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -117,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         self.command, self.request_version, self.requestline = "GET", "HTTP/1.1", ""
-        self.raw_requestline = self.rfile.readline(MOST_HEAD)
+        self.raw_requestline = self.rfile.readline()
         if self.rfile.is_exceeded or not self.raw_requestline.endswith(b"\n"):
             if self.rfile.is_exceeded:
                 self._refuse(RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long"))
@@ -153,13 +81,13 @@ class Handler(BaseHTTPRequestHandler):
             raise not_found()
         self._check_is_page_or_ours(path)
         if self.command != "POST":
-            answer = self.server.answers.get(path, query, self.headers.get("Range"))
-        elif self.server.answers.is_posted_to(path):
-            answer = self.server.answers.post(path, self._body())
-        else:
+            self.server.arrived(self.connection)
+            return self.server.answers.get(path, query, self.headers.get("Range"))
+        if not self.server.answers.is_posted_to(path):
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", {"Allow": "GET, HEAD"})
+        body = self._body()
         self.server.arrived(self.connection)
-        return answer
+        return self.server.answers.post(path, body)
 
     def _check_host(self) -> None:
         """Refuse other names of this machine: a stranger's page may have one (DNS rebinding)."""
@@ -244,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: people wait for songs, not for requests."""
 
 
-class Server(ThreadingHTTPServer):
+class Server(Connections):
     """Serves pages until it is closed.
 
     Args:
@@ -259,80 +187,13 @@ class Server(ThreadingHTTPServer):
         OSError: the port is taken, or may not be used.
     """
 
-    daemon_threads = True
-    allow_reuse_address = sys.platform != "win32"
-    request_queue_size = 128
-
     def __init__(self, answers: Answers, port: int = 0) -> None:
-        self.answers, self.token, self.is_stopping = answers, secrets.token_urlsafe(24), False
-        self.waiting: dict[socket.socket, float] = {}
-        self.served: set[socket.socket] = set()
-        self.change = threading.Condition()
+        self.answers, self.token = answers, secrets.token_urlsafe(24)
         super().__init__((ADDRESS, port), Handler)
         port = self.server_address[1]
         self.hosts = [f"{ADDRESS}:{port}", f"localhost:{port}", *([ADDRESS, "localhost"] if port == 80 else [])]
         self.origins = [f"http://{host}" for host in self.hosts]
         self.address = f"http://{ADDRESS}:{port}/{self.token}/"
-
-    def server_bind(self) -> None:
-        """Bind the port, without asking the network for this machine's name as HTTPServer does."""
-        TCPServer.server_bind(self)
-
-    def arrived(self, connection: socket.socket) -> None:
-        """Note that a connection's request is complete."""
-        with self.change:
-            self.waiting.pop(connection, None)
-
-    def service_actions(self) -> None:
-        """End connections whose requests take too long to arrive."""
-        with self.change:
-            self._end_since(time.monotonic() - HEAD_SECONDS)
-
-    def _end_since(self, latest: float, most: int = MOST_CONNECTIONS) -> int:
-        """End at most so many connections that wait since a time or longer, the oldest first; return their number."""
-        slow = [connection for connection, since in self.waiting.items() if since <= latest][:most]
-        for connection in slow:
-            del self.waiting[connection]
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and leaves
-        return len(slow)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, as soon as there is room."""
-        until = time.monotonic() + WAIT_SECONDS
-        with self.change:
-            while len(self.served) >= MOST_CONNECTIONS and time.monotonic() < until and not self.is_stopping:
-                self._end_since(time.monotonic() - GRACE_SECONDS, 1)
-                self.change.wait(0.05)
-            if len(self.served) >= MOST_CONNECTIONS or self.is_stopping:
-                self._turn_away(request)
-                return
-            self.served.add(request)
-            self.waiting[request] = time.monotonic()
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # no more threads
-            self.shutdown_request(request)
-
-    def _turn_away(self, request: socket.socket) -> None:
-        body = json.dumps({"error": "too many connections; try again"}).encode()
-        lines = [f"{name}: {value}" for name, value in HEADERS.items()]
-        head = "\r\n".join(["HTTP/1.1 503 Service Unavailable", f"Content-Length: {len(body)}", *lines, "", ""])
-        with suppress(OSError):
-            request.settimeout(0.1)
-            request.sendall(head.encode() + body)
-        super().shutdown_request(request)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection, which makes room for another."""
-        super().shutdown_request(request)
-        with self.change:
-            self.waiting.pop(request, None)
-            self.served.discard(request)
-            self.change.notify()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that break."""
 
     def stop(self) -> None:
         """End all connections, and close all files. Nothing is served any more."""

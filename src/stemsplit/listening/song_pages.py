@@ -45,13 +45,13 @@ def piece_of(job: Job) -> Piece:
     return piece
 
 
-def page_of_clips(folder: Path, title: str, audio: PageAudio, file: IO[bytes]) -> None:
+def page_of_clips(title: str, audio: PageAudio, folder: Path, file: IO[bytes]) -> None:
     """Write the page of a comparison.
 
     Args:
-        folder: folder of the clips and their record, which nobody else writes to.
         title: title of the page.
         audio: codec of the page's sound.
+        folder: folder of the clips and their record, which nobody else writes to.
         file: file to write to.
 
     Raises:
@@ -74,7 +74,7 @@ def too_large(expected: int, audio: PageAudio) -> str:
         return ""
     smaller = "--page-audio opus, or " if audio == PageAudio.flac else ""
     limit = size(standalone.LIMIT)
-    what = f"it would take about {size(expected)}, and browsers need long to open more than {limit}"
+    what = f"it would take about {size(expected)}, and the limit is {limit}, as browsers need that much memory"
     return f"{what}; try {smaller}an excerpt with --duration, or write it all the same with --force"
 
 
@@ -128,7 +128,7 @@ class SongPages:
 
     def is_usage(self, job: Job, why: str) -> bool:
         """See `Extra`."""
-        return why == too_large(self.expected(job) or 0, self.audio)
+        return why == too_large(self.expected(job, job.recorded() if job.done else None) or 0, self.audio)
 
     def write(self, outcome: Outcome) -> str:
         """See `Extra`."""

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -23,20 +22,14 @@ from stemsplit.songs.record import LIMIT as LARGEST_RECORD
 MARK = "<!-- stemsplit listen 1 "
 """Beginning of the line by which a page is known as one of ours."""
 
-LIMIT = 200_000_000
-"""Largest page, in bytes, that is written unless it is asked for: browsers need seconds to open a larger one."""
+LIMIT = 400_000_000
+"""Largest page, in bytes, that is written unless it is asked for. A browser takes more memory than that for it."""
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""
 
 PACKED = {16: 0.6, 24: 0.7}
 """Bits of a sample -> share of its bytes that FLAC needs, about."""
-
-INEXACT = (
-    "This page holds its sound as Opus, which changes it a little: song minus stems is not silent here. "
-    "Made with --page-audio flac, a page is exact"
-)
-"""What a page with Opus says of itself."""
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data: blob:; "
@@ -183,8 +176,7 @@ def page(piece: Piece, audio: PageAudio) -> Iterator[bytes]:
     cut = Cut.of(audio, piece.sample_rate)
     begin, end = _frame()
     first, _, rest = begin.partition("\n")
-    told = as_data(replace(piece, notes=(*piece.notes, INEXACT)) if audio == PageAudio.opus else piece)
-    data = in_script({**told, "audio": cut.as_data()})
+    data = in_script({**as_data(piece), "audio": cut.as_data()})
     element = f'<script type="application/json" id="piece">{data}</script>\n'
     yield f"{first}\n".encode() + mark(piece.digest, audio) + f"\n{rest}{element}".encode()
     for index in range(len(piece.tracks)):
