@@ -1,6 +1,6 @@
 """Has the options for pages to listen to, and prints beforehand how large the pages of songs will be."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -129,16 +129,20 @@ def tell_of_pages(pages: "SongPages", jobs: "Sequence[Job]", quiet: bool) -> int
     return total
 
 
-def tell_of_page(outcome: "Outcome") -> None:
-    """Print why a song has no page, or that the page beside it is out of date."""
+def with_page(pages: "SongPages", outcome: "Outcome") -> "Outcome":
+    """Return a song's outcome once its page is written, or after printing why it has none."""
     from stemsplit.terminal import console
 
+    shown = console.PEOPLE.is_terminal and pages.tell is console.note
+    with console.PEOPLE.status("writing the page") if shown else nullcontext():
+        outcome = pages.made(outcome)
     if outcome.pageless:
         console.error(f"{outcome.job.path} has no page: {outcome.pageless}")
+    return outcome
 
 
 def tell_of_outdated(outcome: "Outcome") -> None:
-    """Print that the page beside a song plays what was there before this run, which wrote no page."""
+    """Print that the page beside a song's stems plays others, as a run without `--page` replaced them."""
     from stemsplit.disk.files import size_of
     from stemsplit.terminal import console
 

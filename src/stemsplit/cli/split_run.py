@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from stemsplit.cli.ending import INTERRUPTED, account
-from stemsplit.cli.split_page import tell_of_outdated, tell_of_page
+from stemsplit.cli.split_page import tell_of_outdated, with_page
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
@@ -54,8 +54,7 @@ def run(
         for notice in notices:
             notice(outcome)
         if pages:
-            outcome = pages.made(outcome)
-            tell_of_page(outcome)
+            outcome = with_page(pages, outcome)
         else:
             tell_of_outdated(outcome)
         totals.add(outcome)
