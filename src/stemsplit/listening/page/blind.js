@@ -1,6 +1,9 @@
 "use strict";
 /* Blind trials: shuffled clips under letters, votes, and how likely their outcome is by chance. */
 
+/** Votes with a preference below which nothing is said of chance: four of four still happen in one case of eight. */
+const FEWEST = 5;
+
 /** Returns the letter of a candidate: A, B, ... Z, AA. */
 function letter(number) {
   const last = String.fromCharCode(65 + (number % 26));
@@ -88,8 +91,9 @@ function tally(votes, tracks) {
   }
   return [...stems.values()].map(({ stem, none, counts }) => {
     const chosen = [...counts.values()];
-    const some = chosen.length > 1 && chosen.some((count) => count > 0);
-    return { stem, none, counts: [...counts], chance: some ? byChance(chosen) : null };
+    const votes = chosen.reduce((sum, count) => sum + count, 0);
+    const telling = chosen.length > 1 && votes >= FEWEST;
+    return { stem, none, counts: [...counts], chance: telling ? byChance(chosen) : null };
   });
 }
 
@@ -100,7 +104,8 @@ function votedModels({ stem, candidates, models, choice }, tracks) {
   }
   // The server's file names models itself; a vote of this page has indices of tracks.
   const trackOf = (index) => tracks.find((track) => track.index === index);
-  const names = Array.isArray(models) ? models : candidates.map((index) => trackOf(index)?.model || trackOf(index)?.name);
+  const nameOf = (index) => trackOf(index)?.model || trackOf(index)?.name;
+  const names = Array.isArray(models) ? models : candidates.map(nameOf);
   const whole = names.length === candidates.length && names.every((name) => typeof name === "string");
   return whole ? { stem, models: names, preferred: choice === null ? null : names[candidates.indexOf(choice)] } : null;
 }

@@ -1,6 +1,11 @@
 "use strict";
 /* Compares the clips of several models: by name, or blind with votes. */
 
+/** Whether a click is not the second of two: what it meant to press is gone by then, and another button is there. */
+function single(event) {
+  return event.detail < 2;
+}
+
 /** The part of the page that swaps between models. */
 class Comparison {
   /**
@@ -95,8 +100,8 @@ class Comparison {
   }
 
   build() {
-    const kept = document.activeElement && this.body.contains(document.activeElement)
-      ? document.activeElement.getAttribute("data-part") : null;
+    this.focused = this.body.contains(document.activeElement);
+    const kept = this.focused ? document.activeElement.getAttribute("data-part") : null;
     this.body.replaceChildren(
       ...(this.trial ? [] : this.stems()),
       make("div", { class: "choices", role: "group", "aria-label": "Hear" }, ...this.buttons()),
@@ -106,7 +111,7 @@ class Comparison {
     this.show();
     this.summarise();
     if (kept) {
-      (this.body.querySelector(`[data-part="${kept}"]`) || this.body.querySelector(".choices button")).focus();
+      this.focus(kept);
     }
   }
 
@@ -181,13 +186,16 @@ class Comparison {
     this.desk.change(action);
   }
 
+  /** Moves the focus to a part that was just made, if it was in one that is gone. */
   focus(name) {
-    this.body.querySelector(`[data-part="${name}"]`)?.focus();
+    if (this.focused) {
+      this.body.querySelector(`[data-part="${name}"]`)?.focus();
+    }
   }
 
   ballot() {
     const vote = (index, text) => make("button", { type: "button", class: "vote", text,
-      click: () => this.vote(index) });
+      click: (event) => single(event) && this.vote(index) });
     return [
       make("p", { class: "question", dir: "auto",
         text: `Trial ${this.trials}, ${this.trial.stem}: hear each one, then say which you prefer` }),
@@ -200,7 +208,7 @@ class Comparison {
 
   stopper() {
     return make("button", { type: "button", "data-part": "stop", text: "Stop comparing blind",
-      click: () => this.stop() });
+      click: (event) => single(event) && this.stop() });
   }
 
   stop() {
@@ -237,7 +245,7 @@ class Comparison {
 
   revealed() {
     const next = make("button", { type: "button", class: "primary", "data-part": "next", text: "Next trial",
-      click: () => this.next() });
+      click: (event) => single(event) && this.next() });
     return [make("p", { class: "question", dir: "auto", text: this.outcome() }),
       make("p", { class: "buttons" }, next, this.stopper())];
   }
@@ -251,7 +259,9 @@ class Comparison {
     }
     const lines = tally(this.votes, this.desk.piece.tracks).map(({ stem, none, counts, chance }) => {
       const models = counts.map(([model, count]) => `${model} ${count}`).join(", ");
-      const odds = chance === null ? "" : `; by chance alone, one leads so clearly in ${percent(chance)} of cases`;
+      const odds = chance === null
+        ? "; too few votes to tell it from chance"
+        : `; without any difference, one model would lead like this in ${percent(chance)} of cases`;
       return make("li", { dir: "auto", text: `${stem}: ${models}, no difference ${none}${odds}` });
     });
     const saved = this.saved ? make("p", { class: "quiet", dir: "auto", text: `Saved in ${this.saved}` }) : "";

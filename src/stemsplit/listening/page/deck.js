@@ -30,8 +30,10 @@ class Gate {
   /** Fades out before the end of what is scheduled, should nothing follow in time; null calls it off. */
   hold(end) {
     if (this.#hold !== null) this.ramp.cancel(this.#hold);
-    this.#hold = end === null ? null : end - this.deck.fade;
-    if (end !== null && this.ramp.valueAt(this.#hold) === 1) this.ramp.move(0, this.#hold, end);
+    this.#hold = null;
+    if (end === null || this.ramp.valueAt(end - this.deck.fade) < 1) return;
+    this.#hold = end - this.deck.fade;
+    this.ramp.move(0, this.#hold, end);
   }
 
   /** Schedules samples to begin at a sample of the clock. Returns the node. */
@@ -202,8 +204,9 @@ class Deck {
   /** Follows another loop from the next samples on. */
   reroute(loop) {
     const gone = this.timeline.reroute(loop, this.soonest());
+    const last = this.timeline.spans.slice(-1);
     for (const [index, gate] of this.#gates) {
-      for (const span of [...gone, ...this.timeline.spans]) {
+      for (const span of [...gone, ...last]) {
         const played = span.played.get(index);
         if (played) gate.stop(played, this.timeline.end);
       }

@@ -57,7 +57,8 @@ class Desk extends EventTarget {
       await this.player.play();
       this.say(`Playing ${this.words()}`);
     } catch (error) {
-      this.tell("failed", `The browser does not play (${error.message}); check its sound output, then press Play again`);
+      const hint = "check its sound output, then press Play again";
+      this.tell("failed", `The browser does not play (${error.message}); ${hint}`);
     }
   }
 
@@ -120,6 +121,9 @@ class Desk extends EventTarget {
   setMarks(marks) {
     this.marks = marks;
     if (marks.on) {
+      if (this.player.position < marks.start) {
+        this.player.seek(marks.start);
+      }
       this.player.loop(marks.start, marks.end);
     } else {
       this.player.loop(null);

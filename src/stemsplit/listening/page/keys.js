@@ -31,6 +31,11 @@ function taken(element, code) {
   return THEIRS.some(([selector, codes]) => element.matches?.(selector) && (codes === null || codes.includes(code)));
 }
 
+/** Makes a key as it looks on a keyboard; signs between keys stay text. */
+function keycap(key) {
+  return make("+–".includes(key) ? "span" : "kbd", { text: key });
+}
+
 /** Listens to keys and acts on what is open. */
 class Keys {
   /** @param {Page} page whose `desk`, `comparison` and `go` the keys use */
@@ -38,8 +43,7 @@ class Keys {
     this.page = page;
     this.dialog = part("keys");
     part("keys-list").replaceChildren(...KEYS.map(([keys, does]) =>
-      make("div", {}, make("dt", {}, ...keys.split(" ").map((key) =>
-        /^[+–]$/.test(key) ? make("span", { text: key }) : make("kbd", { text: key }))), make("dd", { text: does }))));
+      make("div", {}, make("dt", {}, ...keys.split(" ").map(keycap)), make("dd", { text: does }))));
     part("show-keys").addEventListener("click", () => this.dialog.showModal());
     part("keys-close").addEventListener("click", () => this.dialog.close());
     this.dialog.addEventListener("click", (event) => {

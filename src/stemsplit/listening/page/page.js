@@ -28,7 +28,8 @@ class Page {
     part("hear-stems").addEventListener("click", () => this.desk.change((mix) => mix.hearStems()));
     part("hear-song").addEventListener("click", () => this.desk.change((mix) => mix.hearAlone(mix.song.index)));
     part("hear-rest").addEventListener("click", () => this.desk.change((mix) => mix.hearRest()));
-    part("copy").addEventListener("click", () => copyLink(this.desk, this.comparison, this.served ? this.id : null));
+    part("copy").addEventListener("click", () =>
+      copyLink(this.desk, this.comparison, this.served ? this.id : null));
     addEventListener("hashchange", () => this.follow(momentOf(location.hash)));
     // A click with the mouse leaves the focus where it is, so that Space goes on to play and pause.
     addEventListener("mousedown", (event) => event.target.closest?.("button") && event.preventDefault());
@@ -80,6 +81,7 @@ class Page {
 
   /** Shows a piece in place of the one before. */
   show(piece, samples, moment, votes) {
+    const playing = this.desk?.player.playing;
     this.close();
     let made = null;
     try {
@@ -110,6 +112,14 @@ class Page {
     this.heard();
     this.follow(moment);
     this.frame();
+    if (document.activeElement.disabled) {
+      part("title").focus();
+    }
+    if (playing) {
+      this.desk.toggle();
+    } else {
+      this.desk.say(piece.title);
+    }
   }
 
   notes({ notes = [], sample_rate: rate }, exact) {
@@ -223,7 +233,7 @@ class Page {
   complain(words) {
     write(part("alert-text"), words);
     part("alert").hidden = !words;
-    part("alert-again").hidden = !this.served;
+    part("alert-again").hidden = !this.served || words === STOPPED;
   }
 
   close() {

@@ -31,11 +31,15 @@ class Row {
     const canvas = make("canvas", { "aria-hidden": "true" });
     this.lane = make("div", { class: "lane" }, canvas);
     this.below = make("div", { class: "below", hidden: true });
-    const head = make("div", { class: "head" },
-      make("span", { class: "badge", "aria-hidden": "true", text: sign || "♪" }), named("h3", label, { class: "name" }));
+    const badge = make("span", { class: "badge", "aria-hidden": "true", text: sign || "♪" });
+    const head = make("div", { class: "head" }, badge, named("h3", label, { class: "name" }));
     if (track) {
-      head.append(make("div", { class: "buttons" }, ...this.switches(), this.picture = this.pictureButton()),
-        ...this.fader(), make("p", { class: "facts" }, ...this.facts()));
+      this.picture = this.pictureButton();
+      const fader = this.fader();
+      const second = fader.length ? [make("div", { class: "second" }, ...fader, this.picture)] : [];
+      const buttons = second.length ? this.switches() : [...this.switches(), this.picture];
+      head.append(make("div", { class: "buttons" }, ...buttons), ...second,
+        make("p", { class: "facts" }, ...this.facts()));
       this.waveform = new Waveform(canvas, desk, track.index);
       this.waiting = make("p", { class: "waiting quiet", text: "drawing the waveform …" });
       this.lane.append(this.waiting);
@@ -68,8 +72,8 @@ class Row {
       return []; // the comparison has a button for each clip
     }
     const hear = (mix) => (mix.stems.length && mix.alone === index ? mix.hearStems() : mix.hearAlone(index));
-    this.alone = make("button", { type: "button", class: "alone", text: "Hear alone", "aria-label": `Hear ${label} alone`,
-      click: () => desk.change(hear) });
+    this.alone = make("button", { type: "button", class: "alone", text: "Hear alone",
+      "aria-label": `Hear ${label} alone`, click: () => desk.change(hear) });
     return [this.alone];
   }
 

@@ -12,6 +12,7 @@ class Songs {
   constructor(open, fail) {
     Object.assign(this, { open, fail, from: 0, total: 0, current: null, asked: 0, timer: 0 });
     this.search = part("search");
+    part("songs-open").open = matchMedia("(min-width: 70rem)").matches;
     this.search.addEventListener("input", () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.show(0), 150);

@@ -9,7 +9,9 @@ const SLICE_MS = 8;
 /** Colours from quiet to loud, in steps of lightness that the colour-blind see too: [red, green, blue]. */
 const SHADES = {
   dark: [[13, 14, 20], [30, 35, 84], [48, 76, 138], [50, 128, 150], [104, 178, 132], [204, 215, 100], [255, 250, 205]],
-  light: [[255, 255, 255], [222, 232, 214], [160, 205, 190], [86, 160, 176], [52, 104, 156], [48, 52, 120], [26, 14, 54]],
+  light: [
+    [255, 255, 255], [222, 232, 214], [160, 205, 190], [86, 160, 176], [52, 104, 156], [48, 52, 120], [26, 14, 54],
+  ],
 };
 
 /** Returns the colour of a share of the range of levels, 0 to 1. */
@@ -59,6 +61,7 @@ class Spectrogram {
   restart(wait = 200) {
     this.running?.abort();
     clearTimeout(this.timer);
+    this.tell("Computing the spectrogram …");
     this.timer = setTimeout(() => this.compute(), wait);
   }
 
@@ -79,7 +82,6 @@ class Spectrogram {
     const hop = length / columns;
     // Where windows overlap, one read serves many columns; where they lie far apart, each is read on its own.
     const together = hop > 4 * this.size ? 1 : Math.max(1, Math.floor((10 * this.desk.rate) / hop));
-    this.tell("Computing the spectrogram …");
     try {
       for (let column = 0; column < columns; column += together) {
         const last = Math.min(columns, column + together);
@@ -122,7 +124,10 @@ class Spectrogram {
     for (let row = 0; row < ROWS; row += 1) {
       const [low, high] = [row, row + 1].map((edge) =>
         (frequencyAt(edge / ROWS, rate, this.logarithmic) * this.size) / rate);
-      let loudest = levels[Math.min(levels.length - 1, Math.round((low + high) / 2))];
+      // Where a row is narrower than a bin, between two bins; else the loudest of its bins.
+      const middle = Math.min(levels.length - 1.001, (low + high) / 2);
+      const below = Math.floor(middle);
+      let loudest = levels[below] + (levels[below + 1] - levels[below]) * (middle - below);
       for (let bin = Math.ceil(low); bin < Math.min(levels.length, high); bin += 1) {
         loudest = Math.max(loudest, levels[bin]);
       }

@@ -1,6 +1,11 @@
 "use strict";
 /* The bar above the tracks: play, position, loop, zoom, volume and level. */
 
+/** Distances between marked times, in seconds. */
+const TICKS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600,
+];
+
 /** Draws times along the visible stretch. */
 function drawRuler(canvas, desk) {
   const context = canvasContext(canvas);
@@ -12,8 +17,7 @@ function drawRuler(canvas, desk) {
   const size = parseFloat(getComputedStyle(canvas).fontSize) * 0.8;
   const seconds = view.length / rate;
   const wanted = (seconds * size * 7) / width;
-  const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
-  const step = steps.find((candidate) => candidate >= wanted) || 7200;
+  const step = TICKS.find((candidate) => candidate >= wanted) || 7_200;
   const digits = step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3;
   const first = view.start / rate + piece.start;
   context.font = `${size}px system-ui, sans-serif`;
@@ -84,10 +88,7 @@ class Transport {
     this.on("loop-start", "click", () => desk.markStart());
     this.on("loop-end", "click", () => desk.markEnd());
     this.on("loop-on", "click", () => desk.toggleLoop());
-    this.on("loop-clear", "click", () => {
-      desk.clearLoop();
-      part("loop-start").focus();
-    });
+    this.on("loop-clear", "click", () => desk.clearLoop());
     this.on("loop-zoom", "click", () => {
       const { start, end } = desk.marks;
       desk.view.show(start - (end - start) * 0.1, end + (end - start) * 0.1);
@@ -156,10 +157,14 @@ class Transport {
   loop(marks) {
     this.marker.mark(marks);
     const whole = marks.start !== null && marks.end !== null;
+    const focused = document.activeElement;
     for (const id of ["loop-on", "loop-zoom"]) {
       part(id).hidden = !whole;
     }
     part("loop-clear").hidden = marks.start === null;
+    if (focused.hidden) {
+      part("loop-start").focus();
+    }
     press(part("loop-on"), marks.on);
     const { desk } = this;
     const words = whole
