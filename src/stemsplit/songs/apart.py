@@ -102,7 +102,9 @@ def advice(jobs: Sequence[Job]) -> str:
     """Return how to tell songs of the same name apart, as far as that is possible in one folder."""
     text = jobs[0].names.template.text
     suffixed = text.replace("{track}", "{track}.{ext}")
-    for other in (suffixed, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
+    # Where one file holds all stems, the record needs the name of the song, too.
+    alone = [] if jobs[0].names.template.needs_stem else [text.replace("{stem}", "{track}")]
+    for other in (suffixed, *alone, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
         try:
             template = replace(jobs[0].names.template, text=other)
         except ValueError:
