@@ -186,6 +186,6 @@ def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
     if opening.is_remote():
         console.hint(f"from another machine, first run there: {opening.tunnel(server.server_address[1])}")
     if not no_open and not told:
-        opening.open_browser(address)
+        opening.open_browser(f"{server.door}{where}")
     console.note(f"{what}; end with Ctrl-C")
     server.serve_forever()
