@@ -85,6 +85,12 @@ class Estimates(StrEnum):
         raise ValueError(f"estimates must be one of {', '.join(cls)}, not {value!r}")
 
 
+class SessionName(StrEnum):
+    """The programs that a session of a song's stems can be written for."""
+
+    reaper = "reaper"
+
+
 class ProgressKind(StrEnum):
     """The ways of showing the progress of a song."""
 

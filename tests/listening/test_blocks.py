@@ -1,5 +1,6 @@
 """Tracks as files of raw samples, any part of which can be read."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 
 from stemsplit.errors import AudioError
-from stemsplit.listening import blocks
+from stemsplit.listening import blocks, pieces
 from stemsplit.listening.blocks import Blocks, Sound, state_of
 from stemsplit.listening.decoding import Decoding
+from stemsplit.listening.mixtures import Mixtures
 from stemsplit.listening.piece import Role, Track
+from stemsplit.listening.shelf import found_below
 from tests.conftest import Samples, noise
-from tests.listening.making import RATE, write
+from tests.listening.making import RATE, changed, facts, split_song, write
 
 FRAMES = 30_000
 
@@ -145,3 +148,27 @@ def test_many_threads_read_the_same_samples(tmp_path: Path, samples: Samples) ->
             starts, threads.map(lambda first: part(pool, of, first, first + 4_999), starts), strict=True
         ):
             assert found == expected[start : start + 5_000]
+
+
+def test_several_tracks_of_one_file_play_in_step_with_the_song_among_them(tmp_path: Path, ffmpeg: Path) -> None:
+    """As a .stem.mp4 holds them: the song first, then its stems."""
+    record = split_song(tmp_path / "stems/a", tmp_path / "a.wav")
+    files = [tmp_path / "a.wav", *sorted(record.parent.glob("*.wav"))]
+    joined = record.parent / "a.mp4"
+    inputs = [word for file in files for word in ("-i", str(file))]
+    maps = [word for number in range(3) for word in ("-map", f"{number}:a")]
+    subprocess.run([ffmpeg, "-v", "error", *inputs, *maps, "-c:a", "alac", str(joined)], check=True)
+    weights = {"mixture": [1.0, 0.0, 0.0], "drums": [0.0, 1.0, 0.0], "vocals": [0.0, 0.0, 1.0]}
+    changed(record, stems={name: facts(joined, "a.mp4", gains) for name, gains in weights.items()})
+    (item,) = found_below(str(tmp_path / "stems"))
+    piece = pieces.opened(item, Mixtures())
+    assert [(track.name, track.role) for track in piece.tracks] == [
+        ("mixture", Role.song),
+        ("drums", Role.stem),
+        ("vocals", Role.stem),
+    ]
+    pool, size = Blocks(), 5_000 * 8
+    song, drums, vocals = (np.frombuffer(part(pool, of, 8_000, size - 1), np.float32) for of in blocks.sounds(piece))
+    assert np.abs(drums).max() > 0.1
+    assert np.abs(song - drums - vocals).max() < 1e-3
+    pool.close()

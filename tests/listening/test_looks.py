@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stemsplit.listening.piece import Piece
 from tests.listening import stand_in
 from tests.listening.stand_in import StandIn
 
@@ -60,7 +61,7 @@ def gains(page: "Page") -> dict[str, float]:
 def test_the_page_fits_and_can_be_read(page, width, height, scheme):
     """Whatever songs and models are called: nothing is too wide, all controls have names, texts stand out."""
     page.set_viewport_size({"width": width, "height": height})
-    page.emulate_media(color_scheme=scheme)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     notes = {"notes": ("a stem is left out",), "adds_up": False}
     server = StandIn(
         stand_in.song(HOSTILE, ("vocals", HOSTILE, "bass"), **notes), stand_in.comparison((HOSTILE, "b" * 200))
@@ -215,3 +216,37 @@ def test_a_server_that_was_stopped_is_noticed(browser):
     alert = page.get_by_role("alert").filter(has_text="stemsplit listen has stopped: start it again")
     alert.wait_for()
     context.close()
+
+
+def test_a_spectrogram_shows_a_tone_where_it_is(page):
+    """The loudest place of a tone's spectrogram is at its frequency, in octaves and in hertz."""
+    StandIn(stand_in.song(stems=("drums",))).open(page)
+    page.get_by_role("button", name="Spectrogram of drums").click()
+    loudest = """(logarithmic) => {
+        const { image, desk } = listening.tracks.rows[0].spectrogram;
+        const pixels = image.getContext("2d").getImageData(Math.floor(image.width / 2), 0, 1, image.height).data;
+        const darkness = Array.from({ length: image.height }, (_, row) => -pixels[4 * row] - pixels[4 * row + 1]);
+        const row = darkness.indexOf(Math.max(...darkness));
+        return frequencyAt(1 - (row + 0.5) / image.height, desk.rate, logarithmic);
+    }"""
+    done = page.locator(".legend [role=status]:empty")
+    done.wait_for(state="attached")
+    assert page.evaluate(loudest, True) == pytest.approx(220, rel=0.06)
+    page.get_by_role("button", name="Octaves").click()
+    done.wait_for(state="attached")
+    assert page.evaluate(loudest, False) == pytest.approx(220, abs=120)
+
+
+def test_what_the_stems_leave_is_measured(page):
+    """The song minus its stems is said to be silent where it is; without the song, the button says why it is off."""
+    whole = stand_in.song()
+    lost = stand_in.song("Lost", no_song="song.wav was not found; name its folder with --songs")
+    lost = Piece(**{**vars(lost), "tracks": lost.tracks[1:]})
+    StandIn(whole, lost).open(page)
+    page.keyboard.press("d")
+    page.keyboard.press("Space")
+    page.get_by_text("silence, below").wait_for()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("heading", name="Lost").wait_for()
+    assert page.get_by_role("button", name="Song minus stems").is_disabled()
+    assert page.get_by_text("song.wav was not found; name its folder with --songs").is_visible()

@@ -250,3 +250,23 @@ def test_songs_of_another_rate_than_their_stems_play_in_step(tmp_path: Path) -> 
     piece = only(tmp_path / "stems")
     assert (piece.tracks[0].role, piece.tracks[0].channels) == (Role.song, 2)
     assert soundfile.info(str(piece.tracks[0].path)).channels == 1
+
+
+def test_what_cannot_be_played_is_said_at_the_start(tmp_path: Path) -> None:
+    record = split_song(tmp_path / "stems/a", tmp_path / "a.flac")
+    (tmp_path / "text.flac").write_text("not audio")
+    assert [note for note in gathered([], [tmp_path / "a.flac", tmp_path / "text.flac"]).notes if "text.flac" in note]
+    with pytest.raises(AudioError, match=r"text\.flac"):
+        gathered([], [tmp_path / "text.flac"])
+    record.write_text("{}")
+    with pytest.raises(AudioError, match=r"stemsplit\.json"):
+        gathered([tmp_path / "stems"], [])
+
+
+@unix
+def test_a_folder_may_be_named_in_any_way(tmp_path: Path) -> None:
+    split_song(tmp_path / "stems/a", tmp_path / "a.flac")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "stems")
+    for root in ("stems", "stems/a", ".", "deep/../stems", "linked", "linked/a", str(tmp_path / "stems")):
+        assert len(only(Path(root)).tracks) == 3

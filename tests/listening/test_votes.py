@@ -1,10 +1,12 @@
 """Votes of blind comparisons: kept beside the comparison, and through a new one."""
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from stemsplit.audio import WAV, Song
 from stemsplit.comparison import clip_files
@@ -101,3 +103,12 @@ def test_a_record_cannot_claim_votes_as_its_clips(record: Path) -> None:
     with clip_files.Folder(record.parent) as folder:
         changed(record, files=["votes.json"])
         assert "votes.json" not in clip_files._recorded(folder)
+
+
+def test_the_file_of_votes_is_as_its_schema_says(record: Path) -> None:
+    votes.save(piece(record), VOTE)
+    votes.save(piece(record), {**VOTE, "choice": None})
+    content = json.loads((record.parent / "votes.json").read_text())
+    schema = json.loads((resources.files("stemsplit.docs") / "schemas" / "votes.schema.json").read_text())
+    Draft202012Validator(schema).validate(content)
+    assert content["votes"][0].keys() == schema["properties"]["votes"]["items"]["properties"].keys()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PageAudio, PrecisionName
-from stemsplit.cli import choose, several, split_page
+from stemsplit.cli import choose, several, split_extras
 from stemsplit.cli.contenders import MODELS, chosen, complete_models, named
 from stemsplit.cli.options import (
     SCRIPTS,
@@ -100,8 +100,8 @@ def compare(
     ] = None,
     bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
-    page: split_page.Page = False,
-    page_audio: split_page.Audio = None,
+    page: split_extras.Page = False,
+    page_audio: split_extras.Audio = None,
     quiet: Quiet = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON on stdout.", rich_help_panel=SCRIPTS)
@@ -147,7 +147,7 @@ def compare(
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
     if models is None and not routes:
         raise typer.BadParameter("missing option '--models'; name the models to compare, separated by commas")
-    limit, audio = several.limit(fit_memory), split_page.audio_of(page, page_audio)
+    limit, audio = several.limit(fit_memory), split_extras.audio_of(page, page_audio)
     contenders = named(listed(models))
     entries = chosen(contenders, routes or [], combine, registry_file, quiet)
     contenders += [("", {}) for _ in routes or ()]
@@ -205,7 +205,7 @@ def compare(
         figures, further = comparison_as_data(found), dict[str, Any]()
         if audio:
             figures["page"] = str(planned.folder / PAGE)
-            further[PAGE] = partial(page_of_clips, title=planned.folder.name, audio=audio)
+            further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
         paths = comparison.write(found, figures, force, further)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
@@ -239,7 +239,7 @@ def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> No
     if (why := too_large(expected, audio)) and not force:
         raise typer.BadParameter(f"cannot write a page of {song.path}: {why}")
     if not quiet:
-        console.note(f"{song.path}: {PAGE} will take {split_page.amount_in_words(expected)}")
+        console.note(f"{song.path}: {PAGE} will take {split_extras.amount_in_words(expected)}")
 
 
 def tell(plan: "Plan", chosen: bool) -> None:

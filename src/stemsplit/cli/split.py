@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_page
+from stemsplit.cli import choose, recommending, several, split_extras
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -130,8 +130,9 @@ def split(
     drop_silent: Annotated[
         bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
-    page: split_page.Page = False,
-    page_audio: split_page.Audio = None,
+    page: split_extras.Page = False,
+    page_audio: split_extras.Audio = None,
+    session: split_extras.Session = None,
     skip_known_failures: Annotated[
         bool,
         typer.Option(
@@ -198,7 +199,7 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    pages = split_page.song_pages(page, page_audio, force, quiet)
+    further = split_extras.further(page, page_audio, session, force)
     named = model
     if recommending.is_automatic(model, registry_file):
         named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
@@ -232,14 +233,13 @@ def split(
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
-    paged = split_page.tell_of_pages(pages, jobs, quiet) if pages else 0
+    needed = split_extras.tell_of_extras(further, jobs, quiet)
     check_memory(models, limit, device, precision.value)
     if dry_run:
-        page_of = partial(split_page.foreseen, pages) if pages else None
-        fits = print_dry_run(jobs, found, models, pace, output, as_json, page_of)
+        fits = print_dry_run(jobs, found, models, pace, output, as_json, partial(split_extras.foreseen, further))
         account().closed = True
         raise typer.Exit(0 if fits else 1)
-    plan.check_room(jobs, paged)
+    plan.check_room(jobs, needed)
     if any(not job.problem and not job.done for job in jobs):
         if not (model or ensemble or route or quiet):
             hint_at_models(registry_file)
@@ -259,8 +259,8 @@ def split(
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
     with table:
         with report:
-            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, pages)
-        close(totals, found, report, known, as_json, page)
+            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, further, quiet)
+        close(totals, found, report, known, as_json, further)
     watch.remember()
-    if totals.failed or totals.untold or totals.pageless or table.failed:
+    if totals.failed or totals.untold or totals.lacking or table.failed:
         raise typer.Exit(1)

@@ -101,7 +101,7 @@ def print_dry_run(
     settings: "Settings",
     out: "Path",
     as_json: bool,
-    page_of: "Callable[[Job], Mapping[str, Any]] | None" = None,
+    further: "Callable[[Job], Mapping[str, Mapping[str, Any]]]" = lambda _: {},
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -118,19 +118,19 @@ def print_dry_run(
     estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
     free = free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
-    pages = [page_of(job) for job in jobs] if page_of else []
-    pageless = any(page["error"] for page in pages)
+    extras = [further(job) for job in jobs]
+    lacking = any(extra["error"] for each in extras for extra in each.values())
     is_short = free is not None and (summary["bytes"] or 0) > free
     if as_json:
-        for place, job in enumerate(jobs):
-            print_line({**job_as_data(job), **({"page": pages[place]} if pages else {})})
-        print_line({"summary": {**summary, "exit_status": int(is_short or pageless or bool(summary["exit_status"]))}})
+        for job, each in zip(jobs, extras, strict=True):
+            print_line({**job_as_data(job), **each})
+        print_line({"summary": {**summary, "exit_status": int(is_short or lacking or bool(summary["exit_status"]))}})
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
-    return not is_short and not pageless and not any(job.problem for job in jobs)
+    return not is_short and not lacking and not any(job.problem for job in jobs)
 
 
 def bytes_to_download(models: "ChainEntry") -> int | None:

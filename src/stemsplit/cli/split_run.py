@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from stemsplit.cli.ending import INTERRUPTED, account
-from stemsplit.cli.split_page import tell_of_outdated, tell_of_page
+from stemsplit.cli.split_extras import tell_of_lacking
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
-    from stemsplit.listening.song_pages import SongPages
+    from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
@@ -25,7 +25,8 @@ def run(
     progress: "Progress",
     notices: "Sequence[Callable[[Outcome], object]]",
     as_json: bool,
-    pages: "SongPages | None" = None,
+    further: "Sequence[Extra]" = (),
+    quiet: bool = False,
 ) -> "Totals":
     """Split the songs, and print the result of each.
 
@@ -35,37 +36,36 @@ def run(
         progress: see `pipeline.Progress`.
         notices: called with the outcome of each song.
         as_json: whether to print JSON instead of paths.
-        pages: writes the pages of songs; None if none were asked for.
+        further: kinds of files to write beside the stems of each song.
+        quiet: whether to print errors only.
 
     Raises:
         typer.Exit: the user interrupted the run.
         RegistryError, WeightsError, DeviceError: a model cannot be loaded.
     """
-    from stemsplit.songs import pipeline
+    from stemsplit.songs import extras, pipeline
     from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import outcome_as_data
     from stemsplit.terminal.stdout import print_line, print_paths
 
     totals, begun, owed = Totals(), time.monotonic(), account()
+    kinds = [extra.name for extra in further]
     owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
         for notice in notices:
             notice(outcome)
-        if pages:
-            outcome = pages.made(outcome)
-            tell_of_page(outcome)
-        else:
-            tell_of_outdated(outcome)
+        outcome = extras.added(outcome, further, (lambda _: None) if quiet else console.note)
+        tell_of_lacking(outcome)
         totals.add(outcome)
         totals.seconds = time.monotonic() - begun
         owed.told.add(outcome.job.path)
         try:
             if as_json:
-                print_line(outcome_as_data(outcome, pages is not None))
+                print_line(outcome_as_data(outcome, kinds))
             else:
-                print_paths([*outcome.paths, *((outcome.page,) if outcome.page else ())])
+                print_paths([*outcome.paths, *outcome.extras.values()])
         except OSError as error:
             # The reader of stdout is gone, but the songs should still be split.
             console.error(f"cannot write to stdout ({error.strerror})")
@@ -85,7 +85,7 @@ def close(
     report: "SplitReport",
     known: "KnownFailures | None",
     as_json: bool,
-    paged: bool = False,
+    further: "Sequence[Extra]" = (),
 ) -> None:
     """Remember the songs that failed, and print the summary.
 
@@ -95,7 +95,7 @@ def close(
         report: shows results.
         known: remembers songs that cannot be read; None to remember nothing.
         as_json: whether to print JSON, too.
-        paged: whether pages were asked for.
+        further: kinds of files that were asked for beside the stems.
     """
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import totals_as_data
@@ -109,4 +109,4 @@ def close(
     report.total(totals, found)
     if as_json:
         account().closed = True
-        print_line(totals_as_data(totals, found, paged))
+        print_line(totals_as_data(totals, found, [extra.name for extra in further]))

@@ -17,7 +17,7 @@ MOST_CONNECTIONS = 64
 HEAD_SECONDS = 10.0
 """Longest time in seconds that a request may take to arrive."""
 
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.5
 """Time in seconds after which a request that has not arrived makes room, if there are too many."""
 
 WAIT_SECONDS = 3.0

@@ -1,14 +1,13 @@
 """Writes the pages of songs and comparisons once their sound is there, and says beforehand if that will not work."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from stemsplit.choices import BitDepth, PageAudio
 from stemsplit.comparison.clip_files import RECORD
 from stemsplit.errors import AudioError, StemsplitError
-from stemsplit.failures import cause
 from stemsplit.listening import standalone
 from stemsplit.listening.mixtures import Mixtures
 from stemsplit.listening.piece import Piece
@@ -46,13 +45,13 @@ def piece_of(job: Job) -> Piece:
     return piece
 
 
-def page_of_clips(folder: Path, title: str, audio: PageAudio, file: IO[bytes]) -> None:
+def page_of_clips(title: str, audio: PageAudio, folder: Path, file: IO[bytes]) -> None:
     """Write the page of a comparison.
 
     Args:
-        folder: folder of the clips and their record, which nobody else writes to.
         title: title of the page.
         audio: codec of the page's sound.
+        folder: folder of the clips and their record, which nobody else writes to.
         file: file to write to.
 
     Raises:
@@ -81,29 +80,23 @@ def too_large(expected: int, audio: PageAudio) -> str:
 
 @dataclass
 class SongPages:
-    """The pages of a run.
+    """Pages to listen to, each beside the stems that it plays; an `Extra`.
 
     Args:
         audio: codec of the pages' sound.
         force: whether pages may be larger than `standalone.LIMIT`, and replace files that are not ours.
-        tell: called with a message about each page that was written.
     """
 
     audio: PageAudio
     force: bool = False
-    tell: Callable[[str], object] = lambda _: None
+    name = "page"
 
-    def path(self, job: Job) -> Path:
-        """Return the file of a song's page, which lies beside its record."""
+    def place(self, job: Job) -> Path:
+        """See `Extra`."""
         return job.beside("listen", ".html")
 
     def expected(self, job: Job, found: Record | None = None) -> int | None:
-        """Return about how many bytes a song's page will take; None if its length is unknown.
-
-        Args:
-            job: job of the song.
-            found: its record; None if it is not split yet.
-        """
+        """See `Extra`."""
         tracks, bits = 1 + len(job.options.outputs), 16 if job.format.depth == BitDepth.b16 else 24
         if found:
             frames, rate, channels = (found.figures[name] for name in ("frames", "sample_rate", "channels"))
@@ -116,13 +109,8 @@ class SongPages:
         return standalone.expected_size(frames, rate, channels, tracks, self.audio, bits)
 
     def problem(self, job: Job, found: Record | None = None) -> str:
-        """Say why a song will have no page, as far as that is known; the text is empty if it can have one.
-
-        Args:
-            job: job of the song.
-            found: its record; None if it is not split yet.
-        """
-        path = self.path(job)
+        """See `Extra`."""
+        path = self.place(job)
         if link := job.link([path]):
             return f"{link} is a link, which is not followed"
         if told := beside.obstacle(path, standalone.MARK.encode(), self.force):
@@ -134,30 +122,28 @@ class SongPages:
         return "" if self.force else too_large(expected or 0, self.audio)
 
     def is_current(self, job: Job) -> bool:
-        """Return whether a song has the page that would be written for its present record."""
+        """See `Extra`."""
         digest = standalone.digest_of(job.record)
-        return standalone.holds(self.path(job), standalone.mark(digest, self.audio))
+        return standalone.holds(self.place(job), standalone.mark(digest, self.audio))
 
-    def made(self, outcome: Outcome) -> Outcome:
-        """Return a song's outcome with its page, which is written unless it is there; or with why there is none."""
-        job = outcome.job
-        if not outcome.record:
-            return outcome
-        path = self.path(job)
+    def is_usage(self, job: Job, why: str) -> bool:
+        """See `Extra`."""
+        return why == too_large(self.expected(job, job.recorded() if job.done else None) or 0, self.audio)
+
+    def write(self, outcome: Outcome) -> str:
+        """See `Extra`."""
+        job, path = outcome.job, self.place(outcome.job)
+        if self.is_current(job) and (outcome.skipped or not self.force):
+            return ""
         try:
-            if (self.force and not outcome.skipped) or not self.is_current(job):
-                if problem := self.problem(job, outcome.record):
-                    raise AudioError(problem)
-                standalone.save(piece_of(job), self.audio, path, self.force)
-                self.tell(f"{job.path}: {path.name} takes {size(path.stat().st_size)}")
-            return replace(outcome, page=path)
+            if problem := self.problem(job, outcome.record):
+                raise AudioError(problem)
+            standalone.save(piece_of(job), self.audio, path, self.force)
         except StemsplitError as error:
-            problem = str(error)
-        except Exception as error:  # of any kind: one song must not end the others
-            problem = cause(error, f"writing the page of {job.path}")
-        if standalone.holds(path, standalone.MARK.encode()):
-            problem += "; the page that is there is of an earlier run"
-        return replace(outcome, pageless=problem)
+            if standalone.holds(path, standalone.MARK.encode()):
+                raise AudioError(f"{error}; the page that is there is of an earlier run") from error
+            raise
+        return f"{job.path}: {path.name} takes {size(path.stat().st_size)}"
 
 
 def outdated(outcome: Outcome) -> Path | None:

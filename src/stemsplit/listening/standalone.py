@@ -23,9 +23,7 @@ MARK = "<!-- stemsplit listen 1 "
 """Beginning of the line by which a page is known as one of ours."""
 
 LIMIT = 400_000_000
-"""Largest page, in bytes, that is written unless it is asked for. A browser takes as much memory, and opens one of 350 MB
-in 4 s.
-"""
+"""Largest page, in bytes, that is written unless it is asked for. A browser takes more memory than that for it."""
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import Folder
-from stemsplit.disk.files import replacing_in
+from stemsplit.disk.files import TEXT_LIMIT, replacing_in
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 
@@ -30,6 +30,15 @@ def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
         return mark in os.read(descriptor, HEAD)
     finally:
         os.close(descriptor)
+
+
+def content(path: Path) -> bytes:
+    """Return the content of a file; nothing if it does not exist, is not a regular file, or is no text by its size."""
+    try:
+        with Folder(path.parent) as folder:
+            return folder.read(path.name, TEXT_LIMIT)
+    except OSError:
+        return b""
 
 
 def obstacle(path: Path, mark: bytes, force: bool = False) -> str:

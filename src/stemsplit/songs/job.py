@@ -1,6 +1,7 @@
 """Defines the job of splitting one song: which files it writes where, and whether that was done before."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -233,8 +234,8 @@ class Outcome:
         seconds: compute time of the song; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
-        page: page to listen to, if one was asked for and is there.
-        pageless: why the song has no page although one was asked for; empty if it has one.
+        extras: further files beside the stems, by what they are; see `songs.extras`.
+        lacking: why a further file that was asked for is not there, by what it is.
     """
 
     job: Job
@@ -244,8 +245,8 @@ class Outcome:
     seconds: float = 0.0
     cause: Exception | None = None
     notes: tuple[str, ...] = ()
-    page: Path | None = None
-    pageless: str = ""
+    extras: Mapping[str, Path] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
@@ -272,7 +273,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
-        pageless: number of songs that have no page although one was asked for.
+        lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
         seconds: wall time of the run.
     """
@@ -282,7 +283,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
-    pageless: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
     duration: float = 0.0
     seconds: float = 0.0
 
@@ -291,7 +292,7 @@ class Totals:
         self.songs += 1
         self.failed += bool(outcome.error)
         self.skipped += outcome.skipped
-        self.pageless += bool(outcome.pageless)
+        self.lacking.update(outcome.lacking.keys())
         if outcome.record and not outcome.skipped:
             self.done += 1
             self.duration += outcome.record.figures["duration"]

@@ -145,12 +145,12 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
 
-def outcome_as_data(outcome: "Outcome", paged: bool = False) -> dict[str, Any]:
+def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str, Any]:
     """Return what became of a song as `split --json` prints it.
 
     Args:
         outcome: outcome of the song.
-        paged: whether pages were asked for.
+        extras: further files that were asked for, by what they are.
     """
     record, job = outcome.record, outcome.job
     keys = ("peak", "clipped", "energy_share", "silent")
@@ -159,7 +159,10 @@ def outcome_as_data(outcome: "Outcome", paged: bool = False) -> dict[str, Any]:
         for name, facts in (record.stems.items() if record else ())
         if name in job.targets
     }
-    page = {"page": str(outcome.page) if outcome.page else None, "page_error": outcome.pageless or None}
+    asked: dict[str, str | None] = {}
+    for name in extras:
+        asked[name] = str(outcome.extras[name]) if name in outcome.extras else None
+        asked[f"{name}_error"] = outcome.lacking.get(name)
     return {
         "song": str(job.path),
         "status": "failed" if outcome.error else "skipped" if outcome.skipped else "done",
@@ -170,22 +173,22 @@ def outcome_as_data(outcome: "Outcome", paged: bool = False) -> dict[str, Any]:
         "real_time_factor": round(outcome.speed, 3),
         "error": outcome.error or None,
         "notes": list(outcome.notes),
-        **(page if paged else {}),
+        **asked,
     }
 
 
-def totals_as_data(totals: "Totals", found: "Search | None", paged: bool = False) -> dict[str, Any]:
+def totals_as_data(totals: "Totals", found: "Search | None", extras: Sequence[str] = ()) -> dict[str, Any]:
     """Return what became of all songs as the last line of `split --json` prints it.
 
     Args:
         totals: totals of the run.
         found: what was found besides songs; None if the search did not end.
-        paged: whether pages were asked for.
+        extras: further files that were asked for, by what they are.
     """
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
-    counts |= {"without_page": totals.pageless} if paged else {}
+    counts |= {f"without_{name}": totals.lacking[name] for name in extras}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
-    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold or totals.pageless))}
+    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold or totals.lacking))}
     speed = round(totals.speed, 3)
     return {"summary": {**counts, **passed_over_as_data(found), **times, "real_time_factor": speed, **ended}}
 
@@ -298,7 +301,7 @@ class SplitReport(Report):
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
-        text += f", {outcomes.pageless} without a page" if outcomes.pageless else ""
+        text += "".join(f", {count} without a {name}" for name, count in outcomes.lacking.items())
         text += passed_over_in_words(others)
         if outcomes.done:
             text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"

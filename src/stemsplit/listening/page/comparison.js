@@ -1,6 +1,11 @@
 "use strict";
 /* Compares the clips of several models: by name, or blind with votes. */
 
+/** Whether a click is not the second of two: what it meant to press is gone by then, and another button is there. */
+function single(event) {
+  return event.detail < 2;
+}
+
 /** The part of the page that swaps between models. */
 class Comparison {
   /**
@@ -190,7 +195,7 @@ class Comparison {
 
   ballot() {
     const vote = (index, text) => make("button", { type: "button", class: "vote", text,
-      click: () => this.vote(index) });
+      click: (event) => single(event) && this.vote(index) });
     return [
       make("p", { class: "question", dir: "auto",
         text: `Trial ${this.trials}, ${this.trial.stem}: hear each one, then say which you prefer` }),
@@ -203,7 +208,7 @@ class Comparison {
 
   stopper() {
     return make("button", { type: "button", "data-part": "stop", text: "Stop comparing blind",
-      click: () => this.stop() });
+      click: (event) => single(event) && this.stop() });
   }
 
   stop() {
@@ -240,7 +245,7 @@ class Comparison {
 
   revealed() {
     const next = make("button", { type: "button", class: "primary", "data-part": "next", text: "Next trial",
-      click: () => this.next() });
+      click: (event) => single(event) && this.next() });
     return [make("p", { class: "question", dir: "auto", text: this.outcome() }),
       make("p", { class: "buttons" }, next, this.stopper())];
   }

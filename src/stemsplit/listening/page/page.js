@@ -233,7 +233,7 @@ class Page {
   complain(words) {
     write(part("alert-text"), words);
     part("alert").hidden = !words;
-    part("alert-again").hidden = !this.served;
+    part("alert-again").hidden = !this.served || words === STOPPED;
   }
 
   close() {

@@ -61,6 +61,7 @@ class Spectrogram {
   restart(wait = 200) {
     this.running?.abort();
     clearTimeout(this.timer);
+    this.tell("Computing the spectrogram …");
     this.timer = setTimeout(() => this.compute(), wait);
   }
 
@@ -81,7 +82,6 @@ class Spectrogram {
     const hop = length / columns;
     // Where windows overlap, one read serves many columns; where they lie far apart, each is read on its own.
     const together = hop > 4 * this.size ? 1 : Math.max(1, Math.floor((10 * this.desk.rate) / hop));
-    this.tell("Computing the spectrogram …");
     try {
       for (let column = 0; column < columns; column += together) {
         const last = Math.min(columns, column + together);

@@ -98,6 +98,8 @@ class Tracks {
 
   show() {
     this.rows.forEach((row) => row.show());
+    const { mix } = this.desk;
+    part("tracks").classList.toggle("bypassed", mix.stem === null && (mix.rest || mix.alone !== null));
   }
 
   move(position) {

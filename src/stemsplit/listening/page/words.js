@@ -84,7 +84,7 @@ function facts(track) {
     said.push(`clipped: ${counted(track.clipped, "sample")}`);
   }
   if (track.energy_share !== null && track.energy_share !== undefined && track.role !== "song" && !track.silent) {
-    said.push(`${percent(track.energy_share)} of the song's energy`);
+    said.push(`${percent(track.energy_share)} of the energy`);
   }
   if (track.gain) {
     said.push(`made equally loud by ${decibels(track.gain)}`);
