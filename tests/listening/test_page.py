@@ -1,19 +1,14 @@
 """The whole page, served by the real server: what somebody does who listens."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stemsplit.listening.answers import Answers
-from stemsplit.listening.arguments import gathered
-from stemsplit.listening.server import Server
-
 from .making import RATE, comparison, split_song
+from .serving import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,23 +16,6 @@ if TYPE_CHECKING:
 FRAMES = 2 * RATE
 SILENCE = 10 ** (-120 / 20)
 HOSTILE = "<script>alert(1)<_script> & <img src=x onerror=alert(2)>"
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve the stems in a folder, and give the address of the page."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        found = gathered([folder / "stems"], [])
-        server = Server(Answers(found.shelf, found.mixtures))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/{server.token}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The page of these."""
-    with served(folder) as page:
-        yield page
+    with serving(folder) as server:
+        yield server.address
 
 
 def wait_for(page: "Page", condition: str) -> None:
