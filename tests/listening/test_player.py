@@ -183,6 +183,21 @@ def test_two_speakers_play_all_that_is_in_front(page: "Page", channels: int) -> 
     assert heard == pytest.approx(expected)
 
 
+def test_chunks_join_without_a_gap_where_the_browser_converts_the_rate(page: "Page") -> None:
+    load(page)
+    page.evaluate("() => { Noise.prototype.value = () => 0.5; }")
+    lowest = page.evaluate("""async () => {
+        const context = new OfflineAudioContext(1, 240000, 48000);
+        const [player] = playerOf(context, pieceOf(44100, 441000, 1, 1));
+        player.loop(50000, 60001);
+        await player.play();
+        await player.fill();
+        const sound = await context.startRendering();
+        return sound.getChannelData(0).slice(600).reduce((least, sample) => Math.min(least, sample), 1);
+    }""")
+    assert lowest == 0.5
+
+
 def test_a_page_with_a_sound_card_hears_what_the_position_says(page: "Page") -> None:
     load(page)
     told = page.evaluate("""async () => {

@@ -39,8 +39,13 @@ class Gate {
   /** Schedules samples to begin at a sample of the clock. Returns the node. */
   play(channels, at, frames) {
     const { context, rate } = this.deck;
-    const buffer = context.createBuffer(channels.length, frames, rate);
-    channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
+    // A browser that converts the rate plays on between the last sample and the next node's first.
+    const more = context.sampleRate === rate ? 0 : 1;
+    const buffer = context.createBuffer(channels.length, frames + more, rate);
+    channels.forEach((samples, channel) => {
+      buffer.copyToChannel(samples, channel);
+      if (more) buffer.getChannelData(channel)[frames] = samples[frames - 1];
+    });
     const node = context.createBufferSource();
     node.buffer = buffer;
     node.connect(this.node);
@@ -49,6 +54,7 @@ class Gate {
       if (!this.closed) this.deck.ended();
     };
     node.start(at / rate);
+    if (more) node.stop((at + frames) / rate);
     this.#nodes.add(node);
     return { node, at };
   }
