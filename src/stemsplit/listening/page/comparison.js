@@ -267,8 +267,9 @@ class Comparison {
     const saved = this.saved ? make("p", { class: "quiet", dir: "auto", text: `Saved in ${this.saved}` }) : "";
     const offer = this.keeper.unsaved.length ? make("button", { type: "button", text: "Download votes",
       click: () => {
-        const models = this.desk.piece.tracks.map(({ index, stem, model }) => ({ index, stem, model }));
-        download("votes.json", { title: this.desk.piece.title, tracks: models, votes: this.keeper.unsaved });
+        const { title, tracks } = this.desk.piece;
+        const votes = this.keeper.unsaved.map((vote) => ({ ...votedModels(vote, tracks), seconds: vote.seconds }));
+        download("votes.json", { title, votes });
       } }) : "";
     place.replaceChildren(make("h3", { text: "Votes so far" }), make("ul", {}, ...lines), saved, offer);
   }
