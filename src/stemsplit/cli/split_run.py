@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -56,7 +57,10 @@ def run(
     def tell(outcome: "Outcome") -> None:
         for notice in notices:
             notice(outcome)
-        outcome = extras.added(outcome, further, (lambda _: None) if quiet else console.note)
+        # A page of a long song takes as long as splitting it on a fast device.
+        shown = bool(kinds and outcome.record) and console.PEOPLE.is_terminal and not quiet
+        with console.PEOPLE.status(f"writing the {' and the '.join(kinds)}") if shown else nullcontext():
+            outcome = extras.added(outcome, further, (lambda _: None) if quiet else console.note)
         tell_of_lacking(outcome)
         totals.add(outcome)
         totals.seconds = time.monotonic() - begun

@@ -147,9 +147,9 @@ class SongPages:
 
 
 def outdated(outcome: Outcome) -> Path | None:
-    """Return the page beside a song that was split anew, if it plays what was there before; None if there is none."""
+    """Return the page beside a song's stems if it plays others, which were there before; None if there is none."""
     path = outcome.job.beside("listen", ".html")
-    if not outcome.record or outcome.skipped or not standalone.holds(path, standalone.MARK.encode()):
+    if not outcome.record or not standalone.holds(path, standalone.MARK.encode()):
         return None
     digest = standalone.digest_of(outcome.job.record)
     return None if standalone.holds(path, f"{standalone.MARK}{digest} ".encode()) else path

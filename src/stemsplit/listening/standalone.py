@@ -78,9 +78,9 @@ def refusal(sample_rate: int, channels: int) -> str:
         channels: number of channels.
     """
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        return f"browsers play {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, not {sample_rate:,} Hz"
+        return f"browsers play {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, not {sample_rate:,} Hz; leave out --page"
     if channels > MOST_CHANNELS:
-        return f"browsers play at most {MOST_CHANNELS} channels, not {channels}"
+        return f"browsers play at most {MOST_CHANNELS} channels, not {channels}; leave out --page"
     return ""
 
 
