@@ -132,7 +132,7 @@ class Comparison {
       const clip = number < this.order.length;
       const button = make("button", {
         type: "button", class: clip ? "choice clip" : "choice", "data-part": `hear-${number}`,
-        "aria-label": `Hear ${label}${name ? `: ${name}` : ""}`,
+        "aria-label": `Hear ${label}${name ? ` ${name}` : ""}`,
         "aria-keyshortcuts": clip && number < 9 ? String(number + 1) : null,
         click: () => this.desk.change((mix) => mix.hearAlone(index)),
       }, make("strong", { text: label }));
