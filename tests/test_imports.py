@@ -26,7 +26,7 @@ FLOORS = """
     registry models
     audio
     disk
-    failures
+    failures pictures
     libraries words choices
     errors
 """
@@ -38,7 +38,7 @@ THEIRS = {
     "tomllib": {"registry"},
     "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
-    "hashlib": {"comparison", "disk", "fetch", "listening", "songs", "training"},
+    "hashlib": {"comparison", "disk", "fetch", "listening", "pictures", "songs", "training"},
     "pickle": {"checkpoints"},
     "huggingface_hub": {"fetch"},
     "filelock": {"fetch"},

@@ -1,5 +1,6 @@
 """`stemsplit compare`."""
 
+import html
 import json
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_clips_lie_side_by_side(compare: Command, song: Song) -> None:
     assert result.paths == clips("mixture, vocals - 1 one, vocals - 2 two")
     folder = result.paths[0].parent
     assert sorted(folder.parent.iterdir()) == [folder]
-    assert sorted(folder.iterdir()) == sorted([*result.paths, folder / "comparison.json"])
+    assert sorted(folder.iterdir()) == sorted([*result.paths, folder / "comparison.json", folder / "report.html"])
     for path in result.paths:
         found = soundfile.info(path)
         assert (found.samplerate, found.channels, found.frames, found.subtype) == (44_100, 2, 22_050, "PCM_24")
@@ -103,8 +104,9 @@ def test_people_are_told_what_is_compared_and_what_came_of_it(compare: Command, 
     assert lines[4].split() == ["model", "x", "real", "time", "whole", "song"]
     assert [line.split()[:2] for line in lines[5:7]] == [["1", "one"], ["2", "two"]]
     assert lines[8].split() == ["stem", "clip", "loudness", "gain", "vs", "1"]
-    assert [line.split()[:3] for line in lines[9:]] == [["vocals", "1", "one"], ["vocals", "2", "two"]]
+    assert [line.split()[:3] for line in lines[9:11]] == [["vocals", "1", "one"], ["vocals", "2", "two"]]
     assert "LUFS  +0.0 dB" in lines[9]
+    assert lines[11:] == [f"report: {result.paths[0].parent / 'report.html'}"]
 
 
 def test_clips_of_a_stem_are_equally_loud(compare: Command, song: Song) -> None:
@@ -119,7 +121,7 @@ def test_a_script_gets_the_figures(compare: Command, song: Song) -> None:
     result = compare(song("song.wav"), "--models", "one,two", "--json", "--start", "0.1", "--duration", "0.3s")
     data = json.loads(result.out)
     folder = Path("compare/song 0.00.1-0.00.4")
-    names = ["mixture.wav", "vocals - 1 one.wav", "vocals - 2 two.wav"]
+    names = ["mixture.wav", "vocals - 1 one.wav", "vocals - 2 two.wav", "report.html"]
     assert json.loads((folder / "comparison.json").read_text()) == {**data, "files": names}
     assert set(data) == {"song", "start", "duration", "folder", "models", "mixture", "stems", "left_out"}
     assert (data["start"], data["duration"], data["folder"]) == (0.1, 0.3, str(folder))
@@ -184,6 +186,21 @@ def test_a_checkpoint_s_file_can_be_compared(compare: Command, song: Song, weigh
     assert result.paths == [folder / name for name in ("mixture.flac", "vocals - 1 1.flac", "vocals - 2 one.flac")]
 
 
+def test_a_report_shows_what_each_model_does_and_where_they_differ(compare: Command, song: Song) -> None:
+    path = song("a <b>&.wav", frames=66_150)
+    result = compare(path, "--models", "one,two", "--start", "0.25", "--duration", "1.25s", "--json")
+    data = json.loads(result.out)
+    page = (Path(data["folder"]) / "report.html").read_text()
+    assert "<b>" not in page
+    assert page.count("<svg") == page.count("<figure>") == 3  # speed; loudness and difference of vocals
+    (apart,) = data["stems"]["vocals"]["differences"]
+    for figure in (apart["decibels"], *(clip["loudness"] for clip in data["stems"]["vocals"]["clips"])):
+        assert f'<td class="number">{figure:.1f}</td>' in page
+    folder = html.escape(f"'{data['folder']}'")
+    for at in ("0:00.25", "0:01.25"):
+        assert f"<code>stemsplit listen {folder} --at {at} --solo vocals</code>" in page
+
+
 def test_quiet_leaves_only_the_paths(compare: Command, song: Song) -> None:
     result = compare(song("song.wav"), "--models", "one,two", "--quiet")
     assert (result.status, len(result.paths), result.err) == (0, 3, "")
@@ -198,7 +215,7 @@ def test_what_is_there_is_made_anew_only_by_force(compare: Command, song: Song) 
     forced = compare(path, "--models", "two", "--force")
     assert forced.paths == clips("mixture, vocals - 1 two, bass - 1 two")
     folder = forced.paths[0].parent
-    assert sorted(folder.iterdir()) == sorted([*forced.paths, folder / "comparison.json"])
+    assert sorted(folder.iterdir()) == sorted([*forced.paths, folder / "comparison.json", folder / "report.html"])
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "vocals - 3 mine.wav"])
@@ -211,7 +228,7 @@ def test_what_somebody_put_there_is_never_taken_away(compare: Command, song: Son
     assert f"{name} is not a clip of a comparison" in result.err
     (folder / "comparison.json").unlink()
     assert "is not a comparison; move it away" in compare(path, "--models", "one", "--force").err
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
 
 
 def test_a_model_is_compared_with_itself_under_other_settings(compare: Command, song: Song) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 
 Command = Callable[..., Result]
 Song = Callable[..., Path]
 
 
+@pytest.mark.usefixtures("light")
 def test_a_session_comes_with_the_stems_or_later(stemsplit: Command, song: Song) -> None:
     path = song("song.wav", frames=4_000)
     assert [file.suffix for file in stemsplit(path, "--session", "reaper").paths] == [".wav"] * 4 + [".rpp"]
@@ -36,6 +38,7 @@ def test_a_strangers_file_in_its_place_is_known_before_the_work(stemsplit: Comma
     assert [file.name for file in theirs.parent.iterdir()] == ["song.rpp"]
 
 
+@pytest.mark.usefixtures("light")
 def test_a_song_that_lacks_its_session_is_told(stemsplit: Command, song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
     from stemsplit.errors import AudioError
     from stemsplit.songs import session

@@ -562,6 +562,31 @@ def test_a_terminal_shows_a_table_above_a_bar(monkeypatch: pytest.MonkeyPatch) -
     assert "step 10, loss 0.2500" in text
 
 
+@pytest.mark.parametrize("width", [100, 40, 20])
+def test_a_terminal_shows_curves_in_one_place(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """They are drawn over those before, and what is left at the end is one picture below the table."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    terminal = Console(file=stream, force_terminal=True, width=width, height=30, markup=False, highlight=False)
+    monkeypatch.setattr(console, "PEOPLE", terminal)
+    with TrainReport(("low",), 40, shown=True) as report:
+        report.remember([(step, 8.0 / step, 0.5 * step) for step in range(1, 5)])
+        for step in (5, 6):
+            report.step(Progress(step, 1.0, 5e-4, 60.0, {"low": 4.0 - step}, reported=True))
+            report.bar.refresh()
+        lines = report.curves.shown()
+    assert all(len(line) < width for line in lines)
+    assert len(lines) == (6 if width > 20 else 0)
+    names = [name for name in ("loss", "mean SDR in dB") if lines and name in lines[0]]
+    assert names == {100: ["loss", "mean SDR in dB"], 40: ["mean SDR in dB"], 20: []}[width]
+    stream.flush()
+    written = stream.buffer.getvalue().decode()
+    # Each drawing but the last is erased, line by line.
+    assert written.count(lines[0] if lines else "loss  mean") <= written.count("\x1b[1A\x1b[2K" * 6) + 1
+    left = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).rstrip() for line in written.splitlines()]
+    assert left[len(left) - len(lines) :] == [line.rstrip() for line in lines]
+
+
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Between reports, which may be hours apart."""
     monkeypatch.setattr("stemsplit.terminal.training.TRAIN_SECONDS", 30.0)

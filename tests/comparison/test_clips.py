@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stemsplit.audio.levels import EXACT
-from stemsplit.comparison.clips import LARGEST_GAIN, Clip, difference, loudness, match, measured, scores
+from stemsplit.comparison.clips import LARGEST_GAIN, Clip, by_second, difference, loudness, match, measured, scores
 from stemsplit.evaluation.metrics import sdr, si_sdr
 from tests.conftest import Samples, noise
 
@@ -115,3 +115,14 @@ def test_scores_are_the_metrics_of_the_samples() -> None:
 def test_there_is_no_score_against_silence() -> None:
     silent, heard = (measured(Path(), amount * noise(RATE).T, RATE) for amount in (0, 1))
     assert set(scores(heard, silent).values()) == {None}
+
+
+def test_a_difference_second_by_second_shows_where_it_is() -> None:
+    """Relative to the whole clip's level, so that seconds can be compared; the last one may be short."""
+    samples = tone(441.0, 3.5)
+    other = samples.copy()
+    other[:, RATE : 2 * RATE] *= np.float32(0.9)
+    other[:, 3 * RATE :] *= np.float32(0.5)
+    found = by_second(samples, other, RATE)
+    assert found == pytest.approx([EXACT, -20, EXACT, 20 * np.log10(0.5)], abs=0.01)
+    assert by_second(0 * samples, 0 * samples, RATE) == [EXACT] * 4

@@ -192,3 +192,17 @@ def test_si_sdr_of_a_silent_or_perfect_estimate_is_that_of_fast_bss_eval(fast_bs
     source = torch.tensor([[[3.0, 4.0]]]).double()
     for estimate in (torch.zeros_like(source), 2 * source):
         assert si_sdr(estimate, source) == -fast_bss_eval.si_sdr_loss(estimate[0], source[0])
+
+
+def test_the_worst_frames_are_those_of_the_lowest_sdr() -> None:
+    estimates, sources = song(8 * FRAME + 300)
+    for frame, error in ((2, 3.0), (5, 1.0), (6, 2.0)):
+        estimates[0, :, frame * FRAME : (frame + 1) * FRAME] += error
+    sources[0, :, 7 * FRAME : 8 * FRAME] = 0  # silent: no SDR, however large the error
+    estimates[1, :, :FRAME] = sources[1, :, :FRAME]  # no error
+    first, second = measured(estimates, sources).worst(3)
+    assert [frame for frame, _ in first] == [2, 6, 5]
+    part = slice(2 * FRAME, 3 * FRAME)
+    assert first[0][1] == pytest.approx(float(sdr(estimates[0, :, part], sources[0, :, part])))
+    assert len(second) == 3
+    assert all(frame not in (0, 8) for frame, _ in measured(estimates, sources).worst(99)[1])

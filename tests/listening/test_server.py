@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,10 @@ import numpy as np
 import pytest
 
 from stemsplit.listening import connections, pages
-from stemsplit.listening.answers import Answers
-from stemsplit.listening.arguments import gathered
 from stemsplit.listening.server import Server
 from tests.conftest import noise
 from tests.listening.making import comparison, split_song
+from tests.listening.serving import serving
 
 FRAMES = 40_000
 VOTE = {"stem": "vocals", "candidates": [1, 2], "choice": 1, "seconds": 2.0}
@@ -91,16 +89,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     comparison(folder / "stems/0")
     split_song(folder / "stems/<script>", folder / "<script>.flac", frames=FRAMES)
     split_song(folder / "stems/Blue Sky", folder / "Blue Sky.flac", frames=FRAMES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        found = gathered([folder / "stems"], [folder / "<script>.flac"])
-        server = Server(Answers(found.shelf, found.mixtures))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield Client(server, folder)
-    server.shutdown()
-    thread.join()
-    server.stop()
+    with serving(folder) as server:
+        yield Client(server, folder)
 
 
 def number(client: Client, title: str) -> int:

@@ -96,7 +96,8 @@ def compare(
     ] = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
-        BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
+        BitDepth | None,
+        typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav, flac and aiff."),
     ] = None,
     bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
@@ -137,6 +138,7 @@ def compare(
     from stemsplit.engine.combination.entry import adjusted
     from stemsplit.listening.song_pages import page_of_clips
     from stemsplit.terminal import console
+    from stemsplit.terminal.compare_report import REPORT, page_of_comparison
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
     from stemsplit.terminal.stdout import print_json, print_paths
     from stemsplit.words import clock
@@ -177,6 +179,8 @@ def compare(
         tell_of_page(planned, audio, force, quiet)
     if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
         console.warning(f"{song}: {caution}")
+    if change := planned.format.conversion(planned.song.sample_rate, planned.song.channels):
+        console.warning(f"{song}: {change}")
     for note in planned.song.notes:
         console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
@@ -206,7 +210,9 @@ def compare(
         if audio:
             figures["page"] = str(planned.folder / PAGE)
             further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
+        further[REPORT] = lambda _, file: file.write(page_of_comparison(found, has_page=audio is not None))
         paths = comparison.write(found, figures, force, further)
+        paths.remove(planned.folder / REPORT)
     except KeyboardInterrupt:
         console.error("interrupted; no clip was left half-written")
         raise typer.Exit(130) from None
@@ -217,6 +223,7 @@ def compare(
     if not quiet:
         for line in comparison_in_lines(found):
             console.note(line)
+        console.note(f"report: {planned.folder / REPORT}")
 
 
 def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> None:

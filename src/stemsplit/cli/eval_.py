@@ -16,6 +16,7 @@ from stemsplit.cli.options import (
     Csv,
     Device,
     EstimatesChoice,
+    HtmlReport,
     Json,
     Overlap,
     Precision,
@@ -71,6 +72,7 @@ def eval_(
     ] = None,
     as_json: Json = False,
     csv: Csv = None,
+    report: HtmlReport = None,
     device: Annotated[str | None, under(MODEL, Device)] = None,
     chunk_seconds: Annotated[float | None, under(MODEL, ChunkSeconds)] = None,
     overlap: Annotated[float | None, under(MODEL, Overlap)] = None,
@@ -112,12 +114,16 @@ def eval_(
     from stemsplit.engine.combination.entry import adjusted
     from stemsplit.terminal import console
     from stemsplit.terminal.csv_files import SCORES, CsvFile, score_rows
+    from stemsplit.terminal.eval_report import page_of_scores
     from stemsplit.terminal.evaluation import EvalReport, print_scores, scores_as_data
+    from stemsplit.terminal.report_files import ReportFile
     from stemsplit.terminal.stdout import print_json
 
     wanted = listed([stems] if stems else None)
     with usage_errors("--csv"):
         table = CsvFile(csv, SCORES) if csv else None
+    with usage_errors("--report"):
+        file = ReportFile(report) if report else None
     entry = None
     if has_model:
         entry = several.source(model, ensemble, route, combine, registry_file, config, settings)
@@ -138,14 +144,17 @@ def eval_(
         assert estimates is not None
         source = FromFolder(estimates)
     results = []
-    with EvalReport([song.title for song in songs]) as report:
-        for result in evaluate(songs, source, wanted, lambda song, seconds: report.progress(song.title, seconds)):
+    with EvalReport([song.title for song in songs]) as shown:
+        for result in evaluate(songs, source, wanted, lambda song, seconds: shown.progress(song.title, seconds)):
             results.append(result)
             if result.error:
                 console.error(result.error)
     remark(results)
     written = not table or table.write(score_rows(results))
     found = summary(results)
+    if file:
+        what = entry.name if entry else str(estimates)
+        written &= file.write(page_of_scores(results, found, what, file.path))
     if as_json:
         print_json(scores_as_data(results, found))
     else:

@@ -11,6 +11,7 @@ from stemsplit.cli.options import likely_song, seconds
 
 if TYPE_CHECKING:
     from stemsplit.listening.arguments import Gathered
+    from stemsplit.listening.runs import RunAnswers
     from stemsplit.listening.server import Server
 
 
@@ -24,7 +25,8 @@ def listen(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDER|SONG...]",
-            help="Folders of stems or comparisons, and songs. Default: the folder stems.",
+            help="Folders of stems or comparisons, and songs; or the CSV file of a training run. Default: the folder "
+            "stems.",
         ),
     ] = None,
     songs: Annotated[
@@ -51,23 +53,33 @@ def listen(
 ) -> None:
     """Hear stems and comparisons in the browser: mute, solo, loop, compare.
 
+    The CSV file of a training run is shown as curves, which follow the run.
+
     The page is served to this machine only, until Ctrl-C. Its address is
     printed on stdout. `stemsplit help listening` says more.
     """
     from stemsplit.listening.answers import Answers
-    from stemsplit.listening.server import Server
+    from stemsplit.listening.server import Answering, Server
     from stemsplit.terminal import console
+    from stemsplit.words import counted
 
-    found = gather([*(what or ())], songs)
-    for text in found.notes:
-        console.note(text)
+    answers: Answering
+    texts = [*(what or ())]
+    if any(Path(text).suffix.lower() == ".csv" for text in texts):
+        answers, told = run_of(texts, at, solo), "the run is shown as it goes on"
+    else:
+        found = gather(texts, songs)
+        for text in found.notes:
+            console.note(text)
+        answers = Answers(found.shelf, found.mixtures)
+        told = f"{counted(len(found.shelf.items), 'song')} to listen to"
     try:
-        server = Server(Answers(found.shelf, found.mixtures), port)
+        server = Server(answers, port)
     except OSError as error:
-        told = f"cannot listen at port {port} ({error.strerror or error}); choose another one, or leave out --port"
-        raise typer.BadParameter(told, param_hint="--port") from error
+        taken = f"cannot listen at port {port} ({error.strerror or error}); choose another one, or leave out --port"
+        raise typer.BadParameter(taken, param_hint="--port") from error
     try:
-        serve(server, found, fragment(at, solo), no_open)
+        serve(server, told, fragment(at, solo), no_open)
     except KeyboardInterrupt:
         console.note("stopped")
     finally:
@@ -99,6 +111,23 @@ def saying_after(delay: float, text: str) -> Iterator[None]:
         timer.cancel()
 
 
+def run_of(texts: list[str], at: object, solo: str | None) -> "RunAnswers":
+    """Return what answers for a training run.
+
+    Raises:
+        typer.BadParameter: more than its CSV file is named, or the file is not one.
+    """
+    from stemsplit.errors import StemsplitError
+    from stemsplit.listening.runs import Curves, RunAnswers
+
+    if len(texts) > 1 or at is not None or solo is not None:
+        raise typer.BadParameter("the CSV of a training run is shown alone", param_hint="FOLDER|SONG")
+    try:
+        return RunAnswers(Curves(Path(texts[0])))
+    except StemsplitError as error:
+        raise typer.BadParameter(str(error), param_hint="FOLDER|SONG") from error
+
+
 def gather(texts: list[str], songs: Path | None) -> "Gathered":
     """Return what can be listened to.
 
@@ -127,12 +156,11 @@ def gather(texts: list[str], songs: Path | None) -> "Gathered":
         raise typer.BadParameter(f"cannot read {error.filename} ({reason})", param_hint="FOLDER|SONG") from error
 
 
-def serve(server: "Server", found: "Gathered", where: str, no_open: bool) -> None:
-    """Print the address, open it in a browser, and serve until a signal ends it."""
+def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
+    """Print the address and what is there, open it in a browser, and serve until a signal ends it."""
     from stemsplit.listening import opening
     from stemsplit.terminal import console
     from stemsplit.terminal.stdout import print_text
-    from stemsplit.words import counted
 
     address = f"{server.address}{where}"
     print_text(address)
@@ -143,5 +171,5 @@ def serve(server: "Server", found: "Gathered", where: str, no_open: bool) -> Non
         console.hint(f"from another machine, first run there: {opening.tunnel(server.server_address[1])}")
     if not no_open and not told:
         opening.open_browser(address)
-    console.note(f"{counted(len(found.shelf.items), 'song')} to listen to; end with Ctrl-C")
+    console.note(f"{what}; end with Ctrl-C")
     server.serve_forever()

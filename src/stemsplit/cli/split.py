@@ -32,9 +32,11 @@ from stemsplit.cli.options import (
 from stemsplit.cli.split_notes import (
     hint_at_models,
     print_dry_run,
+    tell_of_conversions,
     tell_of_excerpt,
     tell_of_names,
     tell_of_search,
+    tell_of_whole,
 )
 from stemsplit.cli.split_plan import planned
 from stemsplit.cli.split_run import close, run
@@ -96,7 +98,9 @@ def split(
     bit_depth: Annotated[
         BitDepth | None,
         typer.Option(
-            "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
+            "--bit-depth",
+            help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac and aiff. m4a and "
+            "stem.mp4 are lossless (ALAC) with 16 or 24, and AAC without.",
         ),
     ] = None,
     bitrate: Bitrate = None,
@@ -188,6 +192,7 @@ def split(
     from stemsplit.songs.job import Options
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
+    from stemsplit.songs.whole import STEMS, check_choices
     from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
@@ -200,16 +205,30 @@ def split(
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
     further = split_extras.further(page, page_audio, session, force)
+    file_format = formats.Format(format_, bit_depth, bitrate)
+    if whole := file_format.holds_all:
+        with usage_errors():
+            check_choices(
+                file_format,
+                stems=stems,
+                two_stems=two_stems,
+                mix=mixes,
+                drop_silent=drop_silent,
+                like_source=like_source,
+                session=session,
+            )
     named = model
     if recommending.is_automatic(model, registry_file):
-        named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
+        named = recommending.automatic(
+            ",".join(STEMS) if whole else stems, two_stems, mixes, then, registry_file, quiet
+        )
     first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
     first = adjusted(first, "with_passes", tta or None, shifts)
     models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet), estimates)
     with usage_errors():
-        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
-        template = Template(name)
+        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file, file_format if whole else None)
+        template = Template(name, needs_stem=not whole)
         table = SplitTable(csv, [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
@@ -218,7 +237,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=formats.Format(format_, bit_depth, bitrate),
+        format=file_format,
         like_source=like_source,
         start=begin,
         duration=length,
@@ -233,6 +252,9 @@ def split(
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
+        tell_of_conversions(jobs)
+        if whole:
+            tell_of_whole(file_format, chosen, models)
     needed = split_extras.tell_of_extras(further, jobs, quiet)
     check_memory(models, limit, device, precision.value)
     if dry_run:

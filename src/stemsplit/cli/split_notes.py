@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stemsplit.audio import Format
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.outputs import Output
     from stemsplit.songs.speeds import Settings
 
 FEW = 5
@@ -92,6 +94,29 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
     if len(renamed) > FEW:
         more = len(renamed) - FEW
         console.note(f"the same is true of {counted(more, 'more song')}")
+
+
+def tell_of_whole(file_format: "Format", outputs: "Sequence[Output]", models: "ChainEntry") -> None:
+    """Print what people should know of files that hold a song and its stems."""
+    from stemsplit.songs.whole import remarks
+    from stemsplit.terminal import console
+
+    for text in remarks(file_format, outputs, models.stems, models.sums):
+        console.note(text)
+
+
+def tell_of_conversions(jobs: "Sequence[Job]") -> None:
+    """Print which songs' files get another sample rate, or other channels, than the songs have."""
+    from stemsplit.terminal import console
+    from stemsplit.words import counted
+
+    by_change: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.conversion and not job.problem and not job.done:
+            by_change.setdefault(job.conversion, []).append(job)
+    for change, changed in by_change.items():
+        more = f", and so on for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
+        console.note(f"{changed[0].path}: {change}{more}")
 
 
 def print_dry_run(

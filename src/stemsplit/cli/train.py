@@ -24,6 +24,7 @@ from stemsplit.cli.options import (
     writable,
 )
 from stemsplit.cli.training import carry_out
+from stemsplit.cli.watching import watching
 from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
 from stemsplit.words import counted
 
@@ -213,6 +214,9 @@ def train(
     report_every: Annotated[
         int, typer.Option(min=1, help="Steps between checkpoints, and between validations.")
     ] = Plan.report_every,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the run's curves in the browser, at the address that is printed.")
+    ] = False,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -273,7 +277,13 @@ def train(
     stems = entry.outputs if validation else ()
     quick = {"--minutes 30": minutes is None, "--batch-size 1": batch_size > 1, "--seconds 2": seconds > 2}
     quicker = " ".join(option for option, helps in quick.items() if helps)
-    with closing(team), TrainReport(stems, steps, team.first, quicker, early=not workers) as report:
+    with (
+        closing(team),
+        TrainReport(stems, steps, team.first, quicker, early=not workers) as report,
+        watching(out.with_suffix(".csv"), report.note, watch and team.first) as show,
+    ):
+        if not workers:
+            show()
         report.stage(f"building the network of {entry.name}")
         dtype = dtype_of(precision.value, team.device)
         # Silent stems fill layers with denormal numbers, which are slow on CPUs.
@@ -305,6 +315,6 @@ def train(
             loaders=workers,
             bits=int(bits.value),
         )
-        carry_out(run, report, until)
+        carry_out(run, report, until, show)
     if team.first:
         print_paths([out])

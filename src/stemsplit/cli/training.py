@@ -1,6 +1,7 @@
 """Carries out a training run: resumes it, shows its progress, and stops it in order."""
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,16 @@ def saved(run: "Run") -> str:
     return f"interrupted; {weights}start it again to resume from step {run.step}"
 
 
-def carry_out(run: "Run", report: "TrainReport", until: float = math.inf) -> None:
+def carry_out(
+    run: "Run", report: "TrainReport", until: float = math.inf, begun: Callable[[], object] = lambda: None
+) -> None:
     """Resume or begin a run, train to its end, and report its progress.
 
     Args:
         run: the run.
         report: shows the progress.
         until: value of `time.monotonic` by which to end.
+        begun: called after each step.
 
     Raises:
         typer.Exit: a signal asked to stop; the run can be resumed.
@@ -49,12 +53,15 @@ def carry_out(run: "Run", report: "TrainReport", until: float = math.inf) -> Non
             length = run.examples.mixing.length / run.entry.sample_rate
             report.stage(f"first step: {counted(run.plan.batch_size, 'example')} of {length:g} s")
         history = History(run.out.with_suffix(".csv"), stems, run.step) if first else None
+        if history:
+            report.remember(history.reports())
         if run.workers.count == 1:
             run.pulse = stop.check  # with several, the others would wait for a process that gives up its step
         try:
             with memory_errors(f"while training on {run.device}", advice), closing(run.steps(until)) as steps:
                 for progress in steps:
                     report.step(progress)
+                    begun()
                     if history and progress.reported:
                         history.add(progress)
                     if stop.number:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stemsplit.audio import Block
-from stemsplit.audio.levels import SILENT, decibels
+from stemsplit.audio.levels import EXACT, SILENT, decibels
 from stemsplit.libraries import load_torchaudio
 
 LARGEST_GAIN = 20.0
@@ -101,6 +101,25 @@ def difference(one: Block, other: Block) -> float | None:
     first, second, between = (float(np.square(each, dtype=np.float64).sum()) for each in (one, other, one - other))
     louder = max(first, second)
     return decibels(between / louder) if louder else None
+
+
+def by_second(one: Block, other: Block, sample_rate: int) -> list[float]:
+    """Return how much two clips differ in each second.
+
+    Args:
+        one: samples (c, t).
+        other: samples (c, t).
+        sample_rate: sample rate in Hz.
+
+    Returns:
+        Energy of the difference in dB relative to the louder clip's mean energy in a second, so that seconds can be
+        compared; `EXACT` where there is no difference. The last second may be shorter.
+    """
+    louder = max(float(np.square(each, dtype=np.float64).mean()) for each in (one, other))
+    starts = range(0, one.shape[-1], sample_rate)
+    parts = ((one[:, start : start + sample_rate] - other[:, start : start + sample_rate]) for start in starts)
+    means = (float(np.square(part, dtype=np.float64).mean()) for part in parts)
+    return [decibels(mean / louder) if louder else EXACT for mean in means]
 
 
 def scores(clip: Clip, reference: Clip) -> dict[str, float | None]:

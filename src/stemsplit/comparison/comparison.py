@@ -15,7 +15,7 @@ import numpy as np
 
 from stemsplit.audio import Block, Reader
 from stemsplit.comparison import clip_files
-from stemsplit.comparison.clips import Clip, difference, match, measured, scores
+from stemsplit.comparison.clips import Clip, by_second, difference, match, measured, scores
 from stemsplit.comparison.excerpt import samples
 from stemsplit.comparison.plan import Plan
 from stemsplit.engine.chain_entry import ChainEntry
@@ -98,11 +98,13 @@ class StemClips:
         clips: clip of each model that has the stem, by the model's index.
         reference: clip of the true stem, if that is known.
         differences: difference of two models' clips before any gain, as `difference` gives it, by the models' indices.
+        by_second: the same in each second, as `by_second` gives it.
     """
 
     clips: Mapping[int, Clip]
     reference: Clip | None
     differences: Mapping[tuple[int, int], float | None]
+    by_second: Mapping[tuple[int, int], Sequence[float]]
 
 
 def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemClips:
@@ -127,9 +129,9 @@ def compare_stem(plan: Plan, stem: str, estimates: Mapping[int, Block]) -> StemC
     else:
         levels = [clip.loudness for clip in clips.values() if clip.loudness is not None]
         match(list(clips.values()), levels[0] if levels else None)
-    pairs = combinations(clips, 2)
-    differences = {(one, other): difference(clips[one].samples, clips[other].samples) for one, other in pairs}
-    return StemClips(clips, reference, differences)
+    pairs = {(one, other): (clips[one].samples, clips[other].samples) for one, other in combinations(clips, 2)}
+    differences = {pair: difference(*blocks) for pair, blocks in pairs.items()}
+    return StemClips(clips, reference, differences, {pair: by_second(*both, rate) for pair, both in pairs.items()})
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ class Estimates(Protocol):
             AudioError: the song has no estimates.
         """
 
+    def folder_of(self, song: Multitrack) -> Path | None:
+        """Return the folder of a song's estimates; None if they are not files."""
+
     def tracks(self, song: Multitrack, outputs: Sequence[str], open_: ExitStack) -> list[Track]:
         """Open estimates of a song.
 
@@ -121,6 +124,10 @@ class FromFolder:
         """See `Estimates`."""
         return [opened(self._estimates_of(song), output, open_) for output in outputs]
 
+    def folder_of(self, song: Multitrack) -> Path | None:
+        """See `Estimates`."""
+        return next(iter(self._estimates_of(song).stems.values())).parent
+
 
 class FromModel:
     """Estimates that a model makes from a song's mixture, or from the sum of its stems if it has no mixture file.
@@ -155,6 +162,10 @@ class FromModel:
         indices = [self.separator.stems.index(output) for output in outputs]
         return [Track("the model's output", rate, channels, (stems[indices] for _, stems in results))]
 
+    def folder_of(self, song: Multitrack) -> Path | None:  # noqa: ARG002
+        """See `Estimates`."""
+        return None
+
 
 @dataclass(frozen=True)
 class Score:
@@ -183,6 +194,23 @@ def average(scores: Iterable[Score], kind: Callable[[list[float]], float]) -> Sc
     return Score(*(kind(values) if values else math.nan for values in finite))
 
 
+WORST = 5
+"""Number of the worst moments that are kept for each stem of a song."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A second of a song, and how close an estimate is to its source there.
+
+    Args:
+        at: where the second begins, in seconds.
+        sdr: SDR of the second in dB.
+    """
+
+    at: float
+    sdr: float
+
+
 @dataclass(frozen=True)
 class Result:
     """The result of measuring a song.
@@ -192,12 +220,16 @@ class Result:
         scores: scores of its estimates, by name.
         unmeasured: names that have only a source, or only an estimate.
         error: why there are no scores; empty if there are.
+        worst: seconds with the lowest SDR of each estimate, the lowest first; at most `WORST`.
+        folder: folder of the estimates, if they are files.
     """
 
     name: str
     scores: Mapping[str, Score] = field(default_factory=dict)
     unmeasured: Sequence[str] = ()
     error: str = ""
+    worst: Mapping[str, Sequence[Moment]] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
     def mean(self) -> Score:
@@ -281,7 +313,12 @@ def measure_song(
     figures = measurement.figures()
     rows = zip(figures.sdr.tolist(), figures.si_sdr.tolist(), figures.frame_sdr.tolist(), strict=True)
     scores = {name: Score(*row) for name, row in zip(sums, rows, strict=True)}
-    return Result(song.title, scores, [name for name in wanted or outputs if name not in {*sums, *lacking}] + lacking)
+    worst = {
+        name: [Moment(float(second), sdr) for second, sdr in moments]
+        for name, moments in zip(sums, measurement.worst(WORST), strict=True)
+    }
+    unmeasured = [name for name in wanted or outputs if name not in {*sums, *lacking}] + lacking
+    return Result(song.title, scores, unmeasured, worst=worst, folder=estimates.folder_of(song))
 
 
 def evaluate(

@@ -8,7 +8,9 @@ from three sums over a song's samples, with y the source, y' the estimate, and a
 The sums of a song are those of its parts added up, so a song need not be in memory as a whole.
 """
 
+import math
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import torch
 from torch import Tensor
@@ -153,6 +155,20 @@ class Measurement:
         counting = audible[:, :, compared].flatten(1).all(1)
         frames = sdr_of(torch.tensor(self.sums, dtype=torch.float64)).T
         return frames.where(compared[:, None] & counting, torch.nan)[:, :whole]
+
+    def worst(self, most: int) -> list[list[tuple[int, float]]]:
+        """Return the frames with the lowest SDR of every stem, the lowest first: index of each, and SDR in dB.
+
+        Unlike in `frame_sdr`, a frame counts for a stem whatever the others do. It does not count where its SDR is not
+        finite: the source is silent, or there is no error.
+
+        Args:
+            most: largest number of frames for each stem.
+        """
+        whole = max(self.samples // self.frame, 1)
+        frames = sdr_of(torch.tensor(self.sums[:whole], dtype=torch.float64)).T.tolist()
+        finite = ([(value, index) for index, value in enumerate(row) if math.isfinite(value)] for row in frames)
+        return [[(index, value) for value, index in nsmallest(most, row)] for row in finite]
 
     def figures(self) -> Figures:
         """Return the figures of the frames so far, which must have at least one sample."""

@@ -17,7 +17,7 @@ MOST_CONNECTIONS = 64
 HEAD_SECONDS = 10.0
 """Longest time in seconds that a request may take to arrive."""
 
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.2
 """Time in seconds after which a request that has not arrived makes room, if there are too many."""
 
 WAIT_SECONDS = 3.0
@@ -92,7 +92,7 @@ class Connections(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = os.name != "nt"
-    request_queue_size = 128
+    request_queue_size = 1_024
 
     def __init__(self, *arguments: Any) -> None:
         self.is_stopping = False

@@ -34,7 +34,11 @@ SCRIPTS = (
 STYLES = ("style.css",)
 """Style sheets of the page."""
 
-KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
 """Suffix of a file -> its media type."""
 
 
@@ -43,7 +47,7 @@ def text(name: str) -> str:
     """Return a file of the page.
 
     Args:
-        name: one of `SCRIPTS` or `STYLES`, or `index.html`.
+        name: one of `SCRIPTS` or `STYLES`, `index.html`, `run.html` or `run.js`.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -7,10 +7,10 @@ import time
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, Protocol
 
 from stemsplit.errors import AudioError
-from stemsplit.listening.answers import Answer, Answers, RefusedError, as_json, not_found
+from stemsplit.listening.answers import Answer, RefusedError, as_json, not_found
 from stemsplit.listening.connections import HEAD_SECONDS, HEADERS, Connections, Limited
 from stemsplit.terminal import console
 
@@ -22,6 +22,22 @@ SEND_SECONDS = 30.0
 
 MOST_BODY = 16_384
 """Largest size of a vote, in bytes."""
+
+
+class Answering(Protocol):
+    """What a server asks for its answers, in many threads at once: see `answers.Answers`."""
+
+    def get(self, path: str, query: str, wanted: str | None) -> Answer:
+        """Answer a GET or HEAD request."""
+
+    def is_posted_to(self, path: str) -> bool:
+        """Return whether a path takes POST requests."""
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Answer a POST request."""
+
+    def close(self) -> None:
+        """Close all files."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -187,7 +203,7 @@ class Server(Connections):
         OSError: the port is taken, or may not be used.
     """
 
-    def __init__(self, answers: Answers, port: int = 0) -> None:
+    def __init__(self, answers: Answering, port: int = 0) -> None:
         self.answers, self.token = answers, secrets.token_urlsafe(24)
         super().__init__((ADDRESS, port), Handler)
         port = self.server_address[1]

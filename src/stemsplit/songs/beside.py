@@ -15,6 +15,9 @@ from stemsplit.errors import AudioError
 HEAD = 4_096
 """Bytes at the beginning of a file in which its mark is looked for."""
 
+FORCED = "--force writes over it"
+"""What to try where a file of others is in the way, unless a command has no --force."""
+
 
 def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
     """Return whether a file is one of stemsplit's own: a regular file of one name, with the mark at its beginning.
@@ -41,13 +44,14 @@ def content(path: Path) -> bytes:
         return b""
 
 
-def obstacle(path: Path, mark: bytes, force: bool = False) -> str:
+def obstacle(path: Path, mark: bytes, force: bool = False, advice: str = FORCED) -> str:
     """Return a message about what is in the place of a file to write; empty if the file may be written.
 
     Args:
         path: file to write.
         mark: what each such file has in its first 4,096 bytes.
         force: whether any regular file may be replaced.
+        advice: what to try if a file of others is there.
     """
     try:
         with Folder(path.parent) as folder:
@@ -61,17 +65,18 @@ def obstacle(path: Path, mark: bytes, force: bool = False) -> str:
         return ""  # the folder is made with the stems
     except OSError as error:
         return f"cannot write {path} ({why(error)})"
-    return f"{path} is already there, and not as stemsplit left it; --force writes over it"
+    return f"{path} is already there, and not as stemsplit left it; {advice}"
 
 
 @contextmanager
-def writing(path: Path, mark: bytes, force: bool = False) -> Iterator[IO[bytes]]:
+def writing(path: Path, mark: bytes, force: bool = False, advice: str = FORCED) -> Iterator[IO[bytes]]:
     """Write a file whole or not at all, unless something that stemsplit did not make is in its place.
 
     Args:
         path: file to write, in a folder that exists.
         mark: what each such file has in its first 4,096 bytes.
         force: whether any regular file may be replaced.
+        advice: what to try if a file of others is there.
 
     Yields:
         A file to write to.
@@ -79,7 +84,7 @@ def writing(path: Path, mark: bytes, force: bool = False) -> Iterator[IO[bytes]]
     Raises:
         AudioError: it cannot be written.
     """
-    if told := obstacle(path, mark, force):
+    if told := obstacle(path, mark, force, advice):
         raise AudioError(told)
     try:
         with Folder(path.parent) as folder, replacing_in(folder, path.name) as file:

@@ -68,6 +68,7 @@ class Job:
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
         compared: state of the song, and its digest, when it was read to find that it is the one that the record names;
             None if it was not read.
+        conversion: what the files have otherwise than the song: another sample rate, or stereo; empty if nothing.
     """
 
     path: Path
@@ -83,14 +84,24 @@ class Job:
     replaces: bool = False
     told_apart: bool = False
     compared: tuple[State, str] | None = None
+    conversion: str = ""
 
     def size_for(self, frames: int) -> int:
         """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
-        return frames * self.channels * len(self.options.outputs) * self.format.bytes_per_sample
+        channels = self.format.channels(self.channels)
+        return frames * channels * len(self.options.outputs) * self.format.bytes_per_sample
 
     def place(self, stem: str, file_format: Format) -> Path:
         """Return the file that a stem has in a format, in this run or in another."""
-        return self.folder / f"{self.names.path(stem)}{file_format.suffix}"
+        name = self.names.whole if file_format.holds_all else self.names.path(stem)
+        return self.folder / f"{name}{file_format.suffix}"
+
+    @property
+    def parts(self) -> list[str]:
+        """What `{stem}` stands for in the name of each file: a stem, or the song where one file holds all stems."""
+        if self.format.holds_all:
+            return [self.names.values["track"]]
+        return [output.name for output in self.options.outputs]
 
     # Computed each time: a plan may have hundreds of thousands of songs.
     @property
@@ -110,7 +121,7 @@ class Job:
     @property
     def is_renamed(self) -> bool:
         """Whether a file gets another name than song and template give, because some systems do not allow that one."""
-        return any(self.names.path(output.name) != self.names.meant(output.name) for output in self.options.outputs)
+        return any(self.names.path(part) != self.names.meant(part) for part in self.parts)
 
     def below(self, target: Path) -> Path:
         """Return the path of one of the job's files, relative to the output folder."""
@@ -253,7 +264,8 @@ class Outcome:
         """Files of the stems."""
         if not self.record:
             return []
-        return [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+        found = [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+        return list(dict.fromkeys(found))
 
     @property
     def speed(self) -> float:

@@ -29,6 +29,7 @@ def scores_as_data(results: Sequence["Result"], summary: "Summary") -> dict[str,
             "song": result.name,
             "stems": {name: _figures(score) for name, score in result.scores.items()},
             "mean": _figures(result.mean),
+            "worst": {name: [vars(moment) for moment in moments] for name, moments in result.worst.items()},
             "unmeasured": list(result.unmeasured),
             "error": result.error or None,
         }

@@ -29,6 +29,7 @@ def job_as_data(job: "Job") -> dict[str, Any]:
         "duration": None if job.seconds is None else round(job.seconds, 3),
         "bytes": job.size,
         "error": job.problem or None,
+        "notes": [job.conversion] if job.conversion else [],
     }
 
 
@@ -138,7 +139,7 @@ def print_plan(jobs: Sequence["Job"]) -> None:
             # Stems may have folders of their own, as with {stem}/{track}.
             together = all(path.parent == job.record.parent for path in targets)
             folder = job.record.parent if together else job.options.out
-            where = f"{folder}: {', '.join(str(path.relative_to(folder)) for path in targets)}"
+            where = f"{folder}: {', '.join(dict.fromkeys(str(path.relative_to(folder)) for path in targets))}"
         length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
         rows.append((state, length, str(job.path), where))
     if rows:
@@ -272,13 +273,16 @@ class SplitReport(Report):
                 note(f"{song}: already split with the same model and options; --force splits it again")
             return
         for name, facts in outcome.record.stems.items():
-            target = outcome.job.targets[name]
+            target = str(outcome.job.targets[name])
+            if outcome.job.format.holds_all:
+                target = f"{target} ({name})"
             if facts["clipped"]:
                 clipped = f"{facts['clipped']} samples beyond full scale were clipped"
                 warning(f"{target}: {clipped}; 32-bit float wav keeps them")
             if facts["silent"]:
                 note(f"{target}: silent" + ("" if facts["file"] else ", not written"))
-        text = f"{song}: {counted(len(outcome.paths), 'stem')} of {clock(figures['duration'])} "
+        made = "a file with 4 stems" if outcome.job.format.holds_all else counted(len(outcome.paths), "stem")
+        text = f"{song}: {made} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
             text += f", sum of the stems {sum_error_in_words(figures['sum_error'])}"

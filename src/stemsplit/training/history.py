@@ -2,12 +2,15 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemsplit.disk import flush, open_own, read_text, replacing
 from stemsplit.errors import StemsplitError
+from stemsplit.training.reports import RunFile
 
 if TYPE_CHECKING:
     from stemsplit.training.progress import Progress
@@ -44,6 +47,18 @@ class History:
             return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
         except (OSError, UnicodeDecodeError, csv.Error):
             return []
+
+    def reports(self) -> list[tuple[float, float, float]]:
+        """Return the reports in the file that are kept: step, loss, and mean SDR or NaN."""
+        file = RunFile(self.path)
+        with suppress(StemsplitError):
+            while file.read():
+                pass
+        loss, mean = (file.columns.index(name) + 1 if name in file.columns else None for name in ("loss", "mean"))
+        return [
+            (row[0], math.nan if loss is None else row[loss], math.nan if mean is None else row[mean])
+            for row in file.points
+        ]
 
     def add(self, progress: "Progress") -> None:
         """Append a line.
