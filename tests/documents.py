@@ -18,6 +18,7 @@ from stemsplit.registry import ModelEntry
 from stemsplit.training import result
 from tests.cli.conftest import Result
 from tests.cli.processes import STEMS, TABLE
+from tests.listening.making import comparison, split_song
 
 ROOT = Path(__file__).parents[1]
 TOPICS = {path.stem: path for path in sorted((ROOT / "src" / "stemsplit" / "docs").glob("*.md"))}
@@ -76,6 +77,16 @@ def write_own_checkpoints(folder: Path) -> None:
     result.save(network, mine, folder / "my.safetensors")
 
 
+def serve_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `stemsplit listen` end as with Ctrl-C as soon as it would serve, and open no browser."""
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stemsplit.listening.server.Server.serve_forever", interrupt)
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+
+
 @pytest.fixture
 def try_line(
     stemsplit: Callable[..., Result],
@@ -99,6 +110,10 @@ def try_line(
             monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
             monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
             monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+        if words[0] == "listen":
+            serve_nothing(monkeypatch)
+            split_song(tmp_path / "stems" / "song", tmp_path / "song.flac")
+            comparison(tmp_path / "compare" / "song")
         if "tiny.toml" in line:
             (tmp_path / "tiny.toml").write_text(blocks(TOPICS["training"], "toml")[0], encoding="utf-8")
         if " my." in line or "best_model" in line:
@@ -106,7 +121,8 @@ def try_line(
         (tmp_path / "collection").mkdir()
         for name in ("song.wav", "take.wav", "a.mp3", "b.mp3", "collection/a.flac", "collection/b.mp3"):
             song(name, frames=2_000)
-        song("song.flac", frames=81 * 44_100 if "--start" in line else 2_000)
+        if words[0] != "listen":
+            song("song.flac", frames=81 * 44_100 if "--start" in line else 2_000)
         if words[0] in ("eval", "train") or "references/" in words:
             for folder in ("references", "stems", "songs", "held-out"):
                 (tmp_path / folder / "song").mkdir(parents=True)

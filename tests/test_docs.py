@@ -45,6 +45,7 @@ def test_every_topic_has_commands() -> None:
 LINES = dict.fromkeys(line for path in TOPICS.values() for line in commands(path))
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("line", [line for line in LINES if line not in commands(ROOT / "README.md")])
 def test_the_command_lines(line: str, try_line: Callable[[str], Result]) -> None:
     """Each as it is pasted; a training is cut short, and a small network stands in for every model.

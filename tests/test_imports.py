@@ -107,6 +107,7 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 COMMANDS = {
     "import": "import stemsplit",
     "models in Python": "import stemsplit; stemsplit.list_models(); dir(stemsplit); stemsplit.split",
+    "all that listens": "import stemsplit.listening.server, stemsplit.listening.arguments, stemsplit.listening.opening",
     "help": "--help",
     "list": "list",
     "list of some": "list --stems vocals --json",
@@ -118,6 +119,8 @@ COMMANDS = {
     "help on training": "train --help",
     "help on evaluation": "eval --help",
     "help on comparison": "compare --help",
+    "help on listening": "listen --help",
+    "nothing to listen to": "listen no-such-folder",
 }
 
 

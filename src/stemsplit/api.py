@@ -127,12 +127,14 @@ def split(
             for their mean, or a preset's own way.
         route: the model of each stem instead: "vocals=a,rest=b", or {"vocals": "a", "rest": "b"}.
         stems: names of the stems to write, in a list or separated by commas; None for all.
-        format: "wav", "flac", "ogg", "mp3", or "m4a", which needs ffmpeg.
-        bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac.
+        format: "wav", "flac", "aiff", "ogg", "opus", "mp3"; or "m4a" or "stem.mp4", which need ffmpeg. A "stem.mp4" is
+            one file with the song and its drums, bass, other and vocals, for DJ programs.
+        bit_depth: "16", "24" or "32f" (floating point); None for 32f in wav and 24 in flac and aiff. With 16 or 24, m4a
+            and stem.mp4 are lossless (ALAC), without AAC.
         track: audio track of a video, or of another file that has several: its number from 1 on, its language or its
             title; empty for the default one.
-        bitrate: kbit/s of ogg, mp3 or m4a, such as "192k" or 192, or a quality of mp3 from "V0" to "V9"; None for 320
-            in mp3, about 270 in ogg and 256 in m4a.
+        bitrate: kbit/s of ogg, opus, mp3, m4a or each track of stem.mp4, such as "192k" or 192, or a quality of mp3
+            from "V0" to "V9"; None for 320 in mp3, about 270 in ogg, 192 in opus and 256 in m4a and stem.mp4.
         then: stems to split further, in order, each with the model that does it; see `Chain`.
         estimates: "consistent" for stems that add up to the song where the model's should, "raw" for those that its
             network gives, as they are.
@@ -149,7 +151,8 @@ def split(
         tell: called with a message that a user should see besides errors.
 
     Returns:
-        Name of each stem -> its file, which has the song's sample rate, channels and length.
+        Name of each stem -> its file, which has the song's sample rate, channels and length; but an opus has 48 kHz,
+        and a stem.mp4 is stereo with at most 48 kHz. That one file is the file of "mixture", the song, too.
 
     Raises:
         AudioError: the song cannot be read, or its stems cannot be written.
@@ -165,7 +168,7 @@ def split(
     {'drums': 'stems/song/drums.flac', 'vocals': 'stems/song/vocals.flac'}
     """
     from stemsplit.engine.choosing import chain_of
-    from stemsplit.songs import plan
+    from stemsplit.songs import plan, whole
     from stemsplit.words import bytes_in
 
     if Path(path).is_dir():
@@ -173,7 +176,7 @@ def split(
     if model == registries.AUTO and registries.AUTO not in registries.entries(_path(registry)):
         if then:
             raise ValueError('model="auto" chooses by the stems asked for; with then, name the first model')
-        model = _recommended(stems, registry, tell)
+        model = _recommended("drums,bass,other,vocals" if format == "stem.mp4" else stems, registry, tell)
     chain = chain_of(
         model,
         ensemble=ensemble,
@@ -192,6 +195,9 @@ def split(
     job = _job(Path(path), Path(out), chain, stems, _format(format, bit_depth, bitrate), str(track), force)
     if job.problem:
         raise AudioError(job.problem)
+    told = whole.remarks(job.format, job.options.outputs, chain.stems, chain.sums) if job.format.holds_all else []
+    for text in (*told, *([f"{job.path}: {job.conversion}"] if job.conversion and not job.done else [])):
+        tell(text)
     plan.check_room([job])
     outcome = _split(job, chain, tell, device=device, fit_memory=limit)
     if isinstance(outcome.cause, StemsplitError):
@@ -219,10 +225,10 @@ def _recommended(stems: str | Sequence[str] | None, registry: AnyPath | None, te
 def _format(name: str, bit_depth: str | None, bitrate: str | int | None) -> "Format":
     """Return the format of the files; ValueError if there is none of this name, bit depth or bitrate."""
     from stemsplit.audio import Format, bitrates
-    from stemsplit.choices import BitDepth, FormatName
+    from stemsplit.choices import BitDepth, FormatName, format_meant
 
     if name not in list(FormatName):
-        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {name!r}")
+        raise ValueError(f"format must be one of {', '.join(FormatName)}, not {name!r}{format_meant(str(name))}")
     if bit_depth is not None and bit_depth not in list(BitDepth):
         raise ValueError(f"bit_depth must be one of {', '.join(BitDepth)}, not {bit_depth!r}")
     return Format(name, bit_depth, None if bitrate is None else bitrates.parsed(str(bitrate)))
@@ -244,13 +250,17 @@ def _job(
         ValueError: the stems or the format make no sense.
     """
     from stemsplit.fetch import digests, download
-    from stemsplit.songs import outputs, plan
+    from stemsplit.songs import outputs, plan, whole
     from stemsplit.songs.find import Found
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
 
     wanted = [name for name in stems.split(",") if name.strip()] if isinstance(stems, str) else stems
-    chosen = outputs.chosen(chain.stems, wanted, [], None, chain.sums)
+    if file_format.holds_all:
+        whole.check_choices(file_format, stems=wanted)
+        chosen = whole.whole_outputs(file_format, chain.stems, chain.sums, chain.adds_up)
+    else:
+        chosen = outputs.chosen(chain.stems, wanted, [], None, chain.sums)
     for entry in chain.entries:
         if not digests.identity(entry):
             # Without a digest, nobody knows which stems were made with these weights before.

@@ -5,13 +5,38 @@ from typing import NoReturn
 
 
 class FormatName(StrEnum):
-    """The audio files that can be written."""
+    """The audio files that can be written; `stem.mp4` holds a song and its stems in one file."""
 
     wav = "wav"
     flac = "flac"
     ogg = "ogg"
     mp3 = "mp3"
     m4a = "m4a"
+    aiff = "aiff"
+    opus = "opus"
+    stem_mp4 = "stem.mp4"
+
+
+FORMATS_MEANT = {
+    **dict.fromkeys(("aac", "mp4"), "m4a"),
+    "alac": "m4a with a bit depth of 16 or 24, which is ALAC",
+    **dict.fromkeys(("aif", "aifc"), "aiff"),
+    **dict.fromkeys(("stem", "stems", "stem.m4a", "traktor", "native instruments"), "stem.mp4"),
+    **dict.fromkeys(("vorbis", "oga"), "ogg"),
+    **{each.value: each.value for each in FormatName},
+    "wave": "wav",
+}
+"""Other names of formats, and formats as they are often typed -> what is meant."""
+
+
+def format_meant(text: str) -> str:
+    """Return which format a name probably means that is not one of `FormatName`, as a question; empty if unknown.
+
+    >>> format_meant("AAC"), format_meant("tta")
+    ('; did you mean m4a?', '')
+    """
+    other = FORMATS_MEANT.get(text.strip().lower().lstrip("."))
+    return f"; did you mean {other}?" if other else ""
 
 
 class BitDepth(StrEnum):
@@ -20,6 +45,17 @@ class BitDepth(StrEnum):
     b16 = "16"
     b24 = "24"
     b32f = "32f"
+
+
+class PageAudio(StrEnum):
+    """The ways of keeping sound in a page that holds it itself.
+
+    opus: small, for listening.
+    flac: exact.
+    """
+
+    opus = "opus"
+    flac = "flac"
 
 
 class WindowName(StrEnum):

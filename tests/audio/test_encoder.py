@@ -147,8 +147,36 @@ def test_what_it_cannot_hold_is_known_beforehand(bitrate: str | None, rate: int,
     assert bool(complaint) == bool(reason)
 
 
-def test_it_has_no_bit_depth() -> None:
-    assert "no bit depth" in Format("m4a", "16").contradiction
+@pytest.mark.usefixtures("ffmpeg")
+@pytest.mark.parametrize("bits", ["16", "24"])
+@pytest.mark.parametrize("frames", [1, 4_095, 4_096, 4_097, 50_001])
+def test_with_a_bit_depth_it_holds_every_bit(tmp_path: Path, bits: str, frames: int) -> None:
+    """What comes out is what `write` said that the file holds."""
+    path = tmp_path / "a.m4a"
+    writer = Writer(path, Format("m4a", bits), 44_100, 2, frames, {"title": "a"})
+    stored = writer.write(noise(frames).T)
+    writer.close()
+    with Reader(path) as reader:
+        assert np.array_equal(np.concatenate(list(reader), 1), stored)
+        assert reader.format == Format("flac", bits)
+    assert writer.exact
+    assert read_tags(path) == {"title": ("a",)}
+
+
+@pytest.mark.usefixtures("ffmpeg")
+@pytest.mark.parametrize(
+    ("form", "channels", "complaint"),
+    [
+        (Format("m4a", "32f"), 2, "m4a holds 16 or 24 bits (as ALAC), not floating point"),
+        (Format("m4a", "24", "256"), 2, "has no bitrate; leave out --bit-depth or --bitrate"),
+        (Format("m4a", "24"), 6, "holds at most 2 channels, not 6; use wav or flac"),
+        (Format("m4a", "24"), 1, ""),
+    ],
+)
+def test_what_lossless_m4a_cannot_hold_is_known_beforehand(form: Format, channels: int, complaint: str) -> None:
+    reason = form.refusal(44_100, channels)
+    assert complaint in reason
+    assert bool(complaint) == bool(reason)
 
 
 @pytest.mark.usefixtures("no_ffmpeg")

@@ -18,6 +18,7 @@ from stemsplit.errors import AudioError
 from tests.conftest import noise
 
 ALL = [("wav", None), ("wav", "24"), ("wav", "16"), ("flac", None), ("flac", "16"), ("ogg", None), ("mp3", None)]
+ALL += [("aiff", "32f"), ("opus", None)]
 TAGS = {"title": "Дует", "date": "1999"}
 Song = Callable[..., Path]
 

@@ -1,12 +1,12 @@
 """Runs the command again and again, killed one step later each time, and each time once more to its end.
 
-python tests/cli/crashing.py WORK '[ARGUMENT, ...]' '[[ARGUMENT, ...], ...]'
+python tests/cli/crashing.py WORK '[ARGUMENT, ...]' '[[ARGUMENT, ...], ...]' ['[ARGUMENT, ...]']
 
 A step is whatever changes files below `stems`, by their paths or by a name in an open folder: making, opening, renaming
 or removing one. Each time the command starts
-in WORK/STEP, a copy of WORK/before. The last argument is the commands that run before it is started again. Prints a
-line of JSON for each step; the last one is that which the command ended without, undisturbed. All are forks of one
-process, which loads PyTorch once.
+in WORK/STEP, a copy of WORK/before. The third argument is the commands that run before it is started again; the fourth
+is one that runs in WORK/before at the very first, and has to end well. Prints a line of JSON for each step; the last
+one is that which the command ended without, undisturbed. All are forks of one process, which loads PyTorch once.
 """
 
 import json
@@ -85,6 +85,8 @@ def run(folder: Path, arguments: Sequence[str], step: int = 0) -> tuple[int, str
 def main() -> None:
     """Kill before every step."""
     work, arguments, between = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    if sys.argv[4:] and command(work / "before", json.loads(sys.argv[4])):
+        sys.exit((work / "before" / "err.txt").read_text())
     shutil.copytree(work / "before", work / "warm")
     command(work / "warm", arguments)  # brings in all that the forks need
     step, before = 0, "the first"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import product
@@ -118,6 +118,27 @@ def run(*arguments: str | Path, cwd: Path, **more: Any) -> Result:
     """What the command leaves."""
     with running(*arguments, cwd=cwd, **more) as process:
         return finished(process)
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Callable[..., Result]]:
+    """The command in processes of its own, which need not load PyTorch: see `forks.py`."""
+    if not hasattr(os, "fork"):
+        pytest.skip("processes cannot be forked here")
+    command = [sys.executable, str(Path(__file__).with_name("forks.py")), "120"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment()}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def run(*arguments: str | Path, cwd: Path) -> Result:
+            one = {"folder": str(cwd), "arguments": [*map(str, arguments)], "environment": environment()}
+            print(json.dumps(one), file=asked, flush=True)
+            status = int(answers.readline())
+            return Result(status, *((cwd / name).read_text() for name in ("out.txt", "err.txt")))
+
+        yield run
 
 
 def read_lines(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -26,7 +26,6 @@ from tests.cli.processes import (
     mount,
     read_lines,
     registry,
-    run,
     running,
     statuses,
     touched,
@@ -283,9 +282,9 @@ def crashed(
     for name in ("a.wav", "b.flac"):
         song(f"before/{name}", frames=3_000)
     model = ["--model", "tiny", "--registry", str(registry(folder / "model"))]
-    assert not before or run(*before, *model, cwd=folder / "before").status == 0
     driver = [sys.executable, str(Path(__file__).with_name("crashing.py")), str(folder)]
     commands = [json.dumps([*arguments, *model]), json.dumps([[*words, *model] for words in between])]
+    commands += [json.dumps([*before, *model])] * bool(before)
     done = subprocess.run([*driver, *commands], capture_output=True, text=True, check=False, env=environment())
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -15,7 +15,10 @@ import soundfile
 from stemsplit.songs.stem_files import StemFiles
 from stemsplit.terminal import csv_files
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 from tests.conftest import noise, unix
+
+pytestmark = pytest.mark.usefixtures("light")
 
 Command = Callable[..., Result]
 Song = Callable[..., Path]

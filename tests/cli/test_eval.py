@@ -11,9 +11,10 @@ import pytest
 import soundfile
 import torch
 
-from stemsplit import Separator
+from stemsplit import Separator, registry
 from stemsplit.evaluation.metrics import sdr, si_sdr
 from tests.cli.conftest import Result
+from tests.cli.processes import tiny as tiny
 from tests.conftest import DATA, Samples, noise
 
 Command = Callable[..., Result]
@@ -106,18 +107,20 @@ def test_silence_has_no_figures_and_a_word(stemsplit: Command, tmp_path: Path) -
     ]
 
 
-def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Command, tmp_path: Path) -> None:
+def test_files_that_split_wrote_score_what_the_separator_scores(
+    stemsplit: Command, tiny: list[str], tmp_path: Path
+) -> None:
     """So they do in training's validation, which measures the same; and a model named here is run in the same way."""
     mixture, _ = soundfile.read(DATA / "lithium.flac", dtype="float32", frames=3 * RATE + 500)
     sources = {stem: 0.3 * mixture + 0.05 * noise(len(mixture), seed=seed) for seed, stem in enumerate(STEMS)}
     sources["other"] = mixture - sum(sources[stem] for stem in ("drums", "bass", "vocals"))
     put(tmp_path / "data" / "song", {**sources, "mixture": mixture})
-    arguments = ("data/song/mixture.wav", "-o", "stems/song", "--bit-depth", "24", "-d", "cpu", "-q")
+    arguments = ("data/song/mixture.wav", "-o", "stems/song", "--bit-depth", "24", "-d", "cpu", "-q", *tiny)
     assert stemsplit("split", *arguments).status == 0
     by_files = json.loads(stemsplit("eval", "data", "stems", "--json").out)["songs"][0]["stems"]
-    by_model = json.loads(stemsplit("eval", "data", "--model", "starter", "-d", "cpu", "--json").out)
+    by_model = json.loads(stemsplit("eval", "data", *tiny, "-d", "cpu", "--json").out)
     by_model = by_model["songs"][0]["stems"]
-    separator = Separator(device="cpu")
+    separator = Separator(registry.read(Path(tiny[-1]))["tiny"], device="cpu")
     estimates = separator.separate(torch.from_numpy(mixture.T.copy()), RATE)
     for stem, source in sources.items():
         pair = estimates[stem], torch.from_numpy(source.T.copy())
@@ -127,16 +130,16 @@ def test_files_that_split_wrote_score_what_the_separator_scores(stemsplit: Comma
         assert by_files[stem]["frame_sdr"] == pytest.approx(by_model[stem]["frame_sdr"], abs=0.01)
 
 
-def test_a_model_is_scored_with_the_options_that_split_has(stemsplit: Command, tmp_path: Path) -> None:
+def test_a_model_is_scored_with_the_options_that_split_has(stemsplit: Command, tiny: list[str], tmp_path: Path) -> None:
     """They change the stems, and so the scores, of a split and of an evaluation in the same way."""
     mixture, _ = soundfile.read(DATA / "lithium.flac", dtype="float32", frames=2 * RATE)
     sources = {stem: 0.3 * mixture + 0.05 * noise(len(mixture), seed=seed) for seed, stem in enumerate(STEMS)}
     put(tmp_path / "data" / "song", {**sources, "mixture": mixture})
     options = ("--chunk-seconds", "0.7", "--window", "mean", "--overlap", "0.1", "-d", "cpu", "--threads", "1")
-    assert stemsplit("split", "data/song/mixture.wav", "-o", "stems/song", *options, "-q").status == 0
+    assert stemsplit("split", "data/song/mixture.wav", "-o", "stems/song", *tiny, *options, "-q").status == 0
     by_files = json.loads(stemsplit("eval", "data", "stems", "--json").out)["songs"][0]["stems"]
     results = [
-        json.loads(stemsplit("eval", "data", "--model", "starter", *others, "--json").out)["songs"][0]["stems"]
+        json.loads(stemsplit("eval", "data", *tiny, *others, "--json").out)["songs"][0]["stems"]
         for others in (options, (*options, "--batch-size", "1"), ("-d", "cpu", "--threads", "1"))
     ]
     for found, equal in zip(results, (True, True, False), strict=True):

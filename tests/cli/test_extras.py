@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 
 Command = Callable[..., Result]
 Song = Callable[..., Path]
 
 
+@pytest.mark.usefixtures("light")
 def test_a_session_comes_with_the_stems_or_later(stemsplit: Command, song: Song) -> None:
     path = song("song.wav", frames=4_000)
     assert [file.suffix for file in stemsplit(path, "--session", "reaper").paths] == [".wav"] * 4 + [".rpp"]
@@ -20,7 +22,7 @@ def test_a_session_comes_with_the_stems_or_later(stemsplit: Command, song: Song)
     session.unlink()
     later = stemsplit(path, "--session", "reaper", "--json")
     line, summary = map(json.loads, later.out.splitlines())
-    assert (line["status"], line["extras"]) == ("skipped", {"session": str(session)})
+    assert (line["status"], line["session"], line["session_error"]) == ("skipped", str(session), None)
     assert (summary["summary"]["skipped"], summary["summary"]["exit_status"]) == (1, 0)
     assert session.read_bytes() == before
 
@@ -36,9 +38,8 @@ def test_a_strangers_file_in_its_place_is_known_before_the_work(stemsplit: Comma
     assert [file.name for file in theirs.parent.iterdir()] == ["song.rpp"]
 
 
-def test_a_song_without_its_session_is_a_failure(
-    stemsplit: Command, song: Song, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("light")
+def test_a_song_that_lacks_its_session_is_told(stemsplit: Command, song: Song, monkeypatch: pytest.MonkeyPatch) -> None:
     from stemsplit.errors import AudioError
     from stemsplit.songs import session
 
@@ -48,7 +49,12 @@ def test_a_song_without_its_session_is_a_failure(
     monkeypatch.setattr(session, "write", full)
     found = stemsplit(song("song.wav", frames=4_000), "--session", "reaper", "--json")
     line, summary = map(json.loads, found.out.splitlines())
-    assert (found.status, line["status"], "extras" in line) == (1, "failed", False)
-    assert "is split, but has no session: the disk is full" in line["error"]
-    assert [summary["summary"][name] for name in ("songs", "done", "skipped", "failed")] == [1, 0, 0, 1]
+    assert (found.status, line["status"], line["session"], line["session_error"]) == (
+        1,
+        "done",
+        None,
+        "the disk is full",
+    )
+    assert "song.wav has no session: the disk is full" in found.err
+    assert [summary["summary"][name] for name in ("done", "failed", "without_session", "exit_status")] == [1, 0, 1, 1]
     assert Path("stems/song/vocals.wav").is_file()

@@ -10,6 +10,7 @@ import soundfile
 from stemsplit import split
 from stemsplit.audio import examine
 from tests.cli.conftest import Result
+from tests.cli.processes import light as light
 from tests.conftest import noise, unix
 
 Command = Callable[..., Result]
@@ -140,3 +141,78 @@ def test_an_ffmpeg_that_cannot_write_m4a_is_told_of_at_the_start(
     assert (result.status, result.out) == (2, "")
     assert "which failed on a trial (ffmpeg failed: it has no such encoder); update it" in result.err
     assert not Path("stems").exists()
+
+
+@pytest.mark.usefixtures("light", "ffmpeg")
+def test_a_stem_file_is_one_path_and_what_is_converted_is_said_beforehand(stemsplit: Command, song: Song) -> None:
+    song("a.wav", frames=5_000)
+    song("b.wav", frames=5_000, rate=96_000)
+    song("c.wav", frames=5_000, rate=96_000)
+    options = ("-f", "stem.mp4", "--threads", "1")
+    plan = stemsplit("a.wav", "b.wav", *options, "--dry-run", "--json").out.splitlines()
+    told = "stem.mp4 is resampled from 96000 to 48000 Hz"
+    assert [json.loads(line)["notes"] for line in plan[:2]] == [[], [told]]
+    result = stemsplit("a.wav", "b.wav", "c.wav", *options)
+    assert (result.status, result.paths) == (0, [Path(f"stems/{name}/{name}.stem.mp4") for name in "abc"])
+    said = result.err.splitlines()
+    assert said[0] == f"b.wav: {told}, and so on for 1 more song"
+    assert "a.wav: a file with 4 stems of 0:00" in result.err
+    again = [json.loads(line) for line in stemsplit("a.wav", *options, "--json").out.splitlines()]
+    assert again[0]["status"] == "skipped"
+    assert {each["path"] for each in again[0]["stems"].values()} == {"stems/a/a.stem.mp4"}
+    assert sorted(again[0]["stems"]) == ["bass", "drums", "mixture", "other", "vocals"]
+
+
+@pytest.mark.usefixtures("light", "ffmpeg")
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("-f", "stem.mp4", "--stems", "vocals", "--mix", "a=mixture"), "four stems; leave out --stems and --mix, or"),
+        (("-f", "stem.mp4", "--like-source"), "leave out --like-source"),
+        (("-f", "stem.mp4", "--bit-depth", "24", "--bitrate", "256k"), "has no bitrate; leave out --bit-depth or"),
+        (
+            ("-f", "stem.mp4", "--model", "mel-roformer-vocals"),
+            "this model has vocals, instrumental; see stemsplit list",
+        ),
+        (("-f", "aac"), "did you mean m4a?"),
+        (("-f", "alac"), "did you mean m4a with a bit depth of 16 or 24"),
+        (("-f", "aif"), "did you mean aiff?"),
+        (("-f", "stems"), "did you mean stem.mp4?"),
+        (("-f", "tta"), "see all options with"),
+    ],
+)
+def test_a_format_that_cannot_be_is_wrong_usage(
+    stemsplit: Command, song: Song, options: tuple[str, ...], complaint: str
+) -> None:
+    song("a.wav")
+    result = stemsplit("a.wav", *options)
+    assert (result.status, result.out) == (2, "")
+    assert complaint in result.err
+    assert not Path("stems").exists()
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_without_ffmpeg_a_stem_file_is_refused_at_the_start(stemsplit: Command, song: Song) -> None:
+    song("a.wav")
+    result = stemsplit("a.wav", "-f", "stem.mp4")
+    assert (result.status, "stem.mp4 is written by ffmpeg, which was not found" in result.err) == (2, True)
+
+
+@pytest.mark.usefixtures("ffmpeg")
+def test_clips_are_not_stem_files(stemsplit: Command, song: Song) -> None:
+    song("a.wav")
+    result = stemsplit("compare", "a.wav", "--models", "starter", "-f", "stem.mp4")
+    assert (result.status, "stem.mp4 holds a song and its stems, not clips" in result.err) == (2, True)
+
+
+@pytest.mark.usefixtures("light", "ffmpeg")
+def test_a_stem_file_in_python(song: Song, tmp_path: Path) -> None:
+    told: list[str] = []
+    path = song("a.wav", frames=4_410, channels=1)
+    made = split(path, tmp_path / "out", format="stem.mp4", device="cpu", tell=told.append)
+    assert made == dict.fromkeys(("mixture", "drums", "bass", "other", "vocals"), tmp_path / "out/a/a.stem.mp4")
+    assert told == [f"{path}: stem.mp4 is made stereo from mono"]
+    with pytest.raises(ValueError, match="leave out --stems"):
+        split(path, tmp_path / "out", format="stem.mp4", stems="vocals")
+    with pytest.raises(ValueError, match=r"not 'stems'; did you mean stem\.mp4\?"):
+        split(path, tmp_path / "out", format="stems")

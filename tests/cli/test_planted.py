@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.conftest import Result
-from tests.cli.processes import STEMS, run
+from tests.cli.processes import STEMS
+from tests.cli.processes import forked as forked
 from tests.cli.processes import tiny as tiny
 from tests.conftest import snapshot, unix
 
@@ -234,6 +235,7 @@ def test_splitting_changes_nothing_else(
 @pytest.mark.parametrize("things", FOUND, ids=lambda things: f"{things[-1].path} {things[-1].kind}"[-50:])
 @pytest.mark.parametrize("missing", [True, False])
 def test_what_was_found_by_attack_is_mended(
+    forked: Command,
     song: Song,
     tiny: list[str],
     places: Callable[[list[Planted]], Place],
@@ -246,7 +248,8 @@ def test_what_was_found_by_attack_is_mended(
     if not missing:
         song("a.wav", frames=500)
     before = place.untouchable()
-    result = run("a.wav", "-o", place.out, *tiny, cwd=tmp_path)
+    result = forked("a.wav", "-o", place.out, *tiny, cwd=tmp_path)
+    assert result.status in (0, 1)
     assert place.untouchable() == before
     assert "Traceback" not in result.err
     told = [line for line in result.err.splitlines() if "is left alone" in line]

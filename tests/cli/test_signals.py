@@ -4,7 +4,9 @@ Within two seconds on a quiet machine: `python -m tests.benchmarks.stopping` mea
 machine can only tell a command that ends from one that does not.
 """
 
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,14 +56,22 @@ variant = "improved"
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tiny: list[str], hub: Hub) -> Iterator[Path]:
-    """A folder with all that the commands need, and a registry."""
-    soundfile.write(tmp_path / "song.flac", noise(44_100 * 200), 44_100)
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a long song, and two with their stems; the commands only read them."""
+    folder = tmp_path_factory.mktemp("material")
+    soundfile.write(folder / "song.flac", noise(44_100 * 200), 44_100)
     for number in range(2):
-        (tmp_path / "songs" / str(number)).mkdir(parents=True)
+        (folder / "songs" / str(number)).mkdir(parents=True)
         for place, stem in enumerate((*STEMS, "mixture")):
-            soundfile.write(tmp_path / f"songs/{number}/{stem}.wav", noise(400_000, seed=place), 44_100)
+            soundfile.write(folder / f"songs/{number}/{stem}.wav", noise(400_000, seed=place), 44_100)
+    return folder
+
+
+@pytest.fixture
+def folder(material: Path, tmp_path: Path, tiny: list[str], hub: Hub) -> Iterator[Path]:
+    """A folder with all that the commands need, and a registry."""
+    shutil.copytree(material, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     registry = Path(tiny[-1])
     registry.write_text(registry.read_text() + HELD)
     hub.put("some/repo/w.ckpt", CONTENT, fault=Fault(hold_after=len(CONTENT) // 2))

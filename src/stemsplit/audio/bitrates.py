@@ -21,6 +21,9 @@ MPEG = (
 SMALLEST_FRAME = 192
 """Bytes that the first frame of an MP3 needs to hold the song's exact length; LAME leaves it out of smaller ones."""
 
+MOST_OPUS, LEAST_OPUS, DEFAULT_OPUS = 256, 6, 96
+"""Largest, smallest and default bitrate of Opus in kbit/s for each channel, as libsndfile's encoder takes them."""
+
 MOST_AAC, LEAST_AAC = 6, 0.36
 """Largest and smallest number of bits that AAC spends on a sample of one channel. The largest is the standard's."""
 
@@ -88,6 +91,8 @@ def _nearest(bitrate: int, name: str, sample_rate: int, channels: int) -> int:
     if name == FormatName.ogg:
         least, most = (nominal(quality, sample_rate, channels) for quality in (0.0, 1.0))
         lowest, highest = -(-least // 1_000), round(most / 1_000)
+    elif name == FormatName.opus:
+        lowest, highest = LEAST_OPUS * channels, MOST_OPUS * channels
     else:
         most, least = (int(bits * sample_rate * channels) for bits in (MOST_AAC, LEAST_AAC))
         lowest, highest = -(-least // 1_000), most // 1_000
@@ -96,7 +101,7 @@ def _nearest(bitrate: int, name: str, sample_rate: int, channels: int) -> int:
 
 def contradiction(name: str, bitrate: str) -> str:
     """Say why no file of a format can have a bitrate, from `parsed`; empty if some can."""
-    if name not in (FormatName.mp3, FormatName.ogg, FormatName.m4a):
+    if name in (FormatName.wav, FormatName.flac, FormatName.aiff):
         return f"{name} has no bitrate; leave out --bitrate, or choose --format mp3, ogg or m4a"
     if bitrate.startswith("V"):
         return "" if name == FormatName.mp3 else f"{name} has no quality {bitrate}; write kbit/s, such as 192k"
@@ -112,7 +117,7 @@ def refusal(name: str, bitrate: str, sample_rate: int, channels: int) -> str:
     """Say why a file of a format cannot have a bitrate; empty if it can.
 
     Args:
-        name: mp3, ogg or m4a.
+        name: mp3, ogg, opus, m4a or stem.mp4.
         bitrate: from `parsed`.
         sample_rate: Hz, which the format holds.
         channels: number of channels, which the format holds.
@@ -134,11 +139,14 @@ def encoder_options(name: str, bitrate: str | None, sample_rate: int, channels: 
     """Return what libsndfile's encoder of a lossy format is to be told.
 
     Args:
-        name: mp3 or ogg.
+        name: mp3, ogg or opus.
         bitrate: from `parsed`, and not refused; None for the default.
         sample_rate: Hz.
         channels: number of channels.
     """
+    if name == FormatName.opus:
+        each = int(bitrate) / channels if bitrate else DEFAULT_OPUS
+        return {"compression_level": (MOST_OPUS - each) / (MOST_OPUS - LEAST_OPUS)}
     if name == FormatName.ogg:
         if bitrate is None:
             return {"compression_level": 0.2}  # about 270 kbit/s for dense stereo

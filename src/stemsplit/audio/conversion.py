@@ -33,6 +33,34 @@ def resampled(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator
         yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
+class Resampler:
+    """Resamples a whole signal to its exact length in seconds, rounded up to a sample.
+
+    Args:
+        from_rate: sample rate of the signal in Hz.
+        to_rate: sample rate of the results in Hz.
+        channels: number of channels.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
+        self.from_rate, self.to_rate, self.channels = from_rate, to_rate, channels
+        self.stream = soxr.ResampleStream(from_rate, to_rate, channels, quality="VHQ")
+        self.taken = self.given = 0
+
+    def __call__(self, block: Block) -> Block:
+        """Return what is ready after the next block (c, any number of samples)."""
+        self.taken += block.shape[1]
+        made: Block = self.stream.resample_chunk(np.ascontiguousarray(block.T)).T
+        self.given += made.shape[1]
+        return made
+
+    def rest(self) -> Block:
+        """Return what is left at the end of the signal."""
+        made = self.stream.resample_chunk(np.zeros((0, self.channels), np.float32), last=True).T
+        missing = -(-self.taken * self.to_rate // self.from_rate) - self.given
+        return np.pad(made, ((0, 0), (0, max(missing - made.shape[1], 0))))[:, : max(missing, 0)]
+
+
 def layout(channels: int, together: int, speakers: Sequence[str] = ()) -> list[int]:
     """Return the indices of a song's channels in the order in which a model gets them.
 

@@ -1,4 +1,4 @@
-"""Encodes m4a files (AAC) with ffmpeg, as libsndfile cannot."""
+"""Encodes m4a files (AAC, or Apple Lossless) with ffmpeg, as libsndfile cannot."""
 
 import shutil
 import subprocess
@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from stemsplit.audio.containers.mp4 import played
 from stemsplit.audio.source import Frames
+
+Integers = npt.NDArray[np.int32]
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """Number of channels -> ffmpeg's name for the speakers that they have in a WAV file, in that order."""
 
 FRAME = 1_024
-"""Samples in a frame of AAC. The encoder's delay is one frame; the edit list skips it."""
+"""Samples in a frame of AAC. The encoder's delay is one frame; the edit list skips it. Apple Lossless has no delay."""
+
+SAMPLES = {0: ("f32le", "<f4"), 16: ("s16le", "<i2"), 24: ("s32le", "<i4")}
+"""Bits of a sample, 0 for AAC -> ffmpeg's and NumPy's names for the samples that the encoder gets."""
 
 DESCRIPTORS = Path("/dev/fd")
 """Folder in which Unix systems show a process its open files."""
@@ -33,17 +39,18 @@ class Encoder:
         path: name of the file, for systems where ffmpeg cannot be handed an open file.
         sample_rate: Hz, one that AAC has.
         channels: number of channels, in the order of WAV files.
-        bitrate: kbit/s.
+        bitrate: kbit/s of AAC.
         mask: channel mask of their speakers; 0 for those of `LAYOUTS`.
+        bits: 16 or 24 bits of a sample, for Apple Lossless; 0 for AAC.
 
     Raises:
         OSError: ffmpeg cannot be started.
     """
 
     def __init__(
-        self, file: IO[bytes], path: Path, sample_rate: int, channels: int, bitrate: int, mask: int = 0
+        self, file: IO[bytes], path: Path, sample_rate: int, channels: int, bitrate: int, mask: int = 0, bits: int = 0
     ) -> None:
-        self.stream, self.sample_rate, self.channels = file, sample_rate, channels
+        self.stream, self.sample_rate, self.channels, self.bits = file, sample_rate, channels, bits
         self.place = DESCRIPTORS / str(file.fileno()) if DESCRIPTORS.exists() else path.absolute()
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in kill()
         try:
@@ -55,15 +62,14 @@ class Encoder:
     def _encoding(self, bitrate: int, mask: int) -> list[str]:
         """Return ffmpeg's arguments for encoding."""
         layout = ["-ac", str(self.channels), "-channel_layout", f"{mask:#x}" if mask else LAYOUTS[self.channels]]
-        samples = ["-f", "f32le", "-ar", str(self.sample_rate), *layout, "-i", "pipe:0"]
+        samples = ["-f", SAMPLES[self.bits][0], "-ar", str(self.sample_rate), *layout, "-i", "pipe:0"]
+        aac, alac = ["aac", "-b:a", f"{bitrate}k"], ["alac", "-sample_fmt", "s16p" if self.bits == 16 else "s32p"]
         # Neither the encoder's version nor a time is kept, and lengths are to the sample, not to the millisecond.
         exact = ["-fflags", "+bitexact", "-flags:a", "+bitexact", "-movie_timescale", str(self.sample_rate)]
         return [
             *samples,
             "-c:a",
-            "aac",
-            "-b:a",
-            f"{bitrate}k",
+            *(alac if self.bits else aac),
             *exact,
             "-f",
             "ipod",
@@ -101,15 +107,17 @@ class Encoder:
             why = lines[0].split("] ")[-1].split(": ")[-1].strip().rstrip(".") if lines else f"exit status {status}"
             raise ChildProcessError(f"ffmpeg failed: {why}")
 
-    def write(self, frames: Frames) -> None:
-        """Encode the next frames, (frames, channels).
+    def write(self, frames: Frames | Integers) -> None:
+        """Encode the next frames, (frames, channels): floats for AAC, left-aligned integers for Apple Lossless.
 
         Raises:
             OSError: ffmpeg has ended.
         """
         assert self.process.stdin is not None
+        if self.bits == 16:
+            frames = frames.astype(np.int32, copy=False) >> 16
         try:
-            self.process.stdin.write(frames.astype("<f4", copy=False).tobytes())
+            self.process.stdin.write(frames.astype(SAMPLES[self.bits][1], copy=False).tobytes())
         except OSError:
             self._check_end()
             raise
@@ -136,7 +144,8 @@ class Encoder:
         self.stream.seek(0)
         self.messages.close()
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed in kill()
-        decoding = ["-i", f"file:{self.place}", "-map", "0:a:0", "-f", "f32le", "pipe:1"]
+        form = "s16le" if self.bits == 16 else "f32le"
+        decoding = ["-i", f"file:{self.place}", "-map", "0:a:0", "-f", form, "pipe:1"]
         self.process = self._started(*decoding, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         size = 0
@@ -144,7 +153,8 @@ class Encoder:
             size += len(data)
         self._check_end()
         # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
-        return min(said, size // (4 * self.channels)) if first == FRAME else 0
+        there = size // ((2 if self.bits == 16 else 4) * self.channels)
+        return min(said, there) if first == (0 if self.bits else FRAME) else 0
 
     def kill(self) -> None:
         """Stop ffmpeg, whether the file is whole or not."""
@@ -157,11 +167,12 @@ class Encoder:
 
 
 @lru_cache(4)
-def trial(ffmpeg: str) -> str:  # noqa: ARG001  # another program is tried anew
+def trial(ffmpeg: str, bits: int = 0) -> str:  # noqa: ARG001  # another program is tried anew
     """Encode some silence, and say why that failed; the text is empty if it did not.
 
     Args:
         ffmpeg: path of the program, as `shutil.which` finds it.
+        bits: see `Encoder`.
     """
     frames = np.zeros((3_000, 2), np.float32)
     try:
@@ -169,7 +180,7 @@ def trial(ffmpeg: str) -> str:  # noqa: ARG001  # another program is tried anew
             tempfile.TemporaryDirectory() as folder,
             tempfile.NamedTemporaryFile(dir=folder, delete=False) as named,  # Windows shares it only if it is kept
         ):
-            encoder = Encoder(named.file, Path(named.name), 44_100, 2, 256)
+            encoder = Encoder(named.file, Path(named.name), 44_100, 2, 256, bits=bits)
             try:
                 encoder.write(frames)
                 encoder.close()

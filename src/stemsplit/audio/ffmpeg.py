@@ -166,10 +166,10 @@ class FfmpegSource:
         """Find out when the track begins, and whether another recording is joined to the file."""
         if self.about.has_video or len(self.about.sounds) > 1:
             self.silence = delay(self.path, self.ffmpeg, self.track.number, self.about.start)
-        elif self.about.container.startswith("mov,"):
+        if self.about.container.startswith("mov,") and not self.about.has_video and not self.silence:
             # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
             with suppress(OSError), self.path.open("rb") as file:
-                self.limit = played(file, self.sample_rate)[1] or sys.maxsize
+                self.limit = played(file, self.sample_rate, self.track.number)[1] or sys.maxsize
         if JOINABLE & set(self.about.container.split(",")):
             self.is_joined = repeats(self.path)
         if self.is_joined:

@@ -17,9 +17,9 @@ from stemsplit.audio.channels.positions import place_for_mask, write_mask
 from stemsplit.audio.channels.speakers import in_vorbis, mask
 from stemsplit.audio.containers.ogg import renumber
 from stemsplit.audio.containers.riff import forget_time
-from stemsplit.audio.conversion import Block
+from stemsplit.audio.conversion import Block, Resampler
 from stemsplit.audio.encoder import Encoder
-from stemsplit.audio.formats import Format
+from stemsplit.audio.formats import BY_FFMPEG, VORBIS_ORDER, Format
 from stemsplit.audio.libsndfile import opened, reason
 from stemsplit.audio.source import BLOCK_FRAMES
 from stemsplit.audio.tagging.values import KEYS, cleaned
@@ -69,13 +69,14 @@ class Writer:
 
     16-bit files are dithered (triangular, 2 LSB wide, the same noise for the same file name); samples beyond full scale
     are clipped and counted, never rescaled. The same samples and file name always give the same bytes, in blocks of any
-    size and in any thread. One thread at a time may use a writer.
+    size and in any thread. One thread at a time may use a writer. The file has the sample rate and the channels that
+    `Format.rate` and `Format.channels` say: samples are resampled, and mono is written twice, where they differ.
 
     Args:
         path: file to write; an existing file is replaced.
         file_format: format of the file.
-        sample_rate: Hz.
-        channels: number of channels.
+        sample_rate: sample rate of the blocks in Hz.
+        channels: number of channels of the blocks.
         frames: number of samples per channel that will be written, for choosing a container that can count them.
         tags: tags of the file, each one of `TAGS`, with one value or several.
         file: empty file, open for reading and writing, to write into; `path` is then only its name. It is closed with
@@ -86,7 +87,7 @@ class Writer:
     Attributes:
         clipped: number of samples so far that were beyond full scale, in files that cannot hold them.
         peak: largest absolute sample so far, before clipping and rounding; full scale is 1.
-        energy: sum of the squares of all samples so far, as `write` returned them.
+        energy: sum of the squares of all samples so far, as `write` returned them, at the sample rate of the blocks.
         size: size of the file in bytes, once it is closed.
 
     Raises:
@@ -108,6 +109,10 @@ class Writer:
     ) -> None:
         if unknown := set(tags or ()) - set(KEYS):
             raise ValueError(f"no tag is named {min(unknown)!r}; there are {', '.join(KEYS)}")
+        if file_format.name == FormatName.aiff and (
+            refused := file_format.refusal(sample_rate, channels, speakers, frames)
+        ):
+            raise AudioError(f"cannot write {path}: {refused}")
         self.path, self.format, self.tags, self.picture = path, file_format, cleaned(tags or {}), picture
         self.clipped, self.frames, self.peak, self.energy, self.size = 0, 0, 0.0, 0.0, 0
         name, self.bits = file_format.name, file_format.depth
@@ -116,12 +121,20 @@ class Writer:
             container = "RF64"
         elif name == FormatName.wav and speakers:
             container = "WAVEX"
-        if name in (FormatName.mp3, FormatName.ogg):
+        elif name == FormatName.opus:
+            container = "OGG"
+        if name in (FormatName.mp3, *VORBIS_ORDER):
             options = encoder_options(name, file_format.bitrate, sample_rate, channels)
         self.speakers, self.order = tuple(speakers), list(range(channels))
-        if name == FormatName.ogg:
+        if name in VORBIS_ORDER:
             self.order = in_vorbis(channels, speakers) or self.order
-        subtype = SUBTYPES.get(self.bits)
+        elif channels == 1:
+            self.order *= file_format.channels(1)
+        subtype = "OPUS" if name == FormatName.opus else SUBTYPES.get(self.bits)
+        rate = file_format.rate(sample_rate)
+        self.speed = rate / sample_rate
+        self.resampler = Resampler(sample_rate, rate, channels) if rate != sample_rate else None
+        channels = len(self.order)
         # Always the same for a stem, and another for each: the same noise in all would add up in their sum.
         self.seed = zlib.crc32(os.fsencode(path.name))
         self.noise = np.random.default_rng(self.seed)
@@ -129,11 +142,11 @@ class Writer:
         self.waiting, self.filled = np.empty((BLOCK_FRAMES, channels), np.float32), 0
         try:
             self.stream = file or path.open("w+b")
-            if name == FormatName.m4a:
-                kbit = int(file_format.bitrate or default_aac(sample_rate, channels))
-                self.file: Any = Encoder(self.stream, path, sample_rate, channels, kbit, mask(speakers))
+            if name in BY_FFMPEG:
+                kbit, bits = int(file_format.bitrate or default_aac(rate, channels)), int(self.bits or 0)
+                self.file: Any = Encoder(self.stream, path, rate, channels, kbit, mask(speakers), bits)
             else:
-                self.file = self._opened("w", sample_rate, channels, subtype, format=container, **options)
+                self.file = self._opened("w", rate, channels, subtype, format=container, **options)
             if place := place_for_mask(name, channels, self.speakers):
                 self.file.license = place
             for key, text in plain(name, self.tags).items():
@@ -153,8 +166,8 @@ class Writer:
 
     @property
     def exact(self) -> bool:
-        """Whether `write` returns exactly what the file holds; for lossy formats, it cannot."""
-        return self.bits is not None
+        """Whether `write` returns exactly what the file holds of each block; for lossy formats, it cannot."""
+        return self.bits is not None and self.resampler is None
 
     def _stored(self, block: Block) -> Block:
         """Return a block as the file will hold it, in float32; for lossy formats, only clipped."""
@@ -195,10 +208,15 @@ class Writer:
         """Append a block.
 
         Returns:
-            The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder).
+            The block as the file holds it, quantised and clipped (for lossy formats, as it goes into the encoder). If
+            it is resampled, what is ready so far.
         """
+        return self._append(block if self.resampler is None else self.resampler(block))
+
+    def _append(self, block: Block) -> Block:
+        """Append a block that has the sample rate of the file, and return it as the file holds it."""
         stored = self._stored(block)
-        self.energy += float(np.square(stored, dtype=np.float64).sum())
+        self.energy += float(np.square(stored, dtype=np.float64).sum()) / self.speed
         done, size = 0, stored.shape[1]
         while done < size:
             step = min(BLOCK_FRAMES - self.filled, size - done)
@@ -239,11 +257,13 @@ class Writer:
             AudioError: it is not whole, as on a full disk.
         """
         try:
+            if self.resampler is not None:
+                self._append(self.resampler.rest())
             self._hand_on()
             self.file.close()
             write_mask(self.stream, self.format.name, len(self.order), self.speakers)
             write_tags(self.stream, self.format.name, self.tags, self.picture)
-            if self.format.name == FormatName.ogg:
+            if self.format.name in VORBIS_ORDER:
                 renumber(self.stream, self.seed)
             elif self.bits == BitDepth.b32f:
                 forget_time(self.stream)

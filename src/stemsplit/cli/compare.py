@@ -1,13 +1,14 @@
 """Runs `stemsplit compare`."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName
-from stemsplit.cli import choose, several
+from stemsplit.choices import BitDepth, Estimates, FormatName, PageAudio, PrecisionName
+from stemsplit.cli import choose, several, split_extras
 from stemsplit.cli.contenders import MODELS, chosen, complete_models, named
 from stemsplit.cli.options import (
     SCRIPTS,
@@ -32,6 +33,10 @@ from stemsplit.cli.options import (
 if TYPE_CHECKING:
     from stemsplit.comparison.comparison import Comparison
     from stemsplit.comparison.plan import Plan
+
+
+PAGE = "listen.html"
+"""Name of the page among the clips."""
 
 
 def compare(
@@ -91,10 +96,13 @@ def compare(
     ] = None,
     format_: Format = FormatName.wav,
     bit_depth: Annotated[
-        BitDepth | None, typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav and flac.")
+        BitDepth | None,
+        typer.Option("--bit-depth", help="Bits per sample of the clips. Default: 24 for wav, flac and aiff."),
     ] = None,
     bitrate: Bitrate = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the excerpt's folder if it already exists.")] = False,
+    page: split_extras.Page = False,
+    page_audio: split_extras.Audio = None,
     quiet: Quiet = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON on stdout.", rich_help_panel=SCRIPTS)
@@ -128,6 +136,7 @@ def compare(
     from stemsplit.comparison import comparison, plan
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.engine.combination.entry import adjusted
+    from stemsplit.listening.song_pages import page_of_clips
     from stemsplit.terminal import console
     from stemsplit.terminal.compare_report import REPORT, page_of_comparison
     from stemsplit.terminal.comparison import comparison_as_data, comparison_in_lines
@@ -140,7 +149,7 @@ def compare(
         raise typer.BadParameter(f"--duration must be longer than 0 s and at most {longest}")
     if models is None and not routes:
         raise typer.BadParameter("missing option '--models'; name the models to compare, separated by commas")
-    limit = several.limit(fit_memory)
+    limit, audio = several.limit(fit_memory), split_extras.audio_of(page, page_audio)
     contenders = named(listed(models))
     entries = chosen(contenders, routes or [], combine, registry_file, quiet)
     contenders += [("", {}) for _ in routes or ()]
@@ -166,8 +175,12 @@ def compare(
             file_format=formats.Format(format_, bit_depth, bitrate),
             force=force,
         )
+    if audio:
+        tell_of_page(planned, audio, force, quiet)
     if caution := planned.format.caution(planned.song.channels, planned.song.speakers):
         console.warning(f"{song}: {caution}")
+    if change := planned.format.conversion(planned.song.sample_rate, planned.song.channels):
+        console.warning(f"{song}: {change}")
     for note in planned.song.notes:
         console.warning(f"{song}: {note}")
     # Before any download: a missing device, or a library that does not load, is reported at once. Both import PyTorch,
@@ -193,8 +206,11 @@ def compare(
     }
     try:
         found = run(planned, settings, quiet)
-        figures = comparison_as_data(found)
-        further = {REPORT: lambda _, file: file.write(page_of_comparison(found))}
+        figures, further = comparison_as_data(found), dict[str, Any]()
+        if audio:
+            figures["page"] = str(planned.folder / PAGE)
+            further[PAGE] = partial(page_of_clips, planned.folder.name, audio)
+        further[REPORT] = lambda _, file: file.write(page_of_comparison(found, has_page=audio is not None))
         paths = comparison.write(found, figures, force, further)
         paths.remove(planned.folder / REPORT)
     except KeyboardInterrupt:
@@ -208,6 +224,29 @@ def compare(
         for line in comparison_in_lines(found):
             console.note(line)
         console.note(f"report: {planned.folder / REPORT}")
+
+
+def tell_of_page(plan: "Plan", audio: PageAudio, force: bool, quiet: bool) -> None:
+    """Print how large the comparison's page will be.
+
+    Raises:
+        typer.BadParameter: it would be too large.
+        AudioError: no browser plays the song.
+    """
+    from stemsplit.errors import AudioError
+    from stemsplit.listening.song_pages import too_large
+    from stemsplit.listening.standalone import expected_size, refusal
+    from stemsplit.terminal import console
+
+    song, tracks = plan.song, 1 + len(plan.references) + sum(map(len, plan.stems.values()))
+    if why := refusal(song.sample_rate, song.channels):
+        raise AudioError(f"cannot write a page of {song.path}: {why}")
+    bits = 16 if plan.format.depth == BitDepth.b16 else 24
+    expected = expected_size(plan.end - plan.begin, song.sample_rate, song.channels, tracks, audio, bits)
+    if (why := too_large(expected, audio)) and not force:
+        raise typer.BadParameter(f"cannot write a page of {song.path}: {why}")
+    if not quiet:
+        console.note(f"{song.path}: {PAGE} will take {split_extras.amount_in_words(expected)}")
 
 
 def tell(plan: "Plan", chosen: bool) -> None:

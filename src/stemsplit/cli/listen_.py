@@ -1,5 +1,7 @@
 """Runs `stemsplit listen`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +95,22 @@ def fragment(at: object, solo: str | None) -> str:
     return f"#{urlencode(given)}" if given else ""
 
 
+@contextmanager
+def saying_after(delay: float, text: str) -> Iterator[None]:
+    """Say what is being done if it takes longer than a delay in seconds."""
+    import threading
+
+    from stemsplit.terminal import console
+
+    timer = threading.Timer(delay, console.note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def run_of(texts: list[str], at: object, solo: str | None) -> "RunAnswers":
     """Return what answers for a training run.
 
@@ -129,7 +147,8 @@ def gather(texts: list[str], songs: Path | None) -> "Gathered":
             for path in paths:
                 path.stat()
         folders = [path for path in paths if path.is_dir() or path.suffix == ".json"]
-        return gathered(folders, [path for path in paths if path not in folders], songs)
+        with saying_after(2.0, f"looking for stems in {', '.join(map(str, folders or [STEMS]))}"):
+            return gathered(folders, [path for path in paths if path not in folders], songs)
     except AudioError as error:
         raise typer.BadParameter(str(error), param_hint="FOLDER|SONG") from error
     except OSError as error:

@@ -132,14 +132,22 @@ HtmlReport = Annotated[
     ),
 ]
 
-Format = Annotated[FormatName, typer.Option("--format", "-f", help="File format of the stems.")]
+Format = Annotated[
+    FormatName,
+    typer.Option(
+        "--format",
+        "-f",
+        help="File format of the stems. stem.mp4: one file with the song and its drums, bass, other and vocals, for DJ "
+        "programs.",
+    ),
+]
 Bitrate = Annotated[
     str | None,
     typer.Option(
         "--bitrate",
         callback=bitrate,
-        help="Bitrate of mp3, ogg or m4a in kbit/s, e.g. 192k, or quality of mp3, from V0 to V9. Default: 320 for mp3, "
-        "about 270 for ogg, 256 for m4a.",
+        help="Bitrate of mp3, ogg, opus or m4a in kbit/s, e.g. 192k, or quality of mp3, from V0 to V9. Default: 320 "
+        "for mp3, about 270 for ogg, 192 for opus, 256 for m4a and each track of stem.mp4.",
     ),
 ]
 

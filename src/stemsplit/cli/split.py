@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind, SessionName
-from stemsplit.cli import choose, recommending, several
+from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
+from stemsplit.cli import choose, recommending, several, split_extras
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -32,9 +32,11 @@ from stemsplit.cli.options import (
 from stemsplit.cli.split_notes import (
     hint_at_models,
     print_dry_run,
+    tell_of_conversions,
     tell_of_excerpt,
     tell_of_names,
     tell_of_search,
+    tell_of_whole,
 )
 from stemsplit.cli.split_plan import planned
 from stemsplit.cli.split_run import close, run
@@ -96,7 +98,9 @@ def split(
     bit_depth: Annotated[
         BitDepth | None,
         typer.Option(
-            "--bit-depth", help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac."
+            "--bit-depth",
+            help="Bits per sample of the stems. Default: 32f (floating point) for wav, 24 for flac and aiff. m4a and "
+            "stem.mp4 are lossless (ALAC) with 16 or 24, and AAC without.",
         ),
     ] = None,
     bitrate: Bitrate = None,
@@ -130,14 +134,9 @@ def split(
     drop_silent: Annotated[
         bool, typer.Option("--drop-silent", help="Do not write silent stems.", rich_help_panel=FILES)
     ] = False,
-    session: Annotated[
-        SessionName | None,
-        typer.Option(
-            "--session",
-            help="Also write a session beside the stems, which opens all of them in this program.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
+    page: split_extras.Page = False,
+    page_audio: split_extras.Audio = None,
+    session: split_extras.Session = None,
     skip_known_failures: Annotated[
         bool,
         typer.Option(
@@ -189,10 +188,11 @@ def split(
     from stemsplit.audio import formats
     from stemsplit.cli.loading import check_memory, load_models
     from stemsplit.engine.combination.entry import adjusted
-    from stemsplit.songs import extras, plan, speeds
+    from stemsplit.songs import plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
+    from stemsplit.songs.whole import STEMS, check_choices
     from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
@@ -204,16 +204,31 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
+    further = split_extras.further(page, page_audio, session, force)
+    file_format = formats.Format(format_, bit_depth, bitrate)
+    if whole := file_format.holds_all:
+        with usage_errors():
+            check_choices(
+                file_format,
+                stems=stems,
+                two_stems=two_stems,
+                mix=mixes,
+                drop_silent=drop_silent,
+                like_source=like_source,
+                session=session,
+            )
     named = model
     if recommending.is_automatic(model, registry_file):
-        named = recommending.automatic(stems, two_stems, mixes, then, registry_file, quiet)
+        named = recommending.automatic(
+            ",".join(STEMS) if whole else stems, two_stems, mixes, then, registry_file, quiet
+        )
     first = several.source(named, ensemble, route, combine, registry_file, config, settings, quiet=quiet)
     first = adjusted(first, "with_chunks", chunk_seconds, overlap, window and window.value)
     first = adjusted(first, "with_passes", tta or None, shifts)
     models = choose.chain(first, then or (), several.models(registry_file, quiet=quiet), estimates)
     with usage_errors():
-        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file)
-        template = Template(name)
+        chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file, file_format if whole else None)
+        template = Template(name, needs_stem=not whole)
         table = SplitTable(csv, [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
@@ -222,7 +237,7 @@ def split(
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
-        format=formats.Format(format_, bit_depth, bitrate),
+        format=file_format,
         like_source=like_source,
         start=begin,
         duration=length,
@@ -231,19 +246,22 @@ def split(
         force=force,
     )
     known = KnownFailures(options) if skip_known_failures else None
-    further = [extras.Session()] if session else []
-    jobs, found = planned(songs, options, template, models, known, further)
+    jobs, found = planned(songs, options, template, models, known)
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
         tell_of_excerpt(options)
         tell_of_names(jobs)
+        tell_of_conversions(jobs)
+        if whole:
+            tell_of_whole(file_format, chosen, models)
+    needed = split_extras.tell_of_extras(further, jobs, quiet)
     check_memory(models, limit, device, precision.value)
     if dry_run:
-        fits = print_dry_run(jobs, found, models, pace, output, as_json)
+        fits = print_dry_run(jobs, found, models, pace, output, as_json, partial(split_extras.foreseen, further))
         account().closed = True
         raise typer.Exit(0 if fits else 1)
-    plan.check_room(jobs)
+    plan.check_room(jobs, needed)
     if any(not job.problem and not job.done for job in jobs):
         if not (model or ensemble or route or quiet):
             hint_at_models(registry_file)
@@ -263,8 +281,8 @@ def split(
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
     with table:
         with report:
-            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, further)
-        close(totals, found, report, known, as_json)
+            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, further, quiet)
+        close(totals, found, report, known, as_json, further)
     watch.remember()
-    if totals.failed or totals.untold or table.failed:
+    if totals.failed or totals.untold or totals.lacking or table.failed:
         raise typer.Exit(1)

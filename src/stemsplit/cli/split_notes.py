@@ -1,14 +1,16 @@
 """Prints what people should know before a split: the excerpt, the files' names, a dry run, a better model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from stemsplit.audio import Format
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.outputs import Output
     from stemsplit.songs.speeds import Settings
 
 FEW = 5
@@ -94,8 +96,37 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
         console.note(f"the same is true of {counted(more, 'more song')}")
 
 
+def tell_of_whole(file_format: "Format", outputs: "Sequence[Output]", models: "ChainEntry") -> None:
+    """Print what people should know of files that hold a song and its stems."""
+    from stemsplit.songs.whole import remarks
+    from stemsplit.terminal import console
+
+    for text in remarks(file_format, outputs, models.stems, models.sums):
+        console.note(text)
+
+
+def tell_of_conversions(jobs: "Sequence[Job]") -> None:
+    """Print which songs' files get another sample rate, or other channels, than the songs have."""
+    from stemsplit.terminal import console
+    from stemsplit.words import counted
+
+    by_change: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.conversion and not job.problem and not job.done:
+            by_change.setdefault(job.conversion, []).append(job)
+    for change, changed in by_change.items():
+        more = f", and so on for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
+        console.note(f"{changed[0].path}: {change}{more}")
+
+
 def print_dry_run(
-    jobs: "Sequence[Job]", found: "Search", models: "ChainEntry", settings: "Settings", out: "Path", as_json: bool
+    jobs: "Sequence[Job]",
+    found: "Search",
+    models: "ChainEntry",
+    settings: "Settings",
+    out: "Path",
+    as_json: bool,
+    further: "Callable[[Job], Mapping[str, Mapping[str, Any]]]" = lambda _: {},
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -112,17 +143,19 @@ def print_dry_run(
     estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
     free = free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
+    extras = [further(job) for job in jobs]
+    lacking = any(extra["error"] for each in extras for extra in each.values())
     is_short = free is not None and (summary["bytes"] or 0) > free
     if as_json:
-        for job in jobs:
-            print_line(job_as_data(job))
-        print_line({"summary": {**summary, "exit_status": int(is_short or bool(summary["exit_status"]))}})
+        for job, each in zip(jobs, extras, strict=True):
+            print_line({**job_as_data(job), **each})
+        print_line({"summary": {**summary, "exit_status": int(is_short or lacking or bool(summary["exit_status"]))}})
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
-    return not is_short and not any(job.problem for job in jobs)
+    return not is_short and not lacking and not any(job.problem for job in jobs)
 
 
 def bytes_to_download(models: "ChainEntry") -> int | None:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
     from stemsplit.songs.known_failures import KnownFailures
@@ -23,7 +22,6 @@ def planned(
     template: "Template",
     models: "ChainEntry",
     known: "KnownFailures | None" = None,
-    further: "Sequence[Extra]" = (),
 ) -> "tuple[Sequence[Job], Search]":
     """Return a job for each song that the arguments mean, and what was found besides songs.
 
@@ -32,11 +30,11 @@ def planned(
         AudioError: the arguments mean no song, or a list of songs cannot be read.
     """
     from stemsplit.errors import AudioError
-    from stemsplit.songs import extras, find, plan
+    from stemsplit.songs import find, plan
 
     with usage_errors():
         found = find.find(songs, options.out)
-        jobs = extras.checked(plan.plan(found.songs, options, template, models.short_name), further)
+        jobs = plan.plan(found.songs, options, template, models.short_name)
     if known:
         jobs, found = known.without(jobs, found)
     if not jobs and not found.known_failures:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
 
 from stemsplit.cli.ending import INTERRUPTED, account
+from stemsplit.cli.split_extras import tell_of_lacking
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
@@ -25,6 +27,7 @@ def run(
     notices: "Sequence[Callable[[Outcome], object]]",
     as_json: bool,
     further: "Sequence[Extra]" = (),
+    quiet: bool = False,
 ) -> "Totals":
     """Split the songs, and print the result of each.
 
@@ -35,6 +38,7 @@ def run(
         notices: called with the outcome of each song.
         as_json: whether to print JSON instead of paths.
         further: kinds of files to write beside the stems of each song.
+        quiet: whether to print errors only.
 
     Raises:
         typer.Exit: the user interrupted the run.
@@ -47,20 +51,25 @@ def run(
     from stemsplit.terminal.stdout import print_line, print_paths
 
     totals, begun, owed = Totals(), time.monotonic(), account()
+    kinds = [extra.name for extra in further]
     owed.totals = totals
 
     def tell(outcome: "Outcome") -> None:
-        outcome = extras.added(outcome, further, console.warning)
-        totals.add(outcome)
         for notice in notices:
             notice(outcome)
+        # A page of a long song takes as long as splitting it on a fast device.
+        shown = bool(kinds and outcome.record) and console.PEOPLE.is_terminal and not quiet
+        with console.PEOPLE.status(f"writing the {' and the '.join(kinds)}") if shown else nullcontext():
+            outcome = extras.added(outcome, further, (lambda _: None) if quiet else console.note)
+        tell_of_lacking(outcome)
+        totals.add(outcome)
         totals.seconds = time.monotonic() - begun
         owed.told.add(outcome.job.path)
         try:
             if as_json:
-                print_line(outcome_as_data(outcome))
+                print_line(outcome_as_data(outcome, kinds))
             else:
-                print_paths(outcome.paths)
+                print_paths([*outcome.paths, *outcome.extras.values()])
         except OSError as error:
             # The reader of stdout is gone, but the songs should still be split.
             console.error(f"cannot write to stdout ({error.strerror})")
@@ -75,7 +84,12 @@ def run(
 
 
 def close(
-    totals: "Totals", found: "Search", report: "SplitReport", known: "KnownFailures | None", as_json: bool
+    totals: "Totals",
+    found: "Search",
+    report: "SplitReport",
+    known: "KnownFailures | None",
+    as_json: bool,
+    further: "Sequence[Extra]" = (),
 ) -> None:
     """Remember the songs that failed, and print the summary.
 
@@ -85,6 +99,7 @@ def close(
         report: shows results.
         known: remembers songs that cannot be read; None to remember nothing.
         as_json: whether to print JSON, too.
+        further: kinds of files that were asked for beside the stems.
     """
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import totals_as_data
@@ -98,4 +113,4 @@ def close(
     report.total(totals, found)
     if as_json:
         account().closed = True
-        print_line(totals_as_data(totals, found))
+        print_line(totals_as_data(totals, found, [extra.name for extra in further]))

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from stemsplit.choices import format_meant
+
 ArgumentError: Any = typer.BadParameter.__mro__[2]
 """The error that typer raises for arguments that it refuses. Where its module is depends on typer's version."""
 
@@ -67,6 +69,8 @@ def in_words(error: Any) -> str:
         text = text.replace(error.message, plainer)
     text = re.sub(r"\s*\n\s*", " ", text).strip().removesuffix(".")
     text = (text[:1].lower() + text[1:]).removeprefix("invalid value: ")
+    if "stem.mp4" in text and (unknown := re.search("'([^']*)' is not one of", text)):
+        text += format_meant(unknown[1])
     if possible := getattr(error, "possibilities", None):
         text = f"{text.partition(' (')[0]}; did you mean {' or '.join(sorted(possible))}?"
     context = getattr(error, "ctx", None)

@@ -186,13 +186,15 @@ def plan(
         stems: names of the stems to compare, as `choose_stems` takes them.
         reference_folder: folder of true stems, as `references` takes it.
         out: folder in which the folder of clips is made.
-        file_format: format of the clips; without a bit depth, wav and flac get 24 bits.
+        file_format: format of the clips; without a bit depth, wav, flac and aiff get 24 bits.
         force: whether to replace an earlier comparison.
 
     Raises:
         ValueError: the request is impossible for any song.
         AudioError: the request is impossible for this song, or the clips cannot be written.
     """
+    if file_format.holds_all:
+        raise ValueError(f"{file_format.name} holds a song and its stems, not clips; choose another --format")
     if file_format.bits is None and file_format.depth is not None:
         file_format = replace(file_format, bits=BitDepth.b24)
     if reason := file_format.unavailable():
@@ -201,7 +203,7 @@ def plan(
     entries = [_with(entry, each) for entry, each in zip(entries, own, strict=True)]
     chosen, left_out = choose_stems(entries, stems)
     song = examine(path)
-    if reason := file_format.refusal(song.sample_rate, song.channels, song.speakers):
+    if reason := file_format.refusal(song.sample_rate, song.channels, song.speakers, song.frames):
         raise AudioError(f"cannot write clips of {path}: {reason}")
     begin, end = bounds(song, start, duration)
     true = references(reference_folder, list(chosen), song, begin, end) if reference_folder else {}

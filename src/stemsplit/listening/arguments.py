@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stemsplit.audio import Reader
 from stemsplit.errors import AudioError
 from stemsplit.listening.mixtures import Mixtures
+from stemsplit.listening.pieces import opened
 from stemsplit.listening.shelf import Item, Kind, Shelf, found_below
 from stemsplit.songs import naming, record
 from stemsplit.words import counted
@@ -68,6 +70,15 @@ def stems_of(song: Path, items: Iterable[Item]) -> list[Item]:
     return found
 
 
+def _refusal(song: Path) -> str:
+    """Return why a song cannot be played; empty if it can, as far as its header tells."""
+    try:
+        Reader(song).close()
+    except AudioError as error:
+        return str(error)
+    return ""
+
+
 def gathered(folders: Sequence[Path], songs: Sequence[Path], songs_folder: Path | None = None) -> Gathered:
     """Gather what can be listened to.
 
@@ -77,26 +88,31 @@ def gathered(folders: Sequence[Path], songs: Sequence[Path], songs_folder: Path 
         songs_folder: folder in which to look for songs; None for the likely places only.
 
     Raises:
-        AudioError: a folder has no stems.
-        OSError: a song cannot be read.
+        AudioError: a folder has no stems, or nothing can be played.
+        OSError: a song is missing.
     """
     items: list[Item] = []
     for folder in folders:
         items += _in_folder(folder, len(folders) > 1)
     nearby = items if folders else found_below(str(STEMS)) if songs and STEMS.is_dir() else []
-    chosen, notes, alone = list(items), [], 0
+    chosen, notes, alone = list(items), list[str](), list[Path]()
     for song in songs:
         stems = stems_of(song, nearby)
         if not folders:
             chosen += stems
-        if not stems:
-            alone += 1
+        if not stems and (why := _refusal(song)):
+            notes.append(f"{song} is left out: {why}")
+        elif not stems:
+            alone.append(song)
             chosen.append(Item(song.name, Kind.song, str(song), str(song.parent), is_alone=True))
-    if alone:
-        where = "in these folders" if folders else f"in {STEMS}{os.sep}"
-        what = f"{songs[0]} plays alone" if len(songs) == 1 else f"{counted(alone, 'song')} play alone"
-        notes.append(f"{what}: no stems of it were found {where}; split it first, or name the folder of its stems")
     if not chosen:
-        raise AudioError("there is nothing to listen to")
+        raise AudioError(notes[0].partition(" is left out: ")[2] if notes else "there is nothing to listen to")
+    if alone:
+        where = "in the folders" if folders else f"in {STEMS}{os.sep}"
+        what = f"{alone[0]} plays alone" if len(alone) == 1 else f"{counted(len(alone), 'song')} play alone"
+        notes.append(f"{what}: no stems of it were found {where}; split it first, or name the folder of its stems")
     unique = {item.path: item for item in chosen}
-    return Gathered(Shelf([*unique.values()]), Mixtures(songs, songs_folder), notes)
+    mixtures = Mixtures(songs, songs_folder)
+    if len(unique) == 1:
+        notes += opened(chosen[0], mixtures).notes
+    return Gathered(Shelf([*unique.values()]), mixtures, notes)

@@ -23,7 +23,7 @@ SAMPLES_PER_BLOCK = 1 << 17
 
 BYTES_PER_SAMPLE = 4
 
-KEPT_BYTES = 96_000_000
+KEPT_BYTES = 64_000_000
 """Decoded blocks that are kept, in bytes: loops and a page's spectrogram ask for the same samples again."""
 
 OPEN_READERS = 24

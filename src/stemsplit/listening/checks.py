@@ -35,12 +35,10 @@ def checked(root: Path, folder: Path, name: str, size: int | None) -> Path:
     Raises:
         AudioError: it may not; the message goes on from "is left out: ".
     """
-    # Not resolve: links are not followed.
-    path = Path(os.path.normpath(folder / name))
-    try:
-        below = PurePath(path.relative_to(root))
-    except ValueError:
-        raise AudioError(f"its file lies outside of {root}; name the folder above") from None
+    # Not resolve: links are not followed. What lies above `root` may have links, which people named.
+    below = PurePath(os.path.normpath(folder.relative_to(root) / name))
+    if below.anchor or below.parts[:1] == ("..",):
+        raise AudioError(f"its file lies outside of {root}; name the folder above")
     try:
         with Folder(root) as top, top.descend(below.parent) as inner:
             found = inner.stat(below.name)
@@ -52,7 +50,7 @@ def checked(root: Path, folder: Path, name: str, size: int | None) -> Path:
         raise AudioError(f"{below} is not a regular file")
     if size is not None and found.st_size != size:
         raise AudioError(f"{below} has changed since the song was split; split it again")
-    return path
+    return root / below
 
 
 def check_sound(track: Track, sample_rate: int, frames: int) -> None:

@@ -17,7 +17,7 @@ MOST_CONNECTIONS = 64
 HEAD_SECONDS = 10.0
 """Longest time in seconds that a request may take to arrive."""
 
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.2
 """Time in seconds after which a request that has not arrived makes room, if there are too many."""
 
 WAIT_SECONDS = 3.0
@@ -64,7 +64,7 @@ class Limited:
 
     def readline(self, limit: int = -1) -> bytes:
         """Return the next line; nothing if the head is too large."""
-        line = self.file.readline(min(self.left + 1, limit if limit >= 0 else MOST_HEAD))
+        line = self.file.readline(self.left + 1 if limit < 0 else min(self.left + 1, limit))
         self.left -= len(line)
         if self.left < 0:
             self.is_exceeded, self.left = True, 0
@@ -92,7 +92,7 @@ class Connections(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = os.name != "nt"
-    request_queue_size = 128
+    request_queue_size = 1_024
 
     def __init__(self, *arguments: Any) -> None:
         self.is_stopping = False

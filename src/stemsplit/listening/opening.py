@@ -44,11 +44,13 @@ def tunnel(port: int) -> str:
     return f"ssh -N -L {port}:127.0.0.1:{port} {user}@{there}"
 
 
-def open_browser(address: str) -> None:
-    """Open an address, without waiting for the browser. Where that fails, the address was printed."""
+def open_browser(address: str) -> threading.Thread:
+    """Open an address in a thread, and return that. Where no browser opens, people have the printed address."""
 
     def start() -> None:
         with suppress(Exception):  # whatever a browser's script does, the page can be opened by hand
             webbrowser.open(address)
 
-    threading.Thread(target=start, daemon=True).start()
+    opening = threading.Thread(target=start, daemon=True)
+    opening.start()
+    return opening

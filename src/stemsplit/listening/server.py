@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from stemsplit.errors import AudioError
 from stemsplit.listening.answers import Answer, RefusedError, as_json, not_found
-from stemsplit.listening.connections import HEAD_SECONDS, HEADERS, MOST_HEAD, Connections, Limited
+from stemsplit.listening.connections import HEAD_SECONDS, HEADERS, Connections, Limited
 from stemsplit.terminal import console
 
 ADDRESS = "127.0.0.1"
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         self.command, self.request_version, self.requestline = "GET", "HTTP/1.1", ""
-        self.raw_requestline = self.rfile.readline(MOST_HEAD)
+        self.raw_requestline = self.rfile.readline()
         if self.rfile.is_exceeded or not self.raw_requestline.endswith(b"\n"):
             if self.rfile.is_exceeded:
                 self._refuse(RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long"))
@@ -97,13 +97,13 @@ class Handler(BaseHTTPRequestHandler):
             raise not_found()
         self._check_is_page_or_ours(path)
         if self.command != "POST":
-            answer = self.server.answers.get(path, query, self.headers.get("Range"))
-        elif self.server.answers.is_posted_to(path):
-            answer = self.server.answers.post(path, self._body())
-        else:
+            self.server.arrived(self.connection)
+            return self.server.answers.get(path, query, self.headers.get("Range"))
+        if not self.server.answers.is_posted_to(path):
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", {"Allow": "GET, HEAD"})
+        body = self._body()
         self.server.arrived(self.connection)
-        return answer
+        return self.server.answers.post(path, body)
 
     def _check_host(self) -> None:
         """Refuse other names of this machine: a stranger's page may have one (DNS rebinding)."""

@@ -24,26 +24,26 @@ def files(job: Job) -> dict[str, str]:
     """Return the output in each file of a song, by the file's path in a form that is equal for paths of one file."""
     # As text: a plan may have hundreds of thousands of songs.
     held: dict[str, str] = {folded(f"{job.folder}/{job.names.record}"): "the record"}
-    for output in job.options.outputs:
-        held.setdefault(folded(f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"), output.name)
+    for part in job.parts:
+        held.setdefault(folded(f"{job.folder}/{job.names.path(part)}{job.format.suffix}"), part)
     return held
 
 
 def clash(job: Job) -> str:
     """Return a message about two outputs of a song that would be the same file; empty if there are none."""
     held = files(job)
-    for output in job.options.outputs:
-        path = f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}"
-        if (other := held[folded(path)]) != output.name:
+    for part in job.parts:
+        path = f"{job.folder}/{job.names.path(part)}{job.format.suffix}"
+        if (other := held[folded(path)]) != part:
             name = path.rpartition("/")[2]
-            return f"{output.name!r} and {other!r} would be one file, {name}; name them otherwise"
+            return f"{part!r} and {other!r} would be one file, {name}; name them otherwise"
     return ""
 
 
 def as_written(job: Job) -> dict[str, str]:
     """Return the paths of a song's files by the same paths in the form of `files`."""
     paths = [f"{job.folder}/{job.names.record}"]
-    paths += [f"{job.folder}/{job.names.path(output.name)}{job.format.suffix}" for output in job.options.outputs]
+    paths += [f"{job.folder}/{job.names.path(part)}{job.format.suffix}" for part in job.parts]
     return {folded(path): path for path in paths}
 
 
@@ -56,7 +56,7 @@ def clashing(jobs: Sequence[Job]) -> dict[int, int]:
     found: dict[int, int] = {}
     for number, job in enumerate(jobs):
         held = files(job)
-        if len(held) <= len(job.options.outputs):
+        if len(held) <= len(job.parts):
             found[number] = number
         for path in held:
             writers[path].append(number)
@@ -102,9 +102,11 @@ def advice(jobs: Sequence[Job]) -> str:
     """Return how to tell songs of the same name apart, as far as that is possible in one folder."""
     text = jobs[0].names.template.text
     suffixed = text.replace("{track}", "{track}.{ext}")
-    for other in (suffixed, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
+    # Where one file holds all stems, the record needs the name of the song, too.
+    alone = [] if jobs[0].names.template.needs_stem else [text.replace("{stem}", "{track}")]
+    for other in (suffixed, *alone, f"{{parent}}/{text}", f"{{parent}}/{suffixed}"):
         try:
-            template = Template(other, jobs[0].names.template.longest)
+            template = replace(jobs[0].names.template, text=other)
         except ValueError:
             continue  # too long
         if not clashing([renamed(job, template, job.names.values["track"]) for job in jobs]):

@@ -37,21 +37,36 @@ LONGEST = 200
 """Longest name of a stem, in bytes, that a hidden file has unchanged."""
 
 
+WHOLE = "song"
+"""Name in the hidden folder of a file that holds a song and all of its stems, without its suffix."""
+
+
 class CommitError(AudioError):
     """The journal does not come from a run on this song, or cannot be carried out any more."""
 
 
 def hidden(stem: str, file_format: Format) -> str:
-    """Return the name of a stem's file in the hidden folder."""
+    """Return the name in the hidden folder of the file with a stem."""
+    if file_format.holds_all:
+        return f"{WHOLE}{file_format.suffix}"
+    return f"{_short(stem)}{file_format.suffix}"
+
+
+def written(stem: str, file_format: Format) -> str:
+    """Return the name in the hidden folder of the file that a stem is first written to: of its own, in any format."""
+    return f"{_short(stem)}.{FormatName.m4a}" if file_format.holds_all else hidden(stem, file_format)
+
+
+def _short(stem: str) -> str:
     if size(stem) > LONGEST:
-        stem = f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
-    return f"{stem}{file_format.suffix}"
+        return f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
+    return stem
 
 
 def listed(job: Job) -> list[str]:
     """Return the names of all files that are made in the hidden folder of a song."""
-    stems = [hidden(output.name, job.format) for output in job.options.outputs]
-    return [*stems, *trial.listed(job), RECORD, COMMIT, PART]
+    stems = [name(output.name, job.format) for name in (written, hidden) for output in job.options.outputs]
+    return [*dict.fromkeys(stems), *trial.listed(job), RECORD, COMMIT, PART]
 
 
 def hold(job: Job, tell: Callable[[str], object]) -> Claim:
@@ -153,7 +168,7 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
     if record.song["name"] != job.path.name or name not in list(FormatName):
         raise CommitError(f"it belongs to another song than {job.path.name}")
     file_format = Format(name)
-    moves, found = [], job.recorded()
+    moves, found = list[Move](), job.recorded()
     for stem, facts in record.stems.items():
         if facts["file"] is None:
             continue
@@ -168,7 +183,9 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
             raise CommitError(f"its {stem} is not whole")
         if obstacle := job.obstacle(found, target):
             raise CommitError(obstacle)
-        moves.append(Move(source, below.parent, below.name))
+        move = Move(source, below.parent, below.name)
+        if move not in moves:  # one file may hold all stems
+            moves.append(move)
     return moves
 
 

@@ -25,7 +25,7 @@ COMPARISON = "comparison.json"
 DEEPEST = 8
 """Largest number of folders whose names may differ between a record and its stems, counted from the record's own."""
 
-SUFFIX = re.compile(rf"(.*)\.({'|'.join(FormatName)}|m4a)")
+SUFFIX = re.compile(rf"(.*)\.({'|'.join(map(re.escape, FormatName))})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def stem_name(own: list[str], others: list[str]) -> str | None:
 def named_by(folder: str, file: str, found: record.Record) -> Iterator[Stem]:
     """Yield the stems that a record names, but not files that cannot be its stems.
 
+    A file that holds all stems of a song may have the name of its record without `.stemsplit.json`.
+
     Args:
         folder: real path of the record's folder.
         file: name of the record's file.
@@ -104,7 +106,8 @@ def named_by(folder: str, file: str, found: record.Record) -> Iterator[Stem]:
             continue
         if ups and own[0] == others[0]:
             continue  # such a file would have a shorter path
-        if name := stem_name(own, [*others[:-1], audio[1]]):
+        names_all = audio[2] == FormatName.stem_mp4 and own == [*others[:-1], f"{audio[1]}.{naming.RECORD}"]
+        if name := stem_name(own, [*others[:-1], audio[1]]) or (audio[1] if names_all else None):
             yield Stem(os.path.join(*above[: len(above) - ups], *others), size, name, found.song["name"])  # noqa: PTH118  # a real path
 
 

@@ -1,11 +1,12 @@
 """Adds further files to a song's stems once these are whole: a page to listen to them, a session to open them in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from stemsplit.errors import AudioError
+from stemsplit.errors import StemsplitError
+from stemsplit.failures import cause
 from stemsplit.songs import beside, session
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.record import Record
@@ -15,7 +16,7 @@ class Extra(Protocol):
     """A kind of file that is written beside the stems of every song.
 
     Attributes:
-        name: what the file is, in one word: a key in the results.
+        name: what the file is, in one word.
     """
 
     name: str
@@ -23,17 +24,36 @@ class Extra(Protocol):
     def place(self, job: Job) -> Path:
         """Return the file of a song."""
 
-    def obstacle(self, job: Job) -> str:
-        """Return why the file cannot be written, as far as that is known beforehand; empty if it can."""
+    def is_current(self, job: Job) -> bool:
+        """Return whether a song has the file that would be written for its present record."""
 
-    def write(self, job: Job, record: Record) -> str:
+    def expected(self, job: Job, found: Record | None = None) -> int | None:
+        """Return about how many bytes the file will take; None if that is unknown.
+
+        Args:
+            job: job of the song.
+            found: its record; None if it is not split yet.
+        """
+
+    def problem(self, job: Job, found: Record | None = None) -> str:
+        """Say why a song will not have the file, as far as that is known; empty if it can have one.
+
+        Args:
+            job: job of the song.
+            found: its record; None if it is not split yet.
+        """
+
+    def is_usage(self, job: Job, why: str) -> bool:
+        """Return whether a problem is one of the options rather than one of the disk."""
+
+    def write(self, outcome: Outcome) -> str:
         """Write the file of a song whose stems are whole, unless it is there already.
 
         Returns:
             What people should know; empty if there is nothing to say.
 
         Raises:
-            AudioError: it cannot be written.
+            StemsplitError: it cannot be written.
         """
 
 
@@ -46,28 +66,32 @@ class Session:
         """See `Extra`."""
         return session.place(job)
 
-    def obstacle(self, job: Job) -> str:
+    def is_current(self, job: Job) -> bool:
         """See `Extra`."""
-        place = session.place(job)
+        found = job.recorded()
+        return found is not None and beside.content(self.place(job)) == session.text(found)
+
+    def expected(self, job: Job, found: Record | None = None) -> int:
+        """See `Extra`."""
+        return session.TRACK_BYTES * (len(found.stems) if found else len(job.options.outputs))
+
+    def problem(self, job: Job, found: Record | None = None) -> str:  # noqa: ARG002  # the same for all records
+        """See `Extra`."""
+        place = self.place(job)
+        if link := job.link([place]):
+            return f"{link} is a link, which is not followed"
         if beside.content(place).startswith(session.OTHERS):
             return ""  # one of a person's own is kept
         return beside.obstacle(place, session.MARK, job.options.force)
 
-    def write(self, job: Job, record: Record) -> str:
+    def is_usage(self, job: Job, why: str) -> bool:  # noqa: ARG002
         """See `Extra`."""
-        return session.write(session.place(job), record, job.options.force)
+        return False
 
-
-def checked(jobs: Sequence[Job], extras: Sequence[Extra]) -> Sequence[Job]:
-    """Return jobs that know, before anything is split, that a further file cannot be written."""
-    if not extras:
-        return jobs
-
-    def check(job: Job) -> Job:
-        told = job.problem or next(filter(None, (extra.obstacle(job) for extra in extras)), "")
-        return replace(job, problem=told) if told else job
-
-    return [check(job) for job in jobs]
+    def write(self, outcome: Outcome) -> str:
+        """See `Extra`."""
+        assert outcome.record is not None
+        return session.write(self.place(outcome.job), outcome.record, outcome.job.options.force)
 
 
 def added(outcome: Outcome, extras: Sequence[Extra], tell: Callable[[str], object]) -> Outcome:
@@ -78,21 +102,17 @@ def added(outcome: Outcome, extras: Sequence[Extra], tell: Callable[[str], objec
         extras: kinds of files to write.
         tell: called with what people should know of a file.
     """
+    if not outcome.record:
+        return outcome
     written: dict[str, Path] = {}
-    notes: list[str] = []
-    for extra in extras if outcome.record and not outcome.error else ():
-        assert outcome.record is not None
+    lacking: dict[str, str] = {}
+    for extra in extras:
         try:
-            if note := extra.write(outcome.job, outcome.record):
+            if note := extra.write(outcome):
                 tell(note)
-                notes.append(note)
-        except AudioError as error:
-            told = f"{outcome.job.path} is split, but has no {extra.name}: {error}"
-            return replace(outcome, error=told, cause=error, extras=written)
-        written[extra.name] = extra.place(outcome.job)
-    return replace(outcome, extras=written, notes=(*outcome.notes, *notes)) if written else outcome
-
-
-def places(job: Job, extras: Sequence[Extra]) -> Mapping[str, Path]:
-    """Return where a song's further files will be, by what they are."""
-    return {extra.name: extra.place(job) for extra in extras}
+            written[extra.name] = extra.place(outcome.job)
+        except StemsplitError as error:
+            lacking[extra.name] = str(error)
+        except Exception as error:  # of any kind: one song must not end the others
+            lacking[extra.name] = cause(error, f"writing the {extra.name} of {outcome.job.path}")
+    return replace(outcome, extras=written, lacking=lacking)

@@ -1,10 +1,11 @@
 """Defines the job of splitting one song: which files it writes where, and whether that was done before."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stemsplit.audio import WAV, Format
@@ -67,6 +68,7 @@ class Job:
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
         compared: state of the song, and its digest, when it was read to find that it is the one that the record names;
             None if it was not read.
+        conversion: what the files have otherwise than the song: another sample rate, or stereo; empty if nothing.
     """
 
     path: Path
@@ -82,14 +84,24 @@ class Job:
     replaces: bool = False
     told_apart: bool = False
     compared: tuple[State, str] | None = None
+    conversion: str = ""
 
     def size_for(self, frames: int) -> int:
         """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
-        return frames * self.channels * len(self.options.outputs) * self.format.bytes_per_sample
+        channels = self.format.channels(self.channels)
+        return frames * channels * len(self.options.outputs) * self.format.bytes_per_sample
 
     def place(self, stem: str, file_format: Format) -> Path:
         """Return the file that a stem has in a format, in this run or in another."""
-        return self.folder / f"{self.names.path(stem)}{file_format.suffix}"
+        name = self.names.whole if file_format.holds_all else self.names.path(stem)
+        return self.folder / f"{name}{file_format.suffix}"
+
+    @property
+    def parts(self) -> list[str]:
+        """What `{stem}` stands for in the name of each file: a stem, or the song where one file holds all stems."""
+        if self.format.holds_all:
+            return [self.names.values["track"]]
+        return [output.name for output in self.options.outputs]
 
     # Computed each time: a plan may have hundreds of thousands of songs.
     @property
@@ -102,10 +114,14 @@ class Job:
         """File of the record, which says that all targets are whole."""
         return self.folder / self.names.record
 
+    def beside(self, name: str, suffix: str) -> Path:
+        """Return a further file of the song beside its record, named as a stem of that name would be."""
+        return self.record.with_name(f"{PurePosixPath(self.names.path(name)).name}{suffix}")
+
     @property
     def is_renamed(self) -> bool:
         """Whether a file gets another name than song and template give, because some systems do not allow that one."""
-        return any(self.names.path(output.name) != self.names.meant(output.name) for output in self.options.outputs)
+        return any(self.names.path(part) != self.names.meant(part) for part in self.parts)
 
     def below(self, target: Path) -> Path:
         """Return the path of one of the job's files, relative to the output folder."""
@@ -230,6 +246,7 @@ class Outcome:
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
         extras: further files beside the stems, by what they are; see `songs.extras`.
+        lacking: why a further file that was asked for is not there, by what it is.
     """
 
     job: Job
@@ -240,14 +257,15 @@ class Outcome:
     cause: Exception | None = None
     notes: tuple[str, ...] = ()
     extras: Mapping[str, Path] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
-        """Files of the stems, and those written beside them."""
+        """Files of the stems."""
         if not self.record:
             return []
-        stems = [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
-        return [*stems, *self.extras.values()]
+        found = [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
+        return list(dict.fromkeys(found))
 
     @property
     def speed(self) -> float:
@@ -267,6 +285,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
+        lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
         seconds: wall time of the run.
     """
@@ -276,6 +295,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
     duration: float = 0.0
     seconds: float = 0.0
 
@@ -283,8 +303,9 @@ class Totals:
         """Count one more song."""
         self.songs += 1
         self.failed += bool(outcome.error)
-        self.skipped += outcome.skipped and not outcome.error
-        if outcome.record and not outcome.skipped and not outcome.error:
+        self.skipped += outcome.skipped
+        self.lacking.update(outcome.lacking.keys())
+        if outcome.record and not outcome.skipped:
             self.done += 1
             self.duration += outcome.record.figures["duration"]
 

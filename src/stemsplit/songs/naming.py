@@ -63,7 +63,7 @@ def pieces(text: str) -> Iterator[Piece]:
         yield "", name
 
 
-def components(text: str, longest: int = LONGEST) -> tuple[tuple[Piece, ...], ...]:
+def components(text: str, longest: int = LONGEST, needs_stem: bool = True) -> tuple[tuple[Piece, ...], ...]:
     """Return the pieces of each part of a template's path: of each folder's name, and of the file's.
 
     Raises:
@@ -71,7 +71,7 @@ def components(text: str, longest: int = LONGEST) -> tuple[tuple[Piece, ...], ..
     """
     if not text or text.endswith("/"):
         raise ValueError(f"{text!r} gives the file no name")
-    if ("", "stem") not in pieces(text):
+    if needs_stem and ("", "stem") not in pieces(text):
         raise ValueError(f"{text!r} has no {{stem}}, so that all stems would be the same file")
     if UNSAFE.search(text):
         raise ValueError(f"{text!r} has a character that names must not have; separate folders with /")
@@ -138,6 +138,7 @@ class Template:
     Args:
         text: template as typed.
         longest: most bytes of a file's or folder's name, which the disk decides.
+        needs_stem: whether each stem has a file of its own, so that the template must have the field `{stem}`.
 
     Raises:
         ValueError: the template cannot name the stems of a song.
@@ -145,10 +146,11 @@ class Template:
 
     text: str = DEFAULT
     longest: int = LONGEST
+    needs_stem: bool = True
     parts: tuple[tuple[Piece, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", components(self.text, self.longest))
+        object.__setattr__(self, "parts", components(self.text, self.longest, self.needs_stem))
 
     @property
     def needs_tags(self) -> bool:
@@ -212,9 +214,15 @@ class Names:
         return "/".join([rendered(part, safe, self.template.longest) if step is None else step for step, part in steps])
 
     @property
+    def whole(self) -> str:
+        """Path of a file that holds all stems, without its suffix: that of a stem named like the song."""
+        return self.path(self.values["track"])
+
+    @property
     def record(self) -> str:
         """Path of the song's record: that of a stem named `stemsplit`, with the suffix `.json`."""
-        return f"{self.path(RECORD)}.json"
+        path = self.path(RECORD)
+        return f"{path}.json" if None in self.steps else f"{path}.{RECORD}.json"
 
     def meant(self, stem: str) -> str:
         """Return what `path` would return if files could have any name."""

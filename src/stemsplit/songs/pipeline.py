@@ -71,7 +71,8 @@ def finished(files: StemFiles, seconds: float) -> Outcome:
         return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
     finally:
         given_up(files.close)
-    return Outcome(files.job, record=record, seconds=seconds, notes=files.song.notes)
+    notes = (*files.song.notes, *([files.job.conversion] if files.job.conversion else []))
+    return Outcome(files.job, record=record, seconds=seconds, notes=notes)
 
 
 def _start(executor: ThreadPoolExecutor) -> None:

@@ -20,6 +20,9 @@ from stemsplit.songs.find import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template, track_of
 
+LONG_SUFFIX = 8
+"""Bytes that `.stem.mp4`, and `.stemsplit.json`, may have more than other suffixes."""
+
 
 class PlanError(ValueError):
     """The request is impossible for any song."""
@@ -94,14 +97,15 @@ def examined(job: Job, songs: Collection[str], real_folder: Callable[[Path], str
             speakers = reader.speakers
     except AudioError as error:
         return replace(job, problem=str(error))
-    if reason := job.format.refusal(rate, channels, speakers):
+    if reason := job.format.refusal(rate, channels, speakers, frames):
         return replace(job, problem=f"cannot write the stems of {job.path}: {reason}")
     replaces = found is not None and found.song["size"] != size_of(Path(os.path.realpath(job.path)))
-    job = replace(job, channels=channels, replaces=replaces)
+    job = replace(job, channels=channels, replaces=replaces, conversion=job.format.conversion(rate, channels))
     if frames is None:
         return job
-    problem = trial.too_large(job, job.size_for(frames) // len(options.outputs))
-    return replace(job, size=job.size_for(frames), seconds=frames / rate, problem=problem)
+    size = job.size_for(job.format.frames(frames, rate))
+    problem = trial.too_large(job, size // len(options.outputs))
+    return replace(job, size=size, seconds=frames / rate, problem=problem)
 
 
 def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], str]) -> Job:
@@ -121,7 +125,9 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     if not options.like_source and (reason := options.format.unavailable()):
         raise PlanError(reason)
     try:
-        template = replace(template, longest=longest_name(options.out))
+        # The suffix of a file that holds all stems, and of its record, are longer than those that names have room for.
+        room = LONG_SUFFIX if options.format.holds_all else 0
+        template = replace(template, longest=longest_name(options.out) - room, needs_stem=not options.format.holds_all)
     except ValueError as error:
         raise PlanError(f"--name {error}") from error
     real = {os.path.realpath(found.path) for found in songs}
@@ -133,7 +139,12 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
     return [job if job.problem else attempted(job, real, real_folder) for job in jobs]
 
 
-def check_room(jobs: Sequence[Job]) -> None:
-    """Raise AudioError if the disk has no room for the stems of all songs whose length is known."""
+def check_room(jobs: Sequence[Job], further: int = 0) -> None:
+    """Raise AudioError if the disk has no room for the stems of all songs whose length is known.
+
+    Args:
+        jobs: jobs of all songs.
+        further: bytes of what else will be written beside them.
+    """
     for out in {job.options.out for job in jobs}:
-        check_space(out, sum(job.size or 0 for job in jobs if not job.problem and job.options.out == out))
+        check_space(out, further + sum(job.size or 0 for job in jobs if not job.problem and job.options.out == out))

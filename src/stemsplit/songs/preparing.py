@@ -82,10 +82,13 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
     # Not by the header, which may not hold the length. Written as text, as in an ogg, a picture takes a third more.
-    size = replace(job, channels=song.channels).size_for(song.frames)
+    if refused := job.format.refusal(song.sample_rate, song.channels, song.speakers, song.frames):
+        raise AudioError(f"cannot write the stems of {job.path}: {refused}")
+    size = replace(job, channels=song.channels).size_for(job.format.frames(song.frames, song.sample_rate))
     if problem := trial.too_large(job, size // len(job.options.outputs)):
         raise AudioError(problem)
-    check_space(job.options.out, size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
+    twice = job.format.holds_all and job.format.depth is not None  # as tracks, and all in one file
+    check_space(job.options.out, (1 + twice) * size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     if caution := job.format.caution(song.channels, song.speakers):
         course.tell(f"{job.path}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)

@@ -29,6 +29,9 @@ SOURCES = {
 }
 """Suffix of a file -> the decoder that REAPER chooses by this word, whatever the file holds."""
 
+TRACK_BYTES = 700
+"""Bytes that a track takes in a session, about."""
+
 COLOURS = {"drums": 0x009E73, "bass": 0xD55E00, "other": 0xCC79A7, "vocals": 0x56B4E9}
 """Stem -> its colour, as red, green and blue: tones that people who are colour-blind can tell apart."""
 
@@ -100,7 +103,7 @@ def text(record: Record) -> bytes:
 def place(job: Job) -> Path:
     """Return the file of a song's session: it has the song's name, or what `--name` makes of a stem named `session`."""
     alone = job.names.template.parts[-1] == (("", "stem"),)
-    return job.folder / f"{job.names.path(job.names.values['track'] if alone else 'session')}{SUFFIX}"
+    return job.beside(job.names.values["track"] if alone else "session", SUFFIX)
 
 
 def write(path: Path, record: Record, force: bool = False) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 
 from stemsplit.audio import Block, Song, Writer
 from stemsplit.audio.levels import SILENT, SumError
+from stemsplit.audio.stem_file import write_stem_file
 from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
+from stemsplit.disk.folder import flush
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, trial
@@ -50,19 +52,27 @@ class StemFiles:
                 undo.callback(writer.abandon)
                 self.writers[output.name] = writer
             self.cleanup = undo.pop_all()
-        stems = [output for output in job.options.outputs if output.stem is not None]
-        whole = len(stems) == len(job.options.outputs[0].gains) - 1
+        self.whole_size = 0
+        if job.format.holds_all:
+            stems = [output for output in job.options.outputs if not output.gains[0]]
+            whole = True
+        else:
+            stems = [output for output in job.options.outputs if output.stem is not None]
+            whole = len(stems) == len(job.options.outputs[0].gains) - 1
         exact = all(writer.exact for writer in self.writers.values())
         self.summed = {output.name for output in stems} if whole and exact and job.options.adds_up else set()
 
     def _writer(self, name: str) -> Writer:
         """Open the file of a stem in the hidden folder."""
-        job, song, hidden = self.job, self.song, commit.hidden(name, self.job.format)
-        form = (job.format, song.sample_rate, song.channels, song.frames, marked(song.tags.texts, name))
+        job, song, hidden = self.job, self.song, commit.written(name, self.job.format)
+        tags, picture = marked(song.tags.texts, name), song.tags.picture
+        if job.format.holds_all:
+            tags, picture = {}, b""  # of one file, for all tracks
+        form = (job.format, song.sample_rate, song.channels, song.frames, tags)
         path = self.held.folder.path / hidden
         try:
             file = self.held.create(hidden)
-            return Writer(path, *form, file=file, picture=song.tags.picture, speakers=song.speakers)
+            return Writer(path, *form, file=file, picture=picture, speakers=song.speakers)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({why(error)})") from error
 
@@ -102,6 +112,8 @@ class StemFiles:
         """
         for writer in self.writers.values():
             writer.close()
+        if self.job.format.holds_all:
+            self._join()
         if not self._song_is_as_it_was():
             raise AudioError(f"{self.job.path} was changed while it was split; split it again")
         record = self._record()
@@ -116,6 +128,27 @@ class StemFiles:
             place = self.job.record.parent
             raise AudioError(trial.refused(self.job, error) or f"cannot write into {place} ({why(error)})") from error
         return record
+
+    def _join(self) -> None:
+        """Put the finished tracks of the song and its stems into one file.
+
+        Raises:
+            AudioError: it cannot be written.
+        """
+        tracks = [commit.written(name, self.job.format) for name in self.writers]
+        hidden, folder = commit.hidden("", self.job.format), self.held.folder
+        try:
+            with ExitStack() as opened:
+                parts = [opened.enter_context(os.fdopen(folder.open(track, os.O_RDONLY), "rb")) for track in tracks]
+                file = opened.enter_context(self.held.create(hidden))
+                write_stem_file(parts, file, self.song.tags.texts, self.song.tags.picture)
+                file.flush()
+                flush(file.fileno())
+                self.whole_size = os.fstat(file.fileno()).st_size
+            for track in tracks:
+                folder.remove(track)
+        except OSError as error:
+            raise AudioError(f"cannot write {folder.path / hidden} ({why(error)})") from error
 
     def _song_is_as_it_was(self) -> bool:
         try:
@@ -140,23 +173,23 @@ class StemFiles:
             stems=stems,
             figures={
                 "duration": round(song.seconds, 6),
-                "sample_rate": song.sample_rate,
-                "channels": song.channels,
-                "frames": song.frames,
+                "sample_rate": job.format.rate(song.sample_rate),
+                "channels": job.format.channels(song.channels),
+                "frames": job.format.frames(song.frames, song.sample_rate),
                 "sum_error": self.sum.decibels if self.summed else None,
             },
             earlier=self._earlier(stems),
         )
 
     def _is_dropped(self, writer: Writer) -> bool:
-        return writer.peak < SILENT and self.job.options.drop_silent
+        return writer.peak < SILENT and self.job.options.drop_silent and not self.job.format.holds_all
 
     def _facts(self, name: str, weights: Sequence[float]) -> dict[str, Any]:
         writer = self.writers[name]
         dropped = self._is_dropped(writer)
         return {
             "file": None if dropped else self.job.name(self.job.targets[name]),
-            "size": None if dropped else writer.size,
+            "size": None if dropped else self.whole_size or writer.size,
             "weights": list(weights),
             "peak": float(f"{writer.peak:.6g}"),
             "clipped": writer.clipped,

@@ -29,6 +29,7 @@ def job_as_data(job: "Job") -> dict[str, Any]:
         "duration": None if job.seconds is None else round(job.seconds, 3),
         "bytes": job.size,
         "error": job.problem or None,
+        "notes": [job.conversion] if job.conversion else [],
     }
 
 
@@ -138,15 +139,20 @@ def print_plan(jobs: Sequence["Job"]) -> None:
             # Stems may have folders of their own, as with {stem}/{track}.
             together = all(path.parent == job.record.parent for path in targets)
             folder = job.record.parent if together else job.options.out
-            where = f"{folder}: {', '.join(str(path.relative_to(folder)) for path in targets)}"
+            where = f"{folder}: {', '.join(dict.fromkeys(str(path.relative_to(folder)) for path in targets))}"
         length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
         rows.append((state, length, str(job.path), where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
 
-def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
-    """Return what became of a song as `split --json` prints it."""
+def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what became of a song as `split --json` prints it.
+
+    Args:
+        outcome: outcome of the song.
+        extras: further files that were asked for, by what they are.
+    """
     record, job = outcome.record, outcome.job
     keys = ("peak", "clipped", "energy_share", "silent")
     stems = {
@@ -154,6 +160,10 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         for name, facts in (record.stems.items() if record else ())
         if name in job.targets
     }
+    asked: dict[str, str | None] = {}
+    for name in extras:
+        asked[name] = str(outcome.extras[name]) if name in outcome.extras else None
+        asked[f"{name}_error"] = outcome.lacking.get(name)
     return {
         "song": str(job.path),
         "status": "failed" if outcome.error else "skipped" if outcome.skipped else "done",
@@ -164,15 +174,22 @@ def outcome_as_data(outcome: "Outcome") -> dict[str, Any]:
         "real_time_factor": round(outcome.speed, 3),
         "error": outcome.error or None,
         "notes": list(outcome.notes),
-        **({"extras": {name: str(path) for name, path in outcome.extras.items()}} if outcome.extras else {}),
+        **asked,
     }
 
 
-def totals_as_data(totals: "Totals", found: "Search | None") -> dict[str, Any]:
-    """Return what became of all songs as the last line of `split --json` prints it."""
+def totals_as_data(totals: "Totals", found: "Search | None", extras: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what became of all songs as the last line of `split --json` prints it.
+
+    Args:
+        totals: totals of the run.
+        found: what was found besides songs; None if the search did not end.
+        extras: further files that were asked for, by what they are.
+    """
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
+    counts |= {f"without_{name}": totals.lacking[name] for name in extras}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
-    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold))}
+    ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold or totals.lacking))}
     speed = round(totals.speed, 3)
     return {"summary": {**counts, **passed_over_as_data(found), **times, "real_time_factor": speed, **ended}}
 
@@ -256,14 +273,16 @@ class SplitReport(Report):
                 note(f"{song}: already split with the same model and options; --force splits it again")
             return
         for name, facts in outcome.record.stems.items():
-            target = outcome.job.targets[name]
+            target = str(outcome.job.targets[name])
+            if outcome.job.format.holds_all:
+                target = f"{target} ({name})"
             if facts["clipped"]:
                 clipped = f"{facts['clipped']} samples beyond full scale were clipped"
                 warning(f"{target}: {clipped}; 32-bit float wav keeps them")
             if facts["silent"]:
                 note(f"{target}: silent" + ("" if facts["file"] else ", not written"))
-        count = len(outcome.paths) - len(outcome.extras)
-        text = f"{song}: {counted(count, 'stem')} of {clock(figures['duration'])} "
+        made = "a file with 4 stems" if outcome.job.format.holds_all else counted(len(outcome.paths), "stem")
+        text = f"{song}: {made} of {clock(figures['duration'])} "
         text += f"in {outcome.seconds:.1f} s ({outcome.speed:.1f}x real time)"
         if figures["sum_error"] is not None:
             text += f", sum of the stems {sum_error_in_words(figures['sum_error'])}"
@@ -286,6 +305,7 @@ class SplitReport(Report):
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
         text += f", {outcomes.failed} failed"
+        text += "".join(f", {count} without a {name}" for name, count in outcomes.lacking.items())
         text += passed_over_in_words(others)
         if outcomes.done:
             text += f"; {clock(outcomes.duration)} in {clock(outcomes.seconds)} ({outcomes.speed:.1f}x real time)"

@@ -1,7 +1,11 @@
 """The runs that the built-in model is made in."""
 
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +14,8 @@ from stemsplit import models, registry
 from stemsplit.checkpoints.describe import own_entry
 from stemsplit.engine.separator import Separator
 from stemsplit.training.starter import ensemble, recipe
+from tests.cli.conftest import Result
+from tests.cli.conftest import stemsplit as stemsplit
 from tests.training.conftest import ROFORMER, TINY, put, tone
 
 LIKE = replace(
@@ -58,8 +64,30 @@ def test_every_member_of_the_starter_comes_of_stages_in_their_order() -> None:
         assert entry.adds_up
 
 
+@pytest.fixture
+def in_this_process(
+    monkeypatch: pytest.MonkeyPatch, stemsplit: Callable[..., Result]
+) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """What the recipe may use in the place of `subprocess.run`: PyTorch need not be loaded anew for each stage."""
+    find = registry.find
+
+    def run(words: Sequence[str], *, cwd: Path, check: bool) -> "subprocess.CompletedProcess[str]":
+        assert (words[:3], check) == ([sys.executable, "-m", "stemsplit"], False)
+        with monkeypatch.context() as there:
+            there.setattr(registry, "find", find)
+            there.chdir(cwd)
+            result = stemsplit(*words[3:])
+        sys.stderr.write(result.err)
+        return subprocess.CompletedProcess(words, result.status)
+
+    return run
+
+
 def test_its_stages_make_a_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    in_this_process: Callable[..., object],
 ) -> None:
     stages = (
         recipe.Stage("one", 0, "musdb musdb free", "--steps 2"),
@@ -71,6 +99,7 @@ def test_its_stages_make_a_model(
     monkeypatch.setattr(recipe, "MEMBERS", ("both", "other"))
     monkeypatch.setattr(recipe, "COMMON", "--batch-size 1 --seconds 0.2 --report-every 2")
     monkeypatch.setattr(recipe, "PRECISION", "fp32")
+    monkeypatch.setattr(recipe, "subprocess", SimpleNamespace(run=in_this_process))
     for module in (recipe, ensemble):
         monkeypatch.setattr(module.registry, "find", lambda _: LIKE)
     put(tmp_path / "songs" / "a", vocals=tone(200), other=tone(1_500))
@@ -98,6 +127,7 @@ def test_its_stages_make_a_model(
 
 
 def test_a_stage_that_fails_ends_it(tmp_path: Path, album: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is a process of its own."""
     (tmp_path / "out" / "midi").mkdir(parents=True)
     folders = [f"--{name}={album}" for name in ("musdb", "free", "validation", "voices", "midi")]
     assert recipe.main(["-o", str(tmp_path / "out"), *folders, "--sound-font=none"]) == 1

@@ -7,7 +7,7 @@ from typing import IO
 
 from stemsplit.audio.channels import speakers
 from stemsplit.audio.channels.layouts import ALAC, APPLE, LABELS, LAYOUTS
-from stemsplit.audio.containers.riff import Order, chunks, walk
+from stemsplit.audio.containers.riff import Order, append_chunk, chunks, walk
 from stemsplit.audio.source import Source, UnreadableError
 from stemsplit.choices import FormatName
 
@@ -21,6 +21,9 @@ LARGEST = 1 << 48
 
 COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x%05X"
 """Comment of a FLAC file, always of the same length: masks have 18 bits."""
+
+BY_BITS = (1 << 16).to_bytes(4, "big")
+"""Core Audio's layout of channels that the bits of a mask name, which are those of WAV files."""
 
 PLACE = "to be replaced by the mask".ljust(len(COMMENT % 0) - len("LICENSE="), "_")
 """Text that libsndfile stores, as a FLAC file's licence, where the comment with the channel mask goes."""
@@ -60,7 +63,7 @@ def of_apple(layout: bytes) -> Speakers:
         labels = [int.from_bytes(layout[12 + 20 * item : 16 + 20 * item], "big") for item in range(min(count, 64))]
         known = {**LABELS, 5: "SL", 6: "SR"} if {33, 34} & set(labels) else LABELS
         return tuple(known.get(label, "") for label in labels)
-    if tag == 1 << 16:
+    if layout[:4] == BY_BITS:
         return speakers.masked(bits)
     return tuple(APPLE.get(tag >> 16, "").split())
 
@@ -173,7 +176,7 @@ def place_for_mask(file_format: str, channels: int, named: Speakers) -> str:
 
 
 def write_mask(file: IO[bytes], file_format: str, channels: int, named: Speakers) -> None:
-    """Write the channel mask into a finished file, in place: into WAVEX and RF64, and into FLAC where it needs one.
+    """Write the channel mask into a finished file: into WAVEX, RF64 and AIFF, and into FLAC where it needs one.
 
     Args:
         file: the file, made with `place_for_mask`.
@@ -194,6 +197,8 @@ def write_mask(file: IO[bytes], file_format: str, channels: int, named: Speakers
                 elif named:
                     raise OSError("its header has no channel mask")
                 return
+    elif file_format == FormatName.aiff and named:
+        append_chunk(file, b"CHAN", BY_BITS + speakers.mask(named).to_bytes(4, "big") + bytes(4))
     elif place_for_mask(file_format, channels, named):
         wanted = b"LICENSE=" + PLACE.encode()
         places = [place for place, comment in comments(file) if comment.upper() == wanted.upper()]

@@ -54,30 +54,6 @@ def content(file: IO[bytes], begin: int, end: int, *way: bytes) -> bytes:
     return b""
 
 
-def played(file: IO[bytes], sample_rate: int) -> tuple[int, int]:
-    """Return which samples of an MP4's first track a player plays, by its edit list: the first, and how many.
-
-    Args:
-        file: an MP4.
-        sample_rate: Hz.
-
-    Returns:
-        (0, 0) if the file is not whole, does not count in samples, or has another number of edits than one.
-    """
-    end = file.seek(0, os.SEEK_END)
-    heading = content(file, 0, end, b"moov", b"mvhd")
-    edits = content(file, 0, end, b"moov", b"trak", b"edts", b"elst")
-    # After version and flags, `mvhd` has two times of 4 or 8 bytes before the timescale.
-    place = 20 if heading[:1] == b"\1" else 12
-    form, size = (">Qq", 16) if edits[:1] == b"\1" else (">Ii", 8)
-    if int.from_bytes(heading[place : place + 4], "big") != sample_rate or edits[4:8] != b"\0\0\0\1":
-        return 0, 0
-    if len(edits) < 8 + size:
-        return 0, 0
-    length, first = struct.unpack(form, edits[8 : 8 + size])
-    return first, length
-
-
 def text(file: IO[bytes], begin: int, end: int) -> str:
     """Return the text of a box."""
     file.seek(begin)
@@ -108,6 +84,44 @@ def track(file: IO[bytes], begin: int, end: int) -> str | None:
                     file.seek(start + 8)
                     sound = file.read(4) == b"soun"
     return found if sound else None
+
+
+def sound_track(file: IO[bytes], number: int) -> tuple[int, int]:
+    """Return where the content of an audio track's box begins and ends; (0, 0) if there is none of this number."""
+    for name, begin, end in boxes(file, 0, file.seek(0, os.SEEK_END)):
+        if name == b"moov":
+            for inner, start, last in boxes(file, begin, end):
+                if inner == b"trak" and track(file, start, last) is not None:
+                    number -= 1
+                    if not number:
+                        return start, last
+            break
+    return 0, 0
+
+
+def played(file: IO[bytes], sample_rate: int, number: int = 1) -> tuple[int, int]:
+    """Return which samples of a track of an MP4 a player plays, by its edit list: the first, and how many.
+
+    Args:
+        file: an MP4.
+        sample_rate: Hz.
+        number: number of the audio track, from 1 on.
+
+    Returns:
+        (0, 0) if the file is not whole, does not count in samples, or has another number of edits than one.
+    """
+    end = file.seek(0, os.SEEK_END)
+    heading = content(file, 0, end, b"moov", b"mvhd")
+    edits = content(file, *sound_track(file, number), b"edts", b"elst")
+    # After version and flags, `mvhd` has two times of 4 or 8 bytes before the timescale.
+    place = 20 if heading[:1] == b"\1" else 12
+    form, size = (">Qq", 16) if edits[:1] == b"\1" else (">Ii", 8)
+    if int.from_bytes(heading[place : place + 4], "big") != sample_rate or edits[4:8] != b"\0\0\0\1":
+        return 0, 0
+    if len(edits) < 8 + size:
+        return 0, 0
+    length, first = struct.unpack(form, edits[8 : 8 + size])
+    return first, length
 
 
 def stem_names(data: bytes) -> list[str]:

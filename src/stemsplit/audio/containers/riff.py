@@ -31,12 +31,31 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         yield from walk(file, order)
 
 
+def append_chunk(file: IO[bytes], name: bytes, content: bytes) -> None:
+    """Append a chunk to a finished RIFF, RF64 or AIFF file.
+
+    Args:
+        file: the file, open for reading and writing.
+        name: four letters, which stand before the size of the content.
+        content: what the chunk holds.
+    """
+    file.seek(0)
+    kind = file.read(4)
+    end = file.seek(0, 2)
+    padded = content + bytes(len(content) % 2)
+    file.write(bytes(end % 2) + name + len(content).to_bytes(4, KINDS[kind]) + padded)
+    size = file.tell() - 8
+    wide = kind == b"RF64"  # whose sizes are in the chunk that comes first
+    file.seek(20 if wide else 4)
+    file.write(size.to_bytes(8 if wide else 4, KINDS[kind]))
+
+
 def forget_time(file: IO[bytes]) -> None:
-    """Set the time in a float WAV's PEAK chunk to zero, so that the same samples give the same bytes."""
+    """Set the time in a float WAV's, or AIFF's, PEAK chunk to zero, so that the same samples give the same bytes."""
     file.seek(0)
     for name, _ in chunks(file):
         if name == b"PEAK":
             file.seek(4, 1)  # the version
             file.write(bytes(4))
-        if name in (b"PEAK", b"data"):
+        if name in (b"PEAK", b"data", b"SSND"):
             return

@@ -3,7 +3,7 @@
 import io
 from typing import IO
 
-from stemsplit.audio.containers.riff import chunks, walk
+from stemsplit.audio.containers.riff import append_chunk, chunks, walk
 from stemsplit.audio.tagging.id3 import id3, read_id3
 from stemsplit.audio.tagging.values import LARGEST, LARGEST_TEXT, Found, Texts, text
 
@@ -48,13 +48,11 @@ def write_wav(file: IO[bytes], tags: Texts, picture: bytes) -> None:
         tags: tags, each with its values.
         picture: cover art; empty if there is none.
     """
-    if not (tag := id3(tags, picture)):
-        return
-    end = file.seek(0, 2)
-    tag += bytes(len(tag) % 2)
-    file.write(bytes(end % 2) + b"id3 " + len(tag).to_bytes(4, "little") + tag)
-    size = file.tell() - 8
-    file.seek(0)
-    wide = file.read(4) == b"RF64"  # whose sizes are in the chunk that comes first
-    file.seek(20 if wide else 4)
-    file.write(size.to_bytes(8 if wide else 4, "little"))
+    if tag := id3(tags, picture):
+        append_chunk(file, b"id3 ", tag + bytes(len(tag) % 2))
+
+
+def write_aiff(file: IO[bytes], tags: Texts, picture: bytes) -> None:
+    """Append an ID3 tag to an AIFF file; the arguments are those of `write_wav`."""
+    if tag := id3(tags, picture):
+        append_chunk(file, b"ID3 ", tag)

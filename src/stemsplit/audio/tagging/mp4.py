@@ -108,7 +108,7 @@ def numbered(value: str) -> bytes:
 
 
 def tags_atom(tags: Texts, picture: bytes) -> bytes:
-    """Return the atom `udta` with tags and cover art; empty if there is nothing to say."""
+    """Return the atom `meta` with tags and cover art, which goes into `udta`; empty if there is nothing to say."""
     items = []
     for name, key in ITEMS.items():
         values = counted(tags).get(key, ())
@@ -122,7 +122,7 @@ def tags_atom(tags: Texts, picture: bytes) -> bytes:
     if not items:
         return b""
     handler = atom(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
-    return atom(b"udta", atom(b"meta", bytes(4) + handler + atom(b"ilst", b"".join(items))))
+    return atom(b"meta", bytes(4) + handler + atom(b"ilst", b"".join(items)))
 
 
 def write_mp4(file: IO[bytes], tags: Texts, picture: bytes) -> None:
@@ -133,6 +133,7 @@ def write_mp4(file: IO[bytes], tags: Texts, picture: bytes) -> None:
     """
     if not (made := tags_atom(tags, picture)):
         return
+    made = atom(b"udta", made)
     end = file.seek(0, 2)
     file.seek(0)
     for name, stop in atoms(file, end):

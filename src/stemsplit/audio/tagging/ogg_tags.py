@@ -105,14 +105,16 @@ def paged(packets: list[bytes], serial: bytes, first: int) -> bytes:
     return b"".join(made)
 
 
-def write_vorbis(file: IO[bytes], tags: Texts, picture: bytes) -> None:
-    """Write tags into an Ogg Vorbis file with one stream. Its pages have to be numbered anew afterwards."""
+def write_ogg(file: IO[bytes], tags: Texts, picture: bytes) -> None:
+    """Write tags into an Ogg file with one stream of Vorbis or Opus. Its pages have to be numbered anew afterwards."""
     file.seek(0)
     head, sizes, content = next(pages(file))
     first = head + sizes + content
+    # Before the sound, Opus has a packet of comments, and Vorbis one more.
+    is_opus = content.startswith(b"OpusHead")
     parts: list[bytes] = []
     packet = b""
-    while len(parts) < 2:
+    while len(parts) < (1 if is_opus else 2):
         _, sizes, content = next(pages(file))
         place = 0
         for size in sizes:
@@ -122,9 +124,10 @@ def write_vorbis(file: IO[bytes], tags: Texts, picture: bytes) -> None:
                 parts.append(packet)
                 packet = b""
     replaced = file.tell()
-    marker = parts[0][:7]
-    # A last bit that is set ends the comments.
-    parts[0] = marker + with_comments(parts[0][7:], tags, picture) + b"\1"
+    marker = parts[0][: 8 if is_opus else 7]
+    # A last bit that is set ends the comments of Vorbis.
+    ended = with_comments(parts[0][len(marker) :], tags, picture) + (b"" if is_opus else b"\1")
+    parts[0] = marker + ended
     made = first + paged(parts, head[14:18], 1)
     if len(made) < replaced:  # what follows the end of the comments is not read
         parts[0] += bytes(replaced - len(made))

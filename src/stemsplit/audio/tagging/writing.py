@@ -2,13 +2,13 @@
 
 from typing import IO
 
-from stemsplit.audio.tagging.chunks import write_wav
+from stemsplit.audio.tagging.chunks import write_aiff, write_wav
 from stemsplit.audio.tagging.comments import totals
 from stemsplit.audio.tagging.flac import write_flac
 from stemsplit.audio.tagging.id3 import id3
 from stemsplit.audio.tagging.moving import replace_head
 from stemsplit.audio.tagging.mp4 import write_mp4
-from stemsplit.audio.tagging.ogg_tags import write_vorbis
+from stemsplit.audio.tagging.ogg_tags import write_ogg
 from stemsplit.audio.tagging.values import Texts, counted, joined
 from stemsplit.choices import FormatName
 
@@ -34,7 +34,7 @@ def write_tags(file: IO[bytes], name: str, tags: Texts, picture: bytes = b"") ->
 
     Args:
         file: file that can be read and written.
-        name: one of `FormatName`, or m4a; the pages of an ogg have to be numbered anew afterwards.
+        name: one of `FormatName`; the pages of an ogg or opus have to be numbered anew afterwards.
         tags: tags, each with its values.
         picture: cover art; empty for none.
 
@@ -48,11 +48,13 @@ def write_tags(file: IO[bytes], name: str, tags: Texts, picture: bytes = b"") ->
     said = {key: (value,) for key, value in plain(name, tags).items()}
     if not picture and said == (counted(tags) if name == FormatName.wav else totals(tags)):
         return
-    if name == "m4a":
+    if name in (FormatName.m4a, FormatName.stem_mp4):
         write_mp4(file, tags, picture)
     elif name == FormatName.wav:
         write_wav(file, tags, picture)
     elif name == FormatName.flac:
         write_flac(file, tags, picture)
-    elif name == FormatName.ogg:
-        write_vorbis(file, tags, picture)
+    elif name == FormatName.aiff:
+        write_aiff(file, tags, picture)
+    elif name in (FormatName.ogg, FormatName.opus):
+        write_ogg(file, tags, picture)

@@ -1,0 +1,249 @@
+"use strict";
+/* Brings the page together: opens songs, makes their rows, keeps all of it in step with what is played. */
+
+const HEARTBEAT_MS = 20_000;
+const STOPPED = "stemsplit listen has stopped: start it again, then open the address that it prints";
+
+/** The whole page. */
+class Page {
+  constructor() {
+    /** What is open: null before anything is. */
+    this.desk = null;
+    this.comparison = null;
+    this.neighbours = { previous: null, next: null };
+    this.opening = 0;
+    this.served = part("piece") === null;
+    this.songs = new Songs((id) => this.open(id), (error) => this.failed(error));
+    this.keys = new Keys(this);
+    this.frame = once(() => this.tick());
+    this.bind();
+    this.begin(momentOf(location.hash));
+  }
+
+  bind() {
+    part("alert-close").addEventListener("click", () => this.complain(""));
+    part("alert-again").addEventListener("click", () => location.reload());
+    part("previous").addEventListener("click", () => this.go("previous"));
+    part("next").addEventListener("click", () => this.go("next"));
+    part("hear-stems").addEventListener("click", () => this.desk.change((mix) => mix.hearStems()));
+    part("hear-song").addEventListener("click", () => this.desk.change((mix) => mix.hearAlone(mix.song.index)));
+    part("hear-rest").addEventListener("click", () => this.desk.change((mix) => mix.hearRest()));
+    part("copy").addEventListener("click", () =>
+      copyLink(this.desk, this.comparison, this.served ? this.id : null));
+    addEventListener("hashchange", () => this.follow(momentOf(location.hash)));
+    // A click with the mouse leaves the focus where it is, so that Space goes on to play and pause.
+    addEventListener("mousedown", (event) => event.target.closest?.("button") && event.preventDefault());
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+      matchMedia(query).addEventListener("change", () => this.desk?.view.dispatchEvent(new Event("change")));
+    }
+    if (this.served) {
+      setInterval(() => this.heartbeat(), HEARTBEAT_MS);
+    }
+  }
+
+  async begin(moment) {
+    if (!this.served) {
+      const element = part("piece");
+      const piece = JSON.parse(element.textContent);
+      element.remove(); // it names the models, also while they are compared blind
+      this.show(piece, new EmbeddedSamples(piece), moment, new KeptVotes());
+      return;
+    }
+    const first = await this.songs.show(0);
+    if (first) {
+      await this.open(moment.song ?? first.id, moment);
+    } else if (this.songs.total === 0 && part("alert").hidden) {
+      write(part("title"), "Nothing to hear");
+    }
+  }
+
+  /** Opens a song by its id. */
+  async open(id, moment = momentOf("")) {
+    const opening = (this.opening += 1);
+    try {
+      const piece = await answerOf(await fetch(`songs/${id}.json`));
+      if (opening === this.opening) {
+        this.complain("");
+        this.id = id;
+        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`));
+      }
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  /** Goes to the next or the previous song. */
+  go(where) {
+    if (this.neighbours[where] !== null && this.neighbours[where] !== undefined) {
+      this.open(this.neighbours[where]);
+    }
+  }
+
+  /** Shows a piece in place of the one before. */
+  show(piece, samples, moment, votes) {
+    const playing = this.desk?.player.playing;
+    this.close();
+    let made = null;
+    try {
+      made = contextFor(piece.sample_rate);
+      this.desk = new Desk(piece, samples, made.context);
+    } catch (error) {
+      this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);
+      return;
+    }
+    write(part("title"), piece.title);
+    part("title").title = piece.title;
+    document.title = `${piece.title} – stemsplit`;
+    this.neighbours = { previous: piece.previous ?? null, next: piece.next ?? null };
+    part("neighbours").hidden = this.neighbours.previous === null && this.neighbours.next === null;
+    part("previous").disabled = this.neighbours.previous === null;
+    part("next").disabled = this.neighbours.next === null;
+    part("main").hidden = false;
+    part("bottom").hidden = false;
+    this.songs.mark(this.id);
+    this.notes(piece, made.exact);
+    this.transport = new Transport(this.desk);
+    this.listen();
+    const compared = this.desk.mix.stem !== null;
+    part("comparison").hidden = !compared;
+    part("hear").hidden = compared || !this.desk.mix.stems.length;
+    this.comparison = compared ? new Comparison(this.desk, votes, () => this.tracks.build()) : null;
+    this.tracks = new Tracks(this.desk, this.comparison, this.transport);
+    this.heard();
+    this.follow(moment);
+    this.frame();
+    if (document.activeElement.disabled) {
+      part("title").focus();
+    }
+    if (playing) {
+      this.desk.toggle();
+    } else {
+      this.desk.say(piece.title);
+    }
+  }
+
+  notes({ notes = [], sample_rate: rate }, exact) {
+    const inexact = `This browser does not play ${rate.toLocaleString("en")} Hz: it converts the sound as it plays`;
+    const lines = exact ? notes : [...notes, inexact];
+    part("notes").replaceChildren(...lines.map((line) => make("li", { text: line, dir: "auto" })));
+    part("notes").hidden = !lines.length;
+  }
+
+  listen() {
+    const { desk } = this;
+    desk.addEventListener("mix", () => this.heard());
+    desk.addEventListener("state", this.frame);
+    desk.view.addEventListener("change", this.frame);
+    desk.addEventListener("said", (event) => write(part("said"), event.detail));
+    desk.addEventListener("failed", (event) => this.failed(new Error(event.detail)));
+    desk.addEventListener("starved", (event) => {
+      part("waiting").hidden = !event.detail;
+    });
+    part("waiting").hidden = true;
+  }
+
+  /** Shows what is heard. */
+  heard() {
+    const { mix, piece } = this.desk;
+    this.tracks.show();
+    press(part("hear-stems"), mix.alone === null && !mix.rest);
+    press(part("hear-song"), mix.song !== null && mix.alone === mix.song.index);
+    press(part("hear-rest"), mix.rest);
+    part("hear-song").disabled = mix.song === null;
+    part("hear-rest").disabled = !mix.subtracts;
+    const missing = piece.no_song || "the song is not here";
+    const noise = "; but this page holds its sound as Opus, whose noise is left (with --page-audio flac, none is)";
+    const kept = piece.adds_up
+      ? "Song minus stems is what the stems leave of the song: they add up to it, so you should hear nothing" +
+        (piece.audio?.codec === "opus" ? noise : "")
+      : "Song minus stems is what this model leaves of the song: its stems do not make up the whole song";
+    write(part("rest-note"), mix.subtracts ? kept : `The song cannot be heard: ${missing}`);
+    part("rest-level").hidden = !mix.rest;
+    this.frame();
+  }
+
+  /** Moves all that moves, before each frame while the song plays. */
+  tick() {
+    const { desk } = this;
+    if (!desk) {
+      return;
+    }
+    const { playing, position } = desk.player;
+    const now = performance.now();
+    if (playing) {
+      desk.heard += this.before ? (now - this.before) / 1000 : 0;
+      const { view } = desk;
+      if (this.at >= view.start && this.at < view.end) {
+        view.reveal(position); // turns the page, unless somebody looks elsewhere
+      }
+    }
+    this.before = playing ? now : 0;
+    this.at = position;
+    this.transport.show(position, playing);
+    this.tracks.move(position);
+    this.measure(playing, now);
+    if (playing) {
+      this.frame();
+    }
+  }
+
+  measure(playing, now) {
+    if (playing && now - (this.measured || 0) < 100) {
+      return;
+    }
+    this.measured = now;
+    const { rms, peak } = playing ? this.desk.output.measure() : { rms: 0, peak: 0 };
+    this.transport.meter(peak);
+    if (this.desk.mix.rest) {
+      const told = rms < 1e-6 ? "silence, below −120 dB" : decibels(level(rms), "dBFS");
+      write(part("rest-level"), playing ? `Now: ${told}` : "Press Play to measure how loud it is");
+    }
+  }
+
+  /** Goes to the moment that an address names; to another song if it names one. */
+  follow(moment) {
+    if (this.served && moment.song !== null && moment.song !== this.id) {
+      this.open(moment.song, moment);
+    } else if (this.desk) {
+      goTo(moment, this.desk, this.comparison);
+    }
+  }
+
+  async heartbeat() {
+    if (document.visibilityState === "visible") {
+      try {
+        await answerOf(await fetch("songs.json?count=1"));
+        if (part("alert-text").textContent === STOPPED) {
+          this.complain("");
+        }
+      } catch (error) {
+        this.failed(error);
+      }
+    }
+  }
+
+  /** Says what went wrong, in words; a server that does not answer has been stopped. */
+  failed(error) {
+    if (error.name !== "AbortError") {
+      const gone = error instanceof TypeError || /does not answer/.test(error.message);
+      this.complain(this.served && gone ? STOPPED : error.message);
+    }
+  }
+
+  complain(words) {
+    write(part("alert-text"), words);
+    part("alert").hidden = !words;
+    part("alert-again").hidden = !this.served || words === STOPPED;
+  }
+
+  close() {
+    this.tracks?.close();
+    this.desk?.close();
+    this.desk = null;
+    this.comparison = null;
+    this.before = 0;
+  }
+}
+
+/** The page, also for the console of the browser. */
+window.listening = new Page();
