@@ -46,7 +46,7 @@ def test_whatever_is_done_each_sample_is_heard_when_arithmetic_says(page: "Page"
 
 def test_what_another_loop_cut_short_stays_cut_when_it_fades_out(page: "Page") -> None:
     load(page)
-    script: list[Action] = [(0, "loop", [1_000, 1_100]), (0, "play", [])]
+    script: list[Action] = [(0, "loop", [1_000, 1_130]), (0, "play", [])]
     script += [(8_064, "loop", [500, 30_000]), (8_192, "seek", [20]), (8_320, "loop", [None]), (8_448, "pause", [])]
     told = render(page, (8_000, 32_000, 1, 1), 9_984, script)
     assert np.abs(told["heard"][0] - Listener(8_000, 32_000).hears(script, 9_984, 0)).max() < ROUNDING
