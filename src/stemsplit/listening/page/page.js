@@ -54,6 +54,11 @@ class Page {
     const first = await this.songs.show(0);
     if (first) {
       await this.open(moment.song ?? first.id, moment);
+      if (this.desk === null && moment.song !== null && moment.song !== first.id) {
+        const told = part("alert-text").textContent;
+        await this.open(first.id); // an old link: what else there is can be heard
+        this.complain(told);
+      }
     } else if (this.songs.total === 0 && part("alert").hidden) {
       write(part("title"), "Nothing to hear");
     }
