@@ -166,6 +166,7 @@ def test_keys_leave_fields_and_sliders_alone(page):
 def test_a_blind_comparison_gives_no_name_away(page):
     """While names are hidden none is anywhere on the page; after the vote they are shown and the vote is saved."""
     piece = stand_in.comparison(("first-model", "second-model", "third-model"), ("drums",))
+    piece = Piece(**{**vars(piece), "notes": ("drums - fourth-model.wav was changed, and is left out",)})
     server = StandIn(piece)
     server.open(page)
     whole = "document.documentElement.outerHTML"
@@ -173,6 +174,7 @@ def test_a_blind_comparison_gives_no_name_away(page):
     page.get_by_role("button", name="Compare blind").click()
     for _ in range(4):
         page.keyboard.press("x")
+        page.evaluate("listening.failed(new Error('cannot read drums - second-model.wav'))")
         assert "-model" not in page.evaluate(whole)
     page.get_by_role("button", name="Hear B", exact=True).click()
     heard = page.evaluate("listening.desk.mix.alone")
