@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from stemsplit.audio import Block, Reader
+from stemsplit.audio import Block
 from stemsplit.audio.excerpts import OPUS_BITRATE, bits_of
 from stemsplit.choices import PageAudio
 from stemsplit.disk import Folder
 from stemsplit.errors import AudioError
 from stemsplit.listening import pages
 from stemsplit.listening.chunks import Cut, Peaks, chunks, files
+from stemsplit.listening.decoding import Decoding
 from stemsplit.listening.piece import BIN, Piece, Track, as_data
 from stemsplit.songs import beside
 from stemsplit.songs.record import LIMIT as LARGEST_RECORD
@@ -104,17 +105,15 @@ def expected_size(frames: int, sample_rate: int, channels: int, tracks: int, aud
     return sum(map(len, _frame())) + round(tracks * (each + peaks) * 4 / 3)
 
 
-def _checked(track: Track, piece: Piece, reader: Reader, peaks: Peaks) -> Iterator[Block]:
+def _checked(track: Track, piece: Piece, decoding: Decoding, peaks: Peaks) -> Iterator[Block]:
     """Yield a track's blocks (c, t), and collect its peaks.
 
     Raises:
         AudioError: the file is not the one that the record names any more.
     """
     changed = f"{track.path} has changed since its record was written; split the song again with --force"
-    if (reader.sample_rate, reader.channels) != (piece.sample_rate, track.channels):
-        raise AudioError(changed)
     frames = 0
-    for block in reader:
+    for block in decoding:
         frames += block.shape[1]
         peaks.add(block)
         yield block
@@ -131,10 +130,10 @@ def _held(name: str, content: bytes, gain: float = 1.0) -> bytes:
 def _track(index: int, piece: Piece, cut: Cut) -> Iterator[bytes]:
     """Yield the elements that hold a track: its chunks, then its peaks."""
     track, peaks = piece.tracks[index], Peaks()
-    with Reader(track.path, track.start, track.duration, track.stream) as reader:
-        blocks = _checked(track, piece, reader, peaks)
+    with Decoding(track, piece.sample_rate) as decoding:
+        blocks = _checked(track, piece, decoding, peaks)
         cut_out = chunks(blocks, track.channels, piece.frames, cut)
-        for number, parts in enumerate(files(cut_out, cut.audio, bits_of(reader.format))):
+        for number, parts in enumerate(files(cut_out, cut.audio, bits_of(decoding.reader.format))):
             for part, (content, gain) in enumerate(parts):
                 yield _held(f"audio-{index}-{number}-{part}", content, gain)
     yield _held(f"peaks-{index}", peaks.content())
