@@ -163,6 +163,41 @@ def test_positions_and_loops_are_whole_and_within_the_song(page: "Page") -> None
     assert told[7:] == [True, True, True, True]
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5, 6, 7, 8, 9])
+def test_two_speakers_play_all_that_is_in_front(page: "Page", channels: int) -> None:
+    """Vocals are often in the centre alone, the third channel: it must not get lost for want of a speaker."""
+    load(page)
+    page.evaluate("() => { Noise.prototype.value = (_, channel) => [1, 2, 4][channel] ?? 0; }")
+    heard = page.evaluate(
+        """async (channels) => {
+        const context = new OfflineAudioContext(2, 800, 8000);
+        const [player] = playerOf(context, pieceOf(8000, 800, channels, 1));
+        await player.play();
+        const sound = await context.startRendering();
+        return [0, 1].map((side) => sound.getChannelData(side)[400]);
+    }""",
+        channels,
+    )
+    centre = 4 * 2**-0.5
+    expected = {1: [1, 1], 9: [1 + centre, 2]}.get(channels, [1 + centre, 2 + centre])
+    assert heard == pytest.approx(expected)
+
+
+def test_chunks_join_without_a_gap_where_the_browser_converts_the_rate(page: "Page") -> None:
+    load(page)
+    page.evaluate("() => { Noise.prototype.value = () => 0.5; }")
+    lowest = page.evaluate("""async () => {
+        const context = new OfflineAudioContext(1, 240000, 48000);
+        const [player] = playerOf(context, pieceOf(44100, 441000, 1, 1));
+        player.loop(50000, 60001);
+        await player.play();
+        await player.fill();
+        const sound = await context.startRendering();
+        return sound.getChannelData(0).slice(600).reduce((least, sample) => Math.min(least, sample), 1);
+    }""")
+    assert lowest == 0.5
+
+
 def test_a_page_with_a_sound_card_hears_what_the_position_says(page: "Page") -> None:
     load(page)
     told = page.evaluate("""async () => {

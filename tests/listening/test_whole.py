@@ -25,7 +25,7 @@ def test_a_song_is_found_and_heard_and_models_are_voted_on_blind(page: "Page", t
         page.get_by_role("button", name="<script>alert(1)<").click()
         page.get_by_role("heading", name="<script>alert(1)<").wait_for()
         page.get_by_role("button", name="Play").first.click()
-        page.wait_for_function("listening.desk.player.position > 0")
+        page.wait_for_function("() => listening.desk.player.position > 0")
         page.get_by_role("searchbox").fill("compared")
         page.get_by_role("button", name="compared").click()
         page.get_by_role("button", name="Compare blind").click()

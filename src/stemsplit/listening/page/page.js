@@ -2,6 +2,8 @@
 /* Brings the page together: opens songs, makes their rows, keeps all of it in step with what is played. */
 
 const HEARTBEAT_MS = 20_000;
+const SLOWEST = 3_000;
+const FASTEST = 768_000;
 const STOPPED = "stemsplit listen has stopped: start it again, then open the address that it prints";
 
 /** The whole page. */
@@ -81,11 +83,16 @@ class Page {
 
   /** Shows a piece in place of the one before. */
   show(piece, samples, moment, votes) {
-    const playing = this.desk?.player.playing;
+    const playing = this.desk?.wanted;
     this.close();
+    const rate = piece.sample_rate;
+    if (rate < SLOWEST || rate > FASTEST) {
+      this.complain(`Browsers cannot play ${rate.toLocaleString("en")} Hz: convert the song to 48,000 Hz, split it again`);
+      return;
+    }
     let made = null;
     try {
-      made = contextFor(piece.sample_rate);
+      made = contextFor(rate);
       this.desk = new Desk(piece, samples, made.context);
     } catch (error) {
       this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);

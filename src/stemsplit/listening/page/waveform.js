@@ -120,7 +120,7 @@ class Waveform {
       ? columnsOfSamples(fine, columns)
       : columnsOfPeaks(this.peaks, piece.bin, view.start, view.end, columns);
     drawWave(this.canvas, columnsFor, colour(this.canvas, "--wave"), this.scale);
-    if (!fine && view.length < this.canvas.clientWidth * piece.bin) {
+    if (!fine && piece.frames && view.length < this.canvas.clientWidth * piece.bin) {
       this.ask();
     }
   }
