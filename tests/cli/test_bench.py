@@ -40,8 +40,11 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_table_has_a_line_for_each_precision_and_batch_size(stemsplit: Command) -> None:
-    result = stemsplit("bench", "small", "--random-weights", "--device", "cpu", "--batch-size", "1,2")
+    options = ("--random-weights", "--device", "cpu", "--batch-size", "1,2", "--report", "speed.html")
+    result = stemsplit("bench", "small", *options)
     assert result.status == 0
+    assert result.err.splitlines()[-1] == "report: speed.html"
+    assert "<h1>Speed of small</h1>" in Path("speed.html").read_text()
     facts, table, songs = result.out.split("\n\n")
     assert [line.split()[0] for line in facts.splitlines()] == ["model", "chunk", "device", "GEMM"]
     header, *rows = table.splitlines()
@@ -100,6 +103,7 @@ def test_an_unknown_model(stemsplit: Command) -> None:
         ("--chunk-seconds", "nan"),
         ("--device", "abacus"),
         ("--config", "models.toml"),
+        ("--report", "models.toml"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(stemsplit: Command, senseless: tuple[str, str]) -> None:

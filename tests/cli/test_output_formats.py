@@ -11,6 +11,7 @@ from stemsplit import split
 from stemsplit.audio import examine
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
+from tests.cli.processes import registry
 from tests.conftest import noise, unix
 
 Command = Callable[..., Result]
@@ -205,14 +206,23 @@ def test_clips_are_not_stem_files(stemsplit: Command, song: Song) -> None:
     assert (result.status, "stem.mp4 holds a song and its stems, not clips" in result.err) == (2, True)
 
 
-@pytest.mark.usefixtures("light", "ffmpeg")
+@pytest.mark.usefixtures("ffmpeg")
 def test_a_stem_file_in_python(song: Song, tmp_path: Path) -> None:
     told: list[str] = []
-    path = song("a.wav", frames=4_410, channels=1)
-    made = split(path, tmp_path / "out", format="stem.mp4", device="cpu", tell=told.append)
+    path, models = song("a.wav", frames=4_410, channels=1), registry(tmp_path / "model")
+    made = split(path, tmp_path / "out", "tiny", registry=models, format="stem.mp4", device="cpu", tell=told.append)
     assert made == dict.fromkeys(("mixture", "drums", "bass", "other", "vocals"), tmp_path / "out/a/a.stem.mp4")
     assert told == [f"{path}: stem.mp4 is made stereo from mono"]
     with pytest.raises(ValueError, match="leave out --stems"):
         split(path, tmp_path / "out", format="stem.mp4", stems="vocals")
     with pytest.raises(ValueError, match=r"not 'stems'; did you mean stem\.mp4\?"):
         split(path, tmp_path / "out", format="stems")
+
+
+@pytest.mark.usefixtures("light")
+def test_stems_that_are_resampled_have_a_page_of_them_and_their_song(stemsplit: Command, song: Song) -> None:
+    song("a.wav", frames=3_001, rate=22_050, channels=1)
+    result = stemsplit("a.wav", "-f", "opus", "--page", "--threads", "1")
+    assert (result.status, Path("stems/a/listen.html").is_file()) == (0, True)
+    assert result.err.splitlines()[0] == "a.wav: opus is resampled from 22050 to 48000 Hz"
+    assert records()[0]["figures"]["frames"] == -(-3_001 * 48_000 // 22_050)

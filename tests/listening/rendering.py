@@ -23,7 +23,7 @@ Action = tuple[int, str, list[Any]]
 
 def load(page: "Page", *names: str) -> None:
     """Load scripts of the page, and the noise, into an empty page."""
-    for name in names or ("timeline.js", "deck.js", "player.js"):
+    for name in names or ("timeline.js", "deck.js", "speakers.js", "player.js"):
         page.add_script_tag(path=SCRIPTS / name)
     page.add_script_tag(path=Path(__file__).with_name("noise.js"))
 

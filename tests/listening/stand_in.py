@@ -67,7 +67,7 @@ def peaks(samples: np.ndarray) -> bytes:
     bins = -(-len(samples) // BIN)
     padded = np.zeros((bins * BIN, samples.shape[1]), np.float32)
     padded[: len(samples)] = samples
-    shaped = padded.reshape(bins, -1)
+    shaped = padded.reshape(bins, BIN * samples.shape[1])
     pairs = np.stack([shaped.min(axis=1), shaped.max(axis=1)], axis=1)
     return np.round(np.clip(pairs, -1, 1) * 32_767).astype("<i2").tobytes()
 

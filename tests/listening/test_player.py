@@ -21,7 +21,9 @@ def whims(rate: int, frames: int, length: int, seed: int) -> list[Action]:
     """Return what an impatient listener may do."""
     chance = random.Random(seed)
     script: list[Action] = [(0, "play", [])]
-    for at in sorted(chance.sample(range(128, length, 128), 8)):
+    times = chance.sample(range(128, length - 128, 128), 6)
+    # Some things are done before the last one was heard.
+    for at in sorted({*times, *(time + 128 for time in times[:4])}):
         start = chance.randrange(frames)
         # Loops of one sample, shorter than a chunk, as long as one, and longer.
         end = min(start + chance.choice([1, 3, 100, rate // 7, rate, 3 * rate, 3 * rate + 1]), frames)
@@ -40,6 +42,14 @@ def test_whatever_is_done_each_sample_is_heard_when_arithmetic_says(page: "Page"
             told = render(page, (rate, frames, channels, 1), length, script)
             expected = [Listener(rate, frames).hears(script, length, channel) for channel in range(channels)]
             assert np.abs(told["heard"] - expected).max() < ROUNDING, (rate, seed)
+
+
+def test_what_another_loop_cut_short_stays_cut_when_it_fades_out(page: "Page") -> None:
+    load(page)
+    script: list[Action] = [(0, "loop", [1_000, 1_130]), (0, "play", [])]
+    script += [(8_064, "loop", [500, 30_000]), (8_192, "seek", [20]), (8_320, "loop", [None]), (8_448, "pause", [])]
+    told = render(page, (8_000, 32_000, 1, 1), 9_984, script)
+    assert np.abs(told["heard"][0] - Listener(8_000, 32_000).hears(script, 9_984, 0)).max() < ROUNDING
 
 
 def test_chunks_and_passes_of_a_loop_join_without_any_difference(page: "Page") -> None:
@@ -161,6 +171,41 @@ def test_positions_and_loops_are_whole_and_within_the_song(page: "Page") -> None
     assert told[:3] == [[13, None], [0, None], [1_000, None]]
     assert told[3:7] == [[20, [20, 900]], [20, [500, 501]], [20, [999, 1_000]], [20, None]]
     assert told[7:] == [True, True, True, True]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 6, 7, 8, 9])
+def test_two_speakers_play_all_that_is_in_front(page: "Page", channels: int) -> None:
+    """Vocals are often in the centre alone, the third channel: it must not get lost for want of a speaker."""
+    load(page)
+    page.evaluate("() => { Noise.prototype.value = (_, channel) => [1, 2, 4][channel] ?? 0; }")
+    heard = page.evaluate(
+        """async (channels) => {
+        const context = new OfflineAudioContext(2, 800, 8000);
+        const [player] = playerOf(context, pieceOf(8000, 800, channels, 1));
+        await player.play();
+        const sound = await context.startRendering();
+        return [0, 1].map((side) => sound.getChannelData(side)[400]);
+    }""",
+        channels,
+    )
+    centre = 4 * 2**-0.5
+    expected = {1: [1, 1], 9: [1 + centre, 2]}.get(channels, [1 + centre, 2 + centre])
+    assert heard == pytest.approx(expected)
+
+
+def test_chunks_join_without_a_gap_where_the_browser_converts_the_rate(page: "Page") -> None:
+    load(page)
+    page.evaluate("() => { Noise.prototype.value = () => 0.5; }")
+    lowest = page.evaluate("""async () => {
+        const context = new OfflineAudioContext(1, 240000, 48000);
+        const [player] = playerOf(context, pieceOf(44100, 441000, 1, 1));
+        player.loop(50000, 60001);
+        await player.play();
+        await player.fill();
+        const sound = await context.startRendering();
+        return sound.getChannelData(0).slice(600).reduce((least, sample) => Math.min(least, sample), 1);
+    }""")
+    assert lowest == 0.5
 
 
 def test_a_page_with_a_sound_card_hears_what_the_position_says(page: "Page") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stemsplit.cli import choose
-from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, Json, Threads, listed
+from stemsplit.cli.options import COMPUTING, ChunkSeconds, Device, HtmlReport, Json, Threads, listed, usage_errors
 
 if TYPE_CHECKING:
     from stemsplit.bench import Report
@@ -92,6 +92,7 @@ def bench(
     threads: Threads = None,
     chunk_seconds: ChunkSeconds = None,
     as_json: Json = False,
+    report_file: HtmlReport = None,
     registry_file: choose.RegistryFile = None,
     config: choose.ConfigFile = None,
     settings: choose.Settings = None,
@@ -107,9 +108,13 @@ def bench(
     from stemsplit.cli.obtain import obtain
     from stemsplit.terminal import console
     from stemsplit.terminal.bench import print_report, report_as_data
+    from stemsplit.terminal.bench_report import bars_for_stdout, page_of_bench
+    from stemsplit.terminal.report_files import ReportFile
     from stemsplit.terminal.stdout import print_json
 
     batch_sizes = sizes(batch_size)
+    with usage_errors("--report"):
+        file = ReportFile(report_file) if report_file else None
     entry = choose.model(model or registry.DEFAULT_MODEL, registry_file, config, settings)
     entry = entry.with_chunks(chunk_seconds)
 
@@ -140,4 +145,6 @@ def bench(
     if as_json:
         print_json(report_as_data(report))
     else:
-        print_report(report)
+        print_report(report, bars_for_stdout(report))
+    if file and not file.write(page_of_bench(report)):
+        raise typer.Exit(1)

@@ -8,6 +8,7 @@ SCRIPTS = (
     "embedded.js",
     "timeline.js",
     "deck.js",
+    "speakers.js",
     "player.js",
     "words.js",
     "moments.js",

@@ -16,7 +16,7 @@ body{font:1rem/1.5 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:76r
 h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0}
 h2{font-size:1.2rem;margin:2rem 0 .5rem}
 h3{font-size:1rem;margin:1rem 0 .3rem}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1.5rem;
+.pictures{margin-top:1rem;display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1.5rem;
  align-items:start}
 figure{margin:0;max-width:36rem}
 figcaption{font-weight:600;margin-bottom:.3rem}

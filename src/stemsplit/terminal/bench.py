@@ -1,5 +1,6 @@
 """Shows what `bench` measured: a table for people, data for scripts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stemsplit.terminal.stdout import print_text
@@ -61,7 +62,7 @@ def _row_as_data(entry: "ModelEntry", row: "Row") -> dict[str, Any]:
 COLUMNS = ("precision", "batch", "ms a chunk", "x real time", "memory", "GFLOP/s", "of GEMM")
 
 
-def _cells(row: "Row") -> tuple[str, ...]:
+def cells(row: "Row") -> tuple[str, ...]:
     """Return a row's cells under `COLUMNS`."""
     start, figures = (row.precision, str(row.batch_size)), row.figures
     if figures is None:
@@ -76,7 +77,7 @@ def _cells(row: "Row") -> tuple[str, ...]:
     )
 
 
-def _songs_in_words(report: "Report") -> list[str]:
+def songs_in_words(report: "Report") -> list[str]:
     """Return a line for each precision that says how long a song takes, with the best batch size."""
     best: dict[str, Row] = {}
     for row in report.rows:
@@ -93,8 +94,8 @@ def _songs_in_words(report: "Report") -> list[str]:
     ]
 
 
-def print_report(report: "Report") -> None:
-    """Print the figures for people: the model and the machine, then a line for each precision and batch size."""
+def facts(report: "Report") -> list[tuple[str, str]]:
+    """Return facts about the model and the machine: what each is about, and the fact."""
     entry = report.entry
     seconds, hop = entry.chunk / entry.sample_rate, entry.hop / entry.sample_rate
     channels = "1 channel (stereo: two chunks)" if entry.channels == 1 else f"{entry.channels} channels"
@@ -102,13 +103,22 @@ def print_report(report: "Report") -> None:
     if report.threads:
         machine += f", {counted(report.threads, 'thread')}"
     rates = (f"{name} {rate / 1e9:,.0f}" for name, rate in report.gemm.items())
-    facts = (
+    return [
         ("model", f"{entry.name}, a {entry.architecture}{', random weights' if report.random_weights else ''}"),
         ("chunk", f"{seconds:.4g} s of {channels}, one every {hop:.4g} s: {report.flops / 1e9:,.1f} GFLOP"),
         ("device", f"{machine}; torch {report.torch}"),
         ("GEMM", f"{', '.join(rates)} GFLOP/s: products of large matrices here"),
-    )
-    lines = aligned([tuple(map(printable, fact)) for fact in facts])
-    print_text(*lines, "", *aligned([COLUMNS, *map(_cells, report.rows)], words=1))
-    if told := _songs_in_words(report):
+    ]
+
+
+def print_report(report: "Report", bars: Sequence[str] = ()) -> None:
+    """Print the figures for people: the model and the machine, then a line for each precision and batch size.
+
+    Args:
+        report: what was measured.
+        bars: lines of a picture, to print after the table.
+    """
+    lines = aligned([(name, printable(fact)) for name, fact in facts(report)])
+    print_text(*lines, "", *aligned([COLUMNS, *map(cells, report.rows)], words=1), *bars)
+    if told := songs_in_words(report):
         print_text("", *told)

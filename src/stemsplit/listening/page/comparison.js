@@ -44,6 +44,12 @@ class Comparison {
     return this.trial !== null && !this.trial.revealed;
   }
 
+  /** Returns all names that may tell one clip from another. */
+  get names() {
+    const clips = this.desk.piece.tracks.filter((track) => track.role === "candidate");
+    return clips.flatMap((track) => [track.name, track.model]).filter(Boolean);
+  }
+
   /** Returns the indices of the candidates in the order of their letters. */
   get order() {
     return this.trial ? this.trial.order : this.desk.mix.candidates().map((track) => track.index);
@@ -132,7 +138,7 @@ class Comparison {
       const clip = number < this.order.length;
       const button = make("button", {
         type: "button", class: clip ? "choice clip" : "choice", "data-part": `hear-${number}`,
-        "aria-label": `Hear ${label}${name ? `: ${name}` : ""}`,
+        "aria-label": `Hear ${label}${name ? ` ${name}` : ""}`,
         "aria-keyshortcuts": clip && number < 9 ? String(number + 1) : null,
         click: () => this.desk.change((mix) => mix.hearAlone(index)),
       }, make("strong", { text: label }));
@@ -267,8 +273,9 @@ class Comparison {
     const saved = this.saved ? make("p", { class: "quiet", dir: "auto", text: `Saved in ${this.saved}` }) : "";
     const offer = this.keeper.unsaved.length ? make("button", { type: "button", text: "Download votes",
       click: () => {
-        const models = this.desk.piece.tracks.map(({ index, stem, model }) => ({ index, stem, model }));
-        download("votes.json", { title: this.desk.piece.title, tracks: models, votes: this.keeper.unsaved });
+        const { title, tracks } = this.desk.piece;
+        const votes = this.keeper.unsaved.map((vote) => ({ ...votedModels(vote, tracks), seconds: vote.seconds }));
+        download("votes.json", { title, votes });
       } }) : "";
     place.replaceChildren(make("h3", { text: "Votes so far" }), make("ul", {}, ...lines), saved, offer);
   }

@@ -15,7 +15,7 @@ class Gate {
   constructor(deck, index) {
     this.deck = deck;
     this.node = deck.context.createGain();
-    this.node.connect(deck.outputs.get(index));
+    this.node.connect(deck.inputs.get(index));
     this.ramp = new Ramp(this.node.gain, deck.rate, 0);
     this.closed = false;
   }
@@ -39,8 +39,13 @@ class Gate {
   /** Schedules samples to begin at a sample of the clock. Returns the node. */
   play(channels, at, frames) {
     const { context, rate } = this.deck;
-    const buffer = context.createBuffer(channels.length, frames, rate);
-    channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
+    // A browser that converts the rate plays on between the last sample and the next node's first.
+    const more = context.sampleRate === rate ? 0 : 1;
+    const buffer = context.createBuffer(channels.length, frames + more, rate);
+    channels.forEach((samples, channel) => {
+      buffer.copyToChannel(samples, channel);
+      if (more) buffer.getChannelData(channel)[frames] = samples[frames - 1];
+    });
     const node = context.createBufferSource();
     node.buffer = buffer;
     node.connect(this.node);
@@ -49,15 +54,19 @@ class Gate {
       if (!this.closed) this.deck.ended();
     };
     node.start(at / rate);
+    if (more) node.stop((at + frames) / rate);
     this.#nodes.add(node);
-    return { node, at };
+    return { node, at, end: at + frames };
   }
 
   /** Ends a node at a sample of the clock; one that has not begun by then is let go at once. */
-  stop({ node, at }, end) {
+  stop(played, end) {
+    // The last call counts for a node: it must not be played on to a later end.
+    if (end >= played.end) return;
+    played.end = end;
     // A quarter of a sample early: whether a browser rounds up or to the nearest, `end` is the first silent sample.
-    node.stop((end - 0.25) / this.deck.rate);
-    if (at >= end) this.#release(node);
+    played.node.stop((end - 0.25) / this.deck.rate);
+    if (played.at >= end) this.#release(played.node);
   }
 
   /** Fades out from a sample of the clock on, then ends. */
@@ -80,18 +89,19 @@ class Gate {
 /** Plays from one position on. Tracks are never apart: each span is scheduled for all tracks or for none. */
 class Deck {
   #work = null;
+  #begin;
   #gates = new Map();
   #abort = new AbortController();
 
   /**
-   * @param {Player} player player whose context, samples, piece and outputs the deck uses.
+   * @param {Player} player player whose context, samples, piece and inputs the deck uses.
    * @param {number} position sample of the song at which it begins.
    * @param {?number[]} loop loop that is set.
    * @param {function} ended called whenever a node has ended.
    */
   constructor(player, position, loop, ended) {
-    const { context, samples, piece, outputs } = player;
-    Object.assign(this, { context, samples, piece, outputs, ended });
+    const { context, samples, piece, inputs } = player;
+    Object.assign(this, { context, samples, piece, inputs, ended });
     this.soonest = () => player.soonest;
     this.rate = piece.sample_rate;
     this.fade = Math.ceil(FADE_SECONDS * this.rate);
@@ -99,6 +109,8 @@ class Deck {
     this.used = new Set(player.used);
     this.closed = false;
     this.since = performance.now();
+    /** Resolves when the first samples are scheduled, or the deck is closed. */
+    this.begun = new Promise((resolve) => { this.#begin = resolve; });
   }
 
   /** Schedules ahead. Calls while it works wait for the same work. */
@@ -160,6 +172,7 @@ class Deck {
       this.#place(index, added, blocks.get(index), added.at);
     }
     this.#hold();
+    this.#begin();
     return true;
   }
 
@@ -217,6 +230,7 @@ class Deck {
   /** Fades out at a sample of the clock and lets everything go. */
   close(at) {
     this.closed = true;
+    this.#begin();
     this.#abort.abort();
     for (const [index, gate] of this.#gates) gate.close(at, this.#take(index));
   }

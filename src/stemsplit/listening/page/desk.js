@@ -26,7 +26,12 @@ class Desk extends EventTarget {
     this.ending = new AbortController();
     /** Seconds that were heard since the piece was opened; counted by the page. */
     this.heard = 0;
-    this.player.addEventListener("state", () => this.dispatchEvent(new Event("state")));
+    /** Whether it plays, or will as soon as there is sound. */
+    this.wanted = false;
+    this.player.addEventListener("state", (event) => {
+      this.wanted = this.wanted && !["pause", "end"].includes(event.detail);
+      this.dispatchEvent(new Event("state"));
+    });
     this.player.addEventListener("starved", (event) => this.tell("starved", event.detail));
     this.player.addEventListener("failed", (event) => this.tell("failed", event.detail));
     this.apply();
@@ -54,7 +59,9 @@ class Desk extends EventTarget {
       return;
     }
     try {
-      await this.player.play();
+      const started = this.player.play();
+      this.wanted = true;
+      await started;
       this.say(`Playing ${this.words()}`);
     } catch (error) {
       const hint = "check its sound output, then press Play again";

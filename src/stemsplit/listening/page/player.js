@@ -30,19 +30,22 @@ class Player extends EventTarget {
     /** What all tracks make together; whoever wants something between it and the speakers connects it anew. */
     this.output = context.createGain();
     this.output.connect(context.destination);
-    this.outputs = new Map();
-    for (const index of this.used) {
-      const output = context.createGain();
-      output.connect(this.output);
-      this.outputs.set(index, output);
-      this.#ramps.set(index, new Ramp(output.gain, piece.sample_rate, 1));
-    }
     this.#live = typeof context.startRendering !== "function";
     if (this.#live) {
       // A sound card with more speakers gets all channels; for one with fewer, the browser mixes down.
       const most = Math.max(...piece.tracks.map((track) => track.channels), 2);
       context.destination.channelCount = Math.min(most, context.destination.maxChannelCount || 2);
       context.addEventListener("statechange", this.#heedContext);
+    }
+    this.outputs = new Map();
+    /** Where each track is led. */
+    this.inputs = new Map();
+    for (const { index, channels } of piece.tracks) {
+      const output = context.createGain();
+      output.connect(this.output);
+      this.outputs.set(index, output);
+      this.inputs.set(index, ledTo(output, channels));
+      this.#ramps.set(index, new Ramp(output.gain, piece.sample_rate, 1));
     }
   }
 
@@ -84,7 +87,8 @@ class Player extends EventTarget {
       this.#start(this.#position);
       this.#say("play");
     }
-    await Promise.all([this.fill(), this.#wake()]);
+    this.fill();
+    await Promise.all([this.#deck?.begun, this.#wake()]);
   }
 
   /** Pauses, with a short fade, where the sound stops. */

@@ -72,6 +72,10 @@ class Spectrogram {
   }
 
   async compute() {
+    if (!this.desk.frames) {
+      this.tell("The track has no samples");
+      return;
+    }
     const run = new AbortController();
     this.running = run;
     const { view, samples } = this.desk;
