@@ -166,6 +166,7 @@ def test_keys_leave_fields_and_sliders_alone(page):
 def test_a_blind_comparison_gives_no_name_away(page):
     """While names are hidden none is anywhere on the page; after the vote they are shown and the vote is saved."""
     piece = stand_in.comparison(("first-model", "second-model", "third-model"), ("drums",))
+    piece = Piece(**{**vars(piece), "notes": ("drums - fourth-model.wav was changed, and is left out",)})
     server = StandIn(piece)
     server.open(page)
     whole = "document.documentElement.outerHTML"
@@ -173,6 +174,7 @@ def test_a_blind_comparison_gives_no_name_away(page):
     page.get_by_role("button", name="Compare blind").click()
     for _ in range(4):
         page.keyboard.press("x")
+        page.evaluate("listening.failed(new Error('cannot read drums - second-model.wav'))")
         assert "-model" not in page.evaluate(whole)
     page.get_by_role("button", name="Hear B", exact=True).click()
     heard = page.evaluate("listening.desk.mix.alone")
@@ -250,3 +252,24 @@ def test_what_the_stems_leave_is_measured(page):
     page.get_by_role("heading", name="Lost").wait_for()
     assert page.get_by_role("button", name="Song minus stems").is_disabled()
     assert page.get_by_text("song.wav was not found; name its folder with --songs").is_visible()
+
+
+def test_an_old_link_still_opens_the_page(browser):
+    """A link to a song that is no longer there says so, and shows another one."""
+    context = browser.new_context()
+    page = context.new_page()
+    StandIn(stand_in.song("First")).open(page, "#song=7&t=1")
+    page.get_by_role("alert").filter(has_text="there is no such song").wait_for()
+    page.get_by_role("heading", name="First").wait_for()
+    context.close()
+
+
+def test_too_loud_is_said(page):
+    """Gains that drive the sound beyond full scale are told in words, not only by the meter."""
+    StandIn(stand_in.song(stems=("a", "b", "c"))).open(page)
+    for name in "abc":
+        page.get_by_label(f"Gain of {name}").fill("12")
+    page.keyboard.press("Space")
+    page.get_by_text("too loud").wait_for()
+    page.get_by_label("Volume").fill("-20")
+    page.get_by_text("too loud").wait_for(state="hidden")

@@ -44,6 +44,12 @@ class Comparison {
     return this.trial !== null && !this.trial.revealed;
   }
 
+  /** Returns all names that may tell one clip from another. */
+  get names() {
+    const clips = this.desk.piece.tracks.filter((track) => track.role === "candidate");
+    return clips.flatMap((track) => [track.name, track.model]).filter(Boolean);
+  }
+
   /** Returns the indices of the candidates in the order of their letters. */
   get order() {
     return this.trial ? this.trial.order : this.desk.mix.candidates().map((track) => track.index);

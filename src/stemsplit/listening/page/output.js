@@ -28,12 +28,14 @@ class Output {
       output.connect(splitter);
     }
     this.samples = new Float32Array(WINDOW);
+    /** Factor of the volume. */
+    this.factor = 1;
   }
 
   /** Sets the volume in dB; -60 is silence. */
   set db(value) {
-    const gain = value <= QUIETEST ? 0 : 10 ** (value / 20);
-    this.volume.gain.setTargetAtTime(gain, this.context.currentTime, 0.01);
+    this.factor = value <= QUIETEST ? 0 : 10 ** (value / 20);
+    this.volume.gain.setTargetAtTime(this.factor, this.context.currentTime, 0.01);
   }
 
   /**

@@ -5,6 +5,7 @@ const HEARTBEAT_MS = 20_000;
 const SLOWEST = 3_000;
 const FASTEST = 768_000;
 const STOPPED = "stemsplit listen has stopped: start it again, then open the address that it prints";
+const VEILED = "A clip cannot be read: stop comparing blind to see which, and why";
 
 /** The whole page. */
 class Page {
@@ -54,6 +55,11 @@ class Page {
     const first = await this.songs.show(0);
     if (first) {
       await this.open(moment.song ?? first.id, moment);
+      if (this.desk === null && moment.song !== null && moment.song !== first.id) {
+        const told = part("alert-text").textContent;
+        await this.open(first.id); // an old link: what else there is can be heard
+        this.complain(told);
+      }
     } else if (this.songs.total === 0 && part("alert").hidden) {
       write(part("title"), "Nothing to hear");
     }
@@ -108,13 +114,14 @@ class Page {
     part("main").hidden = false;
     part("bottom").hidden = false;
     this.songs.mark(this.id);
-    this.notes(piece, made.exact);
+    this.exact = made.exact;
+    this.notes();
     this.transport = new Transport(this.desk);
     this.listen();
     const compared = this.desk.mix.stem !== null;
     part("comparison").hidden = !compared;
     part("hear").hidden = compared || !this.desk.mix.stems.length;
-    this.comparison = compared ? new Comparison(this.desk, votes, () => this.tracks.build()) : null;
+    this.comparison = compared ? new Comparison(this.desk, votes, () => this.rebuild()) : null;
     this.tracks = new Tracks(this.desk, this.comparison, this.transport);
     this.heard();
     this.follow(moment);
@@ -129,9 +136,20 @@ class Page {
     }
   }
 
-  notes({ notes = [], sample_rate: rate }, exact) {
+  /** Makes anew what names tracks, as they begin or end to be compared blind. */
+  rebuild() {
+    this.tracks.build();
+    this.notes();
+    if (this.comparison.hidden) {
+      this.complain("");
+    }
+  }
+
+  notes() {
+    const { notes = [], sample_rate: rate } = this.desk.piece;
     const inexact = `This browser does not play ${rate.toLocaleString("en")} Hz: it converts the sound as it plays`;
-    const lines = exact ? notes : [...notes, inexact];
+    // A note may name a model.
+    const lines = [...(this.comparison?.hidden ? [] : notes), ...(this.exact ? [] : [inexact])];
     part("notes").replaceChildren(...lines.map((line) => make("li", { text: line, dir: "auto" })));
     part("notes").hidden = !lines.length;
   }
@@ -233,7 +251,8 @@ class Page {
   failed(error) {
     if (error.name !== "AbortError") {
       const gone = error instanceof TypeError || /does not answer/.test(error.message);
-      this.complain(this.served && gone ? STOPPED : error.message);
+      const telling = this.comparison?.hidden && this.comparison.names.some((name) => error.message.includes(name));
+      this.complain(this.served && gone ? STOPPED : telling ? VEILED : error.message);
     }
   }
 
@@ -249,6 +268,8 @@ class Page {
     this.desk = null;
     this.comparison = null;
     this.before = 0;
+    part("main").hidden = true;
+    part("bottom").hidden = true;
   }
 }
 

@@ -33,12 +33,16 @@ function drawRuler(canvas, desk) {
   }
 }
 
+/** Time for which it is said that the sound was too loud, in milliseconds. */
+const OVER_MS = 2_000;
+
 /** The bar of one piece. */
 class Transport {
   /** @param {Desk} desk */
   constructor(desk) {
     this.desk = desk;
     this.signal = desk.ending.signal;
+    this.over = 0;
     this.position = part("position");
     this.overview = { canvas: part("overview-wave"), peaks: null };
     for (const old of part("overview").querySelectorAll(".playhead, .loop")) {
@@ -189,8 +193,16 @@ class Transport {
 
   /** Shows the level of what is heard. */
   meter(peak) {
-    const share = Math.max(0, 1 + level(peak) / 60);
+    const loudest = peak * this.desk.output.factor;
+    const share = Math.max(0, 1 + level(loudest) / 60);
     part("level-bar").style.width = `${Math.min(1, share) * 100}%`;
-    part("level-bar").classList.toggle("over", peak >= 1);
+    part("level-bar").classList.toggle("over", loudest > 1);
+    if (loudest > 1) {
+      part("over").hidden = false;
+      clearTimeout(this.over);
+      this.over = setTimeout(() => {
+        part("over").hidden = true;
+      }, OVER_MS);
+    }
   }
 }

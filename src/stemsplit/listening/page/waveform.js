@@ -3,6 +3,9 @@
 
 const FULL_SCALE = 32767;
 
+/** Width of a bin in pixels from which on the waveform is drawn from samples instead: a few seconds are visible then. */
+const COARSE_PIXELS = 3;
+
 /**
  * Reduces peaks to one pair for each column.
  * @param {Int16Array} peaks lowest and highest sample of each bin
@@ -115,12 +118,13 @@ class Waveform {
       return;
     }
     const { view, piece } = this.desk;
-    const fine = view.length < this.canvas.clientWidth * piece.bin && this.covered();
+    const coarse = view.length * COARSE_PIXELS < this.canvas.clientWidth * piece.bin;
+    const fine = coarse && this.covered();
     const columnsFor = (columns) => fine
       ? columnsOfSamples(fine, columns)
       : columnsOfPeaks(this.peaks, piece.bin, view.start, view.end, columns);
     drawWave(this.canvas, columnsFor, colour(this.canvas, "--wave"), this.scale);
-    if (!fine && piece.frames && view.length < this.canvas.clientWidth * piece.bin) {
+    if (coarse && !fine && piece.frames) {
       this.ask();
     }
   }
@@ -140,8 +144,8 @@ class Waveform {
     clearTimeout(this.asked);
     this.asked = setTimeout(async () => {
       const { view, piece, samples } = this.desk;
-      const start = Math.max(0, view.start - Math.floor(view.length / 2));
-      const end = Math.min(piece.frames, view.end + Math.floor(view.length / 2));
+      const start = Math.max(0, view.start - Math.floor(view.length / 4));
+      const end = Math.min(piece.frames, view.end + Math.floor(view.length / 4));
       try {
         const channels = await samples.block(this.index, start, end - start, this.desk.ending.signal);
         this.detail = { start, end, channels };
