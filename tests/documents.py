@@ -112,7 +112,7 @@ def try_line(
             monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
         if words[0] == "listen":
             serve_nothing(monkeypatch)
-            split_song(tmp_path / "stems" / "song", tmp_path / "song.flac")
+            split_song(tmp_path / "stems" / "song", tmp_path / "song.flac", frames=84_000, rate=1_000)
             comparison(tmp_path / "compare" / "song")
         if "tiny.toml" in line:
             (tmp_path / "tiny.toml").write_text(blocks(TOPICS["training"], "toml")[0], encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 import soxr
 
 from stemsplit.audio import layout, resampled
+from stemsplit.audio.conversion import converted
 from tests.conftest import noise
 
 
@@ -28,6 +29,17 @@ def test_a_tone_stays_in_its_place() -> None:
     assert result.shape == (1, 44_100)
     inner = slice(2_000, -2_000)
     assert np.abs(result[0, inner] - np.sin(2 * np.pi * 997 * times_new)[inner]).max() < 1e-5
+
+
+@pytest.mark.parametrize(("old", "new"), [(44_100, 48_000), (96_000, 48_000), (22_050, 48_000), (3_000_000, 48_000)])
+@pytest.mark.parametrize("length", [1, 2, 7, 44_101])
+def test_a_file_of_another_rate_is_as_long_in_seconds_rounded_up(old: int, new: int, length: int) -> None:
+    song = noise(length).T
+    result = np.concatenate(list(converted([song[:, :3], song[:, 3:]], old, new)), 1)
+    plain = np.concatenate(list(resampled([song], old, new)), 1)
+    assert result.shape == (2, -(-length * new // old))
+    there = min(result.shape[1], plain.shape[1])
+    assert np.allclose(result[:, :there], plain[:, :there], atol=1e-6)
 
 
 def test_the_same_rate_is_left_alone() -> None:

@@ -106,9 +106,10 @@ def test_an_aiff_holds_every_bit_and_all_tags(tmp_path: Path, bits: str) -> None
 
 def test_an_aiff_too_large_for_its_own_sizes_is_refused(tmp_path: Path) -> None:
     frames = LARGEST_AIFF // 8 + 1
-    assert "aiff holds at most 4 GB, which its sound exceeds; use wav or flac" in Format("aiff", "32f").refusal(
+    assert "aiff holds at most 2 GB, which its sound exceeds; use wav or flac" in Format("aiff", "32f").refusal(
         44_100, 2, (), frames
     )
     assert Format("aiff", "32f").refusal(44_100, 2, (), frames - 1) == ""
-    with pytest.raises(AudioError, match="at most 4 GB"):
+    assert Format.like("AIFF", "PCM_16", 44_100, 2, (), LARGEST_AIFF) == Format("flac", "16")
+    with pytest.raises(AudioError, match="at most 2 GB"):
         Writer(tmp_path / "a.aiff", Format("aiff", "32f"), 44_100, 2, frames)

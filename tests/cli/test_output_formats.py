@@ -217,3 +217,12 @@ def test_a_stem_file_in_python(song: Song, tmp_path: Path) -> None:
         split(path, tmp_path / "out", format="stem.mp4", stems="vocals")
     with pytest.raises(ValueError, match=r"not 'stems'; did you mean stem\.mp4\?"):
         split(path, tmp_path / "out", format="stems")
+
+
+@pytest.mark.usefixtures("light")
+def test_stems_that_are_resampled_have_a_page_of_them_and_their_song(stemsplit: Command, song: Song) -> None:
+    song("a.wav", frames=3_001, rate=22_050, channels=1)
+    result = stemsplit("a.wav", "-f", "opus", "--page", "--threads", "1")
+    assert (result.status, Path("stems/a/listen.html").is_file()) == (0, True)
+    assert result.err.splitlines()[0] == "a.wav: opus is resampled from 22050 to 48000 Hz"
+    assert records()[0]["figures"]["frames"] == -(-3_001 * 48_000 // 22_050)

@@ -131,3 +131,17 @@ def test_a_comparison_has_its_page_among_its_files(compare: Command, song: Song)
     again = compare(*command, "--force")
     assert again.status == 0, again.err
     assert standalone.holds(page, standalone.digest_of(page.with_name("comparison.json")).encode())
+
+
+@pytest.mark.usefixtures("light")
+def test_a_song_of_another_rate_than_its_stems_is_on_their_page(stemsplit: Command, song: Song) -> None:
+    """Opus has 48 kHz, whatever the song has."""
+    song("song.wav")
+    result = stemsplit("song.wav", *FEW, "--format", "opus", "--page", "--page-audio", "flac")
+    assert result.status == 0, result.err
+    text = result.paths[-1].read_text()
+    told = json.loads(text.partition('id="piece">')[2].partition("</script>")[0])
+    assert (told["sample_rate"], told["frames"]) == (48_000, 24_000)
+    assert [track["role"] for track in told["tracks"]] == ["song", "stem", "stem"]
+    waveforms = [text.partition(f'id="peaks-{index}">')[2].partition("</script>")[0] for index in range(3)]
+    assert {len(waveform) for waveform in waveforms} == {len(waveforms[0])}

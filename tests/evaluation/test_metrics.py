@@ -206,3 +206,14 @@ def test_the_worst_frames_are_those_of_the_lowest_sdr() -> None:
     assert first[0][1] == pytest.approx(float(sdr(estimates[0, :, part], sources[0, :, part])))
     assert len(second) == 3
     assert all(frame not in (0, 8) for frame, _ in measured(estimates, sources).worst(99)[1])
+
+
+def test_a_pause_with_some_noise_is_not_a_worst_frame_but_what_leaks_into_it_is() -> None:
+    estimates, sources = song(6 * FRAME)
+    for frame, level in ((1, 1e-4), (4, 1.0)):
+        part = slice(frame * FRAME, (frame + 1) * FRAME)
+        sources[0, :, part] *= 1e-5
+        estimates[0, :, part] = level * sources[1, :, part]
+    frames = [frame for frame, _ in measured(estimates, sources).worst(9)[0]]
+    assert frames[0] == 4
+    assert sorted(frames) == [0, 2, 3, 4, 5]

@@ -37,8 +37,8 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, with one song to listen to."""
-    split_song(tmp_path / "stems/a", tmp_path / "a.flac")
-    command = [sys.executable, "-m", "stemsplit", "listen", "--no-open", "--at", "1:23", "--solo", "drums & bass"]
+    split_song(tmp_path / "stems/a", tmp_path / "a.flac", ["drums & bass", "vocals"])
+    command = [sys.executable, "-m", "stemsplit", "listen", "--no-open", "--at", "0.05", "--solo", "drums & bass"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     yield process
     process.kill()
@@ -51,9 +51,9 @@ def test_the_address_is_printed_and_ctrl_c_ends_it(started: subprocess.Popen[str
     address = started.stdout.readline().strip()
     assert address.startswith("http://127.0.0.1:")
     page, _, fragment = address.partition("#")
-    assert fragment == "t=83&solo=drums+%26+bass"
+    assert fragment == "t=0.05&solo=drums+%26+bass"
     with urllib.request.urlopen(f"{page}songs/0.json") as reply:
-        assert b'"drums"' in reply.read()
+        assert b'"drums & bass"' in reply.read()
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
     assert (started.returncode, out) == (0, "")
@@ -70,6 +70,15 @@ def test_what_cannot_be_listened_to_is_said_in_one_line(tmp_path: Path, capfd: p
     (tmp_path / "x.json").write_text("{}")
     assert "record" in refused(capfd, "x.json")
     assert "--port" in refused(capfd, "album/a.flac", "--port", "99999")
+
+
+def test_a_time_and_a_stem_that_the_song_does_not_have_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    split_song(tmp_path / "stems/a", tmp_path / "a.flac")
+    assert "did you mean 'vocals'" in refused(capfd, "--solo", "vocal")
+    assert "has only" in refused(capfd, "--at", "2:00")
+    assert "not a time" in refused(capfd, "--at", "soon")
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,9 @@ def whims(rate: int, frames: int, length: int, seed: int) -> list[Action]:
     """Return what an impatient listener may do."""
     chance = random.Random(seed)
     script: list[Action] = [(0, "play", [])]
-    for at in sorted(chance.sample(range(128, length, 128), 8)):
+    times = chance.sample(range(128, length - 128, 128), 6)
+    # Some things are done before the last one was heard.
+    for at in sorted({*times, *(time + 128 for time in times[:4])}):
         start = chance.randrange(frames)
         # Loops of one sample, shorter than a chunk, as long as one, and longer.
         end = min(start + chance.choice([1, 3, 100, rate // 7, rate, 3 * rate, 3 * rate + 1]), frames)
@@ -40,6 +42,14 @@ def test_whatever_is_done_each_sample_is_heard_when_arithmetic_says(page: "Page"
             told = render(page, (rate, frames, channels, 1), length, script)
             expected = [Listener(rate, frames).hears(script, length, channel) for channel in range(channels)]
             assert np.abs(told["heard"] - expected).max() < ROUNDING, (rate, seed)
+
+
+def test_what_another_loop_cut_short_stays_cut_when_it_fades_out(page: "Page") -> None:
+    load(page)
+    script: list[Action] = [(0, "loop", [1_000, 1_130]), (0, "play", [])]
+    script += [(8_064, "loop", [500, 30_000]), (8_192, "seek", [20]), (8_320, "loop", [None]), (8_448, "pause", [])]
+    told = render(page, (8_000, 32_000, 1, 1), 9_984, script)
+    assert np.abs(told["heard"][0] - Listener(8_000, 32_000).hears(script, 9_984, 0)).max() < ROUNDING
 
 
 def test_chunks_and_passes_of_a_loop_join_without_any_difference(page: "Page") -> None:

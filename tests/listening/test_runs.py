@@ -45,7 +45,7 @@ def asked(server: Server, where: str = "run.json") -> Any:
 
 def test_curves_are_told_once_and_again_when_there_is_a_new_report(server: Server, path: Path) -> None:
     data = asked(server)
-    assert data["state"] == "Step 200, loss 0.5, mean SDR 3.50 dB (best 3.50 dB at step 200), after 0:40"
+    assert data["state"] == "Step 200, loss 0.5, mean SDR 3.5 dB (best 3.5 dB at step 200), after 0:40"
     assert [chart["name"] for chart in data["charts"]] == ["Loss", "SDR of validation", "Learning rate"]
     assert [row[:2] for row in data["rows"]] == [["200", "0.5"], ["100", "8"]]
     again = f"run.json?seen={data['version']}"
@@ -65,6 +65,15 @@ def test_pictures_are_xml_with_a_point_for_each_report(server: Server, log: int)
     assert len([part for part in scores.iter() if part.tag.endswith("circle")]) == 3 * 2
     assert "<b>drums" in {part.text for part in scores.iter()}
     assert ("logarithmic" in Xml.tostring(loss, "unicode")) == bool(log)
+
+
+def test_figures_of_any_size_make_a_short_page(server: Server, path: Path) -> None:
+    with path.open("a") as csv:
+        csv.write("300,1e308,-1e308,1e300,inf,-inf,1e308\n400,nan,,x,,,\n")
+    data = asked(server)
+    assert len(json.dumps(data)) < 20_000
+    assert data["rows"][1][1] == "1e+308"
+    assert all(Xml.fromstring(chart["svg"]) is not None for chart in data["charts"])
 
 
 def test_only_the_page_is_served(server: Server) -> None:
@@ -94,7 +103,7 @@ def test_a_new_report_appears_without_reloading(server: Server, path: Path, page
     with path.open("a") as csv:
         csv.write("300,0.25,0.1,60,5,6,5.5\n")
     page.wait_for_selector("figure:first-child circle:nth-of-type(3)")
-    assert page.get_by_role("status").inner_text().startswith("Step 300, loss 0.25, mean SDR 5.50 dB")
+    assert page.get_by_role("status").inner_text().startswith("Step 300, loss 0.25, mean SDR 5.5 dB")
     assert page.evaluate("window.same")
     page.get_by_label("Logarithmic axis for the loss").check()
     page.wait_for_selector("text=loss, logarithmic")

@@ -224,6 +224,21 @@ def test_without_the_token_everything_is_the_same_404(client: Client, token: str
         assert (reply.status, reply.content) == (404, nothing.content)
 
 
+def test_a_browser_is_started_with_an_address_that_is_soon_worth_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other users of a machine see the arguments of its programs."""
+    path = client.server.door.partition(f":{client.port}")[2]
+    assert client.server.token not in path
+    led = client.raw(path)
+    assert (led.status, led.headers["Location"], led.content) == (303, f"/{client.server.token}/", b"")
+    assert client.raw(f"{path}songs.json").status == 404
+    assert client.raw(path, Host="evil.example").status == 403
+    assert client.raw(path, Sec_Fetch_Site="cross-site").status == 403
+    monkeypatch.setattr(client.server, "_until", 0.0)
+    assert client.raw(path).status == 404
+
+
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}", "127.0.0.1:{port}.evil", ""],

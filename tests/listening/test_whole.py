@@ -19,7 +19,8 @@ def test_a_song_is_found_and_heard_and_models_are_voted_on_blind(page: "Page", t
     asked = list[str]()
     page.on("request", lambda request: asked.append(request.url))
     with serving(tmp_path) as server:
-        page.goto(server.address)
+        page.goto(f"{server.door}#song=0")
+        assert page.url.startswith(f"{server.address}#song=0")
         page.get_by_role("searchbox").fill("script alert")
         page.get_by_text("1 song").wait_for()
         page.get_by_role("button", name="<script>alert(1)<").click()
@@ -33,4 +34,4 @@ def test_a_song_is_found_and_heard_and_models_are_voted_on_blind(page: "Page", t
         page.get_by_text("Saved in votes.json").wait_for()
     (vote,) = json.loads((tmp_path / "stems/compared/votes.json").read_text())["votes"]
     assert (vote["stem"], vote["choice"]) == ("vocals", None)
-    assert all(url.startswith((server.address, "data:", "blob:")) for url in asked)
+    assert all(url.startswith((server.address, server.door, "data:", "blob:")) for url in asked)

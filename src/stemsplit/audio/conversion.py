@@ -55,10 +55,25 @@ class Resampler:
         return made
 
     def rest(self) -> Block:
-        """Return what is left at the end of the signal."""
-        made = self.stream.resample_chunk(np.zeros((0, self.channels), np.float32), last=True).T
+        """Return what is left at the end of the signal, which silence follows."""
         missing = -(-self.taken * self.to_rate // self.from_rate) - self.given
-        return np.pad(made, ((0, 0), (0, max(missing - made.shape[1], 0))))[:, : max(missing, 0)]
+        # Some more silence, as the last sample may lie behind the signal's last one.
+        silence = np.zeros((2 + self.from_rate // self.to_rate, self.channels), np.float32)
+        made: Block = self.stream.resample_chunk(silence, last=True).T
+        return made[:, : max(missing, 0)]
+
+
+def converted(blocks: Iterable[Block], from_rate: int, to_rate: int) -> Iterator[Block]:
+    """Resample blocks as a `Resampler` does; the arguments are those of `resampled`."""
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    resampler = None
+    for block in blocks:
+        resampler = resampler or Resampler(from_rate, to_rate, block.shape[0])
+        yield resampler(block)
+    if resampler is not None:
+        yield resampler.rest()
 
 
 def layout(channels: int, together: int, speakers: Sequence[str] = ()) -> list[int]:

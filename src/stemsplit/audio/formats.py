@@ -51,8 +51,8 @@ OPUS_RATE = 48_000
 PLAYED_RATES = tuple(rate for rate in AAC_RATES if rate <= 48_000)
 """Sample rates of a `stem.mp4` in Hz, as DJ programs play them."""
 
-LARGEST_AIFF = 4_000_000_000
-"""Bytes of sound that an AIFF file holds, because it counts in 32 bits."""
+LARGEST_AIFF = 2_000_000_000
+"""Bytes of sound that an AIFF file holds, because it counts in 32 bits with a sign."""
 
 BYTES: dict[str, int] = {BitDepth.b16: 2, BitDepth.b24: 3, BitDepth.b32f: 4}
 """Bit depth -> bytes of a sample."""
@@ -179,7 +179,7 @@ class Format:
             how = "mix it down first (ffmpeg -i song.wav -ac 2 stereo.wav), or choose another --format"
             return f"{self.name} holds stereo, not {channels} channels; {how}"
         if self.name == FormatName.aiff and (frames or 0) * channels * self.bytes_per_sample > LARGEST_AIFF:
-            return "aiff holds at most 4 GB, which its sound exceeds; use wav or flac"
+            return "aiff holds at most 2 GB, which its sound exceeds; use wav or flac"
         if channels > CHANNELS[self.name]:
             return f"{self.name} holds at most {CHANNELS[self.name]} channels, not {channels}; use wav"
         if sample_rate not in RATES[self.name]:
@@ -206,7 +206,13 @@ class Format:
 
     @classmethod
     def like(
-        cls, container: str, coding: str, sample_rate: int, channels: int, speakers: Sequence[str] = ()
+        cls,
+        container: str,
+        coding: str,
+        sample_rate: int,
+        channels: int,
+        speakers: Sequence[str] = (),
+        frames: int | None = None,
     ) -> "Format":
         """Return the format that is most like a song's own and loses nothing of it.
 
@@ -218,6 +224,7 @@ class Format:
             sample_rate: sample rate in Hz.
             channels: number of channels.
             speakers: their speakers, as `Reader` has them; empty if unknown.
+            frames: number of samples per channel; None if unknown.
         """
         depth = DEPTHS.get(coding)
         if (container, coding) == ("OGG", "VORBIS"):
@@ -236,7 +243,7 @@ class Format:
         # has tags; float wavs would be ten times as large as the song. A flac clips above full scale, which single
         # stems seldom exceed; clipped samples are counted and reported.
         wishes += [cls(FormatName.flac, depth or BitDepth.b24), cls(FormatName.wav, depth or BitDepth.b32f)]
-        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels, speakers))
+        return next(wish for wish in wishes if not wish.refusal(sample_rate, channels, speakers, frames))
 
 
 WAV = Format(FormatName.wav)

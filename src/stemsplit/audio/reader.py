@@ -85,7 +85,12 @@ class Reader:
                 self._check_start()
             self.frames = max(min(self.frames, self.end) - self.first, 0)
         self.format = Format.like(
-            self.source.container, self.source.coding, self.sample_rate, self.channels, self.speakers
+            self.source.container,
+            self.source.coding,
+            self.sample_rate,
+            self.channels,
+            self.speakers,
+            self.source.frames,
         )
 
     @property

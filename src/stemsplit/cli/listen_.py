@@ -24,7 +24,7 @@ def listen(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FOLDER|SONG...]",
+            metavar="FOLDER|SONG",
             help="Folders of stems or comparisons, and songs; or the CSV file of a training run. Default: the folder "
             "stems.",
         ),
@@ -47,8 +47,8 @@ def listen(
         str | None, typer.Option("--solo", metavar="STEM", help="Stem that is heard alone at first.")
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="Port to serve the page at. Default: a free one.")
-    ] = 0,
+        int | None, typer.Option("--port", min=0, max=65_535, help="Port to serve the page at. Default: a free one.")
+    ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address, and open no browser.")] = False,
 ) -> None:
     """Hear stems and comparisons in the browser: mute, solo, loop, compare.
@@ -71,10 +71,11 @@ def listen(
         found = gather(texts, songs)
         for text in found.notes:
             console.note(text)
+        check_moment(found, at, solo)
         answers = Answers(found.shelf, found.mixtures)
         told = f"{counted(len(found.shelf.items), 'song')} to listen to"
     try:
-        server = Server(answers, port)
+        server = Server(answers, port or 0)
     except OSError as error:
         taken = f"cannot listen at port {port} ({error.strerror or error}); choose another one, or leave out --port"
         raise typer.BadParameter(taken, param_hint="--port") from error
@@ -86,11 +87,26 @@ def listen(
         server.stop()
 
 
+def check_moment(found: "Gathered", at: object, solo: str | None) -> None:
+    """Raise typer.BadParameter if the one song that was named has no such stem, or ends before the time."""
+    from stemsplit.words import clock, did_you_mean
+
+    if found.only is None:
+        return
+    names = [*dict.fromkeys(track.stem or track.name for track in found.only.tracks if track.role != "song")]
+    length = found.only.frames / found.only.sample_rate
+    if solo is not None and solo not in names:
+        hint = did_you_mean(solo, names) or f"; it has {', '.join(names) or 'none'}"
+        raise typer.BadParameter(f"{found.only.title} has no stem {solo!r}{hint}", param_hint="--solo")
+    if isinstance(at, float) and at >= length:
+        raise typer.BadParameter(f"{found.only.title} has only {clock(length, 3)}", param_hint="--at")
+
+
 def fragment(at: object, solo: str | None) -> str:
     """Return the part of the address that says where to begin."""
     from urllib.parse import urlencode
 
-    wanted = {"t": None if at is None else f"{at:g}", "solo": solo}
+    wanted = {"t": None if at is None else f"{at:.12g}", "solo": solo}
     given = {name: value for name, value in wanted.items() if value is not None}
     return f"#{urlencode(given)}" if given else ""
 
@@ -170,6 +186,6 @@ def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
     if opening.is_remote():
         console.hint(f"from another machine, first run there: {opening.tunnel(server.server_address[1])}")
     if not no_open and not told:
-        opening.open_browser(address)
+        opening.open_browser(f"{server.door}{where}")
     console.note(f"{what}; end with Ctrl-C")
     server.serve_forever()

@@ -15,6 +15,9 @@ from heapq import nsmallest
 import torch
 from torch import Tensor
 
+HEARD = 1e-3
+"""Energy of a frame's error, relative to the mean of all frames, below which it is not one of the worst."""
+
 
 def sums(estimate: Tensor, source: Tensor) -> Tensor:
     """Return the three sums over part of a song.
@@ -160,15 +163,20 @@ class Measurement:
         """Return the frames with the lowest SDR of every stem, the lowest first: index of each, and SDR in dB.
 
         Unlike in `frame_sdr`, a frame counts for a stem whatever the others do. It does not count where its SDR is not
-        finite: the source is silent, or there is no error.
+        finite: the source is silent, or there is no error. Nor does it where nothing is heard of the error, as in a
+        pause with some noise, whose SDR may be the lowest of all: its energy is below `HEARD` of the stem's mean.
 
         Args:
             most: largest number of frames for each stem.
         """
         whole = max(self.samples // self.frame, 1)
-        frames = sdr_of(torch.tensor(self.sums[:whole], dtype=torch.float64)).T.tolist()
-        finite = ([(value, index) for index, value in enumerate(row) if math.isfinite(value)] for row in frames)
-        return [[(index, value) for value, index in nsmallest(most, row)] for row in finite]
+        found = []
+        for sums in torch.tensor(self.sums[:whole], dtype=torch.float64).unbind(1):
+            heard = sums[:, 1] >= HEARD * sums[:, 1].mean()
+            rows = enumerate(sdr_of(sums).where(heard, torch.nan).tolist())
+            lowest = nsmallest(most, ((value, index) for index, value in rows if math.isfinite(value)))
+            found.append([(index, value) for value, index in lowest])
+        return found
 
     def figures(self) -> Figures:
         """Return the figures of the frames so far, which must have at least one sample."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from stemsplit.audio import Reader
 from stemsplit.errors import AudioError
 from stemsplit.listening.mixtures import Mixtures
+from stemsplit.listening.piece import Piece
 from stemsplit.listening.pieces import opened
 from stemsplit.listening.shelf import Item, Kind, Shelf, found_below
 from stemsplit.songs import naming, record
@@ -25,11 +26,13 @@ class Gathered:
         shelf: all that can be listened to.
         mixtures: finds the songs.
         notes: what people should know of it.
+        only: what is played, if it is one thing; None if people can choose.
     """
 
     shelf: Shelf
     mixtures: Mixtures
     notes: Sequence[str] = field(default_factory=tuple)
+    only: Piece | None = None
 
 
 def _in_folder(path: Path, is_one_of_several: bool) -> list[Item]:
@@ -113,6 +116,6 @@ def gathered(folders: Sequence[Path], songs: Sequence[Path], songs_folder: Path 
         notes.append(f"{what}: no stems of it were found {where}; split it first, or name the folder of its stems")
     unique = {item.path: item for item in chosen}
     mixtures = Mixtures(songs, songs_folder)
-    if len(unique) == 1:
-        notes += opened(chosen[0], mixtures).notes
-    return Gathered(Shelf([*unique.values()]), mixtures, notes)
+    only = opened(chosen[0], mixtures) if len(unique) == 1 else None
+    notes += only.notes if only else ()
+    return Gathered(Shelf([*unique.values()]), mixtures, notes, only)

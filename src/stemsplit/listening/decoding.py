@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from stemsplit.audio import Block, Reader, resampled
+from stemsplit.audio import Block, Reader
+from stemsplit.audio.conversion import converted
 from stemsplit.errors import AudioError
 from stemsplit.listening.piece import Role, Track
 
@@ -54,7 +55,7 @@ class Decoding:
             self.reader, self.dropped = Reader(track.path, begin / rate, duration, track.stream), 0
 
     def __iter__(self) -> Iterator[Block]:
-        for block in resampled(self.reader, self.reader.sample_rate, self.sample_rate):
+        for block in converted(self.reader, self.reader.sample_rate, self.sample_rate):
             part = block[:, self.dropped :]
             self.dropped -= block.shape[1] - part.shape[1]
             if part.shape[1]:

@@ -26,7 +26,9 @@ def shown(value: float) -> str:
     """Return a figure for a table; a dash where there is none."""
     if not math.isfinite(value):
         return "-"
-    return f"{value:.4g}" if value and abs(value) < 0.01 else f"{value:,.3f}".rstrip("0").rstrip(".")
+    if value and not 0.01 <= abs(value) < 1e12:
+        return f"{value:.4g}"
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 class Curves:
@@ -74,7 +76,7 @@ class Curves:
         means = [(mean, step) for step, mean in self._column("mean") if math.isfinite(mean)]
         if means and math.isfinite(newest["mean"]):
             best, step = max(means)
-            told.append(f"mean SDR {newest['mean']:.2f} dB (best {best:.2f} dB at step {step:,.0f})")
+            told.append(f"mean SDR {shown(newest['mean'])} dB (best {shown(best)} dB at step {step:,.0f})")
         if math.isfinite(newest.get("seconds", math.nan)) and 0 <= newest["seconds"] < 1e9:
             told.append(f"after {clock(newest['seconds'])}")
         return ", ".join(told)

@@ -20,6 +20,9 @@ ADDRESS = "127.0.0.1"
 SEND_SECONDS = 30.0
 """Longest time in seconds in which a part of an answer, half a megabyte at most, must be taken."""
 
+DOOR_SECONDS = 120.0
+"""Time in seconds for a browser to start, and to ask for the page."""
+
 MOST_BODY = 16_384
 """Largest size of a vote, in bytes."""
 
@@ -54,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Handle the request. Whatever becomes of the connection, the server goes on."""
-        self.has_answered, self.close_connection = False, True
+        self.close_connection = True
         with suppress(TimeoutError, ConnectionError, ValueError):
             self._handle()
             self._let_go()
@@ -90,6 +93,9 @@ class Handler(BaseHTTPRequestHandler):
         self._check_sender()
         if self.command not in ("GET", "HEAD", "POST"):
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET, HEAD and POST", {"Allow": "GET, HEAD, POST"})
+        if self.command == "GET" and self.server.is_door(self.path):
+            self._check_is_page_or_ours("")
+            return Answer("text/plain", 0, (), HTTPStatus.SEE_OTHER, {"Location": f"/{self.server.token}/"})
         address, _, query = self.path.partition("?")
         _, token, path = (*address.split("/", 2), "", "")[:3]
         good = hmac.compare_digest(token.encode(errors="replace"), self.server.token.encode())
@@ -198,6 +204,8 @@ class Server(Connections):
     Attributes:
         token: first part of every path, which nobody can guess.
         address: address of the page.
+        door: address that leads to the page for a short time. A browser is started with it: other users of this machine
+            see the commands that run, for as long as they do.
 
     Raises:
         OSError: the port is taken, or may not be used.
@@ -210,6 +218,13 @@ class Server(Connections):
         self.hosts = [f"{ADDRESS}:{port}", f"localhost:{port}", *([ADDRESS, "localhost"] if port == 80 else [])]
         self.origins = [f"http://{host}" for host in self.hosts]
         self.address = f"http://{ADDRESS}:{port}/{self.token}/"
+        self._key, self._until = secrets.token_urlsafe(24), time.monotonic() + DOOR_SECONDS
+        self.door = f"http://{ADDRESS}:{port}/{self._key}/"
+
+    def is_door(self, path: str) -> bool:
+        """Return whether a path is that of the door, while it is open."""
+        is_key = hmac.compare_digest(path.encode(errors="replace"), f"/{self._key}/".encode())
+        return is_key and time.monotonic() < self._until
 
     def stop(self) -> None:
         """End all connections, and close all files. Nothing is served any more."""

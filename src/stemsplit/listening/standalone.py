@@ -8,14 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from stemsplit.audio import Block, Reader
-from stemsplit.audio.excerpts import OPUS_BITRATE, bits_of
+import numpy as np
+
+from stemsplit.audio import Block
+from stemsplit.audio.excerpts import OPUS_BITRATE
 from stemsplit.choices import PageAudio
 from stemsplit.disk import Folder
 from stemsplit.errors import AudioError
 from stemsplit.listening import pages
 from stemsplit.listening.chunks import Cut, Peaks, chunks, files
-from stemsplit.listening.piece import BIN, Piece, Track, as_data
+from stemsplit.listening.decoding import Decoding
+from stemsplit.listening.piece import BIN, Piece, as_data
 from stemsplit.songs import beside
 from stemsplit.songs.record import LIMIT as LARGEST_RECORD
 
@@ -29,7 +32,7 @@ LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""
 
 PACKED = {16: 0.6, 24: 0.7}
-"""Bits of a sample -> share of its bytes that FLAC needs, about."""
+"""Bits of a sample in a file -> share of its bytes that FLAC needs, about."""
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data: blob:; "
@@ -93,7 +96,7 @@ def expected_size(frames: int, sample_rate: int, channels: int, tracks: int, aud
         channels: number of channels of each track.
         tracks: number of tracks.
         audio: codec of the sound.
-        bits: bits of a sample, 16 or 24; Opus has none.
+        bits: bits of a sample of their files, 16 or 24; Opus has none.
     """
     if audio == PageAudio.opus:
         cut = Cut.of(audio, sample_rate)
@@ -104,22 +107,29 @@ def expected_size(frames: int, sample_rate: int, channels: int, tracks: int, aud
     return sum(map(len, _frame())) + round(tracks * (each + peaks) * 4 / 3)
 
 
-def _checked(track: Track, piece: Piece, reader: Reader, peaks: Peaks) -> Iterator[Block]:
+def _blocks(decoding: Decoding, frames: int, peaks: Peaks) -> Iterator[Block]:
     """Yield a track's blocks (c, t), and collect its peaks.
+
+    Args:
+        decoding: decodes the track.
+        frames: length of the piece. A song that has another rate than its stems may miss a sample, or have one more.
+        peaks: collects the peaks.
 
     Raises:
         AudioError: the file is not the one that the record names any more.
     """
-    changed = f"{track.path} has changed since its record was written; split the song again with --force"
-    if (reader.sample_rate, reader.channels) != (piece.sample_rate, track.channels):
-        raise AudioError(changed)
-    frames = 0
-    for block in reader:
-        frames += block.shape[1]
-        peaks.add(block)
-        yield block
-    if frames != piece.frames:
-        raise AudioError(changed)
+    track, done = decoding.track, 0
+    for block in decoding:
+        part = block[:, : frames - done] if decoding.is_resampled else block
+        done += block.shape[1]
+        peaks.add(part)
+        yield part
+    missing = frames - done
+    if abs(missing) > (1 if decoding.is_resampled else 0):
+        raise AudioError(f"{track.path} has changed since its record was written; split the song again with --force")
+    if missing > 0:
+        peaks.add(rest := np.zeros((track.channels, missing), np.float32))
+        yield rest
 
 
 def _held(name: str, content: bytes, gain: float = 1.0) -> bytes:
@@ -131,10 +141,10 @@ def _held(name: str, content: bytes, gain: float = 1.0) -> bytes:
 def _track(index: int, piece: Piece, cut: Cut) -> Iterator[bytes]:
     """Yield the elements that hold a track: its chunks, then its peaks."""
     track, peaks = piece.tracks[index], Peaks()
-    with Reader(track.path, track.start, track.duration, track.stream) as reader:
-        blocks = _checked(track, piece, reader, peaks)
+    with Decoding(track, piece.sample_rate) as decoding:
+        blocks = _blocks(decoding, piece.frames, peaks)
         cut_out = chunks(blocks, track.channels, piece.frames, cut)
-        for number, parts in enumerate(files(cut_out, cut.audio, bits_of(reader.format))):
+        for number, parts in enumerate(files(cut_out, cut.audio)):
             for part, (content, gain) in enumerate(parts):
                 yield _held(f"audio-{index}-{number}-{part}", content, gain)
     yield _held(f"peaks-{index}", peaks.content())

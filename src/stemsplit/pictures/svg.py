@@ -237,7 +237,7 @@ def lines(
             parts.append(f'<circle class="dot series-{line.colour % SERIES}" {place}/>')
         drawn += len(known)
     if not drawn:
-        parts.append(label(WIDTH / 2, (top + bottom) / 2, "nothing to show yet", "middle"))
+        parts.append(label(WIDTH / 2, (top + bottom) / 2, "nothing to show", "middle"))
     names, height = legend(series if len(series) > 1 else [], bottom + 52)
     return picture(title, description, bottom + 38 + height, [*parts, *names])
 

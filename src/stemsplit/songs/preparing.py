@@ -87,7 +87,8 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
     size = replace(job, channels=song.channels).size_for(job.format.frames(song.frames, song.sample_rate))
     if problem := trial.too_large(job, size // len(job.options.outputs)):
         raise AudioError(problem)
-    twice = job.format.holds_all and job.format.depth is not None  # as tracks, and all in one file
+    # As tracks, and all in one file. AAC of the default bitrate takes less than half of the bound.
+    twice = job.format.holds_all and bool(job.format.bits or job.format.bitrate)
     check_space(job.options.out, (1 + twice) * size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
     if caution := job.format.caution(song.channels, song.speakers):
         course.tell(f"{job.path}: {caution}")

@@ -87,6 +87,8 @@ def _moments(comparison: "Comparison", stem: str, names: list[str], has_page: bo
         at = plan.start - negative
         way = way_to_hear(plan.folder, plan.folder / REPORT, at, stem, has_page)
         rows.append((clock(at, 3), f"{names[one]} and {names[other]}", _decibels(figure), way))
+    if not rows:
+        return element("p", "All clips of this stem are the same, sample by sample.")
     headings = ("time", "models", "difference in dB", Html("to hear it"))
     return pages.table(f"Where the models' {stem} differ most", headings, rows, words=2)
 

@@ -81,7 +81,8 @@ def _worst(results: Sequence["Result"], report: Path) -> list[str]:
         return pages.table(caption, headings, rows, words=2)
 
     overall = sorted(found, key=lambda moment: moment[0])[:MOST_OVERALL]
-    told = "The seconds with the lowest SDR. Seconds in which the true stem is silent do not count."
+    told = "The seconds with the lowest SDR. Those in which the true stem is silent, or the error next to nothing, "
+    told += "do not count."
     parts: list[str] = [element("h2", "Worst moments"), element("p", told)]
     parts.append(table(overall, "Worst moments of all songs"))
     if len(found) > len(overall):

@@ -29,6 +29,9 @@ MOST_POINTS = 1_000
 
 STEP = "step"
 
+LARGEST_STEP = 1e15
+"""Steps from here on are not those of a run."""
+
 
 def figure(text: str) -> float:
     """Return a figure; NaN for an empty cell, and for text that is not one."""
@@ -130,7 +133,7 @@ class RunFile:
             return
         self.version += 1
         row = [figure(cells[place]) if place < len(cells) else math.nan for place in self._places]
-        if not (math.isfinite(row[0]) and row[0] >= 0) or len(cells) < self._width:
+        if not 0 <= row[0] < LARGEST_STEP or len(cells) < self._width:  # NaN is not, either
             self.bad += 1
             return
         self._newest = row

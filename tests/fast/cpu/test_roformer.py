@@ -17,7 +17,7 @@ from tests import golden
 from tests.conftest import SHARED
 from tests.fast.conftest import in_bfloat16, magnified
 from tests.models.test_contract import CONFIGS
-from tests.models.test_roformers import OWN, SHARED_RUNS, config
+from tests.models.test_roformers import FULL, OWN, SHARED_RUNS, check, config
 
 POOL = Pool(2)
 FORMERS = {name: made for name, made in CONFIGS.items() if "roformer" in name and "variant" not in made[1]}
@@ -54,10 +54,27 @@ def recorded(path: Path) -> tuple[RoFormer, golden.Recording]:
     return model, recording
 
 
-@pytest.mark.parametrize("path", OWN + SHARED_RUNS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+SMALL = [path for path in OWN + SHARED_RUNS if path not in FULL]
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_recordings_give_the_plain_network_s_result(path: Path) -> None:
     model, recording = recorded(path)
     assert error(model, recording.tensors["input"]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FULL] or ["none"])
+def test_published_sizes_give_what_the_reference_computes_and_the_plain_network_s_result(
+    shared: Path, name: str
+) -> None:
+    path = shared / "golden" / f"{name}.safetensors"
+    recording = golden.load(path)
+    recording.weights = golden.parity_tools(shared).load_fixture(str(path))[2]
+    model, expected = check(recording)
+    assert isinstance(model, RoFormer)
+    with torch.inference_mode():
+        estimates = FastRoFormer(model, torch.float32, POOL)(recording.tensors["input"])
+    assert golden.relative_error(estimates, expected) <= 1e-5
 
 
 @in_bfloat16

@@ -56,14 +56,17 @@ class Gate {
     node.start(at / rate);
     if (more) node.stop((at + frames) / rate);
     this.#nodes.add(node);
-    return { node, at };
+    return { node, at, end: at + frames };
   }
 
   /** Ends a node at a sample of the clock; one that has not begun by then is let go at once. */
-  stop({ node, at }, end) {
+  stop(played, end) {
+    // The last call counts for a node: it must not be played on to a later end.
+    if (end >= played.end) return;
+    played.end = end;
     // A quarter of a sample early: whether a browser rounds up or to the nearest, `end` is the first silent sample.
-    node.stop((end - 0.25) / this.deck.rate);
-    if (at >= end) this.#release(node);
+    played.node.stop((end - 0.25) / this.deck.rate);
+    if (played.at >= end) this.#release(played.node);
   }
 
   /** Fades out from a sample of the clock on, then ends. */
