@@ -254,6 +254,25 @@ def test_what_the_stems_leave_is_measured(page):
     assert page.get_by_text("song.wav was not found; name its folder with --songs").is_visible()
 
 
+def test_nothing_is_called_silence_before_there_is_sound(page):
+    """While the samples are still on their way, the page says that it waits."""
+    StandIn(stand_in.song(adds_up=False)).open(page)
+    page.evaluate("() => { listening.desk.player.samples.block = () => new Promise(() => {}); }")
+    page.keyboard.press("d")
+    page.keyboard.press("Space")
+    page.get_by_text("Now: waiting for sound").wait_for()
+
+
+def test_a_song_that_cannot_be_played_leaves_nothing_of_the_one_before(page):
+    """The page names the song that was asked for and says why it is silent; no button plays another."""
+    slow = Piece(**{**vars(stand_in.song("Slow")), "sample_rate": 1_000})
+    StandIn(stand_in.song("First"), slow).open(page)
+    page.keyboard.press("n")
+    page.get_by_role("alert").filter(has_text="Browsers cannot play 1,000 Hz").wait_for()
+    assert page.get_by_role("heading", name="Slow").is_visible()
+    assert not page.get_by_role("button", name="Play").is_visible()
+
+
 def test_an_old_link_still_opens_the_page(browser):
     """A link to a song that is no longer there says so, and shows another one."""
     context = browser.new_context()

@@ -91,6 +91,7 @@ class Page {
   show(piece, samples, moment, votes) {
     const playing = this.desk?.wanted;
     this.close();
+    this.head(piece);
     const rate = piece.sample_rate;
     if (rate < SLOWEST || rate > FASTEST) {
       this.complain(`Browsers cannot play ${rate.toLocaleString("en")} Hz: convert the song to 48,000 Hz, split it again`);
@@ -104,16 +105,7 @@ class Page {
       this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);
       return;
     }
-    write(part("title"), piece.title);
-    part("title").title = piece.title;
-    document.title = `${piece.title} – stemsplit`;
-    this.neighbours = { previous: piece.previous ?? null, next: piece.next ?? null };
-    part("neighbours").hidden = this.neighbours.previous === null && this.neighbours.next === null;
-    part("previous").disabled = this.neighbours.previous === null;
-    part("next").disabled = this.neighbours.next === null;
-    part("main").hidden = false;
-    part("bottom").hidden = false;
-    this.songs.mark(this.id);
+    this.reveal(true);
     this.exact = made.exact;
     this.notes();
     this.transport = new Transport(this.desk);
@@ -137,6 +129,24 @@ class Page {
     } else {
       this.desk.say(piece.title);
     }
+  }
+
+  /** Names a piece and its neighbours, and hides what plays until it is that piece. */
+  head(piece) {
+    write(part("title"), piece.title);
+    part("title").title = piece.title;
+    document.title = `${piece.title} – stemsplit`;
+    this.neighbours = { previous: piece.previous ?? null, next: piece.next ?? null };
+    part("neighbours").hidden = this.neighbours.previous === null && this.neighbours.next === null;
+    part("previous").disabled = this.neighbours.previous === null;
+    part("next").disabled = this.neighbours.next === null;
+    this.songs.mark(this.id);
+    this.reveal(false);
+  }
+
+  reveal(shown) {
+    part("main").hidden = !shown;
+    part("bottom").hidden = !shown;
   }
 
   /** Makes anew what names tracks, as they begin or end to be compared blind. */
@@ -184,7 +194,7 @@ class Page {
     const kept = piece.adds_up
       ? "Song minus stems is what the stems leave of the song: they add up to it, so you should hear nothing" +
         (piece.audio?.codec === "opus" ? noise : "")
-      : "Song minus stems is what this model leaves of the song: its stems do not make up the whole song";
+      : "Song minus stems is what the stems here leave of the song: their files do not add up to it exactly";
     write(part("rest-note"), mix.subtracts ? kept : `The song cannot be heard: ${missing}`);
     part("rest-level").hidden = !mix.rest;
     this.frame();
@@ -223,7 +233,8 @@ class Page {
     const { rms, peak } = playing ? this.desk.output.measure() : { rms: 0, peak: 0 };
     this.transport.meter(peak);
     if (this.desk.mix.rest) {
-      const told = rms < 1e-6 ? "silence, below −120 dB" : decibels(level(rms), "dBFS");
+      const silence = this.desk.player.sounding ? "silence, below −120 dB" : "waiting for sound …";
+      const told = rms < 1e-6 ? silence : decibels(level(rms), "dBFS");
       write(part("rest-level"), playing ? `Now: ${told}` : "Press Play to measure how loud it is");
     }
   }

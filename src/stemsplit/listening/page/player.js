@@ -64,6 +64,12 @@ class Player extends EventTarget {
     return this.#deck !== null && (!this.#live || this.context.state === "running");
   }
 
+  /** Whether samples of the song are heard now: false as well while it waits for them. */
+  get sounding() {
+    const end = this.#deck?.timeline.end ?? null;
+    return this.playing && end !== null && this.#heard < end;
+  }
+
   /** Sample of the song that is heard now. */
   get position() {
     return this.#deck ? Math.min(this.#deck.timeline.positionAt(this.#heard), this.frames) : this.#position;
