@@ -65,7 +65,7 @@ def test_a_new_run_begins_anew(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv") == []
 
 
-@pytest.mark.parametrize("torn", [b"2", b"20,0.25", b"\xff\xfe", b"", b"\0"])
+@pytest.mark.parametrize("torn", [b"2", b"20,0.25", b"\xff\xfe", b"", b"\0", b"9" * 5_000 + b",1,1,1,1,1,1\n"])
 def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, torn: bytes) -> None:
     History(tmp_path / "a.csv", STEMS, 0).add(at(10))
     with (tmp_path / "a.csv").open("ab") as file:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from stemsplit.training.reports import RunFile
 
 if TYPE_CHECKING:
     from stemsplit.training.progress import Progress
+
+STEP = re.compile(r"\d{1,15}", re.ASCII)
+"""Matches a number of steps. Python refuses to read one of thousands of digits."""
 
 
 class History:
@@ -44,7 +48,7 @@ class History:
         """Return the lines of the file, without one that was cut off."""
         try:
             rows = list(csv.DictReader(io.StringIO(read_text(self.path), newline="")))
-            return [row for row in rows if None not in row.values() and row.get("step", "").isdecimal()]
+            return [row for row in rows if None not in row.values() and STEP.fullmatch(row.get("step", ""))]
         except (OSError, UnicodeDecodeError, csv.Error):
             return []
 
