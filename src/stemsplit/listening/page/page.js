@@ -73,7 +73,7 @@ class Page {
       if (opening === this.opening) {
         this.complain("");
         this.id = id;
-        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`));
+        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`, piece.version));
       }
     } catch (error) {
       this.failed(error);
