@@ -83,11 +83,12 @@ def held(page: "Page", index: int = 0, step: int = 7_001) -> tuple[Samples, Any]
 def test_flac_gives_the_very_samples_also_beyond_full_scale(
     page: "Page", made: Callable[..., Path], tmp_path: Path, rate: int, channels: int
 ) -> None:
-    """A float's 24 bits up to full scale; what is louder is kept with as many bits."""
+    """A float's 24 bits up to full scale, all of those that a file of 16 has; what is louder has as many bits."""
     quiet = noise(round(0.5 * rate) + 7, channels)
-    loud = 30 * quiet
-    opened(page, made(piece(tmp_path, quiet, loud, rate=rate)))
-    for index, samples in enumerate((quiet, loud)):
+    coarse, loud = np.round(quiet * 2**15) / 2**15, 30 * quiet
+    opened(page, made(piece(tmp_path, quiet, coarse, loud, rate=rate)))
+    assert np.array_equal(held(page, 1)[0], coarse)
+    for index, samples in ((0, quiet), (2, loud)):
         found, peaks = held(page, index)
         assert found.shape == samples.shape
         assert np.abs(found - samples).max() <= 2**-24 * max(2 ** np.ceil(np.log2(np.abs(samples).max())), 1)

@@ -9,13 +9,17 @@ import soundfile
 
 from stemsplit.audio.containers.ogg import renumber
 from stemsplit.audio.conversion import Block
-from stemsplit.audio.formats import Format
 from stemsplit.audio.libsndfile import opened, reason
-from stemsplit.choices import BitDepth, PageAudio
+from stemsplit.choices import PageAudio
 from stemsplit.errors import AudioError
 
 RATE = 48_000
 """Sample rate in Hz that every encoded excerpt says it has. Opus has no other; FLAC keeps samples whatever it is."""
+
+BITS = 24
+"""Bits of a sample in FLAC, also of sound that has 16: FLAC spends nothing on bits that are always zero, and Chromium
+takes positive and negative samples of 16 bits by different gains.
+"""
 
 OPUS_LEVEL = 0.77
 """libsndfile's level of compression for Opus: about 64 kbit/s for each channel."""
@@ -31,32 +35,21 @@ def unavailable(audio: PageAudio) -> str:
     return ""
 
 
-def bits_of(own: Format) -> int:
-    """Return how many bits of its samples a file is embedded with as FLAC: its own 16, or else 24."""
-    return 16 if own.depth == BitDepth.b16 else 24
-
-
-def headroom(samples: Block, bits: int) -> float:
-    """Return the smallest power of two, at least 1, by which samples must be divided so that none is clipped.
-
-    Args:
-        samples: (c, t).
-        bits: bits of a sample.
-    """
-    scale, factor = float(1 << (bits - 1)), 1.0
+def headroom(samples: Block) -> float:
+    """Return the smallest power of two, at least 1, by which samples (c, t) must be divided so that none is clipped."""
+    scale, factor = float(1 << (BITS - 1)), 1.0
     highest, lowest = float(samples.max(initial=0)), float(samples.min(initial=0))
     while np.rint(highest / factor * scale) > scale - 1 or np.rint(lowest / factor * scale) < -scale:
         factor *= 2
     return factor
 
 
-def encoded(samples: Block, audio: PageAudio, bits: int = 24) -> tuple[bytes, float]:
+def encoded(samples: Block, audio: PageAudio) -> tuple[bytes, float]:
     """Encode an excerpt; the same samples always give the same bytes.
 
     Args:
         samples: (c, t), one or two channels, as if at 48 kHz.
         audio: codec.
-        bits: bits of a sample, 16 or 24; Opus has none.
 
     Returns:
         The file's content; and the gain, a power of two, that undoes what kept it from clipping.
@@ -64,17 +57,17 @@ def encoded(samples: Block, audio: PageAudio, bits: int = 24) -> tuple[bytes, fl
     Raises:
         AudioError: the encoder failed.
     """
-    gain, file = headroom(samples, bits), io.BytesIO()
+    gain, file = headroom(samples), io.BytesIO()
     frames = samples.T / np.float32(gain)
     try:
         if audio == PageAudio.opus:
             options: dict[str, Any] = {"subtype": "OPUS", "format": "OGG", "compression_level": OPUS_LEVEL}
             written: npt.NDArray[Any] = np.ascontiguousarray(frames)
         else:
-            options = {"subtype": f"PCM_{bits}", "format": "FLAC"}
+            options = {"subtype": f"PCM_{BITS}", "format": "FLAC"}
             # Left-aligned integers: libsndfile keeps exactly the bits that the file has.
-            levels = np.rint(frames * np.float64(1 << (bits - 1)))
-            written = np.ascontiguousarray(levels.astype(np.int32) << (32 - bits))
+            levels = np.rint(frames * np.float64(1 << (BITS - 1)))
+            written = np.ascontiguousarray(levels.astype(np.int32) << (32 - BITS))
         with opened(file, "w", RATE, samples.shape[0], **options) as sound:
             sound.write(written)
     except (soundfile.SoundFileError, OSError) as error:

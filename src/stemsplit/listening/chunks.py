@@ -114,14 +114,14 @@ def chunks(blocks: Iterable[Block], channels: int, frames: int, cut: Cut) -> Ite
     yield np.concatenate([*rest, np.zeros((channels, margin), np.float32)], -1)
 
 
-def files(cut_out: Iterable[Block], audio: PageAudio, bits: int) -> Iterator[list[tuple[bytes, float]]]:
+def files(cut_out: Iterable[Block], audio: PageAudio) -> Iterator[list[tuple[bytes, float]]]:
     """Yield the files of each chunk: one for every two channels, so that no codec has to know their speakers."""
     pending = deque[list[Future[tuple[bytes, float]]]]()
     with ThreadPoolExecutor(THREADS, "encoding") as executor:
         try:
             for chunk in cut_out:
                 pairs = (chunk[first : first + 2] for first in range(0, len(chunk), 2))
-                pending.append([executor.submit(encoded, pair, audio, bits) for pair in pairs])
+                pending.append([executor.submit(encoded, pair, audio) for pair in pairs])
                 if len(pending) > THREADS:
                     yield [future.result() for future in pending.popleft()]
             while pending:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from stemsplit.audio import Block
-from stemsplit.audio.excerpts import OPUS_BITRATE, bits_of
+from stemsplit.audio.excerpts import OPUS_BITRATE
 from stemsplit.choices import PageAudio
 from stemsplit.disk import Folder
 from stemsplit.errors import AudioError
@@ -32,7 +32,7 @@ LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""
 
 PACKED = {16: 0.6, 24: 0.7}
-"""Bits of a sample -> share of its bytes that FLAC needs, about."""
+"""Bits of a sample in a file -> share of its bytes that FLAC needs, about."""
 
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data: blob:; "
@@ -96,7 +96,7 @@ def expected_size(frames: int, sample_rate: int, channels: int, tracks: int, aud
         channels: number of channels of each track.
         tracks: number of tracks.
         audio: codec of the sound.
-        bits: bits of a sample, 16 or 24; Opus has none.
+        bits: bits of a sample of their files, 16 or 24; Opus has none.
     """
     if audio == PageAudio.opus:
         cut = Cut.of(audio, sample_rate)
@@ -143,9 +143,8 @@ def _track(index: int, piece: Piece, cut: Cut) -> Iterator[bytes]:
     track, peaks = piece.tracks[index], Peaks()
     with Decoding(track, piece.sample_rate) as decoding:
         blocks = _blocks(decoding, piece.frames, peaks)
-        bits = 24 if decoding.is_resampled else bits_of(decoding.reader.format)
         cut_out = chunks(blocks, track.channels, piece.frames, cut)
-        for number, parts in enumerate(files(cut_out, cut.audio, bits)):
+        for number, parts in enumerate(files(cut_out, cut.audio)):
             for part, (content, gain) in enumerate(parts):
                 yield _held(f"audio-{index}-{number}-{part}", content, gain)
     yield _held(f"peaks-{index}", peaks.content())

@@ -124,6 +124,9 @@ class Page {
     this.comparison = compared ? new Comparison(this.desk, votes, () => this.rebuild()) : null;
     this.tracks = new Tracks(this.desk, this.comparison, this.transport);
     this.heard();
+    if (compared) {
+      this.desk.mark(0, this.desk.frames); // clips are short, and compared by hearing them again and again
+    }
     this.follow(moment);
     this.frame();
     if (document.activeElement.disabled) {
