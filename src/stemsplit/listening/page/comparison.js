@@ -263,7 +263,10 @@ class Comparison {
       place?.replaceChildren();
       return;
     }
-    const lines = tally(this.votes, this.desk.piece.tracks).map(({ stem, none, counts, chance }) => {
+    const { tracks } = this.desk.piece;
+    const stems = tally(this.votes, tracks);
+    const all = stems.length > 1 ? tally(this.votes.map((vote) => ({ ...vote, stem: "all stems" })), tracks) : [];
+    const lines = [...stems, ...all].map(({ stem, none, counts, chance }) => {
       const models = counts.map(([model, count]) => `${model} ${count}`).join(", ");
       const odds = chance === null
         ? "; too few votes to tell it from chance"

@@ -73,7 +73,7 @@ class Page {
       if (opening === this.opening) {
         this.complain("");
         this.id = id;
-        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`));
+        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`, piece.version));
       }
     } catch (error) {
       this.failed(error);
@@ -124,6 +124,9 @@ class Page {
     this.comparison = compared ? new Comparison(this.desk, votes, () => this.rebuild()) : null;
     this.tracks = new Tracks(this.desk, this.comparison, this.transport);
     this.heard();
+    if (compared) {
+      this.desk.mark(0, this.desk.frames); // clips are short, and compared by hearing them again and again
+    }
     this.follow(moment);
     this.frame();
     if (document.activeElement.disabled) {

@@ -56,6 +56,8 @@ class ServedSamples {
   constructor(address, piece) {
     this.address = address;
     this.piece = piece;
+    // If the song was split anew meanwhile, the numbers of tracks mean others: the server then refuses.
+    this.version = piece.version ? `?version=${piece.version}` : "";
   }
 
   /**
@@ -71,7 +73,7 @@ class ServedSamples {
     const size = channels * Float32Array.BYTES_PER_ELEMENT;
     const [from, to] = [start * size, (start + frames) * size - 1];
     const range = `bytes ${from}-${to}/${this.piece.frames * size}`;
-    const place = `${this.address}/${index}.f32`;
+    const place = `${this.address}/${index}.f32${this.version}`;
     const bytes = await this.#get(this.#blocks, place, signal, { Range: `bytes=${from}-${to}` }, (answer) => {
       if (answer.status === 206 && answer.headers.get("Content-Range") === range) return;
       throw new Error(`the server gave other samples of ${this.piece.tracks[index].name} than asked for`);
@@ -86,7 +88,7 @@ class ServedSamples {
    * @throws {Error} if the server does not give them; the message is one line.
    */
   async peaks(index, signal) {
-    const bytes = await this.#get(this.#peaks, `${this.address}/${index}.peaks`, signal);
+    const bytes = await this.#get(this.#peaks, `${this.address}/${index}.peaks${this.version}`, signal);
     return new Int16Array(this.#checked(bytes, Math.ceil(this.piece.frames / this.piece.bin) * 4, index));
   }
 
