@@ -14,9 +14,14 @@ from stemsplit.audio.ffmpeg import FfmpegSource
 from stemsplit.audio.libsndfile import SoundFileSource
 from stemsplit.audio.probe import repeats
 from stemsplit.audio.refusals import as_text, check_start, holds_other_coding
+from stemsplit.audio.remembering import until_changed
 from stemsplit.audio.second_opinion import SecondOpinion
 from stemsplit.audio.source import Source, UnreadableError
 from stemsplit.audio.tracks import Track, choose
+
+pages_of = until_changed(ogg.look_through)
+frames_of = until_changed(mpeg.look_through)
+is_joined = until_changed(repeats)
 
 OPUS_RATE = 48_000
 """Sample rate in Hz of all Opus. Its header has the rate of what was encoded, to which libsndfile reduces it."""
@@ -104,7 +109,7 @@ def better_reason(path: Path) -> UnreadableError | None:
             start = file.read(64)
         if text := as_text(start):
             return UnreadableError(f"it is not audio: it begins with {text!r}")
-        if start[:4] == b"OggS" and ogg.look_through(path).cut:
+        if start[:4] == b"OggS" and pages_of(path).cut:
             return UnreadableError("it is cut off: its last page is incomplete")
     except OSError as failure:
         return system(failure)
@@ -143,7 +148,7 @@ def looked_through(path: Path, source: Source) -> Source:
     """Do what `whole` says; raise OSError if the system does not let the file be read."""
     warning = ""
     if isinstance(source, FfmpegSource):
-        if source.about.container == "ogg" and ogg.look_through(path).cut:
+        if source.about.container == "ogg" and pages_of(path).cut:
             source.cut_off = "its last page is incomplete"
         if source.about.container == "asf":
             source.cut_off = asf.cut_off(path)
@@ -152,16 +157,16 @@ def looked_through(path: Path, source: Source) -> Source:
         return source
     if source.container == "FLAC":
         last, said = last_sample(path), source.frames
-        if said is not None and last is not None and (last > said or repeats(path)):
+        if said is not None and last is not None and (last > said or is_joined(path)):
             return by_ffmpeg(path, source, f"its header says {said} samples, but more are there; all are split")
         return SecondOpinion(path, source)
     if source.container == "OGG":
-        pages = ogg.look_through(path)
+        pages = pages_of(path)
         if pages.cut:
             source.cut_off = "its last page is incomplete"
         elif not pages.is_plain:
             warning = pages.warning
-    elif source.container == "MP3" and (frames := mpeg.look_through(path)):
+    elif source.container == "MP3" and (frames := frames_of(path)):
         source.cut_off = frames.cut
         if not frames.cut and not frames.is_plain:
             warning = frames.warning

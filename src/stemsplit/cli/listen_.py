@@ -181,10 +181,11 @@ def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
     address = f"{server.address}{where}"
     print_text(address)
     told = "" if no_open else opening.obstacle()
-    if told:
-        console.hint(f"{told}; open the address above in a browser")
     if opening.is_remote():
-        console.hint(f"from another machine, first run there: {opening.tunnel(server.server_address[1])}")
+        port = server.server_address[1]
+        console.hint(f"from the machine that you sit at, run {opening.tunnel(port)} and open the address above there")
+    elif told:
+        console.hint(f"{told}; open the address above in a browser")
     if not no_open and not told:
         opening.open_browser(f"{server.door}{where}")
     console.note(f"{what}; end with Ctrl-C")

@@ -39,9 +39,9 @@ def is_remote() -> bool:
 
 def tunnel(port: int) -> str:
     """Return the command that makes a port of this machine one of the machine that the person sits at."""
-    user, host = os.environ.get("USER", "USER"), os.environ.get("SSH_CONNECTION", "").split()
-    there = host[2] if len(host) == 4 else "HOST"
-    return f"ssh -N -L {port}:127.0.0.1:{port} {user}@{there}"
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or "USER"
+    host = os.environ.get("SSH_CONNECTION", "").split()[2:3] or ["HOST"]
+    return f"ssh -N -L {port}:127.0.0.1:{port} {user}@{host[0]}"
 
 
 def open_browser(address: str) -> threading.Thread:

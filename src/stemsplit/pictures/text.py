@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from stemsplit.pictures.svg import LARGEST, shortened
+from stemsplit.pictures.scale import LARGEST
+from stemsplit.pictures.svg import shortened
 
 BRAILLE = 0x2800
 """The braille character without dots. A dot in column c of two and row r of four adds `DOTS[c][r]`."""
