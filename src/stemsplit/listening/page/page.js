@@ -91,6 +91,7 @@ class Page {
   show(piece, samples, moment, votes) {
     const playing = this.desk?.wanted;
     this.close();
+    this.head(piece);
     const rate = piece.sample_rate;
     if (rate < SLOWEST || rate > FASTEST) {
       this.complain(`Browsers cannot play ${rate.toLocaleString("en")} Hz: convert the song to 48,000 Hz, split it again`);
@@ -104,16 +105,8 @@ class Page {
       this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);
       return;
     }
-    write(part("title"), piece.title);
-    part("title").title = piece.title;
-    document.title = `${piece.title} – stemsplit`;
-    this.neighbours = { previous: piece.previous ?? null, next: piece.next ?? null };
-    part("neighbours").hidden = this.neighbours.previous === null && this.neighbours.next === null;
-    part("previous").disabled = this.neighbours.previous === null;
-    part("next").disabled = this.neighbours.next === null;
     part("main").hidden = false;
     part("bottom").hidden = false;
-    this.songs.mark(this.id);
     this.exact = made.exact;
     this.notes();
     this.transport = new Transport(this.desk);
@@ -137,6 +130,18 @@ class Page {
     } else {
       this.desk.say(piece.title);
     }
+  }
+
+  /** Shows which song this is, and whether there are others beside it. */
+  head({ title, previous = null, next = null }) {
+    write(part("title"), title);
+    part("title").title = title;
+    document.title = `${title} – stemsplit`;
+    this.songs.mark(this.id);
+    this.neighbours = { previous, next };
+    part("neighbours").hidden = previous === null && next === null;
+    part("previous").disabled = previous === null;
+    part("next").disabled = next === null;
   }
 
   /** Makes anew what names tracks, as they begin or end to be compared blind. */

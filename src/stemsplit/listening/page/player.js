@@ -116,12 +116,9 @@ class Player extends EventTarget {
    * @param {number=} end sample after the last.
    */
   loop(start, end) {
-    this.#loop = null;
-    if (start !== null && this.frames > 0) {
-      const [one, other] = this.#whole(start, end);
-      const first = Math.min(one, other, this.frames - 1);
-      this.#loop = [first, Math.max(one, other, first + 1)];
-    }
+    const [one, other] = start === null ? [] : this.#whole(start, end);
+    const first = Math.min(one, other, this.frames - 1);
+    this.#loop = start === null || this.frames === 0 ? null : [first, Math.max(one, other, first + 1)];
     this.#say("loop");
     const position = this.#runs ? this.#deck.timeline.positionAt(this.soonest) : this.#position;
     if (this.#loop && position >= this.#loop[1]) {
