@@ -73,7 +73,8 @@ def test_each_track_is_what_was_encoded_in_its_place(
     for number, each in enumerate(paths):
         assert decoded(path, ffmpeg, number) == decoded(each, ffmpeg)
     with Reader(path, track="3") as reader, Reader(paths[2]) as alone:
-        found, wanted = (np.concatenate(list(each), 1)[:, :frames] for each in (reader, alone))
+        found, wanted = (np.concatenate(list(each), 1) for each in (reader, alone))
+        assert reader.frames == frames or frames == 1, "ffmpeg tells hundredths of a second"
     assert np.array_equal(found, wanted)
     assert found.shape == (2, frames)
 

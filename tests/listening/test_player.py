@@ -164,13 +164,15 @@ def test_positions_and_loops_are_whole_and_within_the_song(page: "Page") -> None
             after(() => player.seek(12.6)), after(() => player.seek(-5)), after(() => player.seek(1e9)),
             after(() => player.loop(900.4, 20)), after(() => player.loop(500, 500)), after(() => player.loop(1e9, 1e9)),
             after(() => player.loop(null)),
+            (player.loop(3, 4), null),
             refused(() => player.seek(NaN)), refused(() => player.loop(0, undefined)),
             refused(() => player.gains({ 0: NaN })), refused(() => player.gains({ 7: 1 })),
+            player.looped,
         ];
     }""")
     assert told[:3] == [[13, None], [0, None], [1_000, None]]
     assert told[3:7] == [[20, [20, 900]], [20, [500, 501]], [20, [999, 1_000]], [20, None]]
-    assert told[7:] == [True, True, True, True]
+    assert told[8:] == [True, True, True, True, [3, 4]]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 6, 7, 8, 9])

@@ -113,6 +113,23 @@ def test_what_the_server_says_is_said(page: "Page") -> None:
     assert told == ["Error: song.flac has changed", "Error: the server answered with status 500"]
 
 
+def test_samples_do_not_wait_for_peaks(page: "Page") -> None:
+    """The server reads an hour to make its peaks."""
+    told = ask(
+        page,
+        serve,
+        """
+        const real = window.fetch;
+        const slow = [];
+        window.fetch = (address, given) => (String(address).endsWith(".peaks")
+            ? new Promise(() => slow.push(address)) : real(address, given));
+        for (let n = 0; n < 6; n += 1) samples.peaks(0);
+        return [(await samples.block(0, 0, 1)).length, slow.length];
+        """,
+    )
+    assert told == [2, 1]
+
+
 def test_no_more_than_four_requests_run_and_those_no_longer_wanted_end(page: "Page") -> None:
     told = ask(
         page,

@@ -398,6 +398,19 @@ def test_a_stem_that_changes_while_it_plays_is_told_in_one_line(client: Client) 
         stem.write_bytes(content)
 
 
+def test_a_page_of_a_song_that_was_split_anew_gets_no_other_tracks(client: Client) -> None:
+    """The numbers of tracks may mean others by then; another tab has the new record read."""
+    song = number(client, "Blue Sky")
+    before = client.ask(f"songs/{song}.json").data["version"]
+    assert client.ask(f"songs/{song}/1.peaks?version={before}").status == 200
+    split_song(client.folder / "stems/Blue Sky", client.folder / "Blue Sky.flac", ["bass", "drums"], FRAMES)
+    now = client.ask(f"songs/{song}.json").data["version"]
+    for path in (f"songs/{song}/1.f32", f"songs/{song}/1.peaks"):
+        assert client.ask(f"{path}?version={before}").status == 409
+        assert client.ask(f"{path}?version={now}").status == 200
+    assert client.ask("songs/0/votes", "POST", b'{"version": 1}', Content_Type="application/json").status == 409
+
+
 def opened(client: Client, count: int, sent: bytes) -> list[socket.socket]:
     """Connections that send something and then nothing."""
     found = []

@@ -70,6 +70,9 @@ class FfmpegSource:
         self.channels = sound.channels
         seconds = self.about.seconds
         self.frames = None if seconds is None else round((seconds - max(self.about.start, 0.0)) * self.sample_rate)
+        edited = self._edited()
+        if self.frames and abs(edited - self.frames) < self.sample_rate // 10:
+            self.frames = edited  # to the sample: ffmpeg tells hundredths of a second
         is_said = self.about.is_alone and not self.about.is_estimated and not self.about.is_open
         self.promised = self.frames if is_said else None
         self.slack = self.sample_rate // 10
@@ -162,14 +165,20 @@ class FfmpegSource:
         """Skip nothing: the caller drops the frames before."""
         return 0
 
+    def _edited(self) -> int:
+        """Return how many samples of the track its edit list has; 0 if it has none, or does not count in samples."""
+        if self.about.container.startswith("mov,") and not self.about.has_video:
+            with suppress(OSError), self.path.open("rb") as file:
+                return played(file, self.sample_rate, self.track.number)[1]
+        return 0
+
     def _look(self) -> None:
         """Find out when the track begins, and whether another recording is joined to the file."""
         if self.about.has_video or len(self.about.sounds) > 1:
             self.silence = delay(self.path, self.ffmpeg, self.track.number, self.about.start)
-        if self.about.container.startswith("mov,") and not self.about.has_video and not self.silence:
+        if not self.silence:
             # Some versions of ffmpeg decode the last frame to its end, which the edit list cuts off.
-            with suppress(OSError), self.path.open("rb") as file:
-                self.limit = played(file, self.sample_rate, self.track.number)[1] or sys.maxsize
+            self.limit = self._edited() or sys.maxsize
         if JOINABLE & set(self.about.container.split(",")):
             self.is_joined = repeats(self.path)
         if self.is_joined:

@@ -1,9 +1,10 @@
 """Answers what a page asks for: the page itself, lists of songs, samples, peaks and votes."""
 
+import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import PurePath
@@ -105,6 +106,18 @@ def span(text: str | None, size: int) -> tuple[int, int] | None:
     return begin, end
 
 
+def version(piece: Piece, found: Sequence[Sound]) -> str:
+    """Return what tells whether the numbers of a piece's tracks mean what they meant to a page."""
+    tracks = [(sound.track.name, sound.track.role.value, sound.state) for sound in found]
+    return hashlib.sha256(repr((piece.digest, tracks)).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def check_version(known: object, piece: Piece, found: Sequence[Sound]) -> None:
+    """Raise RefusedError if a page knows another version of a piece."""
+    if known != version(piece, found):
+        raise RefusedError(HTTPStatus.CONFLICT, f"{shown(piece.title)} was written anew; reload the page")
+
+
 class Answers:
     """Answers requests, for many threads at once.
 
@@ -161,11 +174,13 @@ class Answers:
         Raises:
             RefusedError: it is not a vote, or cannot be saved.
         """
-        piece = self._comparison(path.split("/")[1])
+        piece, found = self._comparison(path.split("/")[1])
         try:
             vote = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the vote is not JSON") from error
+        if isinstance(vote, dict) and "version" in vote:
+            check_version(vote.pop("version"), piece, found)
         try:
             return as_json({"saved": votes.save(piece, vote)})
         except votes.VoteError as error:
@@ -202,16 +217,16 @@ class Answers:
     def song(self, number: str, **_: object) -> Answer:
         """Answer with what the page needs to know of a piece, as its record has it now."""
         identity = int(number)
-        piece = self._open(number, again=True)[0]
-        data = {**as_data(piece, identity)}
+        piece, found = self._open(number, again=True)
+        data = {**as_data(piece, identity), "version": version(piece, found)}
         data["title"] = shown(piece.title)
         data["previous"] = identity - 1 if identity else None
         data["next"] = identity + 1 if self.shelf.item(identity + 1) else None
         return as_json(plain(data))
 
-    def samples(self, number: str, index: str, wanted: str | None, **_: object) -> Answer:
+    def samples(self, number: str, index: str, query: str, wanted: str | None) -> Answer:
         """Answer with samples of a track."""
-        sound = self._track(self._open(number)[1], index)
+        sound = self._tracks(number, index, query)[1][int(index)]
         asked = span(wanted, sound.size)
         first, last = asked or (0, sound.size - 1)
         body = self.blocks.part(sound, first, last)
@@ -221,28 +236,31 @@ class Answers:
         headers["Content-Range"] = f"bytes {first}-{last}/{sound.size}"
         return Answer(BINARY, last + 1 - first, body, HTTPStatus.PARTIAL_CONTENT, headers)
 
-    def peaks(self, number: str, index: str, **_: object) -> Answer:
+    def peaks(self, number: str, index: str, query: str, **_: object) -> Answer:
         """Answer with the peaks of a track."""
-        piece, found = self._open(number)
-        self._track(found, index)
+        piece, found = self._tracks(number, index, query)
         return whole(BINARY, self.waveforms.peaks(piece, found, int(index)))
 
     def votes(self, number: str, **_: object) -> Answer:
         """Answer with the votes on a comparison so far."""
-        piece = self._comparison(number)
+        piece = self._comparison(number)[0]
         return as_json({"votes": plain(votes.of_piece(piece))})
 
-    def _track(self, found: tuple[Sound, ...], index: str) -> Sound:
+    def _tracks(self, number: str, index: str, query: str) -> tuple[Piece, tuple[Sound, ...]]:
+        """Open a piece that has a track of that number, in the version that the page knows."""
+        piece, found = self._open(number)
+        if query:
+            check_version(query.removeprefix("version="), piece, found)
         if int(index) >= len(found):
             raise not_found()
-        return found[int(index)]
+        return piece, found
 
-    def _comparison(self, number: str) -> Piece:
+    def _comparison(self, number: str) -> tuple[Piece, tuple[Sound, ...]]:
         """Open a comparison. All else has no votes."""
         item = self.shelf.item(int(number))
         if item is None or item.kind != Kind.comparison:
             raise not_found()
-        return self._open(number)[0]
+        return self._open(number)
 
     def _open(self, number: str, again: bool = False) -> tuple[Piece, tuple[Sound, ...]]:
         """Return a piece and its tracks as they were when a page asked for the piece.

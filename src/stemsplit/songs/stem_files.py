@@ -148,7 +148,8 @@ class StemFiles:
             for track in tracks:
                 folder.remove(track)
         except OSError as error:
-            raise AudioError(f"cannot write {folder.path / hidden} ({why(error)})") from error
+            what = f"cannot write {folder.path / hidden} ({why(error)})"
+            raise AudioError(f"{what}; free some space, or choose another disk with -o") from error
 
     def _song_is_as_it_was(self) -> bool:
         try:

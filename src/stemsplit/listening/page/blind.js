@@ -112,9 +112,13 @@ function votedModels({ stem, candidates, models, choice }, tracks) {
 
 /** Votes that the server keeps beside the comparison. */
 class ServedVotes {
-  /** @param {string} address of the piece, such as "songs/3" */
-  constructor(address) {
+  /**
+   * @param {string} address of the piece, such as "songs/3"
+   * @param {string=} version of the piece: the server refuses votes on another
+   */
+  constructor(address, version) {
     this.address = `${address}/votes`;
+    this.version = version;
     this.unsaved = [];
   }
 
@@ -127,7 +131,7 @@ class ServedVotes {
   /** Saves a vote and returns the name of the file that it is in. */
   async save(vote) {
     try {
-      const body = JSON.stringify(vote);
+      const body = JSON.stringify({ ...vote, version: this.version });
       const headers = { "Content-Type": "application/json" };
       return (await answerOf(await fetch(this.address, { method: "POST", headers, body }))).saved;
     } catch (error) {

@@ -270,7 +270,7 @@ class Comparison {
       const models = counts.map(([model, count]) => `${model} ${count}`).join(", ");
       const odds = chance === null
         ? "; too few votes to tell it from chance"
-        : `; without any difference, one model would lead like this in ${percent(chance)} of cases`;
+        : `; by chance alone, a lead this large comes up in ${percent(chance)} of such series`;
       return make("li", { dir: "auto", text: `${stem}: ${models}, no difference ${none}${odds}` });
     });
     const saved = this.saved ? make("p", { class: "quiet", dir: "auto", text: `Saved in ${this.saved}` }) : "";

@@ -73,7 +73,7 @@ class Page {
       if (opening === this.opening) {
         this.complain("");
         this.id = id;
-        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`));
+        this.show(piece, new ServedSamples(`songs/${id}`, piece), moment, new ServedVotes(`songs/${id}`, piece.version));
       }
     } catch (error) {
       this.failed(error);
@@ -105,7 +105,8 @@ class Page {
       this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);
       return;
     }
-    this.reveal(true);
+    part("main").hidden = false;
+    part("bottom").hidden = false;
     this.exact = made.exact;
     this.notes();
     this.transport = new Transport(this.desk);
@@ -131,22 +132,16 @@ class Page {
     }
   }
 
-  /** Names a piece and its neighbours, and hides what plays until it is that piece. */
-  head(piece) {
-    write(part("title"), piece.title);
-    part("title").title = piece.title;
-    document.title = `${piece.title} – stemsplit`;
-    this.neighbours = { previous: piece.previous ?? null, next: piece.next ?? null };
-    part("neighbours").hidden = this.neighbours.previous === null && this.neighbours.next === null;
-    part("previous").disabled = this.neighbours.previous === null;
-    part("next").disabled = this.neighbours.next === null;
+  /** Shows which song this is, and whether there are others beside it. */
+  head({ title, previous = null, next = null }) {
+    write(part("title"), title);
+    part("title").title = title;
+    document.title = `${title} – stemsplit`;
     this.songs.mark(this.id);
-    this.reveal(false);
-  }
-
-  reveal(shown) {
-    part("main").hidden = !shown;
-    part("bottom").hidden = !shown;
+    this.neighbours = { previous, next };
+    part("neighbours").hidden = previous === null && next === null;
+    part("previous").disabled = previous === null;
+    part("next").disabled = next === null;
   }
 
   /** Makes anew what names tracks, as they begin or end to be compared blind. */

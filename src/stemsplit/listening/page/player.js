@@ -122,9 +122,9 @@ class Player extends EventTarget {
    * @param {number=} end sample after the last.
    */
   loop(start, end) {
-    const [first, last] = start === null ? [] : this.#whole(start, end).sort((a, b) => a - b);
-    if (start === null || this.frames === 0) this.#loop = null;
-    else this.#loop = first < last ? [first, last] : [Math.min(first, this.frames - 1), Math.min(first, this.frames - 1) + 1];
+    const [one, other] = start === null ? [] : this.#whole(start, end);
+    const first = Math.min(one, other, this.frames - 1);
+    this.#loop = start === null || this.frames === 0 ? null : [first, Math.max(one, other, first + 1)];
     this.#say("loop");
     const position = this.#runs ? this.#deck.timeline.positionAt(this.soonest) : this.#position;
     if (this.#loop && position >= this.#loop[1]) {

@@ -1,10 +1,53 @@
 "use strict";
 // Fetches samples and peaks of a song from the server of `stemsplit listen`.
 
-/** Gives blocks of samples and peaks of the tracks of a piece that a server holds. */
-class ServedSamples {
+/** Lets a number of requests run at once; the others wait for their turn, in order. */
+class Turns {
   #waiting = [];
   #running = 0;
+
+  /** @param {number} most how many run at once. */
+  constructor(most) {
+    this.most = most;
+  }
+
+  /** Resolves when it is the caller's turn; rejects as soon as the signal is aborted. */
+  take(signal) {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const leave = () => {
+        this.#waiting = this.#waiting.filter((one) => one !== go);
+        reject(signal.reason);
+      };
+      const go = () => {
+        signal?.removeEventListener("abort", leave);
+        resolve();
+      };
+      signal?.addEventListener("abort", leave);
+      this.#waiting.push(go);
+      this.#admit();
+    });
+  }
+
+  /** Ends a turn. */
+  give() {
+    this.#running -= 1;
+    this.#admit();
+  }
+
+  #admit() {
+    while (this.#running < this.most && this.#waiting.length) {
+      this.#running += 1;
+      this.#waiting.shift()();
+    }
+  }
+}
+
+/** Gives blocks of samples and peaks of the tracks of a piece that a server holds. */
+class ServedSamples {
+  // Browsers open six connections; the page needs one. The peaks of an hour take long, and nobody waits to hear them.
+  #blocks = new Turns(4);
+  #peaks = new Turns(1);
 
   /**
    * @param {string} address address of the piece without a suffix, such as "songs/3".
@@ -13,6 +56,8 @@ class ServedSamples {
   constructor(address, piece) {
     this.address = address;
     this.piece = piece;
+    // If the song was split anew meanwhile, the numbers of tracks mean others: the server then refuses.
+    this.version = piece.version ? `?version=${piece.version}` : "";
   }
 
   /**
@@ -28,7 +73,8 @@ class ServedSamples {
     const size = channels * Float32Array.BYTES_PER_ELEMENT;
     const [from, to] = [start * size, (start + frames) * size - 1];
     const range = `bytes ${from}-${to}/${this.piece.frames * size}`;
-    const bytes = await this.#get(`${this.address}/${index}.f32`, signal, { Range: `bytes=${from}-${to}` }, (answer) => {
+    const place = `${this.address}/${index}.f32${this.version}`;
+    const bytes = await this.#get(this.#blocks, place, signal, { Range: `bytes=${from}-${to}` }, (answer) => {
       if (answer.status === 206 && answer.headers.get("Content-Range") === range) return;
       throw new Error(`the server gave other samples of ${this.piece.tracks[index].name} than asked for`);
     });
@@ -42,7 +88,7 @@ class ServedSamples {
    * @throws {Error} if the server does not give them; the message is one line.
    */
   async peaks(index, signal) {
-    const bytes = await this.#get(`${this.address}/${index}.peaks`, signal);
+    const bytes = await this.#get(this.#peaks, `${this.address}/${index}.peaks${this.version}`, signal);
     return new Int16Array(this.#checked(bytes, Math.ceil(this.piece.frames / this.piece.bin) * 4, index));
   }
 
@@ -53,8 +99,8 @@ class ServedSamples {
   }
 
   /** Requests an address, once more after a network error, and returns the bytes of the answer. */
-  async #get(address, signal, headers = {}, check = () => {}) {
-    await this.#turn(signal);
+  async #get(turns, address, signal, headers = {}, check = () => {}) {
+    await turns.take(signal);
     try {
       for (let tries = 1; ; tries += 1) {
         try {
@@ -73,8 +119,7 @@ class ServedSamples {
         }
       }
     } finally {
-      this.#running -= 1;
-      this.#admit();
+      turns.give();
     }
   }
 
@@ -82,37 +127,10 @@ class ServedSamples {
     const said = await response.json().catch(() => null);
     return typeof said?.error === "string" ? said.error : `the server answered with status ${response.status}`;
   }
-
-  /** Waits until fewer than four requests run: browsers open six connections, and the page needs some itself. */
-  #turn(signal) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const leave = () => {
-        this.#waiting = this.#waiting.filter((one) => one !== go);
-        reject(signal.reason);
-      };
-      const go = () => {
-        signal?.removeEventListener("abort", leave);
-        resolve();
-      };
-      signal?.addEventListener("abort", leave);
-      this.#waiting.push(go);
-      this.#admit();
-    });
-  }
-
-  #admit() {
-    while (this.#running < ServedSamples.AT_ONCE && this.#waiting.length) {
-      this.#running += 1;
-      this.#waiting.shift()();
-    }
-  }
 }
 
-ServedSamples.AT_ONCE = 4;
-
 /**
- * Returns one Float32Array for each channel of interleaved samples. All machines that browsers run on are little-endian.
+ * Returns one Float32Array for each channel of interleaved samples. All machines with browsers are little-endian.
  * @param {ArrayBuffer} bytes 32-bit floats.
  * @param {number} channels number of channels.
  * @param {number} frames samples per channel.

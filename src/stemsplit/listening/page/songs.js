@@ -18,7 +18,7 @@ class Songs {
       this.timer = setTimeout(() => this.show(0), 150);
     });
     this.search.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && this.first) {
+      if (event.key === "Enter" && this.first !== null) {
         this.open(this.first);
       }
     });
