@@ -169,7 +169,7 @@ def test_a_temporary_folder_that_is_not_there_fails_the_songs_that_need_it(
 def test_a_song_that_vanishes_after_it_was_planned_does_not_end_the_batch(
     stemsplit: Command, songs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "check_room", lambda _: Path("b.wav").unlink())
+    monkeypatch.setattr(plan, "check_room", lambda *_: Path("b.wav").unlink())
     check_only_b_failed(stemsplit(*songs, "--json"))
 
 

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Chromium without a window, one for all tests of a process."""
+    """Chromium without a window, one for all tests of a file.
+
+    Not for all tests of a process: as long as it runs, there is an event loop in this thread, and no other can begin.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
