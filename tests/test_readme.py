@@ -26,6 +26,7 @@ def test_there_are_command_lines() -> None:
     assert len(commands(README)) >= 10
 
 
+@pytest.mark.usefixtures("ffmpeg")
 @pytest.mark.parametrize("line", commands(README))
 def test_the_command_lines(line: str, try_line: Callable[[str], Result], tmp_path: Path) -> None:
     """Each as it is pasted."""
