@@ -74,7 +74,7 @@ def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
 
 
 def test_without_a_name_it_is_the_built_in_model_with_its_weights(stemsplit: Command) -> None:
-    arguments = ("-d", "cpu", "--precision", "auto", "--threads", 1, "--chunk-seconds", 0.5)
+    arguments = ("-d", "cpu", "--precision", "auto", "--threads", 1, "--chunk-seconds", 0.5, "--batch-size", 1)
     data = json.loads(stemsplit("bench", *arguments, "--json").out)
     assert (data["model"], data["random_weights"], data["chunk_seconds"]) == ("starter", False, 0.5)
 

@@ -24,7 +24,7 @@ def records(folder: str = "stems") -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in Path(folder).rglob("stemsplit.json")]
 
 
-@pytest.mark.usefixtures("ffmpeg")
+@pytest.mark.usefixtures("light", "ffmpeg")
 def test_m4a_has_the_length_of_the_song_and_its_tags(stemsplit: Command, tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
@@ -40,7 +40,7 @@ def test_m4a_has_the_length_of_the_song_and_its_tags(stemsplit: Command, tmp_pat
     assert [path.name for path in Path("stems").iterdir()] == ["a"]
 
 
-@pytest.mark.usefixtures("ffmpeg")
+@pytest.mark.usefixtures("light", "ffmpeg")
 def test_like_source_gives_m4a_for_m4a(stemsplit: Command, song: Song) -> None:
     song("a.wav")
     made = stemsplit("a.wav", *MIX, "--format", "m4a").paths[0]
@@ -77,6 +77,7 @@ def test_a_bitrate_that_makes_no_sense_is_wrong_usage(
     assert complaint in result.err
 
 
+@pytest.mark.usefixtures("light")
 def test_a_song_that_cannot_have_the_bitrate_is_reported_and_the_others_are_split(
     stemsplit: Command, song: Song
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_song_that_cannot_have_the_bitrate_is_reported_and_the_others_are_spli
     assert "a.wav: mp3 with 2 channels at 22050 Hz cannot have 192 kbit/s; the nearest is 160" in result.err
 
 
+@pytest.mark.usefixtures("light")
 def test_another_bitrate_splits_again_and_the_default_is_as_it_was(stemsplit: Command, song: Song) -> None:
     """Records of the default say nothing of bitrates, as those of versions that had none."""
     song("a.wav", frames=100_000)
@@ -105,6 +107,7 @@ def test_another_bitrate_splits_again_and_the_default_is_as_it_was(stemsplit: Co
     assert records()[0]["options"]["bitrate"] == "128"
 
 
+@pytest.mark.usefixtures("light")
 def test_in_python(song: Song, tmp_path: Path) -> None:
     path = song("a.wav", frames=4_410)
     (made,) = split(path, tmp_path / "out", stems="vocals", format="mp3", bitrate=64, device="cpu").values()
@@ -120,6 +123,7 @@ def test_in_python_without_ffmpeg(song: Song, tmp_path: Path) -> None:
         split(song("a.wav"), tmp_path / "out", format="m4a")
 
 
+@pytest.mark.usefixtures("light")
 def test_clips_have_a_bitrate_too(stemsplit: Command, song: Song) -> None:
     song("a.wav", frames=20_000)
     options = ("--models", "starter", "--stems", "vocals", "-d", "cpu", "--threads", "1", "-q", "-f", "mp3")
