@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stemsplit.audio.stem_file import COLOURS
 from stemsplit.songs import beside
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
@@ -32,11 +33,8 @@ SOURCES = {
 TRACK_BYTES = 700
 """Bytes that a track takes in a session, about."""
 
-COLOURS = {"drums": 0x009E73, "bass": 0xD55E00, "other": 0xCC79A7, "vocals": 0x56B4E9}
-"""Stem -> its colour, as red, green and blue: tones that people who are colour-blind can tell apart."""
-
-MORE_COLOURS = (0xE69F00, 0x0072B2, 0xF0E442, 0x999999)
-"""Colours of other stems, in turn."""
+MORE_COLOURS = ("#E69F00", "#0072B2", "#F0E442", "#999999")
+"""Colours of stems that have none in `stem_file.COLOURS`, in turn."""
 
 
 def quoted(text: str) -> str:
@@ -51,10 +49,10 @@ def _identity(*names: str) -> str:
     return f"{{{str(uuid.uuid5(uuid.NAMESPACE_URL, '/'.join(('stemsplit', *names)))).upper()}}}"
 
 
-def _track(song: str, name: str, facts: Mapping[str, Any], colour: int, seconds: float, channels: int) -> Iterator[str]:
+def _track(song: str, name: str, facts: Mapping[str, Any], colour: str, seconds: float, channels: int) -> Iterator[str]:
     """Yield the lines of a track with one item that begins where the song does."""
     file = PurePosixPath(facts["file"])
-    red, green, blue = colour.to_bytes(3, "big")
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     identity = _identity(song, name)
     # A sum holds what other tracks hold already.
     muted = int(Output(name, tuple(facts["weights"])).stem is None)
@@ -92,7 +90,7 @@ def text(record: Record) -> bytes:
     lines = [f"  SAMPLERATE {figures['sample_rate']} 1 0"]
     others = 0
     for name, facts in record.stems.items():
-        colour = COLOURS.get(name.casefold())
+        colour = COLOURS.get(name.capitalize())
         if colour is None:
             colour, others = MORE_COLOURS[others % len(MORE_COLOURS)], others + 1
         if facts["file"] is not None:
