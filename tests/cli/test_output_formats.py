@@ -160,7 +160,7 @@ def test_a_stem_file_is_one_path_and_what_is_converted_is_said_beforehand(stemsp
     result = stemsplit("a.wav", "b.wav", "c.wav", *options)
     assert (result.status, result.paths) == (0, [Path(f"stems/{name}/{name}.stem.mp4") for name in "abc"])
     said = result.err.splitlines()
-    assert said[0] == f"b.wav: {told}, and so on for 1 more song"
+    assert said[0] == f"b.wav: {told}, and the same for 1 more song"
     assert "a.wav: a file with 4 stems of 0:00" in result.err
     again = [json.loads(line) for line in stemsplit("a.wav", *options, "--json").out.splitlines()]
     assert again[0]["status"] == "skipped"

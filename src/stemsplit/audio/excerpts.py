@@ -14,11 +14,11 @@ from stemsplit.choices import PageAudio
 from stemsplit.errors import AudioError
 
 RATE = 48_000
-"""Sample rate in Hz that every encoded excerpt says it has. Opus has no other; FLAC keeps samples whatever it is."""
+"""Sample rate in Hz that every encoded excerpt says it has. Opus has no other; FLAC keeps the same samples at any."""
 
 BITS = 24
-"""Bits of a sample in FLAC, also of sound that has 16: FLAC spends nothing on bits that are always zero, and Chromium
-takes positive and negative samples of 16 bits by different gains.
+"""Bits of a sample in FLAC, even of sound that has 16: FLAC spends nothing on bits that are always zero, and Chromium
+scales positive and negative samples of 16 bits by different factors.
 """
 
 OPUS_LEVEL = 0.77
@@ -31,7 +31,7 @@ OPUS_BITRATE = round((1 - OPUS_LEVEL) * 250_000 + 6_000)
 def unavailable(audio: PageAudio) -> str:
     """Say why this machine's libsndfile cannot encode excerpts; the text is empty if it can."""
     if audio == PageAudio.opus and "OPUS" not in soundfile.available_subtypes("OGG"):
-        return "the installed libsndfile cannot write Opus; try flac"
+        return "the installed libsndfile cannot write Opus; try --page-audio flac"
     return ""
 
 
@@ -52,7 +52,7 @@ def encoded(samples: Block, audio: PageAudio) -> tuple[bytes, float]:
         audio: codec.
 
     Returns:
-        The file's content; and the gain, a power of two, that undoes what kept it from clipping.
+        The file's content; and the gain, a power of two, to apply to the samples once they are decoded.
 
     Raises:
         AudioError: the encoder failed.

@@ -125,7 +125,7 @@ class Format:
         return 2 if self.holds_all else channels
 
     def conversion(self, sample_rate: int, channels: int) -> str:
-        """Say what the files have otherwise than a song; the text is empty if there is nothing.
+        """Say how the files differ from a song; the text is empty if they do not.
 
         Args:
             sample_rate: Hz.

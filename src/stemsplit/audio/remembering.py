@@ -1,4 +1,4 @@
-"""Remembers what a look through a whole file found, until the file changes: whoever listens to it jumps in it often."""
+"""Remembers what was found in a whole file until the file changes: people who listen to it jump in it often."""
 
 import time
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FILES = 64
-"""Files of which is remembered what was found."""
+"""Number of files whose findings are remembered."""
 
 SETTLED_SECONDS = 2.0
-"""Age from which a file is trusted to be told apart from a later one: the clocks of some disks tick so slowly."""
+"""Age in seconds from which a file's time tells it from a later version: the clocks of some disks tick that slowly."""
 
 
 def until_changed(look: Callable[[Path], T]) -> Callable[[Path], T]:
-    """Return a function that looks through each file once, and again when it was changed.
+    """Return a function that looks through each file once, and again when it has changed.
 
     Args:
-        look: looks through a file. What it returns is shared, and may not be changed; what it raises is not remembered.
+        look: looks through a file. What it returns is shared, so must not be changed; what it raises is not kept.
     """
 
     @lru_cache(FILES)

@@ -32,7 +32,7 @@ UNCHANGED = {
     },
     "limiter": {"enabled": False, "release": 0.05, "threshold": 0, "ceiling": -0.35},
 }
-"""What a program is to do to the sum of the stems: nothing."""
+"""Settings with which a program leaves the sum of the stems as it is."""
 
 
 def manifest() -> bytes:

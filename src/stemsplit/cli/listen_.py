@@ -47,7 +47,7 @@ def listen(
         str | None, typer.Option("--solo", metavar="STEM", help="Stem that is heard alone at first.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Port to serve the page at. Default: a free one.")
+        int | None, typer.Option("--port", min=0, max=65_535, help="Port to serve the page on. Default: a free one.")
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only print the address, and open no browser.")] = False,
 ) -> None:
@@ -66,7 +66,7 @@ def listen(
     answers: Answering
     texts = [*(what or ())]
     if any(Path(text).suffix.lower() == ".csv" for text in texts):
-        answers, told = run_of(texts, at, solo), "the run is shown as it goes on"
+        answers, told = run_of(texts, at, solo), "the curves follow the run"
     else:
         found = gather(texts, songs)
         for text in found.notes:
@@ -77,7 +77,7 @@ def listen(
     try:
         server = Server(answers, port or 0)
     except OSError as error:
-        taken = f"cannot listen at port {port} ({error.strerror or error}); choose another one, or leave out --port"
+        taken = f"cannot listen on port {port} ({error.strerror or error}); choose another one, or leave out --port"
         raise typer.BadParameter(taken, param_hint="--port") from error
     try:
         serve(server, told, fragment(at, solo), no_open)
@@ -128,7 +128,7 @@ def saying_after(delay: float, text: str) -> Iterator[None]:
 
 
 def run_of(texts: list[str], at: object, solo: str | None) -> "RunAnswers":
-    """Return what answers for a training run.
+    """Return the answers to a page about a training run.
 
     Raises:
         typer.BadParameter: more than its CSV file is named, or the file is not one.
@@ -183,7 +183,7 @@ def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
     told = "" if no_open else opening.obstacle()
     if opening.is_remote():
         port = server.server_address[1]
-        console.hint(f"from the machine that you sit at, run {opening.tunnel(port)} and open the address above there")
+        console.hint(f"on your own machine, run {opening.tunnel(port)} and open the address above there")
     elif told:
         console.hint(f"{told}; open the address above in a browser")
     if not no_open and not told:

@@ -1,4 +1,4 @@
-"""Has the options for files beside the stems, and prints beforehand how large they will be and which cannot be."""
+"""Defines the options for further files beside the stems; says beforehand how large they are and which cannot be."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +18,16 @@ BESIDE = "Beside the stems"
 """Panel of the command's help."""
 
 MAILED = 25_000_000
-"""Bytes that most mail takes."""
+"""Largest attachment that most mail allows, in bytes."""
 
 SMALL = 100_000
-"""Bytes of a file whose size is not worth a word."""
+"""Size of a file, in bytes, up to which nothing is said of it."""
 
 Page = Annotated[
     bool,
     typer.Option(
         "--page",
-        help="Also write listen.html: one file to open in a browser or to mail, which holds all it plays.",
+        help="Also write listen.html: one file that holds all it plays, to open in a browser or to mail.",
         rich_help_panel=BESIDE,
     ),
 ]
@@ -43,7 +43,7 @@ Session = Annotated[
     SessionName | None,
     typer.Option(
         "--session",
-        help="Also write a session of this program, which opens all stems in step, named and coloured.",
+        help="Also write a session for this program that opens all stems in step, named and coloured.",
         rich_help_panel=BESIDE,
     ),
 ]
@@ -62,12 +62,12 @@ def audio_of(page: bool, audio: PageAudio | None) -> PageAudio | None:
     if not page:
         return None
     if reason := unavailable(audio or PageAudio.opus):
-        raise typer.BadParameter(f"{reason}: --page-audio")
+        raise typer.BadParameter(reason)
     return audio or PageAudio.opus
 
 
 def further(page: bool, audio: PageAudio | None, session: SessionName | None, force: bool) -> "list[Extra]":
-    """Return what writes the files that are asked for beside the stems.
+    """Return the kinds of further files that the options ask for.
 
     Raises:
         typer.BadParameter: see `audio_of`.
@@ -83,7 +83,7 @@ def further(page: bool, audio: PageAudio | None, session: SessionName | None, fo
 
 
 def foreseen(extras: "Sequence[Extra]", job: "Job") -> dict[str, dict[str, Any]]:
-    """Return what is known beforehand of a song's further files: path, about how many bytes, why there is none.
+    """Return what is known beforehand of a song's further files: path, approximate bytes, why one will be missing.
 
     Bytes are None if the song's length is unknown, and 0 if the file is there already.
     """
@@ -153,7 +153,7 @@ def amount_in_words(expected: int) -> str:
 
 
 def tell_of_sizes(extra: "Extra", wanted: "Sequence[tuple[Job, int | None]]", quiet: bool) -> int:
-    """Print how large further files of one kind will be, unless they are small; return their bytes in all.
+    """Print how large further files of one kind will be, unless they are small; return their total in bytes.
 
     Args:
         extra: kind of the files.

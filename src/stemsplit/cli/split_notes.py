@@ -115,7 +115,7 @@ def tell_of_conversions(jobs: "Sequence[Job]") -> None:
         if job.conversion and not job.problem and not job.done:
             by_change.setdefault(job.conversion, []).append(job)
     for change, changed in by_change.items():
-        more = f", and so on for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
+        more = f", and the same for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
         console.note(f"{changed[0].path}: {change}{more}")
 
 

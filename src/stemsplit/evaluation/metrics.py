@@ -163,8 +163,9 @@ class Measurement:
         """Return the frames with the lowest SDR of every stem, the lowest first: index of each, and SDR in dB.
 
         Unlike in `frame_sdr`, a frame counts for a stem whatever the others do. It does not count where its SDR is not
-        finite: the source is silent, or there is no error. Nor does it where nothing is heard of the error, as in a
-        pause with some noise, whose SDR may be the lowest of all: its energy is below `HEARD` of the stem's mean.
+        finite: the source is silent, or there is no error. Nor does it count where the error is too quiet
+        to be heard, as in a pause with some noise, whose SDR may be the lowest of all: the error's energy is below
+        `HEARD` of the stem's mean.
 
         Args:
             most: largest number of frames for each stem.

@@ -107,7 +107,7 @@ def span(text: str | None, size: int) -> tuple[int, int] | None:
 
 
 def version(piece: Piece, found: Sequence[Sound]) -> str:
-    """Return what tells whether the numbers of a piece's tracks mean what they meant to a page."""
+    """Return the version of a piece: while it is the same, the numbers of the tracks mean the same files."""
     tracks = [(sound.track.name, sound.track.role.value, sound.state) for sound in found]
     return hashlib.sha256(repr((piece.digest, tracks)).encode(errors="surrogateescape")).hexdigest()[:16]
 
@@ -115,7 +115,7 @@ def version(piece: Piece, found: Sequence[Sound]) -> str:
 def check_version(known: object, piece: Piece, found: Sequence[Sound]) -> None:
     """Raise RefusedError if a page knows another version of a piece."""
     if known != version(piece, found):
-        raise RefusedError(HTTPStatus.CONFLICT, f"{shown(piece.title)} was written anew; reload the page")
+        raise RefusedError(HTTPStatus.CONFLICT, f"{shown(piece.title)} has changed; reload the page")
 
 
 class Answers:
@@ -256,7 +256,7 @@ class Answers:
         return piece, found
 
     def _comparison(self, number: str) -> tuple[Piece, tuple[Sound, ...]]:
-        """Open a comparison. All else has no votes."""
+        """Open a comparison. Nothing else has votes."""
         item = self.shelf.item(int(number))
         if item is None or item.kind != Kind.comparison:
             raise not_found()

@@ -1,4 +1,4 @@
-"""Turns what people name into what can be listened to: folders with records, and songs with or without stems."""
+"""Finds what the folders and songs that people name hold to listen to: stems, comparisons, and songs alone."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ STEMS = Path("stems")
 
 @dataclass(frozen=True)
 class Gathered:
-    """What people named.
+    """What was found to listen to.
 
     Args:
         shelf: all that can be listened to.
@@ -61,7 +61,7 @@ def stems_of(song: Path, items: Iterable[Item]) -> list[Item]:
 
     Args:
         song: file of the song.
-        items: items that may be; only those whose titles hold the song's name are read.
+        items: items to choose from; only those whose titles contain the song's name are read.
     """
     track, size = naming.folded(naming.track_of(song)), song.stat().st_size
     found = []
@@ -86,7 +86,7 @@ def gathered(folders: Sequence[Path], songs: Sequence[Path], songs_folder: Path 
     """Gather what can be listened to.
 
     Args:
-        folders: folders, or records in them; for none, the songs' stems are looked for in `stems`.
+        folders: folders, or records in them; if there are none, the songs' stems are looked for in `stems`.
         songs: files of songs.
         songs_folder: folder in which to look for songs; None for the likely places only.
 
@@ -113,7 +113,7 @@ def gathered(folders: Sequence[Path], songs: Sequence[Path], songs_folder: Path 
     if alone:
         where = "in the folders" if folders else f"in {STEMS}{os.sep}"
         what = f"{alone[0]} plays alone" if len(alone) == 1 else f"{counted(len(alone), 'song')} play alone"
-        notes.append(f"{what}: no stems of it were found {where}; split it first, or name the folder of its stems")
+        notes.append(f"{what}: no stems were found {where}; make them first, or name the folder that they are in")
     unique = {item.path: item for item in chosen}
     mixtures = Mixtures(songs, songs_folder)
     only = opened(chosen[0], mixtures) if len(unique) == 1 else None

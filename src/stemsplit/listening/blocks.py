@@ -1,7 +1,7 @@
 """Serves tracks as if each were a file of raw samples, of which any part can be read. No track is held in memory.
 
-A few readers stay open where they are, so that who reads on does not decode anything twice. A seek backwards in a lossy
-file starts anew.
+A few readers stay open where they are, so that nothing is decoded twice when reading goes on. A seek backwards in a
+lossy file starts again from its beginning.
 """
 
 import os
@@ -27,13 +27,13 @@ KEPT_BYTES = 64_000_000
 """Decoded blocks that are kept, in bytes: loops and a page's spectrogram ask for the same samples again."""
 
 OPEN_READERS = 24
-"""Readers that wait for somebody to read on."""
+"""Most readers that stay open."""
 
 READERS_PER_SOUND = 3
-"""Readers of one track that wait: a page may play at one place, and draw another."""
+"""Most readers of one track that stay open: a page may play at one place, and draw another."""
 
 NEAR = 16
-"""Blocks that are rather decoded and dropped than a file opened once more."""
+"""Most blocks that are decoded and dropped rather than opening the file once more."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Sound:
 
 
 def state_of(track: Track) -> tuple[int, int, int]:
-    """Return what tells whether a track's file was changed.
+    """Return figures of a track's file that differ once it was changed.
 
     Raises:
         AudioError: there is no such file.
@@ -173,7 +173,7 @@ class Blocks:
         Raises:
             AudioError: the file cannot be read.
         """
-        with self._turns.on(sound):  # who comes next may read on where this one stops
+        with self._turns.on(sound):  # the next thread may read on where this one stops
             with self._lock:
                 if (sound, number) in self._kept:
                     self._kept.move_to_end((sound, number))
@@ -237,7 +237,7 @@ class Blocks:
                 self._size -= len(self._kept.popitem(last=False)[1])
 
     def close(self) -> None:
-        """Close all files that wait. Those that are being read are closed by who reads them."""
+        """Close all files that wait. A file that is being read is closed by the thread that reads it."""
         with self._lock:
             self.is_closed = True
             waiting, self._waiting = self._waiting, []

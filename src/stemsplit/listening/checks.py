@@ -33,7 +33,7 @@ def checked(root: Path, folder: Path, name: str, size: int | None) -> Path:
         size: size in bytes that the record says; None if it does not say one.
 
     Raises:
-        AudioError: it may not; the message goes on from "is left out: ".
+        AudioError: it may not; the message follows "is left out: ".
     """
     # Not resolve: links are not followed. What lies above `root` may have links, which people named.
     below = PurePath(os.path.normpath(folder.relative_to(root) / name))

@@ -16,8 +16,8 @@ from stemsplit.choices import PageAudio
 from stemsplit.listening.piece import BIN
 
 CHUNK_SECONDS, MARGIN_SECONDS, FADE_SECONDS = 5.0, 0.08, 0.005
-"""Length of a chunk; how much of its neighbours it holds, where its codec needs some samples before it is right; and of
-the fade between two chunks.
+"""Lengths in seconds: of a chunk; of what it holds of each neighbour, as codecs need samples to settle; and of the
+fade between two chunks.
 """
 
 THREADS = 4
@@ -44,7 +44,7 @@ class Cut:
 
     @classmethod
     def of(cls, audio: PageAudio, sample_rate: int) -> "Cut":
-        """Return how sound of a rate is cut: where Opus, which has a rate of its own, has a sample at the same time."""
+        """Return how sound of a rate is cut. For Opus, cuts lie where its own rate has a sample at the same time."""
         if audio == PageAudio.flac:
             return cls(audio, sample_rate, round(CHUNK_SECONDS * sample_rate), 0, 0)
         unit = sample_rate // math.gcd(sample_rate, RATE)
@@ -105,7 +105,7 @@ def chunks(blocks: Iterable[Block], channels: int, frames: int, cut: Cut) -> Ite
     held, left = np.zeros((channels, 0), np.float32), math.ceil(frames / cut.chunk)
     for block in resampled(blocks, cut.sample_rate, rate):
         waiting.put(block)
-        # The last chunk also takes what resampling gives more than was expected.
+        # The last chunk also takes any samples that resampling gives beyond those expected.
         while left > 1 and waiting.length and held.shape[1] + waiting.length >= step + 2 * margin:
             held = np.concatenate([held, waiting.take(step + 2 * margin - held.shape[1])], -1)
             yield held

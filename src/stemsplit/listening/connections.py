@@ -49,7 +49,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Connection": "close",
 }
-"""Headers of every answer. One request a connection: nothing can hide behind another."""
+"""Headers of every answer. A connection has one request: no other can hide behind it."""
 
 
 class Limited:
@@ -116,7 +116,7 @@ class Connections(ThreadingHTTPServer):
             self._end_since(time.monotonic() - HEAD_SECONDS)
 
     def _end_since(self, latest: float, most: int = MOST_CONNECTIONS) -> int:
-        """End at most so many connections that wait since a time or longer, the oldest first; return their number."""
+        """End connections that have waited since a time, the oldest first and at most `most`; return their number."""
         slow = [connection for connection, since in self.waiting.items() if since <= latest][:most]
         for connection in slow:
             del self.waiting[connection]

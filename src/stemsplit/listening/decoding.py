@@ -48,7 +48,7 @@ class Decoding:
         self.frames = None if there is None else max(-(-there * sample_rate // rate) - first, 0)
         self.jumps = self.jumps and not self.is_resampled
         if first and not self.is_resampled:
-            # Reckoned in samples: a sum of times in seconds could be rounded to another sample.
+            # Counted in samples: a sum of times in seconds could be rounded to another sample.
             begin, end = self.reader.first + first, self.reader.end
             self.close()
             duration = (end - begin) / rate if track.duration is not None else None

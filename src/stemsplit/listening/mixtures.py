@@ -42,7 +42,7 @@ class Mixtures:
         self._lock = Lock()
 
     def find(self, song: Mapping[str, Any], folder: Path, root: Path) -> Path | None:
-        """Return the file of a song; None if it is not where it is likely to be.
+        """Return the file of a song; None if it is in none of the likely places.
 
         Args:
             song: name, size and sha256 of the song's file, as its record has them.

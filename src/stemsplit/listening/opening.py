@@ -1,4 +1,4 @@
-"""Opens an address in the person's browser, where there is one that opens beside the terminal."""
+"""Opens an address in the person's browser, if one can open outside the terminal."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def obstacle() -> str:
-    """Return why no browser can be opened here, and how to reach the page; empty if one can be tried."""
+    """Return why no browser can be opened here; empty if one can be tried."""
     if os.environ.get("BROWSER"):
         return ""
     if sys.platform in ("win32", "darwin"):
@@ -17,7 +17,7 @@ def obstacle() -> str:
             return "this is a remote session"
         return ""
     if _is_wsl():
-        return "open this address in a browser of Windows"
+        return "this is WSL, and browsers run in Windows"
     if os.environ.get("SSH_CONNECTION") and not os.environ.get("DISPLAY"):
         return "this is a remote session"
     # Without a screen, Python would open a browser that takes over the terminal.
@@ -38,14 +38,14 @@ def is_remote() -> bool:
 
 
 def tunnel(port: int) -> str:
-    """Return the command that makes a port of this machine one of the machine that the person sits at."""
+    """Return the command that forwards a port of this machine to the machine that the person sits at."""
     user = os.environ.get("USER") or os.environ.get("LOGNAME") or "USER"
     host = os.environ.get("SSH_CONNECTION", "").split()[2:3] or ["HOST"]
     return f"ssh -N -L {port}:127.0.0.1:{port} {user}@{host[0]}"
 
 
 def open_browser(address: str) -> threading.Thread:
-    """Open an address in a thread, and return that. Where no browser opens, people have the printed address."""
+    """Open an address in a thread, and return the thread. If no browser opens, people have the printed address."""
 
     def start() -> None:
         with suppress(Exception):  # whatever a browser's script does, the page can be opened by hand

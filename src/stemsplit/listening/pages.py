@@ -57,12 +57,12 @@ def text(name: str) -> str:
 
 
 def index(styles: str, scripts: str, data: str = "") -> str:
-    """Return the page with these in the places that it has for them.
+    """Return the page with its styles, scripts and data in their places.
 
     Args:
         styles: HTML that brings the style sheets.
         scripts: HTML that brings the scripts.
-        data: HTML that brings what a page of its own plays.
+        data: HTML that brings what a page in one file plays.
     """
     page = text("index.html")
     for name, value in (("styles", styles), ("scripts", scripts), ("data", data)):

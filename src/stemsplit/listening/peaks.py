@@ -130,7 +130,7 @@ def store(piece: Piece, sounds: Sequence[Sound], peaks: Sequence[bytes]) -> None
 
 
 class Waveforms:
-    """Gives the peaks of tracks, from memory, from the disk or computed. One track of a piece at a time is computed."""
+    """Gives the peaks of tracks, from memory, from the disk or computed: one track of a piece at a time."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Sound, bytes] = OrderedDict()

@@ -18,7 +18,7 @@ from stemsplit.songs.record import Record
 
 
 def _streams(found: Record) -> dict[str, str]:
-    """Return the track in its file of each stem: a file that several stems name holds them in their order."""
+    """Return the number of each stem's track in its file, if the file holds several, which are in the stems' order."""
     files = Counter(facts["file"] for facts in found.stems.values())
     numbers: dict[str, int] = {}
     streams = {}
@@ -63,7 +63,7 @@ def _mixture(path: Path, found: Record) -> Iterator[Track]:
         or not isinstance(duration, int | float | None)
         or not isinstance(stream, str)
     ):
-        raise AudioError("the record does not say which part of it was split")
+        raise AudioError("the record does not say which excerpt of it was split")
     yield Track(path.name, path, Role.song, found.figures["channels"], start=start, duration=duration, stream=stream)
 
 

@@ -144,7 +144,7 @@ class RunAnswers:
         try:
             fields = parse_qs(query, max_num_fields=10)
         except ValueError as error:
-            raise RefusedError(400, "this is not a question that the server knows") from error
+            raise RefusedError(400, "the server does not know this query") from error
         try:
             data = self.curves.data(fields.get("log") == ["1"])
         except StemsplitError as error:

@@ -18,7 +18,7 @@ ADDRESS = "127.0.0.1"
 """The server is reached from this machine only."""
 
 SEND_SECONDS = 30.0
-"""Longest time in seconds in which a part of an answer, half a megabyte at most, must be taken."""
+"""Time in seconds in which the browser must take a part of an answer, half a megabyte at most."""
 
 DOOR_SECONDS = 120.0
 """Time in seconds for a browser to start, and to ask for the page."""
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large")
         if self.request_version not in ("HTTP/1.1", "HTTP/1.0"):
             self.request_version = "HTTP/1.1"
-            raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "write HTTP/1.1")
+            raise RefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "use HTTP/1.1")
         self._check_host()
         self._check_sender()
         if self.command not in ("GET", "HEAD", "POST"):
@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(Answer(answer.kind, answer.length, answer.body, error.status, error.headers))
 
     def _send(self, answer: Answer) -> None:
-        """Send an answer. What cannot be read is told in its place, as long as nothing has been sent."""
+        """Send an answer, or the error in its place if the answer cannot be read and nothing has been sent."""
         self.server.arrived(self.connection)
         self.connection.settimeout(SEND_SECONDS)
         body = iter(answer.body) if self.command != "HEAD" else iter(())
@@ -178,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part)
 
     def _let_go(self) -> None:
-        """Read what was sent beyond what was asked for: a connection closed on it would lose the answer."""
+        """Read whatever else was sent: if it were left unread, closing the connection would lose the answer."""
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(0.5)
         for _ in range(16):

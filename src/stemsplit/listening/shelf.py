@@ -1,4 +1,4 @@
-"""Finds what can be listened to below the folders that people name, without opening any of it."""
+"""Finds what can be listened to below the folders that people name, without reading the records."""
 
 import os
 import re
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to listen to, as it is found; nothing of it has been read.
+    """Something to listen to, as it was found; its record has not been read.
 
     Args:
         title: what people see.

@@ -75,7 +75,7 @@ def too_large(expected: int, audio: PageAudio) -> str:
     smaller = "--page-audio opus, or " if audio == PageAudio.flac else ""
     limit = size(standalone.LIMIT)
     what = f"it would take about {size(expected)}, and the limit is {limit}, as browsers need that much memory"
-    return f"{what}; try {smaller}an excerpt with --duration, or write it all the same with --force"
+    return f"{what}; try {smaller}an excerpt with --duration, or write it anyway with --force"
 
 
 @dataclass
@@ -147,7 +147,7 @@ class SongPages:
 
 
 def outdated(outcome: Outcome) -> Path | None:
-    """Return the page beside a song's stems if it plays others, which were there before; None if there is none."""
+    """Return the page beside a song's stems if it plays those of an earlier run; None otherwise."""
     path = outcome.job.beside("listen", ".html")
     if not outcome.record or not standalone.holds(path, standalone.MARK.encode()):
         return None

@@ -26,7 +26,7 @@ MARK = "<!-- stemsplit listen 1 "
 """Beginning of the line by which a page is known as one of ours."""
 
 LIMIT = 400_000_000
-"""Largest page, in bytes, that is written unless it is asked for. A browser takes more memory than that for it."""
+"""Largest page, in bytes, that is written without --force. A browser needs more memory than that for it."""
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 3_000, 768_000, 32
 """Sample rates in Hz, and numbers of channels, that browsers can play."""
@@ -38,7 +38,7 @@ POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
 )
-"""The page's security policy: it runs its own script and no other, and asks no other place for anything."""
+"""The page's security policy: it runs its own script and no other, and loads nothing from elsewhere."""
 
 
 def mark(digest: str, audio: PageAudio) -> bytes:

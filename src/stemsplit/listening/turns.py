@@ -6,7 +6,7 @@ from threading import Lock
 
 
 class Turns:
-    """Gives turns."""
+    """Hands out turns: a thing is worked on by one thread at a time."""
 
     def __init__(self) -> None:
         self._wanted: dict[Hashable, tuple[Lock, int]] = {}

@@ -29,7 +29,7 @@ _WRITING = Lock()
 
 
 class VoteError(ValueError):
-    """A vote is not one on this piece."""
+    """A vote is not on this piece."""
 
 
 def checked(piece: Piece, vote: object) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _alone(record: Path) -> Iterator[None]:
             until = time.monotonic() + PATIENCE
             while try_lock(descriptor) is False:
                 if time.monotonic() > until:
-                    raise AudioError(f"another process writes votes beside {record}; try again")
+                    raise AudioError(f"another process is writing votes beside {record}; try again")
                 time.sleep(0.05)
             yield
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from stemsplit.pictures.svg import text_of
 
 MARK = b'<meta name="generator" content="stemsplit report">'
-"""What the beginning of every such page holds, so that a later run knows the page as one that it may replace."""
+"""Stands at the beginning of every such page, so that a later run knows that it may replace the page."""
 
 SIZES = """
 *{box-sizing:border-box}
@@ -93,7 +93,7 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]], 
         caption: what the table holds, for a screen reader.
         headings: name of each column; `Html` for a column of `Html`.
         rows: cells of each row; the first one is the row's name.
-        words: number of columns, from the left, that hold words; the others hold numbers, but for `Html`.
+        words: number of columns, from the left, that hold words; the others hold numbers, except those of `Html`.
     """
 
     def line(cells: Sequence[str], heads: str = "") -> str:

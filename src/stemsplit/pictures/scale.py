@@ -37,7 +37,7 @@ class Scale:
         log: whether the axis is logarithmic; values up to 0 have no place then.
         zero: whether 0 must have a place.
         most: about how many ticks there may be.
-        least: the least that the axis spans, lest small differences look large.
+        least: smallest span of the axis, so that small differences do not look large.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Scale:
 
     def _decades(self, low: float, high: float) -> None:
         low, high = (low, high) if high > 1.001 * low else (low / 2, high * 2)
-        # Within few decades, more ticks than powers of ten.
+        # If there are few decades, powers of ten alone are too few ticks.
         factors = (1, 2, 5) if high < 300 * low else (1,)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         all_ = [factor * 10.0**power for power in powers for factor in factors]

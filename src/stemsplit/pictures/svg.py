@@ -125,9 +125,9 @@ def lines(
         title: name of the picture.
         description: what can be seen in it, in a sentence.
         series: the lines.
-        x_axis: name of the axis to the right.
-        y_axis: name of the upward axis.
-        log: whether the upward axis is logarithmic.
+        x_axis: name of the horizontal axis.
+        y_axis: name of the vertical axis.
+        log: whether the vertical axis is logarithmic.
     """
     top, bottom, right = 24.0, 184.0, WIDTH - 24.0
     y_scale = Scale((y for line in series for _, y in line.points), bottom, top, log=log)
@@ -145,7 +145,7 @@ def lines(
             else:
                 pen = "M"
         parts += [stroke(line.colour, "".join(path))] if path else []
-        # A lone point is not seen as a line; and few points are seen as such.
+        # A line of one point cannot be seen; and where points are few, each is worth seeing.
         for x, y in known if len(known) <= 40 else known[-1:]:
             place = f'cx="{x_scale.place(x):.1f}" cy="{y_scale.place(y):.1f}" r="2.5"'
             parts.append(f'<circle class="dot series-{line.colour % SERIES}" {place}/>')
@@ -158,7 +158,7 @@ def lines(
 
 @dataclass(frozen=True)
 class Dot:
-    """A value, and what it is of."""
+    """A value, and the name of what has it."""
 
     value: float
     name: str
@@ -180,7 +180,7 @@ def dots(
         rows: name of each row -> its dots.
         marks: kind of mark, at most two -> name of each row -> value.
         axis: name of the axis.
-        least: the least that the axis spans.
+        least: smallest span of the axis.
     """
     left = 14 + LETTER * min(max(map(len, rows), default=0), LONGEST)
     values = [dot.value for row in rows.values() for dot in row]

@@ -16,7 +16,7 @@ HEAD = 4_096
 """Bytes at the beginning of a file in which its mark is looked for."""
 
 FORCED = "--force writes over it"
-"""What to try where a file of others is in the way, unless a command has no --force."""
+"""What to try if another file is in the way, for commands that have --force."""
 
 
 def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
@@ -36,7 +36,7 @@ def is_ours(folder: Folder, name: str, mark: bytes) -> bool:
 
 
 def content(path: Path) -> bytes:
-    """Return the content of a file; nothing if it does not exist, is not a regular file, or is no text by its size."""
+    """Return the content of a file; nothing if it does not exist, is not a regular file, or is too large for a text."""
     try:
         with Folder(path.parent) as folder:
             return folder.read(path.name, TEXT_LIMIT)

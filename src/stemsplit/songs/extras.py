@@ -58,7 +58,7 @@ class Extra(Protocol):
 
 
 class Session:
-    """Sessions for REAPER, which open all stems of a song."""
+    """Writes sessions for REAPER, each of which opens all stems of a song."""
 
     name = "session"
 
@@ -81,7 +81,7 @@ class Session:
         if link := job.link([place]):
             return f"{link} is a link, which is not followed"
         if beside.content(place).startswith(session.OTHERS):
-            return ""  # one of a person's own is kept
+            return ""  # a session that a person saved is kept
         return beside.obstacle(place, session.MARK, job.options.force)
 
     def is_usage(self, job: Job, why: str) -> bool:  # noqa: ARG002

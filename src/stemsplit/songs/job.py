@@ -68,7 +68,7 @@ class Job:
         told_apart: whether the names were changed so that another song of the same name keeps its own files.
         compared: state of the song, and its digest, when it was read to find that it is the one that the record names;
             None if it was not read.
-        conversion: what the files have otherwise than the song: another sample rate, or stereo; empty if nothing.
+        conversion: how the files differ from the song: another sample rate, or stereo; empty if they do not.
     """
 
     path: Path

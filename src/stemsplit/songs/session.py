@@ -28,17 +28,17 @@ SOURCES = {
     ".opus": "OPUS",
     ".m4a": "VIDEO",
 }
-"""Suffix of a file -> the decoder that REAPER chooses by this word, whatever the file holds."""
+"""Suffix of a file -> the word by which REAPER chooses the decoder, whatever the file holds."""
 
 TRACK_BYTES = 700
-"""Bytes that a track takes in a session, about."""
+"""Approximate size of a track in a session, in bytes."""
 
 MORE_COLOURS = ("#E69F00", "#0072B2", "#F0E442", "#999999")
 """Colours of stems that have none in `stem_file.COLOURS`, in turn."""
 
 
 def quoted(text: str) -> str:
-    """Return a text in the quotation marks that REAPER expects around it: those that the text does not contain."""
+    """Return a text in quotation marks that REAPER reads, of a kind that the text does not contain."""
     text = " ".join(text.split())
     mark = next((mark for mark in "\"'`" if mark not in text), "`")
     return f"{mark}{text.replace('`', chr(39)) if mark == '`' else text}{mark}"
@@ -105,7 +105,7 @@ def place(job: Job) -> Path:
 
 
 def write(path: Path, record: Record, force: bool = False) -> str:
-    """Write a session, unless it is there already, or one that a person has worked in.
+    """Write a session, unless it is there already, or a person has changed the one that is there.
 
     Args:
         path: file to write, from `place`.
@@ -122,7 +122,7 @@ def write(path: Path, record: Record, force: bool = False) -> str:
     if there == new:
         return ""
     if there.startswith(OTHERS) and not there.startswith(MARK) and not force:
-        return f"{path} was changed since, and is kept; --force writes over it"
+        return f"{path} has been changed, and is kept; --force writes over it"
     with beside.writing(path, MARK, force) as file:
         file.write(new)
     return ""

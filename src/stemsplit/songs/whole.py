@@ -1,4 +1,4 @@
-"""Chooses what goes into one file that holds a song and its stems, a `.stem.mp4`, and says what to know of it."""
+"""Chooses what a `.stem.mp4` holds, one file with a song and its stems, and says what people should know of it."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def whole_outputs(file_format: Format, stems: Sequence[str], sums: Sums, adds_up
         own = next((name for name in (*stems, *sums) if name.casefold() == wanted), None)
         parts[wanted] = set() if own is None else set(sums.get(own, (own,)))
     left = set(stems).difference(*parts.values())
-    # What is left of all of a song is other, whatever it is called.
+    # If the stems add up to the song, those that are left are other, whatever they are called.
     if adds_up or all(stem.casefold() in PARTS_OF_REST for stem in left):
         parts[REST] |= left
         left = set()
@@ -69,7 +69,7 @@ def remarks(file_format: Format, outputs: Sequence[Output], stems: Sequence[str]
 
 
 def check_choices(file_format: Format, **given: object) -> None:
-    """Check that nothing is asked for that a file with a song and its stems cannot have.
+    """Check that no option contradicts a file with a song and its stems.
 
     Args:
         file_format: format of the file.

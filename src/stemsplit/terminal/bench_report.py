@@ -21,7 +21,7 @@ MOST_WIDTH = 40
 
 
 def _names(report: "Report") -> list[str]:
-    """Return a name for each row, in which the batch size stands if there are several."""
+    """Return a name for each row, with the batch size if there are several."""
     several = len({row.batch_size for row in report.rows}) > 1
     return [f"{row.precision}, batch size {row.batch_size}" if several else row.precision for row in report.rows]
 

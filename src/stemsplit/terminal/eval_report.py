@@ -81,8 +81,8 @@ def _worst(results: Sequence["Result"], report: Path) -> list[str]:
         return pages.table(caption, headings, rows, words=2)
 
     overall = sorted(found, key=lambda moment: moment[0])[:MOST_OVERALL]
-    told = "The seconds with the lowest SDR. Those in which the true stem is silent, or the error next to nothing, "
-    told += "do not count."
+    told = "The seconds with the lowest SDR. Seconds in which the true stem is silent, or the error too quiet to be "
+    told += "heard, do not count."
     parts: list[str] = [element("h2", "Worst moments"), element("p", told)]
     parts.append(table(overall, "Worst moments of all songs"))
     if len(found) > len(overall):
@@ -113,6 +113,6 @@ def page_of_scores(results: Sequence["Result"], summary: "Summary", what: str, r
     parts += _worst(measured, report)
     parts += [element("h2", "All figures"), _scores(measured)]
     if unmeasured:
-        only = "Only the true or only the separated stem is there:"
+        only = "Only the true stem or only the separated one is there:"
         parts += [element("p", only), pages.table("Stems without scores", ("song", "stems"), unmeasured, words=2)]
     return pages.page(f"Scores of {what}", *parts)

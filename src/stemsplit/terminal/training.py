@@ -29,10 +29,10 @@ CURVE_LINES = 5
 """Height of a curve, in lines."""
 
 MOST_WIDTH, LEAST_WIDTH = 100, 30
-"""Widths of all curves together, in characters: the largest, and that below which none is drawn."""
+"""Largest width of all curves together, in characters, and the width below which none is drawn."""
 
 MOST_POINTS = 1_000
-"""Number of points from which on every other one is dropped."""
+"""Number of points that are left when every other one is dropped."""
 
 
 class Curves:
@@ -55,7 +55,7 @@ class Curves:
         return self.lines(console.PEOPLE.width, has_blocks(console.PEOPLE.encoding))
 
     def lines(self, width: int, blocks: bool) -> list[str]:
-        """Return the curves as lines of at most `width` characters; none of fewer than two reports.
+        """Return the curves as lines of at most `width` characters; there are none before the second report.
 
         Args:
             width: width of the terminal, in characters.

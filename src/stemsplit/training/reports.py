@@ -25,7 +25,7 @@ LONGEST_NAME, LONGEST_FIGURE = 60, 40
 """Most characters of a column's name, and of a figure."""
 
 MOST_POINTS = 1_000
-"""Number of points of each column from which on every other one is dropped."""
+"""Number of points of each column that are left when every other one is dropped."""
 
 STEP = "step"
 

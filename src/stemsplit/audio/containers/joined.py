@@ -15,7 +15,7 @@ LARGEST_BOX = 1 << 31
 """Bytes after which another box of sound begins: some programs read the sizes of boxes as 32 bits only."""
 
 WIDE = 1 << 32
-"""Bytes of a file from which on offsets need 64 bits."""
+"""Size of a file, in bytes, from which its offsets need 64 bits."""
 
 BLOCK = 1 << 20
 """Bytes that are copied at once."""
@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 KIND = b"isom\0\0\2\0isomiso2mp41"
 """Content of the first box: what kind of MP4 the file is."""
 
-OTHER_FORM = "its index has another form than that of a track that was just encoded"
+OTHER_FORM = "its index is not like that of a newly encoded track"
 
 SHOWN, HIDDEN = 3, 2
 """Flags of a track that is played unless another is chosen, and of one that is not."""
@@ -44,7 +44,7 @@ class Part:
         track: content of the box about the track, `trak`.
         start: offset of the track's first frame in the file; the others follow without gaps.
         sizes: bytes of each frame.
-        together: number of frames that are about half a second.
+        together: number of frames in about half a second.
     """
 
     file: IO[bytes]
@@ -99,7 +99,7 @@ def _read_part(file: IO[bytes]) -> Part:
 
 
 def _replaced(inside: bytes, way: Mapping[bytes, object]) -> bytes:
-    """Return the content of a box with other boxes in place of some in it.
+    """Return the content of a box, with some of the boxes in it replaced.
 
     Args:
         inside: content of the box.
@@ -189,7 +189,7 @@ def _copy(part: Part, begin: int, size: int, file: IO[bytes]) -> None:
     while size:
         block = part.file.read(min(size, BLOCK))
         if not block:
-            raise OSError("a track that was just encoded is not whole any more")
+            raise OSError("a newly encoded track is no longer whole")
         file.write(block)
         size -= len(block)
 

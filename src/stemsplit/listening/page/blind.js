@@ -1,7 +1,7 @@
 "use strict";
 /* Blind trials: shuffled clips under letters, votes, and how likely their outcome is by chance. */
 
-/** Votes with a preference below which nothing is said of chance: four of four still happen in one case of eight. */
+/** Fewest votes with a preference to be compared with chance: four of four still happen in one case of eight. */
 const FEWEST = 5;
 
 /** Returns the letter of a candidate: A, B, ... Z, AA. */
@@ -25,7 +25,7 @@ function shuffled(items) {
   return mixed;
 }
 
-/** Returns the probability that at least `hits` of `tries` hit, each by a probability of `chance`. */
+/** Returns the probability that at least `hits` of `tries` hit, each with the probability `chance`. */
 function atLeast(hits, tries, chance) {
   let [sum, logarithm] = [0, tries * Math.log(1 - chance)];
   for (let count = 0; count <= tries; count += 1) {
@@ -162,7 +162,7 @@ class KeptVotes {
   }
 }
 
-/** Returns the JSON of an answer; what the server says of an error is thrown in its own words. */
+/** Returns the JSON of an answer; throws an error of the server in the server's own words. */
 async function answerOf(response) {
   const text = await response.text();
   let answer = null;

@@ -1,7 +1,7 @@
 "use strict";
 /* Compares the clips of several models: by name, or blind with votes. */
 
-/** Whether a click is not the second of two: what it meant to press is gone by then, and another button is there. */
+/** Whether a click is not the second of a double click, which would press a button that has just appeared. */
 function single(event) {
   return event.detail < 2;
 }
@@ -83,7 +83,7 @@ class Comparison {
     }
   }
 
-  /** Hears the next clip; after the last the first. */
+  /** Hears the next clip; after the last, the first. */
   swap() {
     this.hear((this.order.indexOf(this.desk.mix.alone) + 1) % this.order.length);
   }
@@ -161,10 +161,10 @@ class Comparison {
     const start = make("button", { type: "button", class: "primary", "data-part": "blind", text: "Compare blind",
       click: () => this.next() });
     return [
-      make("p", { class: "quiet", text: "All clips are equally loud and swap while they play, at the same moment. " +
-        "X swaps to the next one." }),
+      make("p", { class: "quiet", text: "All clips are equally loud. Switch between them as they play: the " +
+        "next goes on from the same moment. X switches to the next one." }),
       ...(several ? [make("p", { class: "act" }, start, make("span", { class: "quiet",
-        text: "Names are hidden and shuffled: you say which you prefer, then see which it was." }))] : []),
+        text: "Names are hidden and clips shuffled: say which you prefer, then see which it was." }))] : []),
     ];
   }
 

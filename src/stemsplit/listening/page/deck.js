@@ -165,7 +165,7 @@ class Deck {
     for (const index of wanted.filter((one) => this.used.has(one))) {
       if (late && !this.#gates.has(index)) this.#gates.set(index, new Gate(this, index));
       const gate = this.#gates.get(index);
-      // Who left and came back meanwhile joins again.
+      // A track that left and came back meanwhile joins again.
       if (!gate) continue;
       if (late) gate.open(added.at, begun || added.start > 0);
       else gate.hold(null);
@@ -182,7 +182,7 @@ class Deck {
       const channels = await this.samples.block(index, start, length, this.#abort.signal);
       const { name, channels: count } = this.piece.tracks[index];
       const whole = channels.length === count && channels.every((one) => one.length === length);
-      if (!whole) throw new Error(`${name} has not the samples that its record promises; split the song again`);
+      if (!whole) throw new Error(`${name} does not have the samples that its record promises; split the song again`);
       return [index, channels];
     });
     return new Map(await Promise.all(found));
@@ -203,7 +203,7 @@ class Deck {
     for (const gate of this.#gates.values()) gate.hold(complete ? null : end);
   }
 
-  /** Changes the tracks that are heard. Who leaves fades out; fill() brings in who is new. */
+  /** Changes the tracks that are heard. A track that leaves fades out; fill() brings in new ones. */
   use(indices) {
     const at = this.soonest();
     for (const index of this.used) {

@@ -82,7 +82,7 @@ class Desk extends EventTarget {
     this.seek(this.player.position + Math.round(seconds * this.rate));
   }
 
-  /** Marks a loop and plays it; one that is shorter than 10 ms was a click. */
+  /** Marks a loop and plays it; a loop shorter than 10 ms counts as a click, and is not marked. */
   mark(start, end) {
     const [from, to] = [start, end].map((mark) => Math.min(this.frames, Math.max(0, Math.round(mark))));
     if (to - from < this.rate / 100) {
@@ -154,7 +154,7 @@ class Desk extends EventTarget {
   /**
    * Changes what is heard.
    * @param {function(Mix): void} action
-   * @param {boolean} quiet whether nothing is said of it, as a slider says its value itself
+   * @param {boolean} quiet whether nothing is said of it, because a slider says its value itself
    */
   change(action, quiet = false) {
     action(this.mix);

@@ -24,7 +24,7 @@ class EmbeddedSamples {
   }
 
   /**
-   * Return samples of a track.
+   * Returns samples of a track.
    * @param {number} index the track
    * @param {number} start its first sample
    * @param {number} frames number of samples
@@ -50,13 +50,13 @@ class EmbeddedSamples {
     return block;
   }
 
-  /** Return the samples from one position to another, which lie in a chunk or its margin. */
+  /** Returns the samples from one position to another, which lie in a chunk or its margin. */
   part(samples, number, from, to) {
     const origin = number * this.audio.chunk - this.audio.margin;
     return samples.subarray(from - origin, to - origin);
   }
 
-  /** Blend the end of the chunk before into the first samples of a chunk. */
+  /** Blends the end of the chunk before into the first samples of a chunk. */
   fade(samples, before, number, from, start) {
     const origin = number * this.audio.chunk;
     before.forEach((sample, place) => {
@@ -66,7 +66,7 @@ class EmbeddedSamples {
     });
   }
 
-  /** Return a decoded chunk: its samples and its margins', for each channel. */
+  /** Returns a decoded chunk: its samples and its margins', for each channel. */
   async chunk(index, number, signal) {
     signal?.throwIfAborted();
     const kept = this.kept[index];
@@ -84,14 +84,14 @@ class EmbeddedSamples {
     }
   }
 
-  /** Decode a chunk; every one or two channels are a file. */
+  /** Decodes a chunk; every one or two channels are a file. */
   async decoded(index, number) {
     const { channels } = this.piece.tracks[index];
     const files = Array.from({ length: Math.ceil(channels / 2) }, (_, part) => `audio-${index}-${number}-${part}`);
     return (await Promise.all(files.map((name) => this.file(name)))).flat();
   }
 
-  /** Decode one file of the page, and undo the gain that kept its samples from clipping. */
+  /** Decodes one file of the page, and undoes the gain that kept its samples from clipping. */
   async file(name) {
     const gain = Number(document.getElementById(name).dataset.gain ?? 1);
     let buffer = null;
@@ -108,7 +108,7 @@ class EmbeddedSamples {
   }
 
   /**
-   * Return the waveform of a track.
+   * Returns the waveform of a track.
    * @param {number} index the track
    * @returns {Promise<Int16Array>} lowest and highest sample, in turn, of every `piece.bin` samples; full scale 32767
    */
@@ -117,7 +117,7 @@ class EmbeddedSamples {
   }
 }
 
-/** Return the bytes that an element of the page holds in base64. */
+/** Returns the bytes that an element of the page holds in base64. */
 function bytesOf(name) {
   const text = document.getElementById(name).textContent;
   return Uint8Array.fromBase64 ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));

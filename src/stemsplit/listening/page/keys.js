@@ -3,14 +3,14 @@
 
 const KEYS = [
   ["Space", "Play or pause"],
-  ["← →", "5 seconds back or on; with Shift 1 second"],
+  ["← →", "5 seconds back or forward; with Shift, 1 second"],
   ["Home End", "To the beginning, to the end"],
   ["1 – 9", "Solo a stem; in a comparison, hear A, B, C"],
   ["Shift + 1 – 9", "Mute a stem"],
   ["0", "End all solos"],
   ["[ ]", "Loop from here, loop to here"],
-  ["L", "Play the loop, or beyond it"],
-  ["Esc", "Forget the loop"],
+  ["L", "Loop on or off"],
+  ["Esc", "Clear the loop"],
   ["M", "Hear the song, or its stems"],
   ["D", "Hear the song minus its stems"],
   ["X", "Hear the next clip of a comparison"],

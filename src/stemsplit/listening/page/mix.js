@@ -102,7 +102,7 @@ class Mix {
     this.rest = false;
   }
 
-  /** Lets be heard what the stems leave of the song. */
+  /** Lets the song minus its stems be heard. */
   hearRest() {
     if (this.subtracts) {
       this.alone = null;

@@ -13,7 +13,7 @@ class Output {
     this.context = context;
     this.volume = context.createGain();
     this.volume.connect(context.destination);
-    // Each channel is measured on its own: what two channels have in opposite polarity would cancel otherwise.
+    // Each channel is measured on its own: otherwise, what two channels have in opposite polarity would cancel.
     const channels = Math.max(2, ...player.piece.tracks.map((track) => track.channels));
     const splitter = context.createChannelSplitter(channels);
     this.analysers = Array.from({ length: channels }, (_, channel) => {

@@ -57,7 +57,7 @@ class Page {
       await this.open(moment.song ?? first.id, moment);
       if (this.desk === null && moment.song !== null && moment.song !== first.id) {
         const told = part("alert-text").textContent;
-        await this.open(first.id); // an old link: what else there is can be heard
+        await this.open(first.id); // an old link: there is something else to hear
         this.complain(told);
       }
     } else if (this.songs.total === 0 && part("alert").hidden) {
@@ -94,7 +94,7 @@ class Page {
     this.head(piece);
     const rate = piece.sample_rate;
     if (rate < SLOWEST || rate > FASTEST) {
-      this.complain(`Browsers cannot play ${rate.toLocaleString("en")} Hz: convert the song to 48,000 Hz, split it again`);
+      this.complain(`Browsers cannot play ${rate.toLocaleString("en")} Hz: convert it to 48,000 Hz and split it again`);
       return;
     }
     let made = null;
@@ -102,7 +102,7 @@ class Page {
       made = contextFor(rate);
       this.desk = new Desk(piece, samples, made.context);
     } catch (error) {
-      this.complain(`The browser gives no sound (${error.message}); check its settings, or try another browser`);
+      this.complain(`The browser cannot play sound (${error.message}); check its settings, or try another browser`);
       return;
     }
     part("main").hidden = false;
@@ -144,7 +144,7 @@ class Page {
     part("next").disabled = next === null;
   }
 
-  /** Makes anew what names tracks, as they begin or end to be compared blind. */
+  /** Makes what names tracks anew, when names are hidden for a blind comparison, or shown after it. */
   rebuild() {
     this.tracks.build();
     this.notes();
@@ -185,11 +185,11 @@ class Page {
     part("hear-song").disabled = mix.song === null;
     part("hear-rest").disabled = !mix.subtracts;
     const missing = piece.no_song || "the song is not here";
-    const noise = "; but this page holds its sound as Opus, whose noise is left (with --page-audio flac, none is)";
+    const noise = " but the noise of Opus, in which this page holds its sound (with --page-audio flac, none)";
     const kept = piece.adds_up
-      ? "Song minus stems is what the stems leave of the song: they add up to it, so you should hear nothing" +
+      ? "Song minus stems is what the stems leave out. They add up to the song, so you should hear nothing" +
         (piece.audio?.codec === "opus" ? noise : "")
-      : "Song minus stems is what the stems here leave of the song: their files do not add up to it exactly";
+      : "Song minus stems is what these stems leave out. Their files do not add up to the song exactly";
     write(part("rest-note"), mix.subtracts ? kept : `The song cannot be heard: ${missing}`);
     part("rest-level").hidden = !mix.rest;
     this.frame();

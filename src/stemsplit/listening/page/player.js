@@ -27,7 +27,7 @@ class Player extends EventTarget {
     super();
     Object.assign(this, { context, samples, piece });
     this.used = new Set(piece.tracks.keys());
-    /** What all tracks make together; whoever wants something between it and the speakers connects it anew. */
+    /** What all tracks make together; to put something between it and the speakers, connect it anew. */
     this.output = context.createGain();
     this.output.connect(context.destination);
     this.#live = typeof context.startRendering !== "function";
@@ -116,7 +116,7 @@ class Player extends EventTarget {
   }
 
   /**
-   * Repeats a part of the song from the next time that its end is reached; loop(null) repeats nothing.
+   * Repeats a stretch of the song once its end is next reached; loop(null) repeats nothing.
    * A loop has at least one sample. A position at its end or beyond goes to its start.
    * @param {?number} start first sample.
    * @param {number=} end sample after the last.
@@ -233,7 +233,7 @@ class Player extends EventTarget {
     await Promise.race([this.context.resume(), late]).catch(() => {});
     if (this.context.state === "running" || this.#deck === null) return;
     this.pause();
-    this.dispatchEvent(new CustomEvent("failed", { detail: "the browser holds the sound back; press play again" }));
+    this.dispatchEvent(new CustomEvent("failed", { detail: "the browser holds the sound back; press Play again" }));
   }
 
   #whole(...positions) {

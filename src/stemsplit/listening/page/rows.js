@@ -1,5 +1,5 @@
 "use strict";
-/* One row a track: its name, its buttons, its gain, its waveform and what the record says of it. */
+/* One row for each track: its name, its buttons, its gain, its waveform and what the record says of it. */
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
 
@@ -116,7 +116,7 @@ class Row {
     const lane = make("div", { class: "lane spectrum" }, make("canvas", { "aria-hidden": "true" }));
     const progress = make("span", { class: "quiet", role: "status" });
     const scale = make("button", { type: "button", "aria-pressed": "true", text: "Octaves" });
-    scale.title = "Octaves equally high; otherwise hertz";
+    scale.title = "Pressed: all octaves are equally high. Not pressed: all frequencies in Hz are";
     scale.addEventListener("click", () => {
       this.spectrogram.choose(!this.spectrogram.logarithmic);
       press(scale, this.spectrogram.logarithmic);

@@ -7,7 +7,7 @@ const PAGE_LENGTH = 50;
 class Songs {
   /**
    * @param {function(number): void} open opens a song by its id
-   * @param {function(string): void} fail takes what went wrong, in words
+   * @param {function(Error): void} fail takes what went wrong
    */
   constructor(open, fail) {
     Object.assign(this, { open, fail, from: 0, total: 0, current: null, asked: 0, timer: 0 });

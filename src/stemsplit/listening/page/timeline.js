@@ -37,7 +37,7 @@ class Timeline {
    */
   plan(most) {
     const [first, last] = this.loop ?? [0, 0];
-    // Who seeks to the end of a loop plays on from there; who arrives at it by playing goes back.
+    // After a seek to the end of a loop, playing goes on from there; after playing up to it, it goes back.
     const start = this.loop && this.arrived && this.cursor === last ? first : this.cursor;
     const inLoop = this.loop && start < last;
     const length = Math.min(most, (inLoop ? last : this.frames) - start);
@@ -79,7 +79,7 @@ class Timeline {
 
   /**
    * Follows another loop. What is scheduled before the sample `from` stays; so does what both loops have in common.
-   * Spans from the new `end` on are taken off the clock and returned; one that reaches beyond it is cut short.
+   * Spans that begin at the new `end` or later are taken off the clock and returned. A span across it is cut short.
    */
   reroute(loop, from) {
     this.loop = loop;
@@ -146,7 +146,7 @@ class Ramp {
     return value;
   }
 
-  /** Moves to a gain from sample `at` to sample `until`; whatever was to happen later is off. */
+  /** Moves to a gain from sample `at` to sample `until`; whatever was to happen later is called off. */
   move(to, at, until) {
     const from = this.valueAt(at);
     const crossed = this.lines.some((line) => line.at < at && at < line.until);

@@ -17,14 +17,14 @@ class Tracks {
     this.read();
   }
 
-  /** Makes the rows: of a comparison those of the chosen stem, and while it is blind none that tells models apart. */
+  /** Makes the rows. A comparison has those of the chosen stem, and while it is blind, none that tells models apart. */
   build() {
     this.rows.forEach((row) => row.close());
     this.rows = (this.comparison ? this.compared() : this.ofSong()).map((row) => new Row(this.desk, ...row));
     part("tracks").replaceChildren(...this.rows.map((row) => row.element));
     write(part("hint"), this.comparison
-      ? "Click a waveform to go there; drag across it to loop that part"
-      : "Solo plays a stem alone, or several together. Click a waveform to go there; drag across it to loop that part");
+      ? "Click a waveform to go there; drag across it to mark a loop"
+      : "Solo plays a stem alone, or several together. Click a waveform to go there; drag across it to mark a loop");
     this.rows.forEach((row) => this.give(row));
     this.show();
     this.mark();

@@ -3,7 +3,7 @@
 
 const FULL_SCALE = 32767;
 
-/** Width of a bin in pixels from which on the waveform is drawn from samples instead: a few seconds are visible then. */
+/** Width of a bin in pixels from which the waveform is drawn from samples instead: a few seconds are visible then. */
 const COARSE_PIXELS = 3;
 
 /**

@@ -87,7 +87,7 @@ function facts(track) {
     said.push(`${percent(track.energy_share)} of the energy`);
   }
   if (track.gain) {
-    said.push(`made equally loud by ${decibels(track.gain)}`);
+    said.push(`${decibels(track.gain)} to make clips equally loud`);
   }
   return said;
 }
