@@ -167,7 +167,7 @@ class Encoder:
 
 
 @lru_cache(4)
-def trial(ffmpeg: str, bits: int = 0) -> str:  # noqa: ARG001  # another program is tried anew
+def trial(ffmpeg: str, bits: int = 0) -> str:  # noqa: ARG001  # another program is tried, too
     """Encode some silence, and say why that failed; the text is empty if it did not.
 
     Args:

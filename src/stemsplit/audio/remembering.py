@@ -1,4 +1,4 @@
-"""Remembers what was found in a whole file until the file changes: people who listen to it jump in it often."""
+"""Remembers what was found by reading a whole file, until the file changes: listening seeks in it often."""
 
 import time
 from collections.abc import Callable

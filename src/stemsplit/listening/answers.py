@@ -206,7 +206,7 @@ class Answers:
         except ValueError as error:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "from and count are not numbers") from error
         if not 0 <= first < 10**9 or not 0 <= count <= MOST_LISTED:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"count is from 0 to {MOST_LISTED}")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"count must be from 0 to {MOST_LISTED}")
         total, numbers = self.shelf.page(fields.get("query", [""])[0], first, count)
         listed = []
         for number in numbers:

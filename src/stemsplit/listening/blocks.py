@@ -91,7 +91,7 @@ def sounds(piece: Piece) -> tuple[Sound, ...]:
 
 
 class Cursor:
-    """An open reader somewhere in a track.
+    """Reads a track on from some place, with a file that stays open.
 
     Args:
         sound: the track.

@@ -1,4 +1,4 @@
-"""Keeps connections few and short, so that slow or many clients cannot keep the server from others."""
+"""Keeps connections few and short, so that neither slow clients nor many of them block the server."""
 
 import json
 import os

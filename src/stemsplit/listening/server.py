@@ -28,7 +28,7 @@ MOST_BODY = 16_384
 
 
 class Answering(Protocol):
-    """What a server asks for its answers, in many threads at once: see `answers.Answers`."""
+    """Gives a server its answers, in many threads at once; see `answers.Answers`."""
 
     def get(self, path: str, query: str, wanted: str | None) -> Answer:
         """Answer a GET or HEAD request."""
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         """Refuse what another page asks for."""
         origins = self.headers.get_all("Origin", [])
         if origins and (len(origins) > 1 or origins[0].strip().lower() not in self.server.origins):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not ask")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "requests from other pages are refused")
 
     def _check_is_page_or_ours(self, path: str) -> None:
         """Refuse what another page embeds or asks for; it may only link to the page itself, as a mail does."""
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         followed = (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
         is_page = path == "" and self.command == "GET" and followed
         if site not in ("same-origin", "none") and not is_page:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "another page may not ask")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "requests from other pages are refused")
 
     def _body(self) -> bytes:
         """Return what was posted."""
@@ -139,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a vote is JSON")
         lengths = self.headers.get_all("Content-Length", [])
         if "Transfer-Encoding" in self.headers or len(lengths) != 1:
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "say the length of the vote")
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the vote needs a Content-Length")
         text = lengths[0].strip()
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the length is not a number")

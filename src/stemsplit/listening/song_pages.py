@@ -80,7 +80,7 @@ def too_large(expected: int, audio: PageAudio) -> str:
 
 @dataclass
 class SongPages:
-    """Pages to listen to, each beside the stems that it plays; an `Extra`.
+    """Writes pages to listen to, each beside the stems that it plays; an `Extra`.
 
     Args:
         audio: codec of the pages' sound.

@@ -151,7 +151,7 @@ def _track(index: int, piece: Piece, cut: Cut) -> Iterator[bytes]:
 
 
 def in_script(data: Any) -> str:
-    """Return data as JSON that may stand in a page: no text of it can end the element, or begin another."""
+    """Return data as JSON that is safe in a page: no text in it can end the element, or begin another."""
     text = json.dumps(data, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -90,7 +90,7 @@ def stroke(index: int, path: str) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """A line.
+    """A line of a picture.
 
     Args:
         name: its name.

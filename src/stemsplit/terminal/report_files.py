@@ -20,7 +20,7 @@ ADVICE = "choose another file, or move it away"
 
 
 class ReportFile:
-    """A report of a command: an HTML page, which replaces an earlier report and no other file.
+    """Writes a command's report: an HTML page, which replaces an earlier report and no other file.
 
     Args:
         path: file to write.

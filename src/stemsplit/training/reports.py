@@ -13,7 +13,7 @@ PART = 1 << 20
 """Most bytes that are read at once."""
 
 MOST_PARTS = 16
-"""Most parts that `RunFile.read` reads in one call; what is left is read by the next."""
+"""Most parts that `RunFile.read` reads in one call; the next call reads the rest."""
 
 MOST_LINE = 1 << 16
 """Bytes of the longest line that is a report."""
@@ -42,7 +42,7 @@ def figure(text: str) -> float:
 
 
 class RunFile:
-    """The reports in the CSV of a training run.
+    """Reads the reports in the CSV of a training run.
 
     Args:
         path: CSV file, which may not exist yet.
@@ -88,7 +88,7 @@ class RunFile:
             with open_regular(self.path) as file:
                 found = os.fstat(file.fileno())
                 if found.st_ino != self._inode or found.st_size < self._offset:
-                    # A run that resumes writes the file anew.
+                    # A run that resumes writes the file again.
                     self._forget()
                     self._inode = found.st_ino
                 file.seek(self._offset)

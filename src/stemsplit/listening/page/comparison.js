@@ -11,7 +11,7 @@ class Comparison {
   /**
    * @param {Desk} desk of a comparison
    * @param {ServedVotes|KeptVotes} keeper of the votes
-   * @param {function(): void} rebuild makes the rows of the tracks anew
+   * @param {function(): void} rebuild makes the rows of the tracks again
    */
   constructor(desk, keeper, rebuild) {
     Object.assign(this, { desk, keeper, rebuild });
@@ -185,7 +185,7 @@ class Comparison {
     this.focus("hear-0");
   }
 
-  /** Makes the page anew before it says what is heard, so that no hidden name remains. */
+  /** Makes the page again before it says what is heard, so that no hidden name remains. */
   turn(action) {
     this.build();
     this.rebuild();

@@ -144,7 +144,7 @@ class Page {
     part("next").disabled = next === null;
   }
 
-  /** Makes what names tracks anew, when names are hidden for a blind comparison, or shown after it. */
+  /** Makes again whatever names tracks, when a blind comparison hides the names or shows them. */
   rebuild() {
     this.tracks.build();
     this.notes();

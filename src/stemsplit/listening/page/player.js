@@ -27,7 +27,7 @@ class Player extends EventTarget {
     super();
     Object.assign(this, { context, samples, piece });
     this.used = new Set(piece.tracks.keys());
-    /** What all tracks make together; to put something between it and the speakers, connect it anew. */
+    /** What all tracks make together; to put something between it and the speakers, reconnect it. */
     this.output = context.createGain();
     this.output.connect(context.destination);
     this.#live = typeof context.startRendering !== "function";

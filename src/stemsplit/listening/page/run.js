@@ -1,5 +1,5 @@
 "use strict";
-/* Follows a training run: asks for its curves every two seconds, and draws them anew when there is a new report. */
+/* Follows a training run: asks for its curves every two seconds, and draws them again when there is a new report. */
 
 const EVERY_MS = 2_000;
 const STOPPED = "The server has stopped: start it again, then open the address that it prints";

@@ -56,7 +56,7 @@ class ServedSamples {
   constructor(address, piece) {
     this.address = address;
     this.piece = piece;
-    // If the song was split anew meanwhile, the numbers of tracks mean others: the server then refuses.
+    // If the song has been split again, the numbers mean other tracks: the server then refuses.
     this.version = piece.version ? `?version=${piece.version}` : "";
   }
 

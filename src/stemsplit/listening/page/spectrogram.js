@@ -57,7 +57,7 @@ class Spectrogram {
     this.restart(0);
   }
 
-  /** Draws anew, a moment after the last change. */
+  /** Draws again, a moment after the last change. */
   restart(wait = 200) {
     this.running?.abort();
     clearTimeout(this.timer);
