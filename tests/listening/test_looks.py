@@ -99,6 +99,25 @@ def test_headings_and_landmarks_are_in_order(page):
     assert page.get_by_role("navigation", name="Songs", exact=True).count() == 1
 
 
+def test_what_the_tab_key_reaches_is_seen(page):
+    """Each control that has the focus by keyboard has an outline, until the round is over."""
+    StandIn(stand_in.song()).open(page)
+    outline = """() => {
+        const one = document.activeElement;
+        const {outlineStyle, outlineWidth} = getComputedStyle(one);
+        return [one.tagName, one.id || one.textContent, outlineStyle, parseFloat(outlineWidth)];
+    }"""
+    seen = []
+    while len(seen) < 100:
+        page.keyboard.press("Tab")
+        reached = page.evaluate(outline)
+        if reached[0] == "BODY" or reached in seen[:1]:
+            break
+        seen.append(reached)
+    assert len(seen) > 15
+    assert [one for one in seen if one[2] == "none" or one[3] < 2] == []
+
+
 def test_everything_works_by_keyboard(page):
     """Play, seek, loop, solo, mute, song, difference and next song have keys, which do not depend on the layout."""
     server = StandIn(stand_in.song(), stand_in.song("Second"))
