@@ -14,17 +14,8 @@ import torch
 
 from stemsplit.audio import Block
 from stemsplit.errors import AudioError
-from stemsplit.evaluation.evaluation import (
-    Estimates,
-    FromFolder,
-    FromModel,
-    Result,
-    Score,
-    average,
-    evaluate,
-    measure_song,
-    summary,
-)
+from stemsplit.evaluation.estimates import Estimates, FromFolder, FromModel
+from stemsplit.evaluation.evaluation import Result, Score, average, evaluate, measure_song, summary
 from stemsplit.evaluation.metrics import sdr, si_sdr
 from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.evaluation.stems import stems_of_outputs

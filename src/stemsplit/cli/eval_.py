@@ -30,7 +30,8 @@ from stemsplit.cli.recommending import suggestion
 
 if TYPE_CHECKING:
     from stemsplit.engine.combination.entry import Source
-    from stemsplit.evaluation.evaluation import Estimates, Result
+    from stemsplit.evaluation.estimates import Estimates
+    from stemsplit.evaluation.evaluation import Result
 
 MODEL = "With --model"
 
@@ -133,7 +134,8 @@ def eval_(
         check_memory(ChainEntry(entry), limit, device or "auto", precision.value if precision else "auto")
         obtain_all(ChainEntry(entry), quiet=False)
 
-    from stemsplit.evaluation.evaluation import FromFolder, evaluate, summary
+    from stemsplit.evaluation.estimates import FromFolder
+    from stemsplit.evaluation.evaluation import evaluate, summary
     from stemsplit.evaluation.multitracks import multitracks
 
     songs = multitracks(references)
@@ -183,7 +185,7 @@ def from_model(source: "Source", settings: dict[str, Any]) -> "Estimates":
     """
     from stemsplit.cli.loading import load_models
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.evaluation.evaluation import FromModel
+    from stemsplit.evaluation.estimates import FromModel
 
     return FromModel(load_models(ChainEntry(source), settings.pop("batch_size", None), **settings))
 

@@ -127,7 +127,7 @@ def _content(inside: bytes, wanted: bytes) -> bytes:
         if inside[place + 4 : place + 8] == wanted:
             return inside[place + 8 : place + size]
         place += size
-    raise ValueError(f"there is no box {wanted!r}")
+    raise ValueError(f"box {wanted!r} is missing")
 
 
 def _header(track: bytes, number: int) -> bytes:
