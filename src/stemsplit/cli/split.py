@@ -188,11 +188,12 @@ def split(
     from stemsplit.audio import formats
     from stemsplit.cli.loading import check_memory, load_models
     from stemsplit.engine.combination.entry import adjusted
-    from stemsplit.songs import plan, speeds
+    from stemsplit.songs import pipeline, plan, speeds
     from stemsplit.songs.job import Options
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
     from stemsplit.songs.whole import STEMS, check_choices
+    from stemsplit.terminal import console
     from stemsplit.terminal.csv_files import SplitTable
     from stemsplit.terminal.songs import SplitReport
 
@@ -281,7 +282,8 @@ def split(
     notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
     with table:
         with report:
-            totals = run(jobs, watch.loads(load), watch.watches(report.progress), notices, as_json, further, quiet)
+            work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
+            totals = run(work, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further)
     watch.remember()
     if totals.failed or totals.untold or totals.lacking or table.failed:

@@ -11,19 +11,16 @@ from stemsplit.cli.ending import INTERRUPTED, account
 from stemsplit.cli.split_extras import tell_of_lacking
 
 if TYPE_CHECKING:
-    from stemsplit.engine.base import Splitter
     from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
-    from stemsplit.songs.job import Job, Outcome, Totals
+    from stemsplit.songs.job import Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
-    from stemsplit.songs.pipeline import Progress
+    from stemsplit.songs.pipeline import Report
     from stemsplit.terminal.songs import SplitReport
 
 
 def run(
-    jobs: "Sequence[Job]",
-    load: "Callable[[], Splitter]",
-    progress: "Progress",
+    work: "Callable[[Report], object]",
     notices: "Sequence[Callable[[Outcome], object]]",
     as_json: bool,
     further: "Sequence[Extra]" = (),
@@ -32,9 +29,7 @@ def run(
     """Split the songs, and print the result of each.
 
     Args:
-        jobs: the songs to split.
-        load: loads the models.
-        progress: see `pipeline.Progress`.
+        work: splits the songs, and calls a function with the outcome of each, in this thread.
         notices: called with the outcome of each song.
         as_json: whether to print JSON instead of paths.
         further: kinds of files to write beside the stems of each song.
@@ -44,7 +39,7 @@ def run(
         typer.Exit: the user interrupted the run.
         RegistryError, WeightsError, DeviceError: a model cannot be loaded.
     """
-    from stemsplit.songs import extras, pipeline
+    from stemsplit.songs import extras
     from stemsplit.songs.job import Totals
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import outcome_as_data
@@ -69,14 +64,14 @@ def run(
             if as_json:
                 print_line(outcome_as_data(outcome, kinds))
             else:
-                print_paths([*outcome.paths, *outcome.extras.values()])
+                print_paths([*outcome.shown, *outcome.extras.values()])
         except OSError as error:
             # The reader of stdout is gone, but the songs should still be split.
             console.error(f"cannot write to stdout ({error.strerror})")
             totals.untold += 1
 
     try:
-        pipeline.run(jobs, load, progress, tell, console.warning)
+        work(tell)
     except KeyboardInterrupt:
         console.error("interrupted; no stem was left half-written; run the same command again to continue")
         raise typer.Exit(INTERRUPTED) from None

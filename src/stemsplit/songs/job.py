@@ -13,6 +13,7 @@ from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.errors import AudioError
 from stemsplit.songs import record
+from stemsplit.songs.elsewhere import Elsewhere
 from stemsplit.songs.naming import Names, track_of
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.record import Record, State
@@ -69,6 +70,7 @@ class Job:
         compared: state of the song, and its digest, when it was read to find that it is the one that the record names;
             None if it was not read.
         conversion: how the files differ from the song: another sample rate, or stereo; empty if they do not.
+        elsewhere: where the song comes from and its stems go to; None if both are files of this machine.
     """
 
     path: Path
@@ -85,6 +87,16 @@ class Job:
     told_apart: bool = False
     compared: tuple[State, str] | None = None
     conversion: str = ""
+    elsewhere: Elsewhere | None = None
+
+    @property
+    def song(self) -> str:
+        """The song as people and scripts read it: its path, or its address elsewhere."""
+        return self.elsewhere.song if self.elsewhere else str(self.path)
+
+    def shown(self, target: Path) -> str:
+        """Return one of the job's files as people and scripts read it: its path, or its address elsewhere."""
+        return self.elsewhere.shown(target) if self.elsewhere else str(target)
 
     def size_for(self, frames: int) -> int:
         """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
@@ -266,6 +278,11 @@ class Outcome:
             return []
         found = [path for name, path in self.job.targets.items() if self.record.stems[name]["file"] is not None]
         return list(dict.fromkeys(found))
+
+    @property
+    def shown(self) -> list[str]:
+        """Files of the stems as people and scripts read them."""
+        return [self.job.shown(path) for path in self.paths]
 
     @property
     def speed(self) -> float:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def job_as_data(job: "Job") -> dict[str, Any]:
     """Return what will be done with a song as `split --dry-run --json` prints it."""
     return {
-        "song": str(job.path),
+        "song": job.song,
         "status": "failed" if job.problem else "skipped" if job.done else "to do",
-        "stems": {name: {"path": str(path)} for name, path in job.targets.items()},
+        "stems": {name: {"path": job.shown(path)} for name, path in job.targets.items()},
         "duration": None if job.seconds is None else round(job.seconds, 3),
         "bytes": job.size,
         "error": job.problem or None,
@@ -133,15 +133,16 @@ def print_plan(jobs: Sequence["Job"]) -> None:
     for job in jobs:
         state = "problem" if job.problem else "done" if job.done else "to do"
         # The song's name is in the column before.
-        where = job.problem.replace(f"cannot read {job.path} (", "cannot be read (")
+        where = job.problem.replace(f"cannot read {job.song} (", "cannot be read (")
         if not where:
             targets = job.targets.values()
             # Stems may have folders of their own, as with {stem}/{track}.
             together = all(path.parent == job.record.parent for path in targets)
             folder = job.record.parent if together else job.options.out
-            where = f"{folder}: {', '.join(dict.fromkeys(str(path.relative_to(folder)) for path in targets))}"
+            names = dict.fromkeys(str(path.relative_to(folder)) for path in targets)
+            where = f"{job.shown(folder)}: {', '.join(names)}"
         length = "" if state != "to do" else "?" if job.seconds is None else clock(job.seconds)
-        rows.append((state, length, str(job.path), where))
+        rows.append((state, length, job.song, where))
     if rows:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
@@ -156,7 +157,7 @@ def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str,
     record, job = outcome.record, outcome.job
     keys = ("peak", "clipped", "energy_share", "silent")
     stems = {
-        name: {"path": str(job.targets[name]) if facts["file"] else None, **{key: facts[key] for key in keys}}
+        name: {"path": job.shown(job.targets[name]) if facts["file"] else None, **{key: facts[key] for key in keys}}
         for name, facts in (record.stems.items() if record else ())
         if name in job.targets
     }
@@ -165,7 +166,7 @@ def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str,
         asked[name] = str(outcome.extras[name]) if name in outcome.extras else None
         asked[f"{name}_error"] = outcome.lacking.get(name)
     return {
-        "song": str(job.path),
+        "song": job.song,
         "status": "failed" if outcome.error else "skipped" if outcome.skipped else "done",
         "stems": stems,
         "duration": record.figures["duration"] if record else None,
@@ -249,7 +250,7 @@ class SplitReport(Report):
         self.bar.update(self.task, completed=done, description=self._label(job) + step)
         if self.as_json:
             number = {"place": self.numbers[job.path], "songs": len(self.numbers)}
-            event = {"song": str(job.path), **number, "done": round(done, 3), "duration": round(total, 3)}
+            event = {"song": job.song, **number, "done": round(done, 3), "duration": round(total, 3)}
             say(Text(json.dumps({"progress": event})))
         elif self.line_is_due(now):
             speed = done / max(now - self.started, 1e-9)
@@ -267,13 +268,13 @@ class SplitReport(Report):
 
     def _done(self, outcome: "Outcome") -> None:
         assert outcome.record is not None
-        song, figures = printable(str(outcome.job.path)), outcome.record.figures
+        song, figures = printable(outcome.job.song), outcome.record.figures
         if outcome.skipped:
             if len(self.numbers) == 1:
                 note(f"{song}: already split with the same model and options; --force splits it again")
             return
         for name, facts in outcome.record.stems.items():
-            target = str(outcome.job.targets[name])
+            target = outcome.job.shown(outcome.job.targets[name])
             if outcome.job.format.holds_all:
                 target = f"{target} ({name})"
             if facts["clipped"]:

@@ -20,8 +20,8 @@ def _write(*lines: bytes) -> None:
         raise
 
 
-def print_paths(written: Iterable[Path]) -> None:
-    """Print paths, a line each, as the bytes that the file system has, which need not be text.
+def print_paths(written: Iterable[Path | str]) -> None:
+    """Print paths, or addresses, a line each, as the bytes that the file system has, which need not be text.
 
     Raises:
         OSError: stdout is closed, or cannot be written.
