@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -36,6 +37,16 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
+def exact_exit() -> Iterator[None]:
+    """Let SystemExit keep its status: Ray raises another with status 1 instead, and says the first one in words."""
+    try:
+        yield
+    except SystemExit as error:
+        told = re.search(r"Exit code: (\d+)", str(getattr(error, "ray_terminate_msg", "")))
+        raise SystemExit(int(told[1]) if told else error.code) from None
+
+
+@contextmanager
 def _own_signals() -> Iterator[None]:
     """Keep the handlers of signals: Ray puts its own in the place of SIGTERM's, which would skip all clean-up."""
     is_main = threading.current_thread() is threading.main_thread()
@@ -60,7 +71,12 @@ def _reached(address: str) -> None:
 
 
 def _quiet() -> None:
-    """Keep Ray's own messages off the terminal, and reports of use at home. What the user has set stays."""
+    """Keep Ray's own messages off stdout and stderr, and reports of use at home; before Ray is imported.
+
+    What happens to workers is told in our words. Ray would print that to stdout, where only results belong.
+    """
+    os.environ.update(RAY_DEDUP_LOGS="1", RAY_DEDUP_LOGS_SKIP_REGEX="^")
+    os.environ.pop("RAY_DEDUP_LOGS_ALLOW_REGEX", None)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 

@@ -27,6 +27,9 @@ LOOK_SECONDS = 3.0
 STARTS = 3
 """Number of workers that may die in one seat before their model is loaded; then the seat is not used any more."""
 
+ROW = 30
+"""Number of workers that may die one after the other, while no song ends, before the run does."""
+
 SLOW_SECONDS = 30.0
 """Seconds without a worker at work after which people are told that the cluster gives none."""
 
@@ -79,6 +82,8 @@ class Driver:
         """Why the last seat was closed."""
         self.at_work = (0, 0)
         self.sight = Sight(jobs)
+        self.row = 0
+        """Number of workers that died since a song ended."""
 
     def run(self) -> None:
         """Split all songs.
@@ -91,10 +96,6 @@ class Driver:
             while not self.ledger.is_over:
                 if time.monotonic() - self.looked_at > LOOK_SECONDS:
                     self._look()
-                if not self.crew.calls:
-                    self._look()
-                    time.sleep(0 if self.crew.calls else 0.2)
-                    continue
                 for member, question, answer in self.crew.answers(0.5):
                     self._heard(member, question, answer)
                 if not self.crew.is_asked("begin"):
@@ -127,7 +128,7 @@ class Driver:
     def _heard(self, member: Member, question: str, answer: Any) -> None:
         """Take a worker's answer, and ask it the next question."""
         if isinstance(answer, DeadError):
-            self._died(member, str(answer))
+            self._died(member, str(answer), answer.node)
         elif isinstance(answer, StemsplitError):
             self._unfit(member, answer)
         elif isinstance(answer, Exception):
@@ -169,14 +170,23 @@ class Driver:
         self._count()
         self._look()
 
-    def _died(self, member: Member, how: str) -> None:
-        """Take back the songs of a worker that died."""
-        self.nodes = self.connection.nodes
-        node = bool(member.node) and member.node not in self.nodes
-        how = "its node has left the cluster" if node else how
-        where = member.host or "a node"
-        held = len(self.ledger.held.get(member, ()))
+    def _died(self, member: Member, how: str, node: bool = False) -> None:
+        """Take back the songs of a worker that died.
+
+        Args:
+            member: the worker.
+            how: how it died, in words.
+            node: whether its node seems to have vanished with it.
+        """
         self.crew.dismiss(member)
+        self._count()
+        self.nodes = self.connection.nodes
+        node = node or (bool(member.node) and member.node not in self.nodes)
+        where = member.host or "a node"
+        held = set(self.ledger.held.get(member, ()))
+        self.row += not node
+        if self.row >= ROW:
+            raise DeviceError(f"{ROW} workers died one after the other, and none finished a song; the last one: {how}")
         if not member.is_ready and not node:
             self.starts[member.seat] = self.starts.get(member.seat, 0) + 1
             if self.starts[member.seat] >= STARTS:
@@ -184,12 +194,12 @@ class Driver:
                 return
         for number in self.ledger.lost(member, node):
             job = self.jobs[number]
+            held.remove(number)
             died = self.ledger.nodes[number] if node else self.ledger.deaths[number]
             told = f"{counted(died, 'worker')} died that split nothing else; of the last one, {how}"
             self.calls.report(Outcome(job, f"cannot split {job.song}: {told}; try it alone, without --ray"))
         if held:
-            self.calls.tell(f"a worker on {where} died ({how}); others take its {counted(held, 'song')}")
-        self._count()
+            self.calls.tell(f"a worker on {where} died ({how}); its {counted(len(held), 'song')} will be tried again")
         self._look()
 
     def _told(self, member: Member, news: Sequence[Told]) -> None:
@@ -205,7 +215,7 @@ class Driver:
                     self._say(text)
                 case Ended(number, facts):
                     if self.ledger.ended(member, number):
-                        member.finished += 1
+                        self.row = 0
                         self.calls.report(Outcome(self.jobs[number], **facts))
                 case Failed(kind, text):
                     self._stopped(member, kind, text)
