@@ -201,5 +201,5 @@ def joined(
     from stemsplit.cluster.seats import Wishes, settled
 
     connection = Connection(address)
-    wishes = Wishes(address, gpus, cpus, workers)
+    wishes = Wishes(address, 1.0 if device == "cuda" and gpus is None else gpus, cpus, workers)
     return Cluster(connection, settled(wishes, connection.nodes, device != "cpu"), device)

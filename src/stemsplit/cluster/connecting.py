@@ -58,16 +58,32 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 says first: its name, and settings of which it has none."""
+
+SETTINGS = 4
+"""Kind of the frame that a server of HTTP/2 answers with."""
+
+
 def _reached(address: str) -> None:
-    """Raise DeviceError if nothing answers at an address: Ray would try for a minute, and end this process."""
+    """Raise DeviceError if nothing like the head of a cluster answers at an address.
+
+    Ray would try for minutes, and say so many times. The head speaks gRPC, and so HTTP/2.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise DeviceError(f"'{address}' is not the address of a Ray cluster; write auto, local, or HOST:PORT")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS) as head:
+            if os.environ.get("RAY_USE_TLS", "0") != "0":
+                return
+            head.sendall(PREFACE)
+            answer = head.recv(4)
     except OSError as error:
         why = error.strerror or str(error)
         raise DeviceError(f"no Ray cluster answers at {address} ({why}); see `ray status` on its head") from error
+    if len(answer) < 4 or answer[3] != SETTINGS:
+        raise DeviceError(f"what answers at {address} is not the head of a Ray cluster, which is often at port 6379")
 
 
 def _quiet() -> None:

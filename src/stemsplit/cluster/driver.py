@@ -196,7 +196,7 @@ class Driver:
             job = self.jobs[number]
             held.remove(number)
             died = self.ledger.nodes[number] if node else self.ledger.deaths[number]
-            told = f"{counted(died, 'worker')} died that split nothing else; of the last one, {how}"
+            told = f"{counted(died, 'worker')} died while they held this song alone (the last one: {how})"
             self.calls.report(Outcome(job, f"cannot split {job.song}: {told}; try it alone, without --ray"))
         if held:
             self.calls.tell(f"a worker on {where} died ({how}); its {counted(len(held), 'song')} will be tried again")
