@@ -6,13 +6,14 @@ import re
 import signal
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from stemsplit.cluster.seats import alive
-from stemsplit.errors import DeviceError
+from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.libraries import version
 
 LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
@@ -26,8 +27,22 @@ STORE = 80_000_000
 REACHED_SECONDS = 10.0
 """Longest time in seconds for the cluster's head to answer at all."""
 
+LOOK_SECONDS = 3.0
+"""Seconds between two looks at which nodes the cluster has."""
+
+HEAD_SECONDS = 30.0
+"""Seconds for which the cluster's head may be silent. After 60, Ray ends the process without any clean-up."""
+
 LONGEST = 300
 """Characters of Ray's own message that are shown."""
+
+
+class LostError(StemsplitError):
+    """The cluster is lost, and the run with it, although nothing was wrong with the command."""
+
+
+class HeadError(LostError):
+    """The head of the cluster is gone."""
 
 
 def one_line(error: BaseException) -> str:
@@ -146,3 +161,29 @@ class Connection:
         """Leave the cluster; end it, if it is of this run alone."""
         with suppress(Exception), _own_signals():
             self.ray.shutdown()
+
+
+class Watch:
+    """Looks again and again, in a thread, at which nodes a cluster has: its head may not answer for a while.
+
+    Args:
+        connection: connection to the cluster.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.nodes, self.seen_at = connection, connection.nodes, time.monotonic()
+        self.ending = threading.Event()
+        threading.Thread(target=self._look, name="watching", daemon=True).start()
+
+    def _look(self) -> None:
+        while not self.ending.wait(LOOK_SECONDS):
+            with suppress(Exception):
+                self.nodes = self.connection.nodes
+                self.seen_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raise DeviceError if the head has not answered for long. Ray would end this process some time later."""
+        silent = time.monotonic() - self.seen_at
+        if silent > HEAD_SECONDS:
+            told = f"the head of the Ray cluster has not answered for {silent:.0f} s"
+            raise HeadError(f"{told}; once it runs again, run the same command again to continue")

@@ -156,6 +156,11 @@ class Crew:
         with suppress(Exception):
             self.ray.kill(member.actor, no_restart=True)
 
+    def forget(self) -> None:
+        """Leave all workers to themselves: without the cluster's head they can be neither asked nor ended."""
+        self.members.clear()
+        self.calls.clear()
+
     def close(self) -> None:
         """End all workers, which give up their songs first, if they can within a while."""
         stops = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import errors
-from stemsplit.cluster.connecting import Connection
+from stemsplit.cluster.connecting import LOOK_SECONDS, Connection, HeadError, LostError, Watch
 from stemsplit.cluster.crew import Crew, DeadError, Member
 from stemsplit.cluster.ledger import Ledger
 from stemsplit.cluster.seats import Seat, Wishes, seats
@@ -20,9 +20,6 @@ from stemsplit.words import counted
 
 if TYPE_CHECKING:
     from stemsplit.songs.pipeline import Progress, Report
-
-LOOK_SECONDS = 3.0
-"""Seconds between two looks at which nodes the cluster has."""
 
 STARTS = 3
 """Number of workers that may die in one seat before their model is loaded; then the seat is not used any more."""
@@ -69,8 +66,7 @@ class Driver:
         self, jobs: Sequence[Job], connection: Connection, wishes: Wishes, task: Callable[[Seat], Task], calls: Calls
     ) -> None:
         self.jobs, self.connection, self.wishes, self.task, self.calls = jobs, connection, wishes, task, calls
-        self.crew, self.ledger = Crew(connection), Ledger(range(len(jobs)))
-        self.nodes: dict[str, tuple[int, float]] = {}
+        self.crew, self.ledger, self.watch = Crew(connection), Ledger(range(len(jobs))), Watch(connection)
         self.looked_at = self.worked_at = time.monotonic()
         self.is_slow = False
         self.starts: dict[Seat, int] = {}
@@ -90,6 +86,7 @@ class Driver:
 
         Raises:
             RegistryError, WeightsError, DeviceError: no worker can load the model, or there is none.
+            LostError: the cluster is lost.
         """
         try:
             self._look()
@@ -100,16 +97,21 @@ class Driver:
                     self._heard(member, question, answer)
                 if not self.crew.is_asked("begin"):
                     self.sight.hide()
+        except HeadError:
+            self.crew.forget()
+            raise
         finally:
+            self.watch.ending.set()
             self.crew.close()
             self.sight.close(self._say)
 
     def _look(self) -> None:
         """Look at the nodes of the cluster, and fill the seats that are free."""
-        self.nodes, self.looked_at = self.connection.nodes, time.monotonic()
+        self.watch.check()
+        self.looked_at = time.monotonic()
         taken = {member.seat for member in self.crew.members}
         needed = self.ledger.unheld - sum(not member.is_ready for member in self.crew.members)
-        there = [seat for seat in seats(self.wishes, self.nodes) if seat not in self.closed]
+        there = [seat for seat in seats(self.wishes, self.watch.nodes) if seat not in self.closed]
         for seat in [seat for seat in there if seat not in taken][: max(needed, 0)]:
             self.crew.start(seat)
         if not there and not self.crew.calls and self.last:
@@ -123,7 +125,7 @@ class Driver:
             self.calls.tell(f"no worker is at work on the Ray cluster for {idle:.0f} s: {asked}; waiting for one")
         if not there and not self.crew.calls and idle > PATIENCE_SECONDS:
             minutes = PATIENCE_SECONDS / 60
-            raise DeviceError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
+            raise LostError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
 
     def _heard(self, member: Member, question: str, answer: Any) -> None:
         """Take a worker's answer, and ask it the next question."""
@@ -180,13 +182,12 @@ class Driver:
         """
         self.crew.dismiss(member)
         self._count()
-        self.nodes = self.connection.nodes
-        node = node or (bool(member.node) and member.node not in self.nodes)
+        node = node or (bool(member.node) and member.node not in self.watch.nodes)
         where = member.host or "a node"
         held = set(self.ledger.held.get(member, ()))
         self.row += not node
         if self.row >= ROW:
-            raise DeviceError(f"{ROW} workers died one after the other, and none finished a song; the last one: {how}")
+            raise LostError(f"{ROW} workers died one after the other, and none finished a song; the last one: {how}")
         if not member.is_ready and not node:
             self.starts[member.seat] = self.starts.get(member.seat, 0) + 1
             if self.starts[member.seat] >= STARTS:
