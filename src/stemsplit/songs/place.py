@@ -49,8 +49,11 @@ class Place(Protocol):
     def shown(self, name: str) -> str:
         """Return the path or address of a file as people read it; for an empty name, that of the folder itself."""
 
-    def files(self) -> Iterator[tuple[str, int]]:
+    def files(self, below: str = "") -> Iterator[tuple[str, int]]:
         """Yield the name and the size in bytes of each file, in any order; hidden ones, links and others are left out.
+
+        Args:
+            below: name of the only folder to list, with all below it; nothing is yielded if it does not exist.
 
         Raises:
             AudioError: the folder does not exist, or cannot be listed.
@@ -104,15 +107,31 @@ class LocalPlace:
     def _cannot(self, do: str, name: str, error: OSError) -> AudioError:
         return AudioError(f"cannot {do} {self.shown(name)} ({why(error)})")
 
-    def files(self) -> Iterator[tuple[str, int]]:
+    def _is_folder(self, name: str) -> bool:
+        """Return whether there is a folder of that name; a link on the way to it is not followed."""
+        try:
+            with Folder(self.root) as top:
+                top.descend(PurePosixPath(name)).close()
+        except OSError as error:
+            if error.errno in MISSING:
+                return False
+            raise self._cannot("list", name, error) from error
+        return True
+
+    def files(self, below: str = "") -> Iterator[tuple[str, int]]:
         """Yield the name and the size of each file that is neither hidden nor in a hidden folder.
 
         What is removed meanwhile is passed over.
 
+        Args:
+            below: name of the only folder to list.
+
         Raises:
             AudioError: the folder does not exist, or it, or a folder below, cannot be listed.
         """
-        waiting = [""]
+        if below and not self._is_folder(below):
+            return
+        waiting = [f"{below}/" if below else ""]
         while waiting:
             below = waiting.pop()
             try:
