@@ -18,6 +18,13 @@ class Elsewhere(Protocol):
     def song(self) -> str:
         """Address of the song."""
 
+    @property
+    def state(self) -> str:
+        """What tells, the same on every machine, whether the song was changed: its etag, or its size and time.
+
+        Empty if that is unknown.
+        """
+
     def shown(self, target: Path) -> str:
         """Return the address of one of the job's files, given its path on this machine."""
 

@@ -116,8 +116,17 @@ def attempted(job: Job, songs: Collection[str], real_folder: Callable[[Path], st
         return replace(job, problem=reason(error, job, "looking at"))
 
 
-def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:
+def plan(
+    songs: Sequence[Found], options: Options, template: Template, model_name: str, own: Collection[int] | None = None
+) -> list[Job]:
     """Return one job for each song, with the problems that are known beforehand.
+
+    Args:
+        songs: all songs, by which names are given.
+        options: settings of the run.
+        template: template of the files' names.
+        model_name: name of the model.
+        own: places in the list of the songs that are looked at, and that have jobs; None for all.
 
     Raises:
         PlanError: the format, or the names of the outputs, are impossible for any song.
@@ -136,6 +145,8 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
         raise PlanError(problem)
     jobs = apart([planned(found, options, template, model_name) for found in songs])
     real_folder = lru_cache(1024)(os.path.realpath)
+    if own is not None:
+        jobs = [job for number, job in enumerate(jobs) if number in own]
     return [job if job.problem else attempted(job, real, real_folder) for job in jobs]
 
 
