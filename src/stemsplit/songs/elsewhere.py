@@ -37,6 +37,13 @@ class Elsewhere(Protocol):
     def parent(self) -> str:
         """Name of the folder that the song is in."""
 
+    @property
+    def state(self) -> str:
+        """What tells, the same on every machine, whether the song was changed: its etag, or its size and time.
+
+        Empty if that is unknown.
+        """
+
     def shown(self, target: Path) -> str:
         """Return the address of one of the job's files, given its path on this machine."""
 
