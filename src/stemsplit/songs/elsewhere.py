@@ -1,6 +1,6 @@
 """Defines what a job needs of a song, or of stems, that are not kept in files of this machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ class Elsewhere(Protocol):
     """Where a song comes from and where its stems go to, if at least one of them is not on this machine.
 
     The job's own paths are those of files that are staged on this machine meanwhile. What people and scripts read has
-    addresses instead. Before `claim`, it can be pickled.
+    addresses instead. Before `begin`, it can be pickled.
     """
 
     @property
@@ -42,6 +42,20 @@ class Elsewhere(Protocol):
         """What tells, the same on every machine, whether the song was changed: its etag, or its size and time.
 
         Empty if that is unknown.
+        """
+
+    @property
+    def problem(self) -> str:
+        """Why the song cannot be split, if that is known without bringing it; else empty."""
+
+    def look_ahead(self, records: Sequence[Path]) -> None:
+        """Look at what is there of many songs at once, so that asking for one of them is quick.
+
+        Args:
+            records: paths of all songs' records on this machine, whose stems go to the same place.
+
+        Raises:
+            AudioError: nothing can be written there.
         """
 
     def shown(self, target: Path) -> str:
@@ -76,16 +90,17 @@ class Elsewhere(Protocol):
             OSError: the song cannot be read.
         """
 
-    def claim(self, record: Path, tell: Callable[[str], object]) -> None:
-        """Claim the song where its stems go to, and look anew at what is there.
+    def begin(self, record: Path, tell: Callable[[str], object], pulse: Pulse) -> None:
+        """Claim the song, if its stems go to an address, and look again at the song and at what is there.
 
         Args:
             record: path of the song's record on this machine.
             tell: called with a message that people should see.
+            pulse: see `Pulse`.
 
         Raises:
             BusyError: another process works on the song.
-            AudioError: nothing can be written there.
+            AudioError: nothing can be written there, or the song cannot be found any more.
         """
 
     def fetch(self, song: Path, pulse: Pulse) -> None:

@@ -139,8 +139,8 @@ def brought(job: Job, course: Course) -> Record | None:
         BusyError, FullError, AudioError: see `Elsewhere`.
     """
     away = job.elsewhere
-    if away and away.sends:
-        away.claim(job.record, course.tell)
+    if away:
+        away.begin(job.record, course.tell, course.pulse)
     found = job.recorded()
     if away and away.fetches and not already_split(job, found):
         away.fetch(job.path, course.pulse)
