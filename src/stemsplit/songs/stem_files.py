@@ -151,6 +151,8 @@ class StemFiles:
                 away.send(self._hidden(record), record, self.job.record, pulse)
             else:
                 commit.commit(self.held, self.job, record)
+            if away:
+                away.confirm(record, self.job.record)
         except commit.CommitError as error:
             raise AudioError(f"cannot finish {self.job.path}: {error}") from error
         except OSError as error:
