@@ -25,6 +25,10 @@ class ConflictError(StoreError):
     """An object is not as it was when this process last saw it: another process wrote it."""
 
 
+class TooLargeError(StoreError):
+    """An object is larger than what it should be."""
+
+
 class NoRangesError(StoreError):
     """A server on the web sends a file only as a whole."""
 

@@ -16,7 +16,7 @@ from obstore.store import ObjectStore
 from stemsplit.cloud import waiting
 from stemsplit.cloud.address import Address
 from stemsplit.cloud.clients import open_client
-from stemsplit.cloud.failures import ERRORS, ConflictError, Failure, MissingError, StoreError, failure
+from stemsplit.cloud.failures import ERRORS, ConflictError, Failure, MissingError, StoreError, TooLargeError, failure
 from stemsplit.cloud.waiting import Pulse, go_on, pause, waited
 
 T = TypeVar("T")
@@ -45,6 +45,12 @@ class Version:
 
     tag: str
     number: str = ""
+
+    def equals(self, other: "Version") -> bool:
+        """Return whether both are the same state, of which one may be told with fewer details than the other."""
+        if self.number and other.number:
+            return self.number == other.number
+        return bool(self.tag) and self.tag == other.tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +170,15 @@ class Bucket:
 
         Raises:
             RefusedError: the bucket cannot be used.
-            StoreError: the store fails, or the object is larger.
+            TooLargeError: the object is larger.
+            StoreError: the store fails.
         """
         what = f"cannot read {self.shown(key)}"
 
         async def request() -> tuple[bytes, Version]:
             found = await obstore.get_async(self.client, self.path(key))
             if found.meta["size"] > limit:
-                raise StoreError(f"{what} (it is larger than {limit} bytes)")
+                raise TooLargeError(f"{what} (it is larger than {limit} bytes)")
             return bytes(await found.bytes_async()), item_of(found.meta).version
 
         try:
