@@ -121,6 +121,7 @@ COMMANDS = {
     "help on evaluation": "eval --help",
     "help on comparison": "compare --help",
     "help on listening": "listen --help",
+    "status of a folder": "status tests",
     "nothing to listen to": "listen no-such-folder",
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_extras
+from stemsplit.cli import choose, recommending, several, split_extras, split_shards
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -120,6 +120,7 @@ def split(
             "(eng), or its title. Default: the file's default track.",
         ),
     ] = "",
+    shard: split_shards.Share = None,
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
@@ -198,7 +199,7 @@ def split(
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
-    limit = several.limit(fit_memory)
+    limit, share = several.limit(fit_memory), split_shards.chosen(shard, quiet)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
@@ -230,7 +231,7 @@ def split(
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file, file_format if whole else None)
         template = Template(name, needs_stem=not whole)
-        table = SplitTable(csv, [output.name for output in chosen])
+        table = SplitTable(split_shards.table(csv, share, quiet), [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
     options = Options(
@@ -247,7 +248,7 @@ def split(
         force=force,
     )
     known = KnownFailures(options) if skip_known_failures else None
-    jobs, found = planned(songs, options, template, models, known)
+    jobs, found = planned(songs, options, template, models, known, share, quiet)
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
@@ -279,12 +280,13 @@ def split(
         fit_memory=limit,
     )
     report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
-    notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
+    notes = split_shards.notes_of(options, share)
+    notices = [report.outcome, watch.add, table.add, *(each.add for each in (known, notes) if each)]
     with table:
         with report:
             work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             totals = run(work, notices, as_json, further, quiet)
-        close(totals, found, report, known, as_json, further)
+        close(totals, found, report, known, as_json, further, notes)
     watch.remember()
     if totals.failed or totals.untold or totals.lacking or table.failed:
         raise typer.Exit(1)

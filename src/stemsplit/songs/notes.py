@@ -8,6 +8,7 @@ are done is decided by their records alone.
 import hashlib
 import json
 import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,11 +106,16 @@ COUNTS = ("songs", "done", "skipped", "failed", "exit_status")
 TIMES = ("duration", "seconds")
 """Times of a summary that are merged, in seconds."""
 
-SHARD = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})")
+SHARD = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})", re.ASCII)
 """Matches a share of the songs."""
 
 NAMES = re.compile(rf"{FOLDER}/(failed|run)-[0-9a-f]{{16}}\.json")
 """Matches the name of a note, relative to the output folder."""
+
+
+def this_host() -> str:
+    """Return the name of this machine."""
+    return platform.node()
 
 
 def digest_of(content: bytes) -> str:

@@ -159,8 +159,17 @@ def refuse_what_needs_songs(options: Options, template: Template) -> None:
         raise PlanError(f"--name with {{artist}} or {{title}} needs files of this machine: {why}; use {{track}}")
 
 
-def plan(songs: Sequence[Found], options: Options, template: Template, model_name: str) -> list[Job]:
+def plan(
+    songs: Sequence[Found], options: Options, template: Template, model_name: str, own: Collection[int] | None = None
+) -> list[Job]:
     """Return one job for each song, with the problems that are known beforehand.
+
+    Args:
+        songs: all songs, by which names are given.
+        options: settings of the run.
+        template: template of the files' names.
+        model_name: name of the model.
+        own: places in the list of the songs that are looked at, and that have jobs; None for all.
 
     Raises:
         PlanError: the format, or the names of the outputs, are impossible for any song.
@@ -185,6 +194,8 @@ def plan(songs: Sequence[Found], options: Options, template: Template, model_nam
         away[0].look_ahead([job.record for job in jobs])
     jobs = apart(jobs)
     real_folder = lru_cache(1024)(os.path.realpath)
+    if own is not None:
+        jobs = [job for number, job in enumerate(jobs) if number in own]
     jobs = [job if job.problem else attempted(job, real, real_folder) for job in jobs]
     return [told(job) for job in jobs] if away else jobs
 
