@@ -1,13 +1,13 @@
 """A song that comes from an address, or whose stems go to one: brought here, kept for a while, and sent away."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemsplit.cloud import sources, staging, transfer
+from stemsplit.cloud import commit, lease, sources, staging, transfer
 from stemsplit.cloud.address import Address
 from stemsplit.cloud.failures import ConflictError, MissingError
 from stemsplit.cloud.output import Output
@@ -41,11 +41,17 @@ class Live:
 
     Args:
         there: where its stems go to, as seen for this song.
+        claim: claim on the song where its stems go to.
+        record: path that stands for the song's record.
+        seen: what is at the record's address.
         item: the song, as it is being brought here.
         held: hidden folder with the song.
     """
 
     there: Output | None = None
+    claim: lease.Lease | None = None
+    record: Path | None = None
+    seen: commit.Seen = field(default_factory=commit.Seen)
     item: Item | None = None
     held: Claim | None = None
 
@@ -62,6 +68,7 @@ class Away:
         output: address that stems go to; None if they stay on this machine.
         item: the song, as it was seen when it was found; None if it is a file of this machine, or cannot be found.
         problem: why the song cannot be split, if that is known; else empty.
+        force: whether objects that stemsplit did not write are replaced.
     """
 
     path: Path
@@ -71,6 +78,7 @@ class Away:
     output: Output | None = None
     item: Item | None = None
     problem: str = ""
+    force: bool = False
     live: Live = field(default_factory=Live, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,11 +156,29 @@ class Away:
 
     def recorded(self, path: Path) -> Record | None:
         """Return the present record where the stems go to."""
+        if path == self.live.record:
+            return self.live.seen.record
         return self._there.recorded(path)
 
     def size_of(self, target: Path) -> int | None:
         """Return the bytes of a file where the stems go to."""
         return self._there.size_of(target)
+
+    def is_foreign(self, target: Path) -> bool:
+        """Return whether something that stemsplit did not write has the address of a file."""
+        there = self._there
+        key, seen = there.key(target), self.live.seen
+        item = there.bucket.look(key)
+        if item is None or item.mark or (key in seen.keys and seen.record is None):
+            return False
+        sizes = seen.record.files if seen.record and self.live.record else {}
+        known = {there.key(self._beside(name)): size for name, size in sizes.items()}
+        return known.get(key) != item.size
+
+    def _beside(self, name: str) -> Path:
+        """Return the path of a file that the present record names."""
+        assert self.live.record is not None, "begun"
+        return Path(os.path.normpath(self.live.record.parent / name))
 
     def _notes(self) -> Place:
         return LocalPlace(self.out) if self.output is None else self.output.place
@@ -182,12 +208,16 @@ class Away:
             if (source := self._source()) and not self._is_noted(found, path):
                 sources.note(self._notes(), path.relative_to(self.out).as_posix(), found, source)
 
-    def begin(self, record: Path, tell: Callable[[str], object], pulse: Pulse) -> None:
+    def begin(self, record: Path, pulse: Pulse) -> None:
         """Claim the song where its stems go to, and look again at the song and at what is there."""
+        if self.output is not None:
+            there, live = self.output.fresh(), self.live
+            work = sources.digest(os.path.normcase(there.name(record)))[:16]
+            live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
+            live.seen = commit.look(there.bucket, there.key(record), pulse)
+            live.there, live.record = there, record
         if self.source is not None:
             self.live.item = self._looked_at(self.source, pulse)
-        if self.output is not None:
-            self.live.there = self.output.fresh()
 
     def _looked_at(self, source: Address, pulse: Pulse) -> Item:
         item = bucket_of(source).look(source.key, pulse)
@@ -233,11 +263,13 @@ class Away:
     def send(self, files: Mapping[Path, Path], record: Record, path: Path, pulse: Pulse) -> None:
         """Bring the finished stems to where they go, the record last."""
         staging.room_of(self.place).send(self)
-        there = self._there
-        for target, file in files.items():
-            pulse()
-            there.bucket.upload(there.key(target), file, None, pulse)
-        there.bucket.overwrite(there.key(path), record.text().encode(), pulse)
+        there, live = self._there, self.live
+        assert live.claim is not None, "begun"
+        stems = {there.key(target): file for target, file in files.items()}
+        try:
+            commit.commit(live.claim, live.seen, there.key(path), record, stems, self.force, pulse)
+        except OSError as error:
+            raise AudioError(f"cannot read a stem of {self.song} again ({why(error)})") from error
 
     def _drop_song(self) -> None:
         held, self.live.held = self.live.held, None
@@ -247,7 +279,10 @@ class Away:
 
     def give_up(self) -> None:
         """Remove what is staged on this machine, and give up the claim."""
+        live = self.live
         try:
             self._drop_song()
         finally:
             self.live = Live()
+            if live.claim is not None:
+                live.claim.release()

@@ -75,13 +75,15 @@ class Finder:
         out: output folder on this machine, or the folder that stands for the address that stems go to.
         output: address that stems go to; None if they stay here.
         place: where songs are staged.
+        force: whether objects that stemsplit did not write are replaced.
+        is_used: whether anything comes from an address or goes to one.
     """
 
     out: Path
     output: Output | None
     place: staging.Place
+    force: bool = False
     is_used: bool = False
-    """Whether anything comes from an address or goes to one."""
 
     def __call__(self, texts: Sequence[str]) -> Distant:
         """Find the songs at the addresses among the arguments.
@@ -108,7 +110,7 @@ class Finder:
         songs = (
             song
             if song.elsewhere
-            else replace(song, elsewhere=Away(song.path, self.out, self.place, None, self.output))
+            else replace(song, elsewhere=Away(song.path, self.out, self.place, output=self.output, force=self.force))
             for song in search.songs
         )
         return replace(search, songs=tuple(songs))
@@ -130,7 +132,7 @@ class Finder:
         folder = Path(*(named(UNSAFE_VALUE.sub("_", step), STEP) for step in below.split("/"))) if below else Path()
         key = sources.digest(f"{self.out}\0{source.url or source}")[:16]
         path = self.place.song(key, name)
-        away = Away(path, self.out, self.place, source, self.output, item, problem)
+        away = Away(path, self.out, self.place, source, self.output, item, problem, self.force)
         return Found(path, folder if not problem else Path(), problem, away)
 
     def _meant(self, text: str, address: Address) -> tuple[list[Found], Below | None]:

@@ -1,5 +1,6 @@
 """The place that stems go to in an object store, and what is there: seen for all songs at the start, then again."""
 
+import re
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,10 @@ MANY = 200
 """Number of songs from which on the whole place is listed, in pages, instead of asking for each song."""
 
 
+TRIED = re.compile(rf"/?{re.escape(probe.PROBE)}[0-9a-f]+")
+"""Matches the name of the object by which a store is tried out, in a message."""
+
+
 @dataclass
 class Seen:
     """What was there when it was last looked at.
@@ -38,10 +43,6 @@ class Seen:
     is_whole: bool = False
     records: dict[str, bytes | None] = field(default_factory=dict)
     notes: dict[str, tuple[str, str] | None] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.sizes, self.is_whole, self.records, self.notes = {}, False, {}, {}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ class Output:
         Raises:
             StoreError: they cannot.
         """
-        probe.check_writable(self.bucket, self.address.key)
+        try:
+            probe.check_writable(self.bucket, self.address.key)
+        except StoreError as error:
+            raise type(error)(TRIED.sub("", str(error))) from error
 
     def look_ahead(self, records: Sequence[Path]) -> None:
         """Look at what is there of many songs.
@@ -164,6 +168,6 @@ class Output:
         return None if size < 0 else size
 
     def fresh(self) -> "Output":
-        """Return the same place, to be looked at again for one song; what was seen of all songs is forgotten."""
-        self.seen.clear()
+        """Return the same place, to be looked at again for one song; the sizes of all songs' stems are forgotten."""
+        self.seen.sizes, self.seen.is_whole = {}, False
         return Output(self.address, self.root)

@@ -182,9 +182,9 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
     for number, other in found.items():
         job = jobs[number]
         if other == number:
-            problem = f"{job.path}: {clash(told[number])}"
+            problem = f"{job.song}: {clash(told[number])}"
         else:
-            problem = f"{job.path} and {jobs[other].path} would be written to the same files; "
+            problem = f"{job.song} and {jobs[other].song} would be written to the same files; "
             problem += told_how[min(number, other)]
-        told[number] = replace(job, problem=problem)
+        told[number] = replace(job, problem=job.problem or problem)
     return told

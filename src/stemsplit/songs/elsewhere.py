@@ -78,6 +78,13 @@ class Elsewhere(Protocol):
             AudioError: it cannot be looked at.
         """
 
+    def is_foreign(self, target: Path) -> bool:
+        """Return whether something that stemsplit did not write has the address of a file, given its path here.
+
+        Raises:
+            AudioError: it cannot be looked at.
+        """
+
     def is_unchanged(self, song: Path, found: Record, path: Path) -> bool:
         """Return whether the song is the one that a record was made from, as far as that is known without bringing it.
 
@@ -90,12 +97,11 @@ class Elsewhere(Protocol):
             OSError: the song cannot be read.
         """
 
-    def begin(self, record: Path, tell: Callable[[str], object], pulse: Pulse) -> None:
+    def begin(self, record: Path, pulse: Pulse) -> None:
         """Claim the song, if its stems go to an address, and look again at the song and at what is there.
 
         Args:
             record: path of the song's record on this machine.
-            tell: called with a message that people should see.
             pulse: see `Pulse`.
 
         Raises:

@@ -11,7 +11,8 @@ from typing import IO
 from stemsplit.audio.kinds import EXTENSIONS, is_audio, other_kind
 from stemsplit.songs import naming
 from stemsplit.songs.earlier import RECORD, Earlier, Stem
-from stemsplit.songs.found import Distant, Found, nowhere
+from stemsplit.songs.found import Distant, nowhere
+from stemsplit.songs.found import Found as Found  # as others know it
 from stemsplit.songs.lists import expand_lists
 from stemsplit.songs.near import Near
 from stemsplit.songs.true_stems import true_stems

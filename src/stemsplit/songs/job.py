@@ -238,7 +238,11 @@ class Job:
             return other
         ours = found.files if found else {}
         for target in targets or self.targets.values():
-            there = self.present(target)
+            if self.elsewhere and self.elsewhere.sends:
+                if not self.options.force and self.elsewhere.is_foreign(target):
+                    return f"{target} is already there, and not as stemsplit left it; --force writes over it"
+                continue
+            there = size_of(target)
             if there is None and os.path.lexists(target):
                 return f"{target} is already there, and is not a file; choose another folder with -o"
             if there is not None and not self.options.force and there != ours.get(self.name(target)):

@@ -140,11 +140,20 @@ def brought(job: Job, course: Course) -> Record | None:
     """
     away = job.elsewhere
     if away:
-        away.begin(job.record, course.tell, course.pulse)
+        away.begin(job.record, course.pulse)
     found = job.recorded()
     if away and away.fetches and not already_split(job, found):
         away.fetch(job.path, course.pulse)
     return found
+
+
+def known_to_be_split(job: Job) -> Outcome | None:
+    """Return the outcome of a song that was planned as split, without asking anybody elsewhere about it again."""
+    with suppress(AudioError):
+        if job.elsewhere and (found := job.recorded()):
+            job.elsewhere.confirm(found, job.record)
+            return Outcome(job, record=found, skipped=True)
+    return None
 
 
 def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
@@ -156,6 +165,8 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
     """
     if job.problem:
         return Outcome(job, job.problem)
+    if job.elsewhere and job.done and (known := known_to_be_split(job)):
+        return known
     try:
         held = commit.hold(job, course.tell)
     except BusyError as error:
