@@ -210,7 +210,7 @@ class Worker:
         """Load the model, and make sure that it is the one that records will name."""
         separator = task.load(self._say)
         if not record.same(record.plain(task.expected), task.identity()):
-            told = "it has other weights, or another registry entry, than the machine that the command runs on"
+            told = f"{socket.gethostname()} has other weights, or another registry entry, than the machine of the command"
             raise WeightsError(f"{told}; download the model there anew, or let all nodes share a cache folder")
         return separator
 
