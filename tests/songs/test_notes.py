@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
 from stemsplit.songs.notes import FOLDER, LONGEST, MOST_SAID, Failure, Notes, Run, all_notes, contents, name_of

@@ -10,6 +10,7 @@ from stemsplit.cli.split_notes import nothing_found
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stemsplit.cli.split_cloud import Addresses
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
@@ -26,6 +27,7 @@ def planned(
     known: "KnownFailures | None" = None,
     shard: "Shard | None" = None,
     quiet: bool = False,
+    away: "Addresses | None" = None,
 ) -> "tuple[Sequence[Job], Search]":
     """Return a job for each song that the arguments mean, and what was found besides songs.
 
@@ -35,9 +37,11 @@ def planned(
     """
     from stemsplit.errors import AudioError
     from stemsplit.songs import find, plan
+    from stemsplit.songs.found import nowhere
 
     with usage_errors():
-        found = find.find(songs, options.out)
+        found = find.find(songs, options.out, elsewhere=away.find if away else nowhere)
+        found = away.wrapped(found) if away else found
         mine = split_shards.own(found.songs, shard, quiet or not found.songs)
         jobs = plan.plan(found.songs, options, template, models.short_name, mine)
     if known:

@@ -13,10 +13,10 @@ from stemsplit.cli.split_extras import tell_of_lacking
 if TYPE_CHECKING:
     from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
+    from stemsplit.songs.finishing import Report
     from stemsplit.songs.job import Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.notes import Notes
-    from stemsplit.songs.pipeline import Report
     from stemsplit.terminal.songs import SplitReport
 
 

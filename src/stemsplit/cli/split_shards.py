@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from stemsplit.songs.find import Found
+    from stemsplit.songs.found import Found
     from stemsplit.songs.job import Options
     from stemsplit.songs.notes import Notes
     from stemsplit.songs.place import Place

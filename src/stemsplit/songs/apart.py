@@ -66,7 +66,9 @@ def clashing(jobs: Sequence[Job]) -> dict[int, int]:
             continue
         same: dict[str, list[int]] = defaultdict(list)
         spelled = [as_written(jobs[number])[path] for number in numbers]
-        disk = ask(existing_ancestor(jobs[numbers[0]].folder)) if len({*spelled}) > 1 else Distinctions(True, True)
+        away = jobs[numbers[0]].elsewhere  # object stores tell all names apart
+        is_asked = len({*spelled}) > 1 and not (away and away.sends)
+        disk = ask(existing_ancestor(jobs[numbers[0]].folder)) if is_asked else Distinctions(True, True)
         for number, name in zip(numbers, spelled, strict=True):
             same[disk.key(name)].append(number)
         for first, *others in same.values():
@@ -120,6 +122,11 @@ def is_place_of(job: Job) -> bool:
     return found is not None and found.song["name"] == job.path.name
 
 
+def is_found(job: Job) -> bool:
+    """Return whether there is a song, as far as that is known without bringing it here."""
+    return not job.elsewhere.problem if job.elsewhere and job.elsewhere.fetches else os.path.lexists(job.path)
+
+
 def settled(job: Job) -> Job:
     """Return the job of a song that has no rival in this run, at the place that earlier runs leave it.
 
@@ -129,7 +136,7 @@ def settled(job: Job) -> Job:
     if job.options.force or "{track}" not in job.names.template.text or is_place_of(job):
         return job
     own = renamed(job, job.names.template, with_suffix(job.path))
-    if job.other_song(job.recorded()) or (os.path.lexists(own.record) and is_place_of(own)):
+    if job.other_song(job.recorded()) or (own.present(own.record) is not None and is_place_of(own)):
         return own
     return job
 
@@ -140,7 +147,7 @@ def rivals(jobs: Sequence[Job]) -> dict[int, int]:
     A song that is not there has no rivals, and of several, one whose stems are in the place already stays there.
     """
     found = clashing(jobs)
-    lost = {number for number in found if not os.path.lexists(jobs[number].path)}
+    lost = {number for number in found if not is_found(jobs[number])}
     if lost and lost != found.keys():
         numbers = [number for number in range(len(jobs)) if number not in lost]
         among = clashing([jobs[number] for number in numbers])
@@ -175,9 +182,9 @@ def apart(jobs: Sequence[Job]) -> list[Job]:
     for number, other in found.items():
         job = jobs[number]
         if other == number:
-            problem = f"{job.path}: {clash(told[number])}"
+            problem = f"{job.song}: {clash(told[number])}"
         else:
-            problem = f"{job.path} and {jobs[other].path} would be written to the same files; "
+            problem = f"{job.song} and {jobs[other].song} would be written to the same files; "
             problem += told_how[min(number, other)]
-        told[number] = replace(job, problem=problem)
+        told[number] = replace(job, problem=job.problem or problem)
     return told

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 
 MOST = 1_000_000
 """Largest number of shards."""

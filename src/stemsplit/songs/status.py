@@ -13,7 +13,7 @@ from stemsplit.disk.digest import sha256
 from stemsplit.songs import naming, notes
 from stemsplit.songs.apart import digested, renamed, with_suffix
 from stemsplit.songs.batches import Batch, batches
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.notes import Failure, Run
