@@ -219,21 +219,21 @@ class Search:
         Returns:
             Why it is missing; empty if it is not.
         """
-        try:
-            now = song.path.stat()
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-        known, places, reason = (_normal(song.path.name), now.st_size), list[str](), NOT_BEGUN
+        state = notes.state_of(song)
+        size = state.partition(" ")[0]
+        if not size.isdecimal():
+            return song.problem or "it cannot be found, or not be read"
+        known, places, reason = (_normal(song.path.name), int(size)), list[str](), NOT_BEGUN
         for place in places_of(song, self.options, self.template):
             places.append(place)
             failure, kept = self.folder.failures.get(place), self.folder.kept.get(place)
-            if failure and failure.state == f"{now.st_size} {now.st_mtime_ns}":
+            if failure and failure.state == state:
                 self.failed[place] = failure
                 self.taken.add(place)
                 return ""
             if not kept or kept.song != known[0] or place in self.taken:
                 continue
-            if kept.size == now.st_size and not kept.problem:
+            if kept.size == known[1] and not kept.problem:
                 self.taken.add(place)
                 return ""
             reason = f"its stems are not whole: {kept.problem}" if kept.problem else "changed since it was split"
@@ -245,7 +245,7 @@ class Search:
         """Return whether a song is split under another name; its content tells, as another's size may be the same."""
         others = [name for name in self.alike.get(known, ()) if name not in self.taken and name not in places]
         others = [name for name in others if not self.folder.kept[name].problem]
-        if not others:
+        if not others or notes.is_away(song):
             return False
         try:
             digest = sha256(song.path)
@@ -260,7 +260,7 @@ class Search:
         """Return who works on a song, or left it behind; empty if nobody did."""
         for key in map(key_of, places) if self.claims else ():
             if key in self.claims:
-                self.asked[key] = str(song.path)
+                self.asked[key] = notes.shown(song)
                 return in_words(self.claims[key])
         return ""
 
@@ -297,7 +297,7 @@ def status(place: Place, songs: Sequence[Found] | None, options: Options, templa
     else:
         found.songs = len(songs)
         reasons = [(song, search.find(song)) for song in songs]
-        found.missing = [Missing(str(song.path), reason) for song, reason in reasons if reason]
+        found.missing = [Missing(notes.shown(song), reason) for song, reason in reasons if reason]
         found.failures = list(search.failed.values())
         done = search.taken - search.failed.keys()
         found.others = len(whole.keys() - done)
