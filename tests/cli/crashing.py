@@ -16,9 +16,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 
+import typer
+
 from stemsplit import cli
+
+# The forks find the parser of the command line built, if it was once used before.
+typer.main.get_command = cache(typer.main.get_command)
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "open")
 
