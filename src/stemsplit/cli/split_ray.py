@@ -151,6 +151,7 @@ def split_on(
     tell: "Report",
 ) -> None:
     """Split songs on a cluster, those that need no splitting here; see `Cluster.work`."""
+    from stemsplit.cluster.connecting import exact_exit
     from stemsplit.cluster.driver import Calls, Driver
     from stemsplit.cluster.here import settled_here
     from stemsplit.terminal import console
@@ -158,7 +159,8 @@ def split_on(
     calls = Calls(report.progress, tell, console.warning, report.crew)
     try:
         if left := settled_here(jobs, tell, console.warning):
-            Driver(left, cluster.connection, cluster.wishes, task, calls).run()
+            with exact_exit():
+                Driver(left, cluster.connection, cluster.wishes, task, calls).run()
     finally:
         cluster.connection.close()
 
@@ -199,5 +201,5 @@ def joined(
     from stemsplit.cluster.seats import Wishes, settled
 
     connection = Connection(address)
-    wishes = Wishes(address, gpus, cpus, workers)
+    wishes = Wishes(address, 1.0 if device == "cuda" and gpus is None else gpus, cpus, workers)
     return Cluster(connection, settled(wishes, connection.nodes, device != "cpu"), device)

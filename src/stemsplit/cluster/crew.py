@@ -1,5 +1,6 @@
 """Starts workers on a Ray cluster, calls them, and notices when one dies."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,12 @@ class DeadError(Exception):
 
     Args:
         text: what is known of how it ended.
+        node: whether its node seems to have vanished with it.
     """
+
+    def __init__(self, text: str, node: bool = False) -> None:
+        super().__init__(text)
+        self.node = node
 
 
 class Actor(Worker):
@@ -47,7 +53,6 @@ class Member:
         node: node that it runs on; empty until it is known.
         host: name of that machine; empty until it is known.
         is_ready: whether its model is loaded.
-        finished: number of songs that it has finished.
     """
 
     seat: Seat
@@ -55,7 +60,18 @@ class Member:
     node: str = ""
     host: str = ""
     is_ready: bool = False
-    finished: int = 0
+
+
+def _death(error: Exception) -> DeadError:
+    """Return how a worker ended, in words."""
+    text = str(error)
+    if getattr(error, "preempted", False) or "node has died" in text:
+        return DeadError("its node has left the cluster", node=True)
+    if "NODE_OUT_OF_MEMORY" in text or "memory on the node" in text or "low on memory" in text:
+        return DeadError("its node ran out of memory, and Ray ended it; see --workers and --cpus-per-worker")
+    if "creation task" in text or "ModuleNotFoundError" in text:
+        return DeadError(f"stemsplit does not start there: {one_line(error)[-200:]}")
+    return DeadError("its process ended")
 
 
 class Crew:
@@ -105,6 +121,9 @@ class Crew:
         Args:
             seconds: longest time to wait.
         """
+        if not self.calls:
+            time.sleep(min(seconds, 0.2))
+            return
         ready, _ = self.ray.wait(list(self.calls), num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self.ray.wait(list(self.calls), num_returns=len(self.calls), timeout=0)
@@ -113,33 +132,34 @@ class Crew:
             yield member, question, self._answer(reference)
 
     def _answer(self, reference: Any) -> Any:
-        from ray.exceptions import RayActorError, RayError, RayTaskError
+        from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
         try:
             return self.ray.get(reference)
         except RayTaskError as error:
             # What the worker itself has raised; Ray's error is of the same class, and says more than one line.
             return error.cause if isinstance(error.cause, Exception) else DeadError(one_line(error))
+        except ActorUnavailableError:
+            # Its own node would tell of a process that ended.
+            return DeadError("its node does not answer", node=True)
         except RayActorError as error:
-            return DeadError(self._how(error))
+            return _death(error)
         except RayError as error:
             return DeadError(one_line(error))
 
-    def _how(self, error: BaseException) -> str:
-        """Return how a worker ended, in words."""
-        text = str(error)
-        if "memory" in text and ("OOM" in text or "low on memory" in text or "out of memory" in text):
-            return "its node ran out of memory, so Ray ended it"
-        if "creation task" in text or "ModuleNotFoundError" in text or "ImportError" in text:
-            return f"stemsplit does not start there: {one_line(error)[-200:]}"
-        return "its process ended"
-
     def dismiss(self, member: Member) -> None:
-        """End a worker at once."""
+        """End a worker at once, if that was not done yet."""
+        if member not in self.members:
+            return
         self.members.remove(member)
         self.calls = {reference: call for reference, call in self.calls.items() if call[0] is not member}
         with suppress(Exception):
             self.ray.kill(member.actor, no_restart=True)
+
+    def forget(self) -> None:
+        """Leave all workers to themselves: without the cluster's head they can be neither asked nor ended."""
+        self.members.clear()
+        self.calls.clear()
 
     def close(self) -> None:
         """End all workers, which give up their songs first, if they can within a while."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import errors
-from stemsplit.cluster.connecting import Connection
+from stemsplit.cluster.connecting import LOOK_SECONDS, Connection, HeadError, LostError, Watch
 from stemsplit.cluster.crew import Crew, DeadError, Member
 from stemsplit.cluster.ledger import Ledger
 from stemsplit.cluster.seats import Seat, Wishes, seats
@@ -21,11 +21,11 @@ from stemsplit.words import counted
 if TYPE_CHECKING:
     from stemsplit.songs.pipeline import Progress, Report
 
-LOOK_SECONDS = 3.0
-"""Seconds between two looks at which nodes the cluster has."""
-
 STARTS = 3
 """Number of workers that may die in one seat before their model is loaded; then the seat is not used any more."""
+
+ROW = 30
+"""Number of workers that may die one after the other, while no song ends, before the run does."""
 
 SLOW_SECONDS = 30.0
 """Seconds without a worker at work after which people are told that the cluster gives none."""
@@ -66,8 +66,7 @@ class Driver:
         self, jobs: Sequence[Job], connection: Connection, wishes: Wishes, task: Callable[[Seat], Task], calls: Calls
     ) -> None:
         self.jobs, self.connection, self.wishes, self.task, self.calls = jobs, connection, wishes, task, calls
-        self.crew, self.ledger = Crew(connection), Ledger(range(len(jobs)))
-        self.nodes: dict[str, tuple[int, float]] = {}
+        self.crew, self.ledger, self.watch = Crew(connection), Ledger(range(len(jobs))), Watch(connection)
         self.looked_at = self.worked_at = time.monotonic()
         self.is_slow = False
         self.starts: dict[Seat, int] = {}
@@ -79,36 +78,40 @@ class Driver:
         """Why the last seat was closed."""
         self.at_work = (0, 0)
         self.sight = Sight(jobs)
+        self.row = 0
+        """Number of workers that died since a song ended."""
 
     def run(self) -> None:
         """Split all songs.
 
         Raises:
             RegistryError, WeightsError, DeviceError: no worker can load the model, or there is none.
+            LostError: the cluster is lost.
         """
         try:
             self._look()
             while not self.ledger.is_over:
                 if time.monotonic() - self.looked_at > LOOK_SECONDS:
                     self._look()
-                if not self.crew.calls:
-                    self._look()
-                    time.sleep(0 if self.crew.calls else 0.2)
-                    continue
                 for member, question, answer in self.crew.answers(0.5):
                     self._heard(member, question, answer)
                 if not self.crew.is_asked("begin"):
                     self.sight.hide()
+        except HeadError:
+            self.crew.forget()
+            raise
         finally:
+            self.watch.ending.set()
             self.crew.close()
             self.sight.close(self._say)
 
     def _look(self) -> None:
         """Look at the nodes of the cluster, and fill the seats that are free."""
-        self.nodes, self.looked_at = self.connection.nodes, time.monotonic()
+        self.watch.check()
+        self.looked_at = time.monotonic()
         taken = {member.seat for member in self.crew.members}
         needed = self.ledger.unheld - sum(not member.is_ready for member in self.crew.members)
-        there = [seat for seat in seats(self.wishes, self.nodes) if seat not in self.closed]
+        there = [seat for seat in seats(self.wishes, self.watch.nodes) if seat not in self.closed]
         for seat in [seat for seat in there if seat not in taken][: max(needed, 0)]:
             self.crew.start(seat)
         if not there and not self.crew.calls and self.last:
@@ -122,12 +125,12 @@ class Driver:
             self.calls.tell(f"no worker is at work on the Ray cluster for {idle:.0f} s: {asked}; waiting for one")
         if not there and not self.crew.calls and idle > PATIENCE_SECONDS:
             minutes = PATIENCE_SECONDS / 60
-            raise DeviceError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
+            raise LostError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
 
     def _heard(self, member: Member, question: str, answer: Any) -> None:
         """Take a worker's answer, and ask it the next question."""
         if isinstance(answer, DeadError):
-            self._died(member, str(answer))
+            self._died(member, str(answer), answer.node)
         elif isinstance(answer, StemsplitError):
             self._unfit(member, answer)
         elif isinstance(answer, Exception):
@@ -169,14 +172,22 @@ class Driver:
         self._count()
         self._look()
 
-    def _died(self, member: Member, how: str) -> None:
-        """Take back the songs of a worker that died."""
-        self.nodes = self.connection.nodes
-        node = bool(member.node) and member.node not in self.nodes
-        how = "its node has left the cluster" if node else how
-        where = member.host or "a node"
-        held = len(self.ledger.held.get(member, ()))
+    def _died(self, member: Member, how: str, node: bool = False) -> None:
+        """Take back the songs of a worker that died.
+
+        Args:
+            member: the worker.
+            how: how it died, in words.
+            node: whether its node seems to have vanished with it.
+        """
         self.crew.dismiss(member)
+        self._count()
+        node = node or (bool(member.node) and member.node not in self.watch.nodes)
+        where = member.host or "a node"
+        held = set(self.ledger.held.get(member, ()))
+        self.row += not node
+        if self.row >= ROW:
+            raise LostError(f"{ROW} workers died one after the other, and none finished a song; the last one: {how}")
         if not member.is_ready and not node:
             self.starts[member.seat] = self.starts.get(member.seat, 0) + 1
             if self.starts[member.seat] >= STARTS:
@@ -184,12 +195,12 @@ class Driver:
                 return
         for number in self.ledger.lost(member, node):
             job = self.jobs[number]
+            held.remove(number)
             died = self.ledger.nodes[number] if node else self.ledger.deaths[number]
-            told = f"{counted(died, 'worker')} died that split nothing else; of the last one, {how}"
+            told = f"{counted(died, 'worker')} died while they held this song alone (the last one: {how})"
             self.calls.report(Outcome(job, f"cannot split {job.song}: {told}; try it alone, without --ray"))
         if held:
-            self.calls.tell(f"a worker on {where} died ({how}); others take its {counted(held, 'song')}")
-        self._count()
+            self.calls.tell(f"a worker on {where} died ({how}); its {counted(len(held), 'song')} will be tried again")
         self._look()
 
     def _told(self, member: Member, news: Sequence[Told]) -> None:
@@ -205,7 +216,7 @@ class Driver:
                     self._say(text)
                 case Ended(number, facts):
                     if self.ledger.ended(member, number):
-                        member.finished += 1
+                        self.row = 0
                         self.calls.report(Outcome(self.jobs[number], **facts))
                 case Failed(kind, text):
                     self._stopped(member, kind, text)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 AHEAD = 3
 """Largest number of songs that a worker holds beside the one it computes: examined, to be examined, and finished."""
 
-DEATHS = 2
+DEATHS = 3
 """Number of processes that may end while they hold one song alone; at the last of them the song fails."""
 
 NODES = 4

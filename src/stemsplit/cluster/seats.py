@@ -82,9 +82,9 @@ def settled(wishes: Wishes, nodes: Mapping[str, tuple[int, float]], on_gpus: boo
     if wishes.workers is None and not seats(wishes, nodes):
         cores = max((cpus for cpus, _ in nodes.values()), default=0)
         there = f"{counted(len(nodes), 'node')}, with at most {counted(cores, 'core')} and {most:g} GPUs each"
-        what = f"{gpus:g} GPUs" if gpus > most else counted(wishes.cpus or 1, "core")
-        later = "; with --workers N, workers wait for nodes that join"
-        raise DeviceError(f"no node of the Ray cluster has {what} for a worker ({there}); ask for less{later}")
+        what = "a GPU for a worker" if gpus > most else f"{counted(wishes.cpus or 1, 'core')} for a worker"
+        advice = "ask for less, or give --workers, with which workers wait for nodes that join"
+        raise DeviceError(f"no node of the Ray cluster has {what} ({there}); {advice}")
     return wishes
 
 
