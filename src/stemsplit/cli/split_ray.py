@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stemsplit.cluster.worker import Task
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.job import Job, Options
-    from stemsplit.songs.pipeline import Report
+    from stemsplit.songs.finishing import Report
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.songs import SplitReport
 

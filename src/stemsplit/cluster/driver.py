@@ -19,7 +19,8 @@ from stemsplit.songs.job import Job, Outcome
 from stemsplit.words import counted
 
 if TYPE_CHECKING:
-    from stemsplit.songs.pipeline import Progress, Report
+    from stemsplit.songs.finishing import Report
+    from stemsplit.songs.pipeline import Progress
 
 STARTS = 3
 """Number of workers that may die in one seat before their model is loaded; then the seat is not used any more."""

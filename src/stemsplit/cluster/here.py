@@ -8,7 +8,7 @@ from stemsplit.songs.preparing import Course, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
-    from stemsplit.songs.pipeline import Report
+    from stemsplit.songs.finishing import Report
 
 
 def settled_here(jobs: Sequence[Job], report: "Report", tell: Callable[[str], object]) -> list[Job]:
