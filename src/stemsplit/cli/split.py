@@ -285,7 +285,7 @@ def split(
         with report:
             work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             if cluster:
-                work = cluster.work(jobs, load, models, options, report)
+                work = cluster.work(jobs, load, models, options, report, away.opening)
             totals = run(work, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further, notes)
     watch.remember()

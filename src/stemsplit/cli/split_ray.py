@@ -1,6 +1,7 @@
 """Defines the options for splitting songs on a Ray cluster, and does that."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from stemsplit.cluster.seats import Seat, Wishes
     from stemsplit.cluster.worker import Task
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Options
     from stemsplit.songs.finishing import Report
+    from stemsplit.songs.job import Job, Options
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.songs import SplitReport
 
@@ -86,6 +87,7 @@ class Cluster:
         models: "ChainEntry",
         options: "Options",
         report: "SplitReport",
+        staging: "Callable[[], object] | None" = None,
     ) -> "partial[None]":
         """Return a function that splits songs on the cluster; see `split_run.run`.
 
@@ -95,11 +97,12 @@ class Cluster:
             models: the models.
             options: settings of the run.
             report: shows progress, from `report`.
+            staging: function that makes the folder for songs and stems at addresses; None if there are none.
         """
         from stemsplit.terminal.cluster import ClusterReport
 
         assert isinstance(report, ClusterReport)
-        task = partial(self._task, load, models, options, shown(jobs))
+        task = partial(self._task, load, models, options, shown(jobs), staging)
         return partial(split_on, self, jobs, task, report)
 
     def _task(
@@ -108,6 +111,7 @@ class Cluster:
         models: "ChainEntry",
         options: "Options",
         song: Any,
+        staging: "Callable[[], object] | None",
         seat: "Seat",
     ) -> "Task":
         """Return what all songs share, for the worker of a seat."""
@@ -125,6 +129,7 @@ class Cluster:
             folder=os.getcwd(),  # noqa: PTH109  # as text, and Path has nothing more to say
             variables={name: os.environ[name] for name in FOLDERS if name in os.environ},
             song=song,
+            staging=staging,
         )
 
 
@@ -138,8 +143,9 @@ def plain(identity: Mapping[str, Any]) -> Any:
 def shown(jobs: "Sequence[Job]") -> Any:
     """Return a song that workers must see, and the size of its file; None if no song is a file that can be seen."""
     for job in jobs:
-        if job.elsewhere is None and not job.problem and not job.done:
-            return job.path, job.path.stat().st_size
+        if not (job.elsewhere and job.elsewhere.fetches) and not job.problem and not job.done:
+            with suppress(OSError):  # it is gone, which is that song's failure
+                return job.path, job.path.stat().st_size
     return None
 
 
@@ -184,7 +190,7 @@ def joined(
     """
     if address is None:
         for name, value in (("--gpus-per-worker", gpus), ("--cpus-per-worker", cpus), ("--workers", workers)):
-            if value is not None:
+            if value is not None and not (dry_run and name == "--workers"):
                 raise typer.BadParameter(f"{name} needs --ray")
         return None
     if not find_spec("ray"):

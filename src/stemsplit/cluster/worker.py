@@ -41,6 +41,7 @@ class Task:
         variables: environment variables to set.
         seen: folder that only the driver's machine has just made, if stems are written to files; else None.
         song: a song and the size of its file, which the driver's machine sees; None if songs come from elsewhere.
+        staging: function that makes the folder for songs and stems that are elsewhere; None if none are.
     """
 
     load: "Callable[[Callable[[str], object]], Splitter]"
@@ -50,6 +51,7 @@ class Task:
     variables: Mapping[str, str] = field(default_factory=dict)
     seen: Path | None = None
     song: tuple[Path, int] | None = None
+    staging: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,9 +210,13 @@ class Worker:
 
     def _loaded(self, task: Task) -> "Splitter":
         """Load the model, and make sure that it is the one that records will name."""
+        if task.staging:
+            task.staging()
         separator = task.load(self._say)
         if not record.same(record.plain(task.expected), task.identity()):
-            told = f"{socket.gethostname()} has other weights, or another registry entry, than the machine of the command"
+            told = (
+                f"{socket.gethostname()} has other weights, or another registry entry, than the machine of the command"
+            )
             raise WeightsError(f"{told}; download the model there anew, or let all nodes share a cache folder")
         return separator
 
