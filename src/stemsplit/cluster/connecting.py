@@ -99,7 +99,7 @@ def _reached(address: str) -> None:
             answer = head.recv(4)
     except OSError as error:
         why = error.strerror or str(error)
-        raise DeviceError(f"no Ray cluster answers at {address} ({why}))") from error
+        raise DeviceError(f"no Ray cluster answers at {address} ({why})") from error
     if len(answer) < 4 or answer[3] != SETTINGS:
         raise DeviceError(f"what answers at {address} is not the head of a Ray cluster, which is often at port 6379")
 

@@ -114,21 +114,25 @@ class StoppedError(Exception):
     """The driver asked the worker to stop."""
 
 
+def _unseen(task: Task) -> str:
+    """Return what the driver's machine sees and this one does not, in words; empty if both see the same."""
+    if task.seen and not task.seen.is_dir():
+        return f"the output folder {task.seen.parent}"
+    if task.song:
+        path, size = task.song
+        with suppress(OSError):
+            return "" if path.stat().st_size == size else f"the song {path}"
+        return f"the song {path}"
+    return ""
+
+
 def checked(task: Task) -> None:
     """Raise DeviceError if this machine does not see what the driver's machine sees."""
     here, last = socket.gethostname(), time.monotonic() + SEEN_SECONDS
     shared = "songs and stems must be on storage that all nodes see under the same path"
-    while True:
-        missing = task.seen if task.seen and not task.seen.is_dir() else None
-        if not missing and task.song:
-            path, size = task.song
-            with suppress(OSError):
-                missing = None if path.stat().st_size == size else path
-        if not missing:
-            return
+    while missing := _unseen(task):
         if time.monotonic() > last:
-            what = f"the output folder {missing.parent}" if missing == task.seen else f"the song {missing}"
-            raise DeviceError(f"{here} does not see {what} as this machine does; {shared}")
+            raise DeviceError(f"{here} does not see {missing} as this machine does; {shared}")
         time.sleep(0.2)
 
 
