@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,11 +70,9 @@ def finder(output: "Path | str", staging: Path | None, limit: int, force: bool) 
     Raises:
         typer.BadParameter: the address is not one, or a package is not installed.
     """
-    try:
-        import obstore  # noqa: F401  # whether it is there
-    except ImportError as error:
+    if not find_spec("obstore"):
         more = "addresses such as s3://bucket/song.flac need one more package: pip install 'stemsplit[cloud]'"
-        raise typer.BadParameter(more) from error
+        raise typer.BadParameter(more)
     from stemsplit.cloud import address, finding, sources
     from stemsplit.cloud import output as outputs
     from stemsplit.cloud import staging as stages

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from stemsplit.cluster.seats import Seat, Wishes
     from stemsplit.cluster.worker import Task
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Options
     from stemsplit.songs.finishing import Report
+    from stemsplit.songs.job import Job, Options
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.songs import SplitReport
 
