@@ -220,9 +220,9 @@ def state(song: Path) -> State:
     return State(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, seen)
 
 
-def is_newer(written: Path, now: State) -> bool:
+def is_newer(written: Path | str, now: State) -> bool:
     """Return whether a record was written after a song's last change. A record from the future proves nothing."""
-    return now.latest < written.stat().st_mtime_ns <= time.time_ns()
+    return now.latest < os.stat(written).st_mtime_ns <= time.time_ns()  # noqa: PTH116  # it may be a text
 
 
 def unchanged(song: Path, record: Record, written: Path) -> bool:
