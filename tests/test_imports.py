@@ -16,7 +16,7 @@ FLOORS = """
     cli
     listening
     api terminal
-    comparison
+    comparison cloud
     songs
     training
     evaluation bench
@@ -38,7 +38,7 @@ THEIRS = {
     "tomllib": {"registry"},
     "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
-    "hashlib": {"comparison", "disk", "fetch", "listening", "pictures", "songs", "training"},
+    "hashlib": {"cloud", "comparison", "disk", "fetch", "listening", "pictures", "songs", "training"},
     "pickle": {"checkpoints"},
     "huggingface_hub": {"fetch"},
     "filelock": {"fetch"},
@@ -49,6 +49,7 @@ THEIRS = {
     "subprocess": {"audio", "training"},
     "http": {"fetch", "listening"},
     "mido": {"training"},
+    "obstore": {"cloud"},
     "torchaudio": {"libraries"},
     "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
 }
@@ -120,6 +121,7 @@ COMMANDS = {
     "help on evaluation": "eval --help",
     "help on comparison": "compare --help",
     "help on listening": "listen --help",
+    "status of a folder": "status tests",
     "nothing to listen to": "listen no-such-folder",
 }
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemsplit.errors import AudioError
-from stemsplit.songs.find import Found, Search
+from stemsplit.songs.find import Search
 from stemsplit.songs.find import find as find_songs
+from stemsplit.songs.found import Found
 from stemsplit.words import natural
 from tests.conftest import noise, unix
 

@@ -17,7 +17,7 @@ from stemsplit.audio.heading import Heading
 from stemsplit.disk.names import Distinctions
 from stemsplit.songs import apart as telling_apart
 from stemsplit.songs import plan
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import chosen

@@ -1,13 +1,12 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_extras
+from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_shards
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -27,7 +26,6 @@ from stemsplit.cli.options import (
     Window,
     seconds,
     usage_errors,
-    writable,
 )
 from stemsplit.cli.split_notes import (
     hint_at_models,
@@ -56,16 +54,7 @@ def split(
         ),
     ],
     model: several.Model = None,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            readable=False,
-            callback=writable,
-            help="Folder to write to; each song gets a subfolder.",
-        ),
-    ] = Path("stems"),
+    output: split_cloud.Output = "stems",
     stems: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +109,9 @@ def split(
             "(eng), or its title. Default: the file's default track.",
         ),
     ] = "",
+    shard: split_shards.Share = None,
+    staging: split_cloud.Staging = None,
+    staging_size: split_cloud.StagingSize = "10GB",
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
@@ -198,13 +190,14 @@ def split(
     from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
-    limit = several.limit(fit_memory)
+    limit, share = several.limit(fit_memory), split_shards.chosen(shard, quiet)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
+    away = split_cloud.addresses(output, staging, staging_size, force, csv)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)
     if whole := file_format.holds_all:
@@ -230,11 +223,11 @@ def split(
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file, file_format if whole else None)
         template = Template(name, needs_stem=not whole)
-        table = SplitTable(csv, [output.name for output in chosen])
+        table = SplitTable(split_shards.table(csv, share, quiet), [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
     options = Options(
-        out=output,
+        out=away.out,
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
@@ -247,7 +240,10 @@ def split(
         force=force,
     )
     known = KnownFailures(options) if skip_known_failures else None
-    jobs, found = planned(songs, options, template, models, known)
+    if not dry_run:
+        away.check()
+    jobs, found = planned(songs, options, template, models, known, share, quiet, away)
+    away.refuse(page=page, known=skip_known_failures, session=bool(session))
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
@@ -259,7 +255,7 @@ def split(
     needed = split_extras.tell_of_extras(further, jobs, quiet)
     check_memory(models, limit, device, precision.value)
     if dry_run:
-        fits = print_dry_run(jobs, found, models, pace, output, as_json, partial(split_extras.foreseen, further))
+        fits = print_dry_run(jobs, found, models, pace, away.out, as_json, partial(split_extras.foreseen, further))
         account().closed = True
         raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs, needed)
@@ -279,12 +275,13 @@ def split(
         fit_memory=limit,
     )
     report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
-    notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
-    with table:
+    notes = split_shards.notes_of(options, share, away.place)
+    notices = [report.outcome, watch.add, table.add, *(each.add for each in (known, notes) if each)]
+    with table, away.staged():
         with report:
             work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             totals = run(work, notices, as_json, further, quiet)
-        close(totals, found, report, known, as_json, further)
+        close(totals, found, report, known, as_json, further, notes)
     watch.remember()
     if totals.failed or totals.untold or totals.lacking or table.failed:
         raise typer.Exit(1)

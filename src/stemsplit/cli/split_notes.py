@@ -141,7 +141,8 @@ def print_dry_run(
 
     waiting = [job for job in jobs if not job.problem and not job.done]
     estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
-    free = free_space(out)
+    sent = any(job.elsewhere and job.elsewhere.sends for job in jobs)
+    free = None if sent else free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
     extras = [further(job) for job in jobs]
     lacking = any(extra["error"] for each in extras for extra in each.values())

@@ -87,7 +87,9 @@ def clashing(jobs: Sequence[Job]) -> dict[int, int]:
             continue
         same: dict[str, list[int]] = defaultdict(list)
         spelled = [as_written(jobs[number])[path] for number in numbers]
-        disk = ask(existing_ancestor(jobs[numbers[0]].folder)) if len({*spelled}) > 1 else Distinctions(True, True)
+        away = jobs[numbers[0]].elsewhere  # object stores tell all names apart
+        is_asked = len({*spelled}) > 1 and not (away and away.sends)
+        disk = ask(existing_ancestor(jobs[numbers[0]].folder)) if is_asked else Distinctions(True, True)
         for number, name in zip(numbers, spelled, strict=True):
             same[disk.key(name)].append(number)
         for first, *others in same.values():
@@ -152,6 +154,11 @@ def may_be_renamed(job: Job) -> bool:
     return os.path.lexists(f"{job.folder}/{first}")
 
 
+def is_found(job: Job) -> bool:
+    """Return whether there is a song, as far as that is known without bringing it here."""
+    return not job.elsewhere.problem if job.elsewhere and job.elsewhere.fetches else os.path.lexists(job.path)
+
+
 def settled(job: Job, standings: Standings, is_there: Callable[[Path], bool] = os.path.lexists) -> Job:
     """Return the job of a song that has no rival in this run, at the place that earlier runs leave it.
 
@@ -163,15 +170,18 @@ def settled(job: Job, standings: Standings, is_there: Callable[[Path], bool] = o
         standings: what earlier runs left.
         is_there: function that tells whether a folder exists.
     """
-    if job.options.force or "{track}" not in job.names.template.text or not is_there(job.folder):
+    is_sent = job.elsewhere is not None and job.elsewhere.sends
+    if job.options.force or "{track}" not in job.names.template.text or not (is_sent or is_there(job.folder)):
         return job
     found = standings.of(job)
     if found and found.name == job.path.name:
         return job
     other = found and job.other_song(job.recorded())
-    if not other and not may_be_renamed(job):
+    if not (other or is_sent or may_be_renamed(job)):
         return job
     own = renamed(job, job.names.template, with_suffix(job.path))
+    if not other and is_sent and own.present(own.record) is None:
+        return job
     return own if other or is_place_of(own, standings) else job
 
 
@@ -181,7 +191,7 @@ def rivals(jobs: Sequence[Job], standings: Standings) -> dict[int, int]:
     A song that is not there has no rivals, and of several, one whose stems are in the place already stays there.
     """
     found = clashing(jobs)
-    lost = {number for number in found if not os.path.lexists(jobs[number].path)}
+    lost = {number for number in found if not is_found(jobs[number])}
     if lost and lost != found.keys():
         numbers = [number for number in range(len(jobs)) if number not in lost]
         among = clashing([jobs[number] for number in numbers])
@@ -223,9 +233,9 @@ def apart(jobs: Sequence[Job], standings: Standings | None = None) -> list[Job]:
     for number, other in found.items():
         job = jobs[number]
         if other == number:
-            problem = f"{job.path}: {clash(told[number])}"
+            problem = f"{job.song}: {clash(told[number])}"
         else:
-            problem = f"{job.path} and {jobs[other].path} would be written to the same files; "
+            problem = f"{job.song} and {jobs[other].song} would be written to the same files; "
             problem += told_how[min(number, other)]
-        told[number] = replace(job, problem=problem)
+        told[number] = replace(job, problem=job.problem or problem)
     return told

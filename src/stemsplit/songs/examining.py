@@ -78,6 +78,8 @@ class Examiner:
 
     def examined(self, job: Job) -> Job:
         """Return the job with its size, and with any problem of its folder, its names and the song's header."""
+        if job.elsewhere:
+            return self._from_elsewhere(job)
         options, place, files, found = job.options, self._place(job), job.files, None
         below = job.names.record
         own = f"{job.folder}/{below}"
@@ -105,6 +107,30 @@ class Examiner:
         if problem := self._problem(job, place, files, below):
             return replace(job, problem=problem)
         return self._measured(job, found)
+
+    def _from_elsewhere(self, job: Job) -> Job:
+        """Do what `examined` does for a song that comes from elsewhere, or whose stems go there."""
+        assert job.elsewhere is not None
+        try:
+            if link := job.link((*job.targets.values(), job.record)):
+                return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
+            found = job.recorded()
+            if found and not job.options.force and job.is_done(found):
+                return replace(job, done=True)
+            if other := job.other_song(found):
+                return replace(job, problem=other)
+        except AudioError as error:
+            return replace(job, problem=str(error))
+        except OSError as error:
+            return replace(job, problem=f"cannot read {job.song} ({error.strerror})")
+        if not job.elsewhere.sends:
+            problem = self._problem(job, self._place(job), job.files, job.names.record)
+        else:
+            taken = [target for target in job.targets.values() if job.shown(target) in self.songs]
+            problem = f"{taken[0]} is itself one of the songs; choose another folder with -o" if taken else ""
+        if problem or job.elsewhere.fetches:
+            return replace(job, problem=problem)
+        return self._measured(job, Standing.of(found, fits=False) if found else None)
 
     def attempted(self, job: Job) -> Job:
         """Return the job as `examined` does; an error of any kind becomes its problem, and does not end the others."""

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import IO, NamedTuple
 from stemsplit.audio.kinds import EXTENSIONS, is_audio, other_kind
 from stemsplit.songs import naming
 from stemsplit.songs.earlier import RECORD, Earlier, Stem
+from stemsplit.songs.found import Distant, nowhere
+from stemsplit.songs.found import Found as Found  # as others know it
 from stemsplit.songs.lists import expand_lists
 from stemsplit.songs.near import Near
 from stemsplit.songs.true_stems import true_stems
@@ -22,22 +24,6 @@ WILDCARD = re.compile(r"[*?[]")
 
 FEW = 3
 """Largest number of files that a note names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A song that an argument means.
-
-    Args:
-        path: path as the argument names it, or as found in a folder.
-        below: the song's folder, relative to the folder of the argument or to the part of a glob before its first
-            wildcard; `Path()` for a song directly in there, and for a file that is named itself.
-        problem: why it cannot be read, if that is known without opening it; else empty.
-    """
-
-    path: Path
-    below: Path = Path()
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,7 +247,12 @@ def told_of_true_stems(multitracks: Sequence[Path], only_stems: Sequence[Path]) 
         yield f"{what}; to split a song, name its mixture"
 
 
-def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = None) -> Search:
+def find(
+    arguments: Sequence[Path | str],
+    out: Path,
+    listed: IO[bytes] | None = None,
+    elsewhere: Callable[[Sequence[str]], Distant] = nowhere,
+) -> Search:
     """Find the songs that the arguments mean.
 
     - A file is always a song, even if it is missing or not audio: the error comes when it is read.
@@ -277,6 +268,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
         arguments: paths, globs and lists, as typed.
         out: output folder.
         listed: stream that `-` reads; stdin if None.
+        elsewhere: finds the songs at the addresses among the arguments.
 
     Returns:
         The songs. A file that several arguments mean is listed once, where it comes first.
@@ -293,7 +285,13 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     earlier = Earlier()
     real_out, near = os.path.realpath(out), Near()
     below = lru_cache(1024)(lambda folder, base: folder.relative_to(base))
-    for text in expand_lists(arguments, listed):
+    texts = [*expand_lists(arguments, listed)]
+    distant = elsewhere(texts)
+    for text in texts:
+        if text in distant.songs:
+            for song in distant.songs[text]:
+                songs.setdefault(str(song.path), song)
+            continue
         path = near.meant(text)
         base, tops = path, [path]
         if WILDCARD.search(str(path)) and not os.path.lexists(path):
@@ -330,4 +328,10 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     if unknown:
         what = f"{counted(len(unknown), 'audio file')} in the output folder {out}"
         notes.append(f"{what} passed over, though not stems of earlier runs: {few(unknown)}; to split them, name them")
-    return Search(found, len(others - songs.keys()), len(passed) + written, len(beside), notes=tuple(notes))
+    return Search(
+        found,
+        len(others - songs.keys()) + distant.passed_over,
+        len(passed) + written + distant.stems,
+        len(beside),
+        notes=(*notes, *distant.notes),
+    )

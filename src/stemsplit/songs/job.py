@@ -165,14 +165,22 @@ class Job:
         """Return the name of one of the job's files in the record."""
         return Path(os.path.relpath(target, self.record.parent)).as_posix()
 
+    def present(self, target: Path) -> int | None:
+        """Return the bytes of one of the job's files, where it is to be; None if there is no such file."""
+        if self.elsewhere and self.elsewhere.sends:
+            return self.elsewhere.size_of(target)
+        return size_of(target)
+
     def size_of(self, name: str) -> int | None:
         """Return the bytes of a file that the record names; None if there is no such file below the output folder."""
         # Not resolve: links are not followed.
         path, out = (Path(os.path.abspath(place)) for place in (self.record.parent / name, self.options.out))  # noqa: PTH100
-        return size_of(path) if path.is_relative_to(out) else None
+        return self.present(path) if path.is_relative_to(out) else None
 
     def recorded(self) -> Record | None:
         """Read the present record, of this run or of an earlier one; None if there is none."""
+        if self.elsewhere and self.elsewhere.sends:
+            return self.elsewhere.recorded(self.record)
         return record.read(self.record)
 
     def is_done(self, found: Record | None) -> bool:
@@ -193,9 +201,12 @@ class Job:
             if facts is None or facts["weights"] != list(output.gains):
                 return False
             # What was silent may have been left out.
-            if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):
+            named = facts["file"], facts["size"]
+            if facts["file"] is not None and named != (self.name(target), self.present(target)):
                 return False
         try:
+            if self.elsewhere:
+                return self.elsewhere.is_unchanged(self.path, found, self.record)
             if self.compared and self.compared == (record.state(self.path), found.song["sha256"]):
                 return True
             return record.unchanged(self.path, found, self.record)
@@ -235,6 +246,10 @@ class Job:
             return other
         ours = found.files if found else {}
         for target in targets or self.targets.values():
+            if self.elsewhere and self.elsewhere.sends:
+                if not self.options.force and self.elsewhere.is_foreign(target):
+                    return f"{target} is already there, and not as stemsplit left it; --force writes over it"
+                continue
             there = size_of(target)
             if there is None and os.path.lexists(target):
                 return f"{target} is already there, and is not a file; choose another folder with -o"

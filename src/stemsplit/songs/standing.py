@@ -11,7 +11,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from stemsplit.audio import Format
 from stemsplit.disk.folder import read_unlinked
@@ -40,13 +40,19 @@ class Standing:
         name: name of the song's file.
         size: its size in bytes.
         sha256: its digest.
-        fits: whether the stems are those of a run with the same model and options, and all there.
+        fits: whether the stems are those of a run with the same model and options, and all there; False if that was
+            not looked at, because they are elsewhere.
     """
 
     name: str
     size: int
     sha256: str
     fits: bool
+
+    @classmethod
+    def of(cls, found: record.Record, fits: bool) -> Self:
+        """Return what a record says."""
+        return cls(found.song["name"], found.song["size"], found.song["sha256"], fits)
 
 
 class Standings:
@@ -79,6 +85,9 @@ class Standings:
         return self.known.pop(place, None) or self._read(job, place)
 
     def _read(self, job: Job, place: str) -> Standing | None:
+        if job.elsewhere and job.elsewhere.sends:
+            found = job.recorded()
+            return Standing.of(found, fits=False) if found else None
         try:
             content = read_unlinked(place, record.LIMIT)
         except OSError:
@@ -87,10 +96,7 @@ class Standings:
             name, size, digest, *files = usual.groups()
             return Standing(_text(name), int(size), digest.decode(), _are_there(job, files))
         found = record.parsed(content)
-        if found is None:
-            return None
-        song = found.song
-        return Standing(song["name"], song["size"], song["sha256"], _fits(job, found))
+        return Standing.of(found, _fits(job, found)) if found else None
 
     def _pattern(self, job: Job) -> re.Pattern[bytes]:
         """Return a pattern that matches the records of this run's songs in a format."""

@@ -1,0 +1,78 @@
+"""Runs requests to object stores in one thread, so that whoever waits for one can give it up."""
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import TimeoutError as NotYetError
+from functools import cache
+from time import monotonic, sleep
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Pulse = Callable[[], object]
+"""Called again and again during a wait; raises an error if the work is to end."""
+
+TICK = 0.25
+"""Seconds between two calls of a pulse."""
+
+TRIES = 8
+"""Largest number of failures in a row."""
+
+FIRST_TRIES = 3
+"""The same, as long as a store has not answered at all: its address may be wrong."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0
+"""Seconds before the second try, and before any later one at most. Each pause is twice as long as the one before."""
+
+
+def go_on() -> None:
+    """Let the work go on: the pulse of whoever has no reason to end it."""
+
+
+@cache
+def _loop(_process: int) -> asyncio.AbstractEventLoop:
+    """Return the loop that all requests of this process run in."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="requests", daemon=True).start()
+    return loop
+
+
+def waited(work: Coroutine[Any, Any, T], pulse: Pulse, seconds: float) -> T:
+    """Run a request to its end.
+
+    Args:
+        work: the request.
+        pulse: called every TICK seconds; an error that it raises ends the request.
+        seconds: time after which the request is given up.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), _loop(os.getpid()))
+    try:
+        while True:
+            try:
+                return future.result(TICK)
+            except NotYetError:
+                if future.done():
+                    return future.result()
+            pulse()
+    finally:
+        future.cancel()
+
+
+def pause(number: int, pulse: Pulse) -> None:
+    """Wait before another try, for a time that is partly left to chance, so that many machines do not come at once.
+
+    Args:
+        number: failures so far; at least 1.
+        pulse: called every TICK seconds.
+    """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (number - 1))
+    until = monotonic() + random.uniform(longest / 2, longest)
+    while (left := until - monotonic()) > 0:
+        pulse()
+        sleep(min(TICK, left))
