@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from stemsplit.audio.heading import heading
-from stemsplit.disk.digest import sha256
 from stemsplit.disk.files import size_of
 from stemsplit.disk.folder import is_link
 from stemsplit.disk.space import existing_ancestor
@@ -96,7 +95,7 @@ class Examiner:
                 if now.size == found.size and record.is_newer(own, now):
                     return replace(job, done=True)
                 # See `record.unchanged`.
-                if now.size == found.size and sha256(job.path) == found.sha256:
+                if now.size == found.size and record.has_digest(job.path, found.sha256):
                     return replace(job, done=True, compared=(now, found.sha256))
             if found and found.name != job.path.name and (other := job.other_song(job.recorded())):
                 return replace(job, problem=other)

@@ -237,7 +237,16 @@ def unchanged(song: Path, record: Record, written: Path) -> bool:
     if now.size != record.song.get("size"):
         return False
     # The song was not written, moved here or touched since then.
-    return is_newer(written, now) or sha256(song) == record.song.get("sha256")
+    return is_newer(written, now) or has_digest(song, record.song.get("sha256"))
+
+
+def has_digest(song: Path, digest: object) -> bool:
+    """Return whether a song's file has a digest.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sha256(song) == digest
 
 
 TICKS = (1_000, 10_000_000, 2_000_000_000)
