@@ -166,9 +166,14 @@ def read(path: Path) -> Record | None:
         return None
 
 
+def plain(now: Mapping[str, Any]) -> Any:
+    """Return a part of a record as it is read again after it is written."""
+    return json.loads(json.dumps(now, default=_plain))
+
+
 def same(read: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a part of a record equals what would be written now."""
-    return bool(read == json.loads(json.dumps(now, default=_plain)))
+    return bool(read == plain(now))
 
 
 FINE, WHOLE = 100_000_000, 2_500_000_000
