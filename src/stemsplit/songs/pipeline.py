@@ -20,7 +20,7 @@ from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
-from stemsplit.songs.preparing import Busy, Course, given_up, prepare
+from stemsplit.songs.preparing import Busy, Course, given_up, prepare, taken_over
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ POLL_SECONDS = 0.5
 """Time between two looks at songs that other processes are working on."""
 
 STALLED_SECONDS = 300.0
-"""Time without a sign of life after which another process is no longer waited for."""
+"""Time without a sign of life, by this machine's clock alone, after which another process is no longer waited for."""
 
 Progress = Callable[[Job, float, float], object]
 """Called again and again with the job, the seconds of the song that are done, and the song's seconds."""
@@ -58,21 +58,21 @@ def decoded(job: Job) -> Generator[Block, None, None]:
         yield from blocks
 
 
-def finished(files: StemFiles, seconds: float) -> Outcome:
-    """Finish the files of a song once all of its samples are written.
-
-    Args:
-        files: files of the song.
-        seconds: compute time of the song.
-    """
+def finished(files: StemFiles, seconds: float) -> Outcome | Busy:
+    """Finish the files of a song once all of its samples are written, in so many seconds."""
     try:
         record = files.finish()
-    except Exception as error:  # of any kind: one song must not end the others
-        return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
+    except Exception as error:  # one song must not end the others
+        return ended(files, error, "finishing")
     finally:
         given_up(files.close)
     notes = (*files.song.notes, *([files.job.conversion] if files.job.conversion else []))
     return Outcome(files.job, record=record, seconds=seconds, notes=notes)
+
+
+def ended(files: StemFiles, error: Exception, doing: str) -> Outcome | Busy:
+    """Return what became of a song that cannot be finished."""
+    return taken_over(files.job, files.held) or Outcome(files.job, reason(error, files.job, doing), cause=error)
 
 
 def _start(executor: ThreadPoolExecutor) -> None:
@@ -103,7 +103,7 @@ class Pipeline:
         """The next song, while it is examined."""
         self.begun = deque[StemFiles]()
         """Songs that the separator reads, and whose results are to come."""
-        self.finishing: Future[Outcome] | None = None
+        self.finishing: Future[Outcome | Busy] | None = None
         """The song whose samples were all computed, while its files are finished."""
         self.following: Outcome | None = None
         """Outcome of the song that ended the separator's run, because there was nothing to compute."""
@@ -186,7 +186,7 @@ class Pipeline:
                 for step in steps:
                     if isinstance(step, Exception):
                         self._report_finished()
-                        self.report(Outcome(job, reason(step, job, "splitting"), cause=step))
+                        self._tell_end(ended(files, step, "splitting"))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
@@ -235,6 +235,14 @@ class Pipeline:
         """Wait until the previous song has its files, if there is one, and report its outcome."""
         if self.finishing:
             outcome, self.finishing = self.finishing.result(), None
+            self._tell_end(outcome)
+
+    def _tell_end(self, outcome: Outcome | Busy) -> None:
+        """Report the outcome of a song, or come back to it when the process that took it over is done."""
+        if isinstance(outcome, Busy):
+            self.course.tell(f"another process took over {outcome.job.song}, as this one showed no life for too long")
+            self.busy.append(outcome)
+        else:
             self.report(outcome)
 
     def close(self) -> None:
@@ -264,12 +272,6 @@ class Patience:
             since = now
         self.seen[busy.job.record] = busy.beat, since
         return now - since > STALLED_SECONDS
-
-
-def stalled(job: Job) -> str:
-    """Return the message for a song that another process neither finishes nor gives up."""
-    minutes = STALLED_SECONDS / 60
-    return f"another process holds {job.path}, and showed no life for {minutes:g} minutes; end it, and try again"
 
 
 def run(
@@ -303,10 +305,14 @@ def run(
             if len(busy) == count:
                 sleep(POLL_SECONDS)
             for waiting in busy:
-                if patience.is_over(waiting):
-                    report(Outcome(waiting.job, stalled(waiting.job)))
-                else:
-                    left.append(waiting.job)
+                over = patience.is_over(waiting)
+                if over and waiting.alive:
+                    report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
+                    continue
+                if over and pipeline.course.stale.get(waiting.job.record) != waiting.beat:
+                    tell(waiting.taken_over(STALLED_SECONDS))
+                    pipeline.course.stale[waiting.job.record] = waiting.beat
+                left.append(waiting.job)
     finally:
         pipeline.close()
         for out in outs:
