@@ -189,7 +189,7 @@ def _moves(held: Listed, job: Job, record: Record) -> list[Move]:
             raise CommitError(f"its {stem} is not whole")
         if obstacle:
             raise CommitError(obstacle)
-        move = Move(source, below, there)
+        move = Move(source, below, facts["size"])
         if move not in moves:  # one file may hold all stems
             moves.append(move)
     return moves
