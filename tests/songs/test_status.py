@@ -12,7 +12,8 @@ from stemsplit.songs.batches import batches
 from stemsplit.songs.find import Found, find
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
-from stemsplit.songs.notes import FOLDER, Notes, Run
+from stemsplit.songs.note_forms import FOLDER, Run
+from stemsplit.songs.notes import Notes
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.place import LocalPlace
 from stemsplit.songs.plan import planned

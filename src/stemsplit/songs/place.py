@@ -15,6 +15,9 @@ from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 
+JOURNAL = "commit.json"
+"""Name of the journal in a hidden folder, which says that all stems are whole; see `songs.commit`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -28,6 +31,7 @@ class Holding:
         is_live: whether the process is known to work, True, or known to be dead, False; None if nobody can tell.
         takeovers: number of processes that died or went silent on this song before.
         is_whole: whether all stems of the song are whole already, and only have to be given their names.
+        strange: why it is not a claim of stemsplit, though it has the name of one; empty if it is.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Holding:
     is_live: bool | None = None
     takeovers: int = 0
     is_whole: bool = False
+    strange: str = ""
 
 
 class Place(Protocol):
@@ -150,7 +155,7 @@ class LocalPlace:
                     raise self._cannot("list", below, error) from error
 
     def claims(self) -> Iterator[Holding]:
-        """Yield the claims on songs: the hidden folders of stemsplit's names.
+        """Yield the claims on songs: the hidden folders. Nothing is changed, and nobody is kept from them.
 
         Raises:
             AudioError: the folder does not exist, or cannot be listed.
