@@ -6,13 +6,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from stemsplit.disk import Folder
+from stemsplit.disk.claim import ForeignError
 from stemsplit.disk.files import foreign, replacing_in
 from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
+from stemsplit.disk.looking import looks
 from stemsplit.errors import AudioError
 
 JOURNAL = "commit.json"
@@ -160,7 +162,17 @@ class LocalPlace:
         Raises:
             AudioError: the folder does not exist, or cannot be listed.
         """
-        yield from ()
+        try:
+            with Folder(self.root) as out:
+                for look in looks(out):
+                    if isinstance(look, ForeignError):
+                        name = PurePath(look.filename or "").name
+                        yield Holding(name, strange=look.strerror or "")
+                        continue
+                    facts = (look.host, look.process, look.silent_seconds, look.is_live, look.takeovers)
+                    yield Holding(look.name, *facts, is_whole=JOURNAL in look.files)
+        except OSError as error:
+            raise self._cannot("list", "", error) from error
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read a regular file; None if there is none of that name, or it is too large.
