@@ -14,6 +14,7 @@ from stemsplit.songs.apart import apart
 from stemsplit.songs.batches import batches
 from stemsplit.songs.find import Found, find
 from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.kept import key_of
 from stemsplit.songs.naming import Template
 from stemsplit.songs.note_forms import FOLDER, Run
 from stemsplit.songs.notes import Notes
@@ -21,7 +22,7 @@ from stemsplit.songs.outputs import Output
 from stemsplit.songs.place import JOURNAL, LocalPlace
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
-from stemsplit.songs.status import NOT_BEGUN, Status, key_of, status
+from stemsplit.songs.status import NOT_BEGUN, Status, status
 from tests.conftest import snapshot
 
 

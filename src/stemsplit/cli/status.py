@@ -70,10 +70,14 @@ def status(
     if songs and search and not search.songs:
         raise AudioError(nothing_found(songs, search))
     found = statuses.status(place, search.songs if search else None, Options(out, ()), template)
+    if found.closed:
+        console.warning(f"{found.closed}; what is in there is taken for missing")
     if as_json:
         print_json(status_as_data(found, place.shown("")))
     else:
         print_status(found, place.shown(""))
+        if any(claim.is_live is False for claim, _ in found.claims):
+            console.hint("run the same command as before once more: it takes over what was left behind")
         if not songs:
             console.hint(f"to see which songs are missing, name them, too: stemsplit status {folder} SONGS")
     if not found.is_complete:
