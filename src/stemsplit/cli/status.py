@@ -51,6 +51,7 @@ def status(
     changed. Exit status: 0 all done, 1 something failed, is missing, or is
     still being done.
     """
+    from stemsplit.cli.listen_ import saying_after
     from stemsplit.cli.split_notes import nothing_found
     from stemsplit.disk.limits import longest_name
     from stemsplit.errors import AudioError
@@ -69,7 +70,8 @@ def status(
         search = away.wrapped(find.find(songs, out, elsewhere=away.find)) if songs else None
     if songs and search and not search.songs:
         raise AudioError(nothing_found(songs, search))
-    found = statuses.status(place, search.songs if search else None, Options(out, ()), template)
+    with saying_after(2.0, f"looking at what lies in {place.shown('')}"):
+        found = statuses.status(place, search.songs if search else None, Options(out, ()), template)
     if found.closed:
         console.warning(f"{found.closed}; what is in there is taken for missing")
     if as_json:
