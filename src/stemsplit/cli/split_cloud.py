@@ -37,6 +37,9 @@ Output = Annotated[
         help="Folder, or address such as s3://bucket/stems, to write to; each song gets a subfolder.",
     ),
 ]
+STAGING_SIZE = "10GB"
+"""Usual largest size of the folder for staging."""
+
 Staging = Annotated[
     Path | None,
     typer.Option(

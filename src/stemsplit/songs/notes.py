@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from stemsplit.disk.folder import is_plain
 from stemsplit.errors import AudioError
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.known_failures import settings_of
 from stemsplit.songs.place import Place
@@ -132,15 +133,28 @@ def name_of(record: str) -> str:
     return f"{FOLDER}/failed-{digest_of(os.fsencode(record))[:16]}.json"
 
 
-def state_of(job: Job) -> str:
-    """Return what tells, the same on every machine, whether a song's file has changed; empty if it is missing."""
-    if job.elsewhere:
-        return job.elsewhere.state
+def state_of(song: Job | Found) -> str:
+    """Return what tells, the same on every machine, whether a song's file has changed; empty if it is missing.
+
+    It begins with the size of the file in bytes.
+    """
+    if song.elsewhere:
+        return song.elsewhere.state
     try:
-        now = job.path.stat()
+        now = song.path.stat()
     except OSError:
         return ""
     return f"{now.st_size} {now.st_mtime_ns}"
+
+
+def shown(song: Found) -> str:
+    """Return the song as people and scripts read it."""
+    return song.elsewhere.song if song.elsewhere else str(song.path)
+
+
+def is_away(song: Found) -> bool:
+    """Return whether a song is not a file of this machine."""
+    return bool(song.elsewhere and song.elsewhere.fetches)
 
 
 def batch_of(options: Options) -> str:

@@ -255,7 +255,8 @@ def run(
     Songs that another process is working on come last, when that process is done with them or shows no sign of life.
 
     Args:
-        jobs: jobs of the songs, from `stemsplit.songs.plan.plan`.
+        jobs: jobs of the songs, from `stemsplit.songs.plan.plan`. A deque is emptied, and another thread may add jobs
+            to its right end meanwhile.
         load: function that loads the separator; called once, when a song is found readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`; called in this thread.
@@ -264,9 +265,10 @@ def run(
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
     """
-    outs = {job.options.out for job in jobs}
+    left = jobs if isinstance(jobs, deque) else deque(jobs)
+    outs = {job.options.out for job in tuple(left)}
     new = [folder for out in outs for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110  # pathlib may raise
-    pipeline, left, patience = Pipeline(load, progress, report, tell), deque(jobs), Patience()
+    pipeline, patience = Pipeline(load, progress, report, tell), Patience()
     try:
         while left:
             count = len(left)

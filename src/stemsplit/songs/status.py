@@ -123,15 +123,11 @@ def problem_of(record: str, files: Mapping[str, int], sizes: Mapping[str, int]) 
         files: sizes of its stems, by their names relative to the record.
         sizes: sizes of all audio files, by their names relative to the output folder.
     """
-    wrong = list[str]()
+    wrong, own = list[str](), record.split("/")[:-1]
     for name, size in files.items():
-        steps = [*PurePosixPath(record).parent.parts]
-        for step in name.split("/"):
-            if step != "..":
-                steps.append(step)
-            elif steps:
-                steps.pop()
-        there = sizes.get("/".join(steps))
+        steps = name.split("/")
+        ups = steps.count("..")  # at the beginning: a record has no other names
+        there = sizes.get("/".join([*own[: len(own) - ups], *steps[ups:]])) if ups <= len(own) else None
         if there != size:
             wrong.append(f"{name} is {'missing' if there is None else 'changed'}")
     return ", ".join(wrong[:2]) + (f" and {len(wrong) - 2} more" if len(wrong) > 2 else "")
@@ -188,11 +184,13 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def places_of(song: Found, options: Options, template: Template) -> list[str]:
-    """Return the names that a song's record may have, by what other songs of its name there are."""
+def places_of(song: Found, options: Options, template: Template) -> Iterator[str]:
+    """Yield the names that a song's record may have, by what other songs of its name there are."""
     job = planned(song, options, template, "")
-    jobs = [job, *(renamed(job, template, name(song.path)) for name in (with_suffix, digested))]
-    return [one.below(one.record).as_posix() for one in jobs]
+    below = f"{song.below.as_posix()}/" if song.below.parts else ""
+    yield below + job.names.record
+    for name in (with_suffix, digested):
+        yield below + renamed(job, template, name(song.path)).names.record
 
 
 class Search:
@@ -221,25 +219,21 @@ class Search:
         Returns:
             Why it is missing; empty if it is not.
         """
-        try:
-            now = song.path.stat()
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-        places = places_of(song, self.options, self.template)
-        known, here = (_normal(song.path.name), now.st_size), list[str]()
-        for place in places:
-            failure = self.folder.failures.get(place)
-            if failure and failure.state == f"{now.st_size} {now.st_mtime_ns}":
+        state = notes.state_of(song)
+        size = state.partition(" ")[0]
+        if not size.isdecimal():
+            return song.problem or "it cannot be found, or not be read"
+        known, places, reason = (_normal(song.path.name), int(size)), list[str](), NOT_BEGUN
+        for place in places_of(song, self.options, self.template):
+            places.append(place)
+            failure, kept = self.folder.failures.get(place), self.folder.kept.get(place)
+            if failure and failure.state == state:
                 self.failed[place] = failure
                 self.taken.add(place)
                 return ""
-            kept = self.folder.kept.get(place)
-            if kept and kept.song == known[0] and place not in self.taken:
-                here.append(place)
-        reason = NOT_BEGUN
-        for place in here:
-            kept = self.folder.kept[place]
-            if kept.size == now.st_size and not kept.problem:
+            if not kept or kept.song != known[0] or place in self.taken:
+                continue
+            if kept.size == known[1] and not kept.problem:
                 self.taken.add(place)
                 return ""
             reason = f"its stems are not whole: {kept.problem}" if kept.problem else "changed since it was split"
@@ -251,7 +245,7 @@ class Search:
         """Return whether a song is split under another name; its content tells, as another's size may be the same."""
         others = [name for name in self.alike.get(known, ()) if name not in self.taken and name not in places]
         others = [name for name in others if not self.folder.kept[name].problem]
-        if not others:
+        if not others or notes.is_away(song):
             return False
         try:
             digest = sha256(song.path)
@@ -266,7 +260,7 @@ class Search:
         """Return who works on a song, or left it behind; empty if nobody did."""
         for key in map(key_of, places) if self.claims else ():
             if key in self.claims:
-                self.asked[key] = str(song.path)
+                self.asked[key] = notes.shown(song)
                 return in_words(self.claims[key])
         return ""
 
@@ -303,7 +297,7 @@ def status(place: Place, songs: Sequence[Found] | None, options: Options, templa
     else:
         found.songs = len(songs)
         reasons = [(song, search.find(song)) for song in songs]
-        found.missing = [Missing(str(song.path), reason) for song, reason in reasons if reason]
+        found.missing = [Missing(notes.shown(song), reason) for song, reason in reasons if reason]
         found.failures = list(search.failed.values())
         done = search.taken - search.failed.keys()
         found.others = len(whole.keys() - done)
