@@ -14,6 +14,9 @@ from moto.server import ThreadedMotoServer
 
 BUCKET = "songs"
 
+STATUSES = {"busy": 503, "denied": 403, "not there": 404, "racing": 409}
+"""Kind of a fault -> status of the answer."""
+
 DENIED = b"<Error><Code>AccessDenied</Code><Message>key SECRET</Message></Error>"
 """An answer of a store that repeats what the user would not want to see."""
 
@@ -24,7 +27,8 @@ class Fault:
 
     Args:
         kind: "busy" (503), "cut" (no answer), "lost" (done, but no answer), "half" (half of the content), "slow"
-            (late), "denied" (403), "unconditional" (the conditions of a write are ignored), "not there" (404).
+            (late), "denied" (403), "unconditional" (the conditions of a write are ignored), "not there" (404),
+            "racing" (409).
         method: method of the requests that it happens to; empty for all.
         path: what their address has in it.
         times: how often it happens.
@@ -94,8 +98,8 @@ class Proxy(BaseHTTPRequestHandler):
         kind = self.server.network.next(self.command, self.path)
         if kind == "slow":
             time.sleep(0.5)
-        if kind in ("busy", "denied", "not there"):
-            self.answer({"busy": 503, "denied": 403, "not there": 404}[kind], [], DENIED if kind == "denied" else b"")
+        if kind in STATUSES:
+            self.answer(STATUSES[kind], [], DENIED if kind == "denied" else b"")
         elif kind == "cut":
             self.close_connection = True
         else:

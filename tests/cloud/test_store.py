@@ -29,7 +29,7 @@ def downloaded(bucket: Bucket, key: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["busy", "cut", "lost"])
+@pytest.mark.parametrize("kind", ["busy", "cut", "lost", "racing"])
 def test_a_write_that_fails_once_is_made_once(kind: str, s3: Server, bucket: Bucket) -> None:
     s3.network.faults.append(Fault(kind, "PUT"))
     first = bucket.put("a", b"first", None)

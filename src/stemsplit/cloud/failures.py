@@ -131,7 +131,10 @@ def failure(error: BaseException, address: Address) -> Failure:
     """
     text = str(error)
     status, code = STATUS.search(text), CODE.search(text)
-    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+    # S3 answers 409 while another write of the object goes on, maybe an own one whose answer was lost; Azure, to a
+    # write of a new object that is there already.
+    is_racing = status is not None and status[1] == "409" and not (code and code[1] == "BlobAlreadyExists")
+    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError) and not is_racing:
         return Failure("another process wrote it", ConflictError)
     if _lacks_credentials(text):
         return Failure(f"no credentials were found; {_keys(address)}", RefusedError, answered=False)
@@ -145,6 +148,10 @@ def failure(error: BaseException, address: Address) -> Failure:
         return Failure(f"{STORES.get(address.scheme, 'the server')} does not support it", NoRangesError)
     if isinstance(error, exceptions.InvalidPathError | ValueError | TypeError):
         return Failure("it has a name that cannot be used")
+    if "Content-Length Header missing" in text:
+        return Failure("the server does not say how long it is; download it first, and name its file")
+    if "error following redirect" in text:
+        return Failure("the server redirects in a circle, or to an address that is not one")
     if "builder error" in text:
         return Failure("the endpoint is not an address; check AWS_ENDPOINT_URL", RefusedError, answered=False)
     if "invalid peer certificate" in text:
