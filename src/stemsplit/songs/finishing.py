@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from stemsplit.songs.elsewhere import OvertakenError
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Outcome
 from stemsplit.songs.preparing import Busy, Course, GivenUpError, given_up, taken_over
@@ -27,6 +28,8 @@ def started(executor: ThreadPoolExecutor) -> ThreadPoolExecutor:
 
 def ended(files: StemFiles, error: Exception, doing: str) -> Outcome | Busy:
     """Return what became of a song that cannot be finished."""
+    if isinstance(error, OvertakenError):
+        return Busy(files.job, 0)
     return taken_over(files.job, files.held) or Outcome(files.job, reason(error, files.job, doing), cause=error)
 
 
