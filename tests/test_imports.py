@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 FLOORS = """
     __main__ __init__
     cli
-    listening
+    listening cluster
     api terminal
     comparison cloud
     songs
@@ -51,6 +51,7 @@ THEIRS = {
     "mido": {"training"},
     "obstore": {"cloud"},
     "torchaudio": {"libraries"},
+    "ray": {"cluster"},
     "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
 }
 """Package of others -> the only rooms that may import it: `fetch` has no torch, and so on."""

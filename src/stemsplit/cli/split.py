@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_shards
+from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_ray, split_shards
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -155,6 +155,10 @@ def split(
             rich_help_panel=SCRIPTS,
         ),
     ] = ProgressKind.auto,
+    ray: split_ray.Address = None,
+    gpus_per_worker: split_ray.Gpus = None,
+    cpus_per_worker: split_ray.Cpus = None,
+    workers: split_ray.Workers = None,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
@@ -187,7 +191,6 @@ def split(
     from stemsplit.songs.whole import STEMS, check_choices
     from stemsplit.terminal import console
     from stemsplit.terminal.csv_files import SplitTable
-    from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
     limit, share = several.limit(fit_memory), split_shards.chosen(shard, quiet)
@@ -198,6 +201,7 @@ def split(
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
     away = split_cloud.addresses(output, staging, staging_size, force, csv)
+    cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)
     if whole := file_format.holds_all:
@@ -274,12 +278,14 @@ def split(
         compiled=compile_,
         fit_memory=limit,
     )
-    report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
-    notes = split_shards.notes_of(options, share, away.place)
+    report, watch = split_ray.report(cluster, jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
+    notes = split_shards.notes_of(options, share, away.place, wanted=bool(cluster))
     notices = [report.outcome, watch.add, table.add, *(each.add for each in (known, notes) if each)]
     with table, away.staged():
         with report:
             work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
+            if cluster:
+                work = cluster.work(jobs, load, models, options, report)
             totals = run(work, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further, notes)
     watch.remember()

@@ -1,18 +1,19 @@
 """Runs `stemsplit status`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.cli import split_cloud
 from stemsplit.cli.options import Json, usage_errors
 
 if TYPE_CHECKING:
+    from stemsplit.cli.split_cloud import Addresses
     from stemsplit.songs.place import Place
 
 
-def place_of(folder: str) -> "Place":
-    """Return the output folder of a path.
+def place_of(folder: str, away: "Addresses") -> "Place":
+    """Return the output folder of a path or an address.
 
     Raises:
         typer.BadParameter: there is no such folder.
@@ -20,6 +21,8 @@ def place_of(folder: str) -> "Place":
     from stemsplit.songs.near import Near
     from stemsplit.songs.place import LocalPlace
 
+    if away.place:
+        return away.place
     near = Near()
     path = near.meant(folder)
     if not path.is_dir():
@@ -30,7 +33,7 @@ def place_of(folder: str) -> "Place":
 
 def status(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Folder that songs are split into: the -o of split.")
+        str, typer.Argument(metavar="FOLDER", help="Folder, or address, that songs are split into: the -o of split.")
     ] = "stems",
     songs: Annotated[
         list[str] | None,
@@ -59,11 +62,11 @@ def status(
     from stemsplit.terminal.status import print_status, status_as_data
     from stemsplit.terminal.stdout import print_json
 
-    place = place_of(folder)
-    out = Path(folder)
+    away = split_cloud.addresses(folder, None, split_cloud.STAGING_SIZE, force=False, csv=None)
+    place, out = place_of(folder, away), away.out
     with usage_errors():
         template = Template(name, longest_name(out), needs_stem=False)
-        search = find.find(songs, out) if songs else None
+        search = away.wrapped(find.find(songs, out, elsewhere=away.find)) if songs else None
     if songs and search and not search.songs:
         raise AudioError(nothing_found(songs, search))
     found = statuses.status(place, search.songs if search else None, Options(out, ()), template)

@@ -98,10 +98,18 @@ class Job:
         """Return one of the job's files as people and scripts read it: its path, or its address elsewhere."""
         return self.elsewhere.shown(target) if self.elsewhere else str(target)
 
-    def size_for(self, frames: int) -> int:
-        """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
-        channels = self.format.channels(self.channels)
+    def size_for(self, frames: int, channels: int | None = None) -> int:
+        """Return an upper bound on the outputs' bytes, for so many samples per channel; the job's channels if None."""
+        channels = self.format.channels(channels or self.channels)
         return frames * channels * len(self.options.outputs) * self.format.bytes_per_sample
+
+    @property
+    def files(self) -> list[str]:
+        """Path of the file of each output, relative to `folder`."""
+        suffix = self.format.suffix
+        if self.format.holds_all:
+            return [self.names.whole + suffix] * len(self.options.outputs)
+        return [path + suffix for path in self.names.paths([output.name for output in self.options.outputs])]
 
     def place(self, stem: str, file_format: Format) -> Path:
         """Return the file that a stem has in a format, in this run or in another."""
@@ -133,7 +141,7 @@ class Job:
     @property
     def is_renamed(self) -> bool:
         """Whether a file gets another name than song and template give, because some systems do not allow that one."""
-        return any(self.names.path(part) != self.names.meant(part) for part in self.parts)
+        return self.names.are_changed(self.parts)
 
     def below(self, target: Path) -> Path:
         """Return the path of one of the job's files, relative to the output folder."""

@@ -6,14 +6,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from stemsplit.disk import Folder
+from stemsplit.disk.claim import ForeignError
 from stemsplit.disk.files import foreign, replacing_in
 from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
+from stemsplit.disk.looking import looks
 from stemsplit.errors import AudioError
+
+JOURNAL = "commit.json"
+"""Name of the journal in a hidden folder, which says that all stems are whole; see `songs.commit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Holding:
         is_live: whether the process is known to work, True, or known to be dead, False; None if nobody can tell.
         takeovers: number of processes that died or went silent on this song before.
         is_whole: whether all stems of the song are whole already, and only have to be given their names.
+        strange: why it is not a claim of stemsplit, though it has the name of one; empty if it is.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Holding:
     is_live: bool | None = None
     takeovers: int = 0
     is_whole: bool = False
+    strange: str = ""
 
 
 class Place(Protocol):
@@ -150,12 +157,22 @@ class LocalPlace:
                     raise self._cannot("list", below, error) from error
 
     def claims(self) -> Iterator[Holding]:
-        """Yield the claims on songs: the hidden folders of stemsplit's names.
+        """Yield the claims on songs: the hidden folders. Nothing is changed, and nobody is kept from them.
 
         Raises:
             AudioError: the folder does not exist, or cannot be listed.
         """
-        yield from ()
+        try:
+            with Folder(self.root) as out:
+                for look in looks(out):
+                    if isinstance(look, ForeignError):
+                        name = PurePath(look.filename or "").name
+                        yield Holding(name, strange=look.strerror or "")
+                        continue
+                    facts = (look.host, look.process, look.silent_seconds, look.is_live, look.takeovers)
+                    yield Holding(look.name, *facts, is_whole=JOURNAL in look.files)
+        except OSError as error:
+            raise self._cannot("list", "", error) from error
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read a regular file; None if there is none of that name, or it is too large.

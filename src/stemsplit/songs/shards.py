@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from stemsplit.songs.found import Found
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""Matches the beginning of an address."""
+
 MOST = 1_000_000
 """Largest number of shards."""
 
@@ -150,14 +153,21 @@ def keys(songs: Sequence[Found]) -> list[str]:
         same[key].append(number)
     for numbers in same.values():
         if len(numbers) > 1:
-            paths = [os.path.abspath(songs[number].path) for number in numbers]  # noqa: PTH100  # links keep their names
-            try:
-                top = os.path.commonpath(paths)
-            except ValueError:  # several drives
-                top = ""
+            paths = [_place(songs[number]) for number in numbers]
+            lowest, highest, top = min(paths), max(paths), 0
+            while top < min(len(lowest), len(highest)) - 1 and lowest[top] == highest[top]:
+                top += 1
             for number, path in zip(numbers, paths, strict=True):
-                found[number] = _normal(path.removeprefix(top).replace(os.sep, "/").lstrip("/"))
+                found[number] = _normal("/".join(path[top:]))
     return found
+
+
+def _place(song: Found) -> list[str]:
+    """Return the steps of a song's path, or of its address: the path of a staged file is another one everywhere."""
+    shown = song.elsewhere.song if song.elsewhere else ""
+    if ADDRESS.match(shown):
+        return shown.split("/")
+    return os.path.abspath(song.path).replace(os.sep, "/").split("/")  # noqa: PTH100  # links keep their names
 
 
 def _normal(text: str) -> str:

@@ -13,10 +13,11 @@ from stemsplit.disk.digest import sha256
 from stemsplit.songs import naming, notes
 from stemsplit.songs.apart import digested, renamed, with_suffix
 from stemsplit.songs.batches import Batch, batches
+from stemsplit.songs.earlier import RECORD
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
-from stemsplit.songs.notes import Failure, Run
+from stemsplit.songs.note_forms import FOLDER, Failure, Run, digest_of
 from stemsplit.songs.place import Holding, Place
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import LIMIT, parsed
@@ -75,7 +76,7 @@ class Status:
         others: number of songs that are split, but were not asked about.
         claims: claims on songs, and the song of each if that is known.
         batches: totals of the runs on many machines.
-        strange: names of files that look like notes or records, but are not.
+        strange: names of what looks like a note, a record or a claim, but is not.
     """
 
     songs: int | None = None
@@ -93,11 +94,13 @@ class Status:
     def is_complete(self) -> bool:
         """Whether all songs are split, as far as that is known, and no process works or has left anything.
 
-        If no songs were asked about, the shards of the last batch have to have ended, too.
+        If no songs were asked about, there has to be one, and the shards of the last batch have to have ended.
         """
         if self.failures or self.missing or self.incomplete or self.claims or self.strange:
             return False
-        return self.songs is not None or not self.batches or not self.batches[-1].lacking
+        if self.songs is not None:
+            return True
+        return self.done > 0 and not (self.batches and self.batches[-1].lacking)
 
 
 def in_words(claim: Holding) -> str:
@@ -112,7 +115,7 @@ def in_words(claim: Holding) -> str:
 
 def is_record(name: str) -> bool:
     """Return whether a file may be a record by its name: that of a stem called `stemsplit`."""
-    return name.endswith(".json") and naming.RECORD in naming.folded(name) and not name.startswith(f"{notes.FOLDER}/")
+    return name.endswith(".json") and naming.RECORD in naming.folded(name) and not name.startswith(f"{FOLDER}/")
 
 
 def problem_of(record: str, files: Mapping[str, int], sizes: Mapping[str, int]) -> str:
@@ -123,15 +126,11 @@ def problem_of(record: str, files: Mapping[str, int], sizes: Mapping[str, int]) 
         files: sizes of its stems, by their names relative to the record.
         sizes: sizes of all audio files, by their names relative to the output folder.
     """
-    wrong = list[str]()
+    wrong, own = list[str](), record.split("/")[:-1]
     for name, size in files.items():
-        steps = [*PurePosixPath(record).parent.parts]
-        for step in name.split("/"):
-            if step != "..":
-                steps.append(step)
-            elif steps:
-                steps.pop()
-        there = sizes.get("/".join(steps))
+        steps = name.split("/")
+        ups = steps.count("..")  # at the beginning: a record has no other names
+        there = sizes.get(_normal("/".join([*own[: len(own) - ups], *steps[ups:]]))) if ups <= len(own) else None
         if there != size:
             wrong.append(f"{name} is {'missing' if there is None else 'changed'}")
     return ", ".join(wrong[:2]) + (f" and {len(wrong) - 2} more" if len(wrong) > 2 else "")
@@ -153,32 +152,38 @@ class Folder:
         named, noted = list[str](), list[str]()
         for name, size in place.files():
             if name.endswith(AUDIO):
-                self.sizes[name] = size
-            elif name.startswith(f"{notes.FOLDER}/"):
+                self.sizes[_normal(name)] = size
+            elif name.startswith(f"{FOLDER}/"):
                 noted.append(name)
-            elif is_record(name):
+            elif is_record(name) and size <= LIMIT:
                 named.append(name)
+            elif PurePosixPath(name).name == RECORD:
+                self.strange.append(name)
         for note in notes.all_notes(place, noted):
             if isinstance(note, Failure):
-                self.failures[note.record] = note
+                self.failures[_normal(note.record)] = note
             elif isinstance(note, Run):
                 self.runs.append(note)
             else:
                 self.strange.append(note)
         self.kept = dict(self._kept(place, sorted(named)))
-        self.claims = sorted(place.claims(), key=lambda claim: claim.name)
+        claims = sorted(place.claims(), key=lambda claim: claim.name)
+        self.claims = [claim for claim in claims if not claim.strange]
+        self.strange += [claim.name for claim in claims if claim.strange]
 
     def _kept(self, place: Place, names: Sequence[str]) -> Iterator[tuple[str, Kept]]:
         for name, content in notes.contents(place, names, LIMIT):
             found = parsed(content) if content is not None else None
             if content is None or found is None:
-                if PurePosixPath(name).name == f"{naming.RECORD}.json":
+                if content is not None and PurePosixPath(name).name == RECORD:
                     self.strange.append(name)
                 continue
+            name = _normal(name)  # some disks give accents back in another form
             files = {facts["file"]: facts["size"] for facts in found.stems.values() if facts["file"]}
             failure = self.failures.get(name)
-            if failure and failure.is_past(notes.digest_of(content)):
-                failure = self.failures.pop(name, None) and None
+            if failure and failure.is_past(digest_of(content)):
+                failure = None
+                del self.failures[name]
             song, seconds = found.song, float(found.figures["duration"])
             problem = problem_of(name, files, self.sizes)
             yield name, Kept(_normal(song["name"]), song["size"], song["sha256"], seconds, problem, failure)
@@ -188,11 +193,13 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def places_of(song: Found, options: Options, template: Template) -> list[str]:
-    """Return the names that a song's record may have, by what other songs of its name there are."""
+def places_of(song: Found, options: Options, template: Template) -> Iterator[str]:
+    """Yield the names that a song's record may have, by what other songs of its name there are."""
     job = planned(song, options, template, "")
-    jobs = [job, *(renamed(job, template, name(song.path)) for name in (with_suffix, digested))]
-    return [one.below(one.record).as_posix() for one in jobs]
+    below = f"{song.below.as_posix()}/" if song.below.parts else ""
+    yield below + job.names.record
+    for name in (with_suffix, digested):
+        yield below + renamed(job, template, name(song.path)).names.record
 
 
 class Search:
@@ -221,37 +228,34 @@ class Search:
         Returns:
             Why it is missing; empty if it is not.
         """
-        try:
-            now = song.path.stat()
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-        places = places_of(song, self.options, self.template)
-        known, here = (_normal(song.path.name), now.st_size), list[str]()
-        for place in places:
-            failure = self.folder.failures.get(place)
-            if failure and failure.state == f"{now.st_size} {now.st_mtime_ns}":
+        state = notes.state_of(song)
+        size = state.partition(" ")[0]
+        if not size.isdecimal():
+            return song.problem or "it cannot be found, or not be read"
+        known, places, reason = (_normal(song.path.name), int(size)), list[str](), NOT_BEGUN
+        for exact in places_of(song, self.options, self.template):
+            places.append(exact)
+            place = _normal(exact)
+            failure, kept = self.folder.failures.get(place), self.folder.kept.get(place)
+            if failure and failure.state == state:
                 self.failed[place] = failure
                 self.taken.add(place)
                 return ""
-            kept = self.folder.kept.get(place)
-            if kept and kept.song == known[0] and place not in self.taken:
-                here.append(place)
-        reason = NOT_BEGUN
-        for place in here:
-            kept = self.folder.kept[place]
-            if kept.size == now.st_size and not kept.problem:
+            if not kept or kept.song != known[0] or place in self.taken:
+                continue
+            if kept.size == known[1] and not kept.problem:
                 self.taken.add(place)
                 return ""
             reason = f"its stems are not whole: {kept.problem}" if kept.problem else "changed since it was split"
-        if self.elsewhere(song, known, places):
+        if self.elsewhere(song, known):
             return ""
         return self.claimed(song, places) or reason
 
-    def elsewhere(self, song: Found, known: tuple[str, int], places: Sequence[str]) -> bool:
+    def elsewhere(self, song: Found, known: tuple[str, int]) -> bool:
         """Return whether a song is split under another name; its content tells, as another's size may be the same."""
-        others = [name for name in self.alike.get(known, ()) if name not in self.taken and name not in places]
+        others = [name for name in self.alike.get(known, ()) if name not in self.taken]
         others = [name for name in others if not self.folder.kept[name].problem]
-        if not others:
+        if not others or notes.is_away(song):
             return False
         try:
             digest = sha256(song.path)
@@ -266,14 +270,14 @@ class Search:
         """Return who works on a song, or left it behind; empty if nobody did."""
         for key in map(key_of, places) if self.claims else ():
             if key in self.claims:
-                self.asked[key] = str(song.path)
+                self.asked[key] = notes.shown(song)
                 return in_words(self.claims[key])
         return ""
 
 
 def key_of(record: str) -> str:
     """Return the part of a claim's name that says which song it is on."""
-    return notes.digest_of(os.fsencode(os.path.normcase(record)))[:16]
+    return digest_of(os.fsencode(os.path.normcase(record)))[:16]
 
 
 def _key_in(claim: str) -> str:
@@ -303,7 +307,7 @@ def status(place: Place, songs: Sequence[Found] | None, options: Options, templa
     else:
         found.songs = len(songs)
         reasons = [(song, search.find(song)) for song in songs]
-        found.missing = [Missing(str(song.path), reason) for song, reason in reasons if reason]
+        found.missing = [Missing(notes.shown(song), reason) for song, reason in reasons if reason]
         found.failures = list(search.failed.values())
         done = search.taken - search.failed.keys()
         found.others = len(whole.keys() - done)
