@@ -146,13 +146,13 @@ class Lease:
 
     def beat(self) -> None:
         """Write a sign of life, as the thread does. A store that fails is asked again at the next beat."""
-        until = monotonic() + BEAT_SECONDS
+        until = monotonic() + BEAT_SECONDS / 2
 
         def pulse() -> None:
             if self._is_released or monotonic() > until:
                 raise StoreError("no time")
 
-        with suppress(StoreError):
+        with suppress(Exception):  # of any kind: the thread has other claims to renew
             if not self._is_released:
                 self.renew(pulse=pulse)
 
