@@ -168,7 +168,7 @@ def watched(process: "subprocess.Popen[str]", out: Path, enough: Callable[[set[s
     """Wait until enough songs are whole."""
     while not enough(records(out)):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def killed(songs: Collection, out: Path, chance: random.Random) -> str:
