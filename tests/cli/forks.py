@@ -13,15 +13,20 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import crashing  # it lies beside this file
 
-# Whatever a split needs.
-import stemsplit.cli.app
-import stemsplit.cli.split
-import stemsplit.engine.separator
+# Whatever a split needs that is imported late.
+import stemsplit.cli.loading
+import stemsplit.engine.chain
+import stemsplit.models.bs_roformer
+import stemsplit.models.fullsubnet_plus
+import stemsplit.models.mel_band_roformer
+import stemsplit.models.roformer_variants
 import stemsplit.models.sudormrf
-import stemsplit.songs.pipeline  # noqa: F401
+import stemsplit.songs.pipeline
+import stemsplit.terminal.songs  # noqa: F401
 
 
 def start(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], said: str, seconds: int) -> int:
@@ -39,6 +44,9 @@ def start(folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
 
 def main() -> None:
     """Answer until there is nothing more to read."""
+    seconds = int(sys.argv[1])
+    with TemporaryDirectory() as empty:
+        crashing.command(Path(empty), ["missing.wav", "--dry-run"])  # brings in the rest, and builds the parser
     for line in sys.stdin:
         asked = json.loads(line)
         if "process" in asked:
@@ -46,7 +54,7 @@ def main() -> None:
             answer = os.waitstatus_to_exitcode(status) if ended else None
         else:
             folder, said = Path(asked["folder"]), asked["said"]
-            answer = start(folder, asked["arguments"], asked["environment"], said, int(sys.argv[1]))
+            answer = start(folder, asked["arguments"], asked["environment"], said, seconds)
         print(json.dumps(answer), flush=True)
 
 
