@@ -238,7 +238,7 @@ class Turn:
             turn._publish(out, new, name)
             if os.name == "nt":
                 turn._lock_new(turn.whole)
-                if not turn._is_mine():
+                if not turn.is_mine():
                     raise GoneError(errno.ENOENT, "another process was faster", str(turn.whole.path))
             undo.pop_all()
         return turn
@@ -282,14 +282,10 @@ class Turn:
         except OSError:
             return False
 
-    def _is_mine(self) -> bool:
-        return self.whole.has(self.owner.name)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether another process has the turn now."""
+    def is_mine(self) -> bool:
+        """Return whether this process still has the turn."""
         try:
-            return not self._is_mine() and owner_in(self.whole) is not None
+            return self.whole.has(self.owner.name)
         except OSError:
             return False
 
