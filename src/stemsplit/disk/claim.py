@@ -228,10 +228,11 @@ class Claim(Listed):
                 files.check()  # again: a process that came back may have made some
                 files.clear()
             self.turn.end()
-            if self.turn.is_at(self.out, self.name):
-                self.out.remove_folder(self.name)
         except OSError:
             self.turn.give_up()
+        with suppress(OSError):  # if it is empty
+            if self.turn.is_at(self.out, self.name):
+                self.out.remove_folder(self.name)
         self._close()
 
 

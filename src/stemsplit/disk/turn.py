@@ -381,6 +381,12 @@ class Turn:
         _rename(self.whole, before.name if before else LOCK, self.owner.name)
         for files in self.earlier:
             files.folder.remove(UNDECIDED)
+        try:
+            for files in self.earlier:
+                files.check()  # again: until then the earlier process may have made files, and decided something
+        except ForeignError as error:
+            self.give_up()
+            raise BusyError(str(self.whole.path), 0, before) from error
 
     def _opened(self, name: str) -> Listed:
         folder = self.whole.enter(name)

@@ -107,7 +107,7 @@ def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> C
         raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
     try:
         for files in held.earlier:
-            files.clear()
+            files.empty()  # its list stays until the end: that process may still make a file
         held.begin(listed(job))
     except OSError as error:
         overtaken = held.is_overtaken
