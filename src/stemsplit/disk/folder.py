@@ -186,12 +186,13 @@ class Folder:
         with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
             return read_at_most(file, limit, self.path / name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, missing_ok: bool = True) -> None:
         """Remove a file or a link, if it exists."""
         try:
             os.unlink(self._at(name), dir_fd=self.descriptor)
         except FileNotFoundError:
-            return
+            if not missing_ok:
+                raise
 
     def remove_folder(self, name: str) -> None:
         """Remove an empty folder."""
@@ -235,4 +236,26 @@ def read_at_most(file: IO[bytes], limit: int, path: Path) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit / 1e6:g} MB", str(path))
+    return content
+
+
+def read_unlinked(path: str, limit: int) -> bytes:
+    """Read a regular file that is not a link, given its whole path; quicker than a `Folder` that is opened for it.
+
+    Raises:
+        OSError: it does not exist, is a link, or has more than `limit` bytes.
+    """
+    if not NO_LINK and os.path.islink(path):  # noqa: PTH114  # a text
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    descriptor = os.open(path, os.O_RDONLY | NO_LINK | EVERYWHERE)
+    try:
+        about, content = os.fstat(descriptor), b""
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        while len(content) <= limit and (part := os.read(descriptor, min(about.st_size, limit) + 1)):
+            content += part
+    finally:
+        os.close(descriptor)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit / 1e6:g} MB", path)
     return content

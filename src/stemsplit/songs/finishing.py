@@ -6,9 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from stemsplit.songs.elsewhere import OvertakenError
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Outcome
-from stemsplit.songs.preparing import Course, GivenUpError, given_up
+from stemsplit.songs.preparing import Busy, Course, GivenUpError, given_up, taken_over
 from stemsplit.songs.record import Record
 from stemsplit.songs.stem_files import StemFiles
 
@@ -25,7 +26,14 @@ def started(executor: ThreadPoolExecutor) -> ThreadPoolExecutor:
     return executor
 
 
-def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: Course) -> Outcome:
+def ended(files: StemFiles, error: Exception, doing: str) -> Outcome | Busy:
+    """Return what became of a song that cannot be finished."""
+    if isinstance(error, OvertakenError):
+        return Busy(files.job, 0)
+    return taken_over(files.job, files.held) or Outcome(files.job, reason(error, files.job, doing), cause=error)
+
+
+def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: Course) -> Outcome | Busy:
     """Bring the files of a song to their places once all of its samples are written.
 
     Args:
@@ -40,7 +48,7 @@ def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: 
     except GivenUpError:
         return Outcome(files.job, "the batch was ended")
     except Exception as error:  # of any kind: one song must not end the others
-        return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
+        return ended(files, error, "finishing")
     finally:
         given_up(files.close)
     notes = (*files.song.notes, *([files.job.conversion] if files.job.conversion else []))
@@ -58,14 +66,15 @@ class Finishing:
 
     Args:
         report: callback, see `Report`; called in the caller's thread.
+        again: called there with each song that another process took over, which may be split again later.
         course: state of the batch.
     """
 
-    def __init__(self, report: Report, course: Course) -> None:
-        self.report, self.course = report, course
+    def __init__(self, report: Report, again: Callable[[Busy], object], course: Course) -> None:
+        self.report, self.again, self.course = report, again, course
         self.writing = started(ThreadPoolExecutor(1, "writing"))
         self.sending = ThreadPoolExecutor(SENDERS, "sending")
-        self.ended = deque[Future[Outcome]]()
+        self.ended = deque[Future[Outcome | Busy]]()
         """Songs that are being finished, and outcomes of songs after them, in order."""
 
     def write(self, work: Callable[..., None], *arguments: Any) -> "Future[None]":
@@ -84,17 +93,22 @@ class Finishing:
         executor = self.sending if away and away.sends else self.writing
         self.ended.append(executor.submit(finished, files, whole, seconds, self.course))
 
-    def add_outcome(self, outcome: Outcome) -> None:
-        """Report an outcome after those of the songs before it."""
-        ended = Future[Outcome]()
-        ended.set_result(outcome)
+    def add_ended(self, item: Outcome | Busy) -> None:
+        """Report what became of a song after what became of the songs before it."""
+        ended = Future[Outcome | Busy]()
+        ended.set_result(item)
         self.ended.append(ended)
-        self.report_ended(SENT if outcome.job.elsewhere else 0)
+        self.report_ended(SENT if item.job.elsewhere else 0)
 
     def report_ended(self, left: int = 0) -> None:
         """Report the songs that have ended, in order; wait until at most `left` have not."""
         while len(self.ended) > left or (self.ended and self.ended[0].done()):
-            self.report(told(self.ended.popleft().result()))
+            item = self.ended.popleft().result()
+            if isinstance(item, Busy):
+                self.course.tell(f"another process took over {item.job.song}, as this one showed no life for too long")
+                self.again(item)
+            else:
+                self.report(told(item))
 
     def close(self) -> None:
         """Wait until nothing is written any more. Stems that are being sent are given up if the batch is ending."""

@@ -18,8 +18,7 @@ from stemsplit.engine.ahead import ahead
 from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
-from stemsplit.songs.failures import reason
-from stemsplit.songs.finishing import SENT, Finishing, Report, started
+from stemsplit.songs.finishing import SENT, Finishing, Report, ended, started
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.preparing import Busy, Course, Full, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
@@ -37,7 +36,7 @@ POLL_SECONDS = 0.5
 """Time between two looks at songs that other processes are working on."""
 
 STALLED_SECONDS = 300.0
-"""Time without a sign of life after which another process is no longer waited for."""
+"""Time without a sign of life, by this machine's clock alone, after which another process is no longer waited for."""
 
 Progress = Callable[[Job, float, float], object]
 """Called again and again with the job, the seconds of the song that are done, and the song's seconds."""
@@ -70,9 +69,10 @@ class Pipeline:
         self, load: Callable[[], "Splitter"], progress: Progress, report: Report, tell: Callable[[str], object]
     ) -> None:
         self.load, self.progress, self.course = load, progress, Course(tell)
-        self.reading, self.finishing = started(ThreadPoolExecutor(1, "reading")), Finishing(report, self.course)
-        self.separator: Splitter | None = None
         self.jobs, self.busy = deque[Job](), list[Busy]()
+        self.reading = started(ThreadPoolExecutor(1, "reading"))
+        self.finishing = Finishing(report, self.busy.append, self.course)
+        self.separator: Splitter | None = None
         self.ahead: Future[StemFiles | Outcome | Busy | Full] | None = None
         """The next song, while it is examined."""
         self.begun = deque[StemFiles]()
@@ -94,7 +94,7 @@ class Pipeline:
         Raises:
             RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
         """
-        self.jobs, self.busy = jobs, []
+        self.jobs = jobs
         item = self._prepared()
         while item:
             if isinstance(item, StemFiles):
@@ -104,10 +104,12 @@ class Pipeline:
                 self.finishing.report_ended()  # after that, nothing is staged any more
                 self.jobs.appendleft(item.job)
             else:
-                self.finishing.add_outcome(item)
+                self.finishing.add_ended(item)
             item = self._prepared()
         self.finishing.report_ended()
-        return self.busy
+        busy = [*self.busy]
+        self.busy.clear()
+        return busy
 
     def _prepared(self) -> StemFiles | Outcome | Full | None:
         """Return the next song as `prepare` gives it, and let the one after it be examined; None after the last."""
@@ -163,7 +165,7 @@ class Pipeline:
             with closing(self._written(files, results)) as steps:
                 for step in steps:
                     if isinstance(step, Exception):
-                        self.finishing.add_outcome(Outcome(job, reason(step, job, "splitting"), cause=step))
+                        self.finishing.add_ended(ended(files, step, "splitting"))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
@@ -236,12 +238,6 @@ class Patience:
         return now - since > STALLED_SECONDS
 
 
-def stalled(job: Job) -> str:
-    """Return the message for a song that another process neither finishes nor gives up."""
-    minutes = STALLED_SECONDS / 60
-    return f"another process holds {job.song}, and showed no life for {minutes:g} minutes; end it, and try again"
-
-
 def run(
     jobs: Sequence[Job],
     load: Callable[[], "Splitter"],
@@ -275,10 +271,14 @@ def run(
             if len(busy) == count:
                 sleep(POLL_SECONDS)
             for waiting in busy:
-                if patience.is_over(waiting):
-                    report(Outcome(waiting.job, stalled(waiting.job)))
-                else:
-                    left.append(waiting.job)
+                over = patience.is_over(waiting)
+                if over and waiting.alive:
+                    report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
+                    continue
+                if over and pipeline.course.stale.get(waiting.job.record) != waiting.beat:
+                    tell(waiting.taken_over(STALLED_SECONDS))
+                    pipeline.course.stale[waiting.job.record] = waiting.beat
+                left.append(waiting.job)
     finally:
         pipeline.close()
         for out in outs:
