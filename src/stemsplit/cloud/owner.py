@@ -40,7 +40,7 @@ def kernel() -> str:
 
 
 def _begun(process: int) -> str:
-    """Return when a process of this kernel was started, in ticks; empty if there is no such process, or it has ended."""
+    """Return when a process of this kernel was started, in ticks; empty if it has ended."""
     with suppress(OSError, ValueError, IndexError):
         text = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
         fields = text.rpartition(")")[2].split()
