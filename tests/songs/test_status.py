@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import time
 from itertools import permutations
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 from stemsplit.disk import Folder
 from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
+from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
 from stemsplit.songs.batches import batches
 from stemsplit.songs.find import Found, find
 from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.kept import key_of
 from stemsplit.songs.naming import Template
 from stemsplit.songs.note_forms import FOLDER, Run
 from stemsplit.songs.notes import Notes
@@ -21,7 +25,7 @@ from stemsplit.songs.outputs import Output
 from stemsplit.songs.place import JOURNAL, LocalPlace
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
-from stemsplit.songs.status import NOT_BEGUN, Status, key_of, status
+from stemsplit.songs.status import NOT_BEGUN, Status, status
 from tests.conftest import snapshot
 
 
@@ -284,3 +288,21 @@ def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: 
     found = library.status()
     assert found.claims == []
     assert sorted(found.strange) == sorted(path.name for path in library.out.glob(".stemsplit-*"))
+
+
+def test_of_another_machine_only_the_last_sign_of_life_is_known(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this machine's locks say: on a network's disk, they may be its own only."""
+    library.add("a.wav")
+    left(library, "a.wav")
+    (folder,) = library.out.glob(".stemsplit-*")
+    (mine,) = folder.glob("owner-*")
+    there = Owner(takeovers=2, machine="f" * 16, process=7, host="node7")
+    mine.rename(folder / there.name)
+    monkeypatch.setattr("stemsplit.disk.owner.is_local", lambda _: False)
+    os.utime(folder / "lock", (1_000.0, time.time() - 3_600))
+    ((claim, _),) = library.status().claims
+    assert (claim.is_live, claim.host, claim.process, claim.takeovers) == (None, "node7", 7, 2)
+    assert claim.silent_seconds == pytest.approx(3_600, abs=60)
+    assert missing(library.status()) == {"a.wav": "claimed on node7"}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_ray, split_shards
+from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_ray, split_shards, split_tries
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -159,6 +159,8 @@ def split(
     gpus_per_worker: split_ray.Gpus = None,
     cpus_per_worker: split_ray.Cpus = None,
     workers: split_ray.Workers = None,
+    max_failures: split_tries.MaxFailures = None,
+    cost_per_hour: split_tries.Cost = None,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
@@ -202,6 +204,7 @@ def split(
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
     away = split_cloud.addresses(output, staging, staging_size, force, csv)
     cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
+    machines = split_tries.Machines(workers, cost_per_hour, dry_run)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)
     if whole := file_format.holds_all:
@@ -248,6 +251,8 @@ def split(
         away.check()
     jobs, found = planned(songs, options, template, models, known, share, quiet, away)
     away.refuse(page=page, known=skip_known_failures, session=bool(session))
+    notes = split_shards.notes_of(options, share, away.place, wanted=ray is not None)
+    jobs, note = split_tries.settled(jobs, notes, is_shared=bool(ray or away.place))
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
@@ -256,10 +261,12 @@ def split(
         tell_of_conversions(jobs)
         if whole:
             tell_of_whole(file_format, chosen, models)
-    needed = split_extras.tell_of_extras(further, jobs, quiet)
+    needed = split_extras.tell_of_extras(further, jobs, quiet, alone=len(found.songs) == 1)
     check_memory(models, limit, device, precision.value)
     if dry_run:
-        fits = print_dry_run(jobs, found, models, pace, away.out, as_json, partial(split_extras.foreseen, further))
+        fits = print_dry_run(
+            jobs, found, models, pace, away.out, as_json, partial(split_extras.foreseen, further), machines
+        )
         account().closed = True
         raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs, needed)
@@ -279,14 +286,15 @@ def split(
         fit_memory=limit,
     )
     report, watch = split_ray.report(cluster, jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
-    notes = split_shards.notes_of(options, share, away.place, wanted=bool(cluster))
-    notices = [report.outcome, watch.add, table.add, *(each.add for each in (known, notes) if each)]
+    queue = split_tries.Queue(jobs)
+    notices = [report.outcome, watch.add, table.add, *([known.add] if known else []), *([note] if note else [])]
     with table, away.staged():
         with report:
-            work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
+            work = partial(pipeline.run, queue, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             if cluster:
                 work = cluster.work(jobs, load, models, options, report)
-            totals = run(work, notices, as_json, further, quiet)
+            limited = split_tries.limited(work, queue, jobs, max_failures, ends_by_itself=not cluster)
+            totals = run(limited, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further, notes)
     watch.remember()
     if totals.failed or totals.untold or totals.lacking or table.failed:

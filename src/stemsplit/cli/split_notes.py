@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stemsplit.audio import Format
+    from stemsplit.cli.split_tries import Machines
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
@@ -128,6 +129,7 @@ def print_dry_run(
     out: "Path",
     as_json: bool,
     further: "Callable[[Job], Mapping[str, Mapping[str, Any]]]" = lambda _: {},
+    machines: "Machines | None" = None,
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -141,10 +143,13 @@ def print_dry_run(
     from stemsplit.terminal.stdout import print_line
 
     waiting = [job for job in jobs if not job.problem and not job.done]
-    estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
+    known = speeds.known(models, settings)
+    estimate = speeds.estimate(known, speeds.chunks_of(waiting, models))
     sent = any(job.elsewhere and job.elsewhere.sends for job in jobs)
     free = None if sent else free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
+    many = machines.estimated(waiting, models, known) if machines else {}
+    summary = {**summary, **many}
     extras = [further(job) for job in jobs]
     lacking = any(extra["error"] for each in extras for extra in each.values())
     is_short = free is not None and (summary["bytes"] or 0) > free
@@ -155,6 +160,8 @@ def print_dry_run(
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
+        if machines and many:
+            console.note(machines.in_words(many))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
     return not is_short and not lacking and not any(job.problem for job in jobs)

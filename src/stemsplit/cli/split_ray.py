@@ -59,7 +59,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=1,
-        help="Number of workers on the Ray cluster; some may wait for nodes to join. Default: as many as fit.",
+        help="Number of workers on the Ray cluster; some may wait for nodes to join. Default: as many as fit. With "
+        "--dry-run, also without --ray: number of machines that time and cost are estimated for.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -183,7 +184,9 @@ def joined(
         DeviceError: there is no such cluster, or no node has what a worker needs.
     """
     if address is None:
-        for name, value in (("--gpus-per-worker", gpus), ("--cpus-per-worker", cpus), ("--workers", workers)):
+        if workers is not None and not dry_run:
+            raise typer.BadParameter("--workers needs --ray, or --dry-run to estimate how long so many machines take")
+        for name, value in (("--gpus-per-worker", gpus), ("--cpus-per-worker", cpus)):
             if value is not None:
                 raise typer.BadParameter(f"{name} needs --ray")
         return None

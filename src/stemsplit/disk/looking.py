@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stemsplit.disk.claim import LOCK, MADE, NAME, PREFIX, ForeignError
 from stemsplit.disk.folder import Folder, is_link
-from stemsplit.disk.listed import Listed
+from stemsplit.disk.listed import Listed, is_gone
 from stemsplit.disk.owner import WORK, is_dead
 from stemsplit.disk.turn import owner_in
 
@@ -123,5 +123,5 @@ def looks(out: Folder) -> Iterator[Look | ForeignError]:
         except ForeignError as error:
             yield error
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM):
-                yield ForeignError(errno.EEXIST, "it may not be read", str(out.path / name))
+            if not is_gone(error):
+                yield ForeignError(errno.EEXIST, f"it cannot be read ({error.strerror})", str(out.path / name))

@@ -282,6 +282,7 @@ class Outcome:
         notes: what people should know of the song's file; see `audio.Reader`.
         extras: further files beside the stems, by what they are; see `songs.extras`.
         lacking: why a further file that was asked for is not there, by what it is.
+        not_tried: whether the run ended before the song was tried, for the reason that `error` says.
     """
 
     job: Job
@@ -293,6 +294,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     extras: Mapping[str, Path] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
+    not_tried: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -325,6 +327,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
+        not_tried: number of songs that the run ended before; None if no option may end it early.
         lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
         seconds: wall time of the run.
@@ -335,6 +338,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
+    not_tried: int | None = None
     lacking: Counter[str] = field(default_factory=Counter)
     duration: float = 0.0
     seconds: float = 0.0
@@ -342,7 +346,9 @@ class Totals:
     def add(self, outcome: Outcome) -> None:
         """Count one more song."""
         self.songs += 1
-        self.failed += bool(outcome.error)
+        self.failed += bool(outcome.error) and not outcome.not_tried
+        if outcome.not_tried:
+            self.not_tried = (self.not_tried or 0) + 1
         self.skipped += outcome.skipped
         self.lacking.update(outcome.lacking.keys())
         if outcome.record and not outcome.skipped:

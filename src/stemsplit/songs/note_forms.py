@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemsplit.disk.folder import is_plain
+from stemsplit.songs.shards import parsed
 
 FOLDER = "stemsplit-notes"
 """Folder of the notes, in the output folder."""
@@ -87,9 +88,6 @@ COUNTS = ("songs", "done", "skipped", "failed", "exit_status")
 TIMES = ("duration", "seconds")
 """Times of a summary that are merged, in seconds."""
 
-SHARD = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})", re.ASCII)
-"""Matches a share of the songs."""
-
 NAMES = re.compile(rf"{FOLDER}/(failed|run)-[0-9a-f]{{16}}\.json")
 """Matches the name of a note, relative to the output folder."""
 
@@ -147,8 +145,10 @@ def _is_summary(value: object) -> bool:
 def _is_shard(value: object) -> bool:
     if value == "":
         return True
-    match = SHARD.fullmatch(value) if isinstance(value, str) else None
-    return bool(match) and int(match[1]) <= int(match[2])  # type: ignore[index]  # it is a match
+    try:
+        return isinstance(value, str) and str(parsed(value)) == value
+    except ValueError:
+        return False
 
 
 FAILED: Mapping[str, Callable[[object], bool]] = {

@@ -36,6 +36,8 @@ from stemsplit.songs.note_forms import (
 from stemsplit.songs.place import Place
 from stemsplit.songs.record import LIMIT as RECORD_LIMIT
 
+__all__ = ["FOLDER", "Failure", "Notes", "Run", "Said", "all_notes", "contents", "name_of", "state_of", "this_host"]
+
 READ_TOGETHER = 512
 """Number of files that are read before their contents are handed on, where several are read at once."""
 

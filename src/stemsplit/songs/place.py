@@ -21,6 +21,10 @@ JOURNAL = "commit.json"
 """Name of the journal in a hidden folder, which says that all stems are whole; see `songs.commit`."""
 
 
+class ClosedError(AudioError):
+    """Some folders below an output folder cannot be listed; everything else was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A claim on a song, of a process that works on it or that died.
@@ -63,6 +67,7 @@ class Place(Protocol):
             below: name of the only folder to list, with all below it; nothing is yielded if it does not exist.
 
         Raises:
+            ClosedError: a folder below cannot be listed; everything else was yielded.
             AudioError: the folder does not exist, or cannot be listed.
         """
 
@@ -134,8 +139,10 @@ class LocalPlace:
             below: name of the only folder to list.
 
         Raises:
-            AudioError: the folder does not exist, or it, or a folder below, cannot be listed.
+            ClosedError: a folder below cannot be listed; everything else was yielded.
+            AudioError: the folder does not exist, or cannot be listed.
         """
+        closed: AudioError | None = None
         if below and not self._is_folder(below):
             return
         waiting = [f"{below}/" if below else ""]
@@ -153,8 +160,12 @@ class LocalPlace:
                             elif stat.S_ISDIR(status.st_mode) and not is_link(status):
                                 waiting.append(f"{below}{entry.name}/")
             except OSError as error:
-                if not below or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                if not below:
                     raise self._cannot("list", below, error) from error
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    closed = closed or self._cannot("list", below, error)
+        if closed:
+            raise ClosedError(str(closed))
 
     def claims(self) -> Iterator[Holding]:
         """Yield the claims on songs: the hidden folders. Nothing is changed, and nobody is kept from them.
