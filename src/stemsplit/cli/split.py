@@ -292,7 +292,7 @@ def split(
         with report:
             work = partial(pipeline.run, queue, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             if cluster:
-                work = cluster.work(jobs, load, models, options, report)
+                work = cluster.work(jobs, load, models, options, report, away.opening)
             limited = split_tries.limited(work, queue, jobs, max_failures, ends_by_itself=not cluster)
             totals = run(limited, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further, notes)
