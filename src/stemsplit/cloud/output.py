@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemsplit.cloud import listing, probe, sources
+from stemsplit.cloud import claims, listing, probe, sources
 from stemsplit.cloud.address import Address, is_usable
 from stemsplit.cloud.failures import RefusedError, StoreError
 from stemsplit.cloud.place import StorePlace
@@ -106,6 +106,11 @@ class Output:
             probe.check_writable(self.bucket, self.address.key)
         except StoreError as error:
             raise type(error)(TRIED.sub("", str(error))) from error
+        claims.watch(self.bucket, self.address.key)
+
+    def sweep(self) -> None:
+        """Remove the claims that dead processes left there, at the end of a run."""
+        claims.sweep(self.bucket, self.address.key)
 
     def look_ahead(self, records: Sequence[Path]) -> None:
         """Look at what is there of many songs.
