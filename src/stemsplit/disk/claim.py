@@ -192,12 +192,17 @@ class Claim(Listed):
                 flush(file.fileno())
             self.folder.move(UNDECIDED, self.folder, name)
         except OSError as error:
-            # The answer to a step that was done may be lost on a network, and the step be tried once more.
             if not is_gone(error):
                 raise
-            if not self.folder.has(name):
+            # The answer to a step that was done may be lost on a network, and the step be tried once more.
+            if not self._holds(name, content):
                 raise TakenOverError(self.folder.path) from error
         self.folder.sync()
+
+    def _holds(self, name: str, content: bytes) -> bool:
+        with suppress(OSError):
+            return self.folder.read(name, len(content)) == content
+        return False
 
     def leave(self) -> None:
         """Give up the folder but keep its files, for the next process that does the same work."""

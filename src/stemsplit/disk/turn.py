@@ -163,7 +163,11 @@ def drop_new(out: Folder, name: str) -> None:
         ForeignError: stemsplit did not make it.
         OSError: it cannot be removed.
     """
-    with out.enter(name) as folder:
+    try:
+        folder = out.enter(name)
+    except OSError as error:
+        raise translated(error, "not a folder of stemsplit", out.path / name) from error
+    with folder:
         Listed(out, folder).check()
         if folder.has(LOCK):
             lock = open_lock(folder)
@@ -355,7 +359,8 @@ class Turn:
 
     def _continue(self, before: Owner | None) -> None:
         """Go on in the folder of an owner that is certainly dead; this process has its lock."""
-        self.files.check()
+        for files in self._check():
+            files.folder.close()
         self.owner = self._next(before, beside=False)
         with suppress(FileExistsError):
             _make(self.whole, UNDECIDED)
@@ -365,12 +370,8 @@ class Turn:
 
     def _follow(self, before: Owner | None) -> None:
         """Work in a new folder, beside an owner that may come back."""
-        self.files.check()
+        self.earlier = [self.files, *self._check()]
         self.owner = self._next(before, beside=True)
-        works = [name for name in self.whole.names() if WORK.fullmatch(name)]
-        self.earlier = [self.files, *(self._opened(name) for name in works)]
-        for files in self.earlier[1:]:
-            files.check()
         self.whole.make(self.owner.work, 0o700)
         self._undo.callback(self._drop_work)
         self.folder = self.whole.enter(self.owner.work)
@@ -388,10 +389,20 @@ class Turn:
             self.give_up()
             raise BusyError(str(self.whole.path), 0, before) from error
 
-    def _opened(self, name: str) -> Listed:
-        folder = self.whole.enter(name)
-        self._undo.callback(folder.close)
-        return Listed(self.whole, folder)
+    def _check(self) -> list[Listed]:
+        """Check the folder and those in it that processes worked in; return the latter.
+
+        Raises:
+            ForeignError: something in them is not stemsplit's.
+        """
+        self.files.check()
+        works = list[Listed]()
+        for name in filter(WORK.fullmatch, self.whole.names()):
+            folder = self.whole.enter(name)
+            self._undo.callback(folder.close)
+            works.append(Listed(self.whole, folder))
+            works[-1].check()
+        return works
 
     def _empty_work(self) -> None:
         with suppress(OSError):
