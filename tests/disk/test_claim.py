@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.disk import Folder, heartbeat, owner, turn
+from stemsplit.disk import Folder, first_turn, heartbeat, next_turn, owner
 from stemsplit.disk.claim import MOST_NAMES, BusyError, Claim, ForeignError, TakenOverError, claim, leftovers
 from tests.conftest import snapshot, unix
 
@@ -467,7 +467,7 @@ def test_threads_never_have_a_folder_at_the_same_time(out: Folder, tmp_path: Pat
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, machine: str) -> None:
     """Be on another machine that shares the disk, whose locks it cannot see."""
-    for module in (turn, owner):
+    for module in (first_turn, next_turn, owner):
         monkeypatch.setattr(module, "machine", lambda _: machine * 16)
     monkeypatch.setattr(owner, "is_local", lambda _: False)
 

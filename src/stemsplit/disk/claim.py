@@ -10,6 +10,7 @@ from typing import IO
 
 from stemsplit.disk import heartbeat
 from stemsplit.disk.files import TRIES
+from stemsplit.disk.first_turn import NEW, FirstTurn, drop_new
 from stemsplit.disk.folder import Folder, flush, refuse_irregular
 from stemsplit.disk.listed import (
     FOREIGN,
@@ -23,7 +24,8 @@ from stemsplit.disk.listed import (
     is_own,
     translated,
 )
-from stemsplit.disk.turn import NEW, BusyError, GoneError, Turn, drop_new
+from stemsplit.disk.next_turn import NextTurn
+from stemsplit.disk.turn import BusyError, GoneError, Turn
 
 PREFIX = ".stemsplit-"
 """Prefix of the folders' names."""
@@ -127,7 +129,7 @@ class Claim(Listed):
             if whole is None and not make:
                 break
             try:
-                return Turn(whole, stale) if whole else Turn.first(self.out, self.name)
+                return NextTurn(whole, stale) if whole else FirstTurn(self.out, self.name)
             except BaseException as error:
                 if whole:
                     whole.close()
