@@ -544,3 +544,21 @@ def test_a_disk_that_cannot_rename_folders_has_claims_too(
     held.create("a.wav").close()
     held.release()
     assert list(tmp_path.iterdir()) == []
+
+
+@unix
+def test_a_disk_that_gives_all_files_to_one_user_has_claims_too(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like a network disk that takes root for nobody: another process's folder must not look like a stranger's."""
+    user = tmp_path.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    held = claim(out, KEY)
+    with pytest.raises(BusyError):
+        claim(out, KEY)
+    held.release()
+    left_behind(tmp_path)
+    again = claim(out, KEY)
+    assert again.name == NAME
+    again.release()
+    assert list(tmp_path.iterdir()) == []

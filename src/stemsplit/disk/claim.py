@@ -243,6 +243,22 @@ class Claim(Listed):
         self._close()
 
 
+def _claim(out: Folder, name: str, make: bool = True, stale: int | None = None) -> Claim:
+    """Claim a folder, also on a disk that gives all files of this user to another one."""
+    try:
+        return Claim(out, name, make, stale)
+    except OtherUserError as error:
+        trial = f"{PREFIX}{'0' * 16}{NEW}{os.urandom(8).hex()}"
+        out.make(trial, 0o700)
+        try:
+            user = out.stat(trial).st_uid
+        finally:
+            out.remove_folder(trial)
+        if user != error.user:
+            raise
+        return Claim(out, name, make, stale, {user})
+
+
 def claim(out: Folder, key: str, stale: int | None = None) -> Claim:
     """Claim a folder for one piece of work.
 
@@ -255,23 +271,12 @@ def claim(out: Folder, key: str, stale: int | None = None) -> Claim:
         BusyError: another process does this work.
         OSError: the folder cannot be made.
     """
-    users = set[int]()
-    while True:
-        others = set[int]()
-        for number in range(MOST_NAMES):
-            try:
-                held = Claim(out, f"{PREFIX}{key}" + (f"-{number}" if number else ""), stale=stale, users=users)
-                break
-            except ForeignError as error:
-                last = error
-                others |= {error.user} if isinstance(error, OtherUserError) else set()
-        else:
-            raise last
-        # Some disks, as those of other machines, give all files of a user to another one.
-        if not others & {held.folder.identity().st_uid} - users:
-            return held
-        users |= others
-        held.release()
+    for number in range(MOST_NAMES):
+        try:
+            return _claim(out, f"{PREFIX}{key}" + (f"-{number}" if number else ""), stale=stale)
+        except ForeignError as error:
+            last = error
+    raise last
 
 
 def leftovers(out: Folder) -> Iterator[Claim | ForeignError]:
@@ -286,7 +291,7 @@ def leftovers(out: Folder) -> Iterator[Claim | ForeignError]:
                 continue
             if not NAME.fullmatch(name):
                 raise ForeignError(errno.EEXIST, "not a name that stemsplit gives", str(out.path / name))
-            yield Claim(out, name, make=False)
+            yield _claim(out, name, make=False)
         except ForeignError as error:
             yield error
         except OSError:
