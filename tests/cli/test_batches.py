@@ -273,7 +273,7 @@ def crashed(
         song: writes one.
         before: a command that ran there before; empty for none.
         arguments: the command; it ends well.
-        between: commands that run before it is started again.
+        between: commands of which one runs before it is started again: each in a copy of what the kill left.
 
     Returns:
         As `crashing.py` prints them.
@@ -295,11 +295,11 @@ def test_before_whatever_step_it_is_killed_the_next_run_ends_well(tmp_path: Path
     """Every file that Python makes, renames or removes on the way, for a new song and one that is made again."""
     arguments = ["a.wav", "b.flac", "--stems", "drums,vocals", "--force"]
     *steps, undisturbed = crashed(tmp_path, song, ["a.wav", "--stems", "drums,vocals"], arguments, [])
-    expected = tree(tmp_path / str(undisturbed["step"]) / "stems")
+    expected = tree(tmp_path / undisturbed["folder"] / "stems")
     assert len(steps) > len(expected)
     for step in steps:
-        assert step["status"] == 0, (step, (tmp_path / str(step["step"]) / "err.txt").read_text())
-        found = tree(tmp_path / str(step["step"]) / "stems")
+        assert step["status"] == 0, (step, (tmp_path / step["folder"] / "err.txt").read_text())
+        found = tree(tmp_path / step["folder"] / "stems")
         assert sorted(found) == sorted(expected), step
         assert [name for name in found if found[name] != expected[name]] == [], step
 

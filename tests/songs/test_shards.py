@@ -4,6 +4,8 @@ import random
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,21 @@ def test_songs_of_one_name_are_not_all_in_one_shard() -> None:
         assert len(set(keys(songs))) == 100
         assert keys(songs)[7] == "7/mixture.wav"
     assert keys([Found(Path("a/x.wav")), Found(Path("b/y.wav"))]) == ["x.wav", "y.wav"]
+
+
+def stored(number: int) -> Any:
+    """A song at an address, as far as shards ask for it."""
+    return SimpleNamespace(song=f"s3://b/{number}/mixture.wav")
+
+
+def test_songs_of_one_name_at_addresses_go_by_these() -> None:
+    """Not by the paths of files that are staged, which are others on each machine."""
+    for staging in ("/tmp/here", "/scratch/there"):
+        songs = [
+            Found(Path(staging, f"{number}{len(staging)}", "mixture.wav"), elsewhere=stored(number))
+            for number in range(9)
+        ]
+        assert keys(songs)[:2] == ["0/mixture.wav", "1/mixture.wav"]
 
 
 @pytest.mark.parametrize("text", ["", "3", "x", "0/3", "4/3", "1/0", "-1/3", "1/3/3", "1.5/3", "1/9999999", "٣/16"])

@@ -201,6 +201,11 @@ def test_runs_with_other_settings_or_another_number_of_shards_are_not_added_up()
     ]
 
 
+def test_a_folder_without_songs_is_not_done(library: Library) -> None:
+    """Its name may be mistyped."""
+    assert not library.status(all_=False).is_complete
+
+
 def test_shards_of_which_no_run_ended_are_not_done(library: Library) -> None:
     """Unless all songs are named, and split."""
     library.add("a.wav")

@@ -202,8 +202,8 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    away = split_cloud.addresses(output, staging, staging_size, force, csv)
     cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
+    away = split_cloud.addresses(output, staging, staging_size, force, csv)
     machines = split_tries.Machines(workers, cost_per_hour, dry_run)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)
@@ -292,7 +292,7 @@ def split(
         with report:
             work = partial(pipeline.run, queue, watch.loads(load), watch.watches(report.progress), tell=console.warning)
             if cluster:
-                work = cluster.work(jobs, load, models, options, report)
+                work = cluster.work(jobs, load, models, options, report, away.opening)
             limited = split_tries.limited(work, queue, jobs, max_failures, ends_by_itself=not cluster)
             totals = run(limited, notices, as_json, further, quiet)
         close(totals, found, report, known, as_json, further, notes)

@@ -1,9 +1,10 @@
 """Defines the options for songs and stems at addresses such as `s3://bucket/album/`, and opens what they need."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -162,6 +163,15 @@ class Addresses:
         """
         if self.finder and self.finder.output:
             self.finder.output.check()
+
+    @property
+    def opening(self) -> "Callable[[], object] | None":
+        """A function that makes the folder for staging, here or on another machine; None if none is needed."""
+        if not (self.finder and self.finder.is_used):
+            return None
+        from stemsplit.cloud import staging
+
+        return partial(staging.opened, self.finder.place)
 
     @contextmanager
     def staged(self) -> Iterator[None]:

@@ -79,19 +79,20 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
     apart = [job for job in jobs if not job.problem and job.told_apart]
     for job in apart[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"{job.path} has the name of another song; its files are named {target} and so on")
+        console.note(f"{job.song} has the name of another song; its files are named {job.shown(target)} and so on")
     if len(apart) > FEW:
         console.note(f"the same is true of {counted(len(apart) - FEW, 'more song')}")
     replacing = [job for job in jobs if not job.problem and job.replaces]
     for job in replacing[:FEW]:
         what = f"those there were made from another file {job.path.name}, or from this one before it was changed"
-        console.note(f"the stems of {job.path} replace others in {job.record.parent}: {what}")
+        console.note(f"the stems of {job.song} replace others in {job.shown(job.record.parent)}: {what}")
     if len(replacing) > FEW:
         console.note(f"the same is true of {counted(len(replacing) - FEW, 'more song')}")
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
+        named = job.shown(target)
+        console.note(f"some systems do not allow the name of {job.song}; its files are named {named} and so on")
     if len(renamed) > FEW:
         more = len(renamed) - FEW
         console.note(f"the same is true of {counted(more, 'more song')}")
@@ -117,7 +118,7 @@ def tell_of_conversions(jobs: "Sequence[Job]") -> None:
             by_change.setdefault(job.conversion, []).append(job)
     for change, changed in by_change.items():
         more = f", and the same for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
-        console.note(f"{changed[0].path}: {change}{more}")
+        console.note(f"{changed[0].song}: {change}{more}")
 
 
 def print_dry_run(

@@ -1,6 +1,7 @@
 """Defines the options for splitting songs on a Ray cluster, and does that."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -87,6 +88,7 @@ class Cluster:
         models: "ChainEntry",
         options: "Options",
         report: "SplitReport",
+        staging: "Callable[[], object] | None" = None,
     ) -> "partial[None]":
         """Return a function that splits songs on the cluster; see `split_run.run`.
 
@@ -96,11 +98,12 @@ class Cluster:
             models: the models.
             options: settings of the run.
             report: shows progress, from `report`.
+            staging: function that makes the folder for songs and stems at addresses; None if there are none.
         """
         from stemsplit.terminal.cluster import ClusterReport
 
         assert isinstance(report, ClusterReport)
-        task = partial(self._task, load, models, options, shown(jobs))
+        task = partial(self._task, load, models, options, shown(jobs), staging)
         return partial(split_on, self, jobs, task, report)
 
     def _task(
@@ -109,6 +112,7 @@ class Cluster:
         models: "ChainEntry",
         options: "Options",
         song: Any,
+        staging: "Callable[[], object] | None",
         seat: "Seat",
     ) -> "Task":
         """Return what all songs share, for the worker of a seat."""
@@ -126,6 +130,7 @@ class Cluster:
             folder=os.getcwd(),  # noqa: PTH109  # as text, and Path has nothing more to say
             variables={name: os.environ[name] for name in FOLDERS if name in os.environ},
             song=song,
+            staging=staging,
         )
 
 
@@ -139,8 +144,9 @@ def plain(identity: Mapping[str, Any]) -> Any:
 def shown(jobs: "Sequence[Job]") -> Any:
     """Return a song that workers must see, and the size of its file; None if no song is a file that can be seen."""
     for job in jobs:
-        if job.elsewhere is None and not job.problem and not job.done:
-            return job.path, job.path.stat().st_size
+        if not (job.elsewhere and job.elsewhere.fetches) and not job.problem and not job.done:
+            with suppress(OSError):  # it is gone, which is that song's failure
+                return job.path, job.path.stat().st_size
     return None
 
 

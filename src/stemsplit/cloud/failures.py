@@ -131,7 +131,10 @@ def failure(error: BaseException, address: Address) -> Failure:
     """
     text = str(error)
     status, code = STATUS.search(text), CODE.search(text)
-    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+    # S3 answers 409 while another write of the object goes on, maybe an own one whose answer was lost; Azure, to a
+    # write of a new object that is there already.
+    is_racing = status is not None and status[1] == "409" and not (code and code[1] == "BlobAlreadyExists")
+    if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError) and not is_racing:
         return Failure("another process wrote it", ConflictError)
     if _lacks_credentials(text):
         return Failure(f"no credentials were found; {_keys(address)}", RefusedError, answered=False)

@@ -20,7 +20,7 @@ from stemsplit.songs.record import Record
 AT_ONCE = 32
 """Number of objects that are looked at together."""
 
-MANY = 200
+MANY = 100
 """Number of songs from which on the whole place is listed, in pages, instead of asking for each song."""
 
 

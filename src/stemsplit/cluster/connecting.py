@@ -24,6 +24,9 @@ only pass on what a program says.
 STORE = 80_000_000
 """Bytes of shared memory of a cluster for this run alone. Only paths and outcomes pass through it."""
 
+START = "start one with `ray start --head`, name one with --ray HOST:PORT, or try --ray local"
+"""What to try where there is no cluster."""
+
 REACHED_SECONDS = 10.0
 """Longest time in seconds for the cluster's head to answer at all."""
 
@@ -96,7 +99,7 @@ def _reached(address: str) -> None:
             answer = head.recv(4)
     except OSError as error:
         why = error.strerror or str(error)
-        raise DeviceError(f"no Ray cluster answers at {address} ({why}); see `ray status` on its head") from error
+        raise DeviceError(f"no Ray cluster answers at {address} ({why})") from error
     if len(answer) < 4 or answer[3] != SETTINGS:
         raise DeviceError(f"what answers at {address} is not the head of a Ray cluster, which is often at port 6379")
 
@@ -108,8 +111,18 @@ def _quiet() -> None:
     """
     os.environ.update(RAY_DEDUP_LOGS="1", RAY_DEDUP_LOGS_SKIP_REGEX="^")
     os.environ.pop("RAY_DEDUP_LOGS_ALLOW_REGEX", None)
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")  # times to ask a head that does not answer, by half minutes
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+
+
+def _last_started() -> str:
+    """Return the address of the cluster that `ray start` joined here last, as Ray remembers it; empty if unknown."""
+    with suppress(Exception):  # a part of Ray that is not public
+        from ray._private.services import find_bootstrap_address
+
+        return find_bootstrap_address(None) or ""
+    return ""
 
 
 class Connection:
@@ -133,6 +146,11 @@ class Connection:
             raise DeviceError(f"'{asked}' is Ray's address for clients; run the command on a machine of the cluster")
         if asked not in (LOCAL, AUTO, ""):
             _reached(asked)
+        elif address == AUTO and (last := _last_started()):
+            try:
+                _reached(last)
+            except DeviceError as error:
+                raise DeviceError(f"{error}; {START}") from error
         more: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if self.is_local else {}
         self.close()  # of an earlier run of this process
         try:
@@ -148,8 +166,7 @@ class Connection:
         if "ersion mismatch" in told:
             return f"the Ray cluster has other versions than this machine, which has Ray {version('ray')}: {told}"
         if address == AUTO and isinstance(error, ConnectionError):
-            start = "start one with `ray start --head`, name one with --ray HOST:PORT, or try --ray local"
-            return f"this machine belongs to no running Ray cluster; {start}"
+            return f"this machine belongs to no running Ray cluster; {START}"
         return f"cannot connect to the Ray cluster '{address}': {told}"
 
     @property

@@ -18,11 +18,11 @@ class Sight:
     It has the form of the folders that songs are split in. So if this process is killed, the next run removes it.
 
     Args:
-        jobs: jobs of all songs. Where songs come from elsewhere, or stems go elsewhere, there is nothing to show.
+        jobs: jobs of all songs. Where stems go elsewhere, there is nothing to show.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.outs = {job.options.out for job in jobs if job.elsewhere is None}
+        self.outs = {job.options.out for job in jobs if not (job.elsewhere and job.elsewhere.sends)}
         self.new = [folder for out in self.outs for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110  # pathlib may raise
         self.held: Claim | None = None
 

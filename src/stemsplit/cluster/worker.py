@@ -41,6 +41,7 @@ class Task:
         variables: environment variables to set.
         seen: folder that only the driver's machine has just made, if stems are written to files; else None.
         song: a song and the size of its file, which the driver's machine sees; None if songs come from elsewhere.
+        staging: function that makes the folder for songs and stems that are elsewhere; None if none are.
     """
 
     load: "Callable[[Callable[[str], object]], Splitter]"
@@ -50,6 +51,7 @@ class Task:
     variables: Mapping[str, str] = field(default_factory=dict)
     seen: Path | None = None
     song: tuple[Path, int] | None = None
+    staging: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,21 +114,25 @@ class StoppedError(Exception):
     """The driver asked the worker to stop."""
 
 
+def _unseen(task: Task) -> str:
+    """Return what the driver's machine sees and this one does not, in words; empty if both see the same."""
+    if task.seen and not task.seen.is_dir():
+        return f"the output folder {task.seen.parent}"
+    if task.song:
+        path, size = task.song
+        with suppress(OSError):
+            return "" if path.stat().st_size == size else f"the song {path}"
+        return f"the song {path}"
+    return ""
+
+
 def checked(task: Task) -> None:
     """Raise DeviceError if this machine does not see what the driver's machine sees."""
     here, last = socket.gethostname(), time.monotonic() + SEEN_SECONDS
     shared = "songs and stems must be on storage that all nodes see under the same path"
-    while True:
-        missing = task.seen if task.seen and not task.seen.is_dir() else None
-        if not missing and task.song:
-            path, size = task.song
-            with suppress(OSError):
-                missing = None if path.stat().st_size == size else path
-        if not missing:
-            return
+    while missing := _unseen(task):
         if time.monotonic() > last:
-            what = f"the output folder {missing.parent}" if missing == task.seen else f"the song {missing}"
-            raise DeviceError(f"{here} does not see {what} as this machine does; {shared}")
+            raise DeviceError(f"{here} does not see {missing} as this machine does; {shared}")
         time.sleep(0.2)
 
 
@@ -208,9 +214,13 @@ class Worker:
 
     def _loaded(self, task: Task) -> "Splitter":
         """Load the model, and make sure that it is the one that records will name."""
+        if task.staging:
+            task.staging()
         separator = task.load(self._say)
         if not record.same(record.plain(task.expected), task.identity()):
-            told = "it has other weights, or another registry entry, than the machine that the command runs on"
+            told = (
+                f"{socket.gethostname()} has other weights, or another registry entry, than the machine of the command"
+            )
             raise WeightsError(f"{told}; download the model there anew, or let all nodes share a cache folder")
         return separator
 

@@ -239,7 +239,7 @@ class Patience:
 def stalled(job: Job) -> str:
     """Return the message for a song that another process neither finishes nor gives up."""
     minutes = STALLED_SECONDS / 60
-    return f"another process holds {job.path}, and showed no life for {minutes:g} minutes; end it, and try again"
+    return f"another process holds {job.song}, and showed no life for {minutes:g} minutes; end it, and try again"
 
 
 def run(

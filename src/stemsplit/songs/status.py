@@ -93,11 +93,13 @@ class Status:
     def is_complete(self) -> bool:
         """Whether all songs are split, as far as that is known, and no process works or has left anything.
 
-        If no songs were asked about, the shards of the last batch have to have ended, too.
+        If no songs were asked about, there has to be one, and the shards of the last batch have to have ended.
         """
         if self.failures or self.missing or self.incomplete or self.claims or self.strange:
             return False
-        return self.songs is not None or not self.batches or not self.batches[-1].lacking
+        if self.songs is not None:
+            return True
+        return self.done > 0 and not (self.batches and self.batches[-1].lacking)
 
 
 def in_words(claim: Holding) -> str:
