@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stemsplit.listening import standalone
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
 from tests.cli.processes import read_lines, tree
@@ -85,3 +86,15 @@ def test_shards_do_not_write_over_each_others_tables(
     assert json.loads(failed.read_text())["song"] == "lib/bad.wav"
     stemsplit(*library, *tiny, "-o", "alone")
     assert not (tmp_path / "alone" / "stemsplit-notes").exists()
+
+
+@pytest.mark.usefixtures("ffmpeg")
+def test_a_shard_of_one_song_is_still_one_of_many(
+    stemsplit: Command, song: Song, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 2 would tell a scheduler that the command is wrong, on all machines."""
+    song("a.wav"), song("b.wav")
+    monkeypatch.setattr(standalone, "LIMIT", 1)
+    assert stemsplit("a.wav", "--page", "--dry-run").status == 2
+    shards = [stemsplit("a.wav", "b.wav", "--page", "--dry-run", "--shard", f"{number}/8") for number in range(1, 9)]
+    assert sorted(shard.status for shard in shards) == [0] * 6 + [1] * 2

@@ -10,7 +10,8 @@ import pytest
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
-from stemsplit.songs.notes import FOLDER, LONGEST, MOST_SAID, Failure, Notes, Run, all_notes, contents, name_of
+from stemsplit.songs.note_forms import FOLDER, LONGEST, MOST_SAID, Failure, Run, name_of
+from stemsplit.songs.notes import Notes, all_notes, contents
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.place import LocalPlace
 from stemsplit.songs.plan import planned

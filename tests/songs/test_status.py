@@ -2,22 +2,31 @@
 
 import hashlib
 import json
+import os
+import time
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
+from stemsplit.disk import Folder
+from stemsplit.disk.claim import Claim
+from stemsplit.disk.claim import claim as take
+from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
 from stemsplit.songs.batches import batches
 from stemsplit.songs.find import Found, find
 from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.kept import key_of
 from stemsplit.songs.naming import Template
-from stemsplit.songs.notes import FOLDER, Notes, Run
+from stemsplit.songs.note_forms import FOLDER, Run
+from stemsplit.songs.notes import Notes
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.place import LocalPlace
+from stemsplit.songs.place import JOURNAL, LocalPlace
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
 from stemsplit.songs.status import NOT_BEGUN, Status, status
+from tests.conftest import snapshot
 
 
 class Library:
@@ -214,3 +223,86 @@ def test_shards_of_which_no_run_ended_are_not_done(library: Library) -> None:
     notes.close(dict(run("1/2", 1, 0, 0).summary))
     assert not library.status(all_=False).is_complete
     assert library.status().is_complete
+
+
+def held(library: Library, name: str) -> Claim:
+    """The claim that a run takes on a song."""
+    (job,) = [job for job in library.jobs("model") if job.path == library.songs / name]
+    with Folder(library.out) as out:
+        claim = take(out, key_of(job.below(job.record).as_posix()))
+    claim.begin(["vocals.wav", JOURNAL])
+    return claim
+
+
+def left(library: Library, name: str, whole: bool = False) -> None:
+    """What a killed run leaves of a claim."""
+    claim = held(library, name)
+    if whole:
+        claim.create(JOURNAL).close()
+    claim.leave()
+
+
+def test_claims_say_who_works_on_which_song(library: Library) -> None:
+    """And what is left behind; nothing of it is changed, and whoever works goes on."""
+    library.add("a.wav", "b.wav", "c.wav", "more/d.wav")
+    working = held(library, "a.wav")
+    left(library, "b.wav")
+    left(library, "more/d.wav", whole=True)
+    before = snapshot(library.out)
+    found = library.status()
+    assert snapshot(library.out) == before
+    assert {Path(song).name: claim.is_live for claim, song in found.claims} == {
+        "a.wav": True,
+        "b.wav": False,
+        "d.wav": False,
+    }
+    assert {Path(song).name for claim, song in found.claims if claim.is_whole} == {"d.wav"}
+    said = missing(found)
+    assert said["a.wav"].startswith("being split")
+    assert said["b.wav"].startswith("left behind")
+    assert said["c.wav"] == NOT_BEGUN
+    assert said["d.wav"].startswith("whole, but not yet moved")
+    working.release()
+    assert [claim.is_live for claim, _ in library.status(all_=False).claims] == [False, False]
+
+
+def test_a_song_that_is_split_again_is_claimed_and_done(library: Library) -> None:
+    library.add("a.wav")
+    library.split("a.wav")
+    claim = held(library, "a.wav")
+    found = library.status(all_=False)
+    assert (found.done, [song for _, song in found.claims], found.is_complete) == (1, ["a.wav"], False)
+    claim.release()
+    assert library.status(all_=False).is_complete
+
+
+def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: Library, tmp_path: Path) -> None:
+    """Somebody may remove what is called so: it must hold nothing but files of stemsplit."""
+    library.add("a.wav")
+    left(library, "a.wav")
+    (claim,) = library.status().claims
+    (library.out / claim[0].name / "precious").write_text("mine")
+    (library.out / ".stemsplit-mine").mkdir()
+    (library.out / f".stemsplit-{'0' * 16}").symlink_to(tmp_path)
+    (library.out / f".stemsplit-{'1' * 16}").write_text("mine")
+    found = library.status()
+    assert found.claims == []
+    assert sorted(found.strange) == sorted(path.name for path in library.out.glob(".stemsplit-*"))
+
+
+def test_of_another_machine_only_the_last_sign_of_life_is_known(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this machine's locks say: on a network's disk, they may be its own only."""
+    library.add("a.wav")
+    left(library, "a.wav")
+    (folder,) = library.out.glob(".stemsplit-*")
+    (mine,) = folder.glob("owner-*")
+    there = Owner(takeovers=2, machine="f" * 16, process=7, host="node7")
+    mine.rename(folder / there.name)
+    monkeypatch.setattr("stemsplit.disk.owner.is_local", lambda _: False)
+    os.utime(folder / "lock", (1_000.0, time.time() - 3_600))
+    ((claim, _),) = library.status().claims
+    assert (claim.is_live, claim.host, claim.process, claim.takeovers) == (None, "node7", 7, 2)
+    assert claim.silent_seconds == pytest.approx(3_600, abs=60)
+    assert missing(library.status()) == {"a.wav": "claimed on node7"}

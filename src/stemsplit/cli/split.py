@@ -261,7 +261,7 @@ def split(
         tell_of_conversions(jobs)
         if whole:
             tell_of_whole(file_format, chosen, models)
-    needed = split_extras.tell_of_extras(further, jobs, quiet)
+    needed = split_extras.tell_of_extras(further, jobs, quiet, alone=len(found.songs) == 1)
     check_memory(models, limit, device, precision.value)
     if dry_run:
         fits = print_dry_run(

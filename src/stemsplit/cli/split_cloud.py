@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 STORE = re.compile(r"(?i)(s3|gs|az)://")
 """Matches the beginning of an address that stems can go to."""
 
-ADDRESS = re.compile(r"(?i)(s3|gs|az|https?)://")
-"""Matches the beginning of an address that songs can come from."""
+ADDRESS = re.compile(r"(?i)(s3|gs|az|https?)://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
+"""Matches the beginning of an address that songs can come from, but not of pages that only programs can play."""
 
 OTHER = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+")
 """Matches the beginning of any address, also of one that was taken for a path, which has single slashes."""
@@ -71,13 +71,12 @@ def finder(output: "Path | str", staging: Path | None, limit: int, force: bool) 
         typer.BadParameter: the address is not one, or a package is not installed.
     """
     try:
-        import obstore  # noqa: F401  # whether it is there
+        from stemsplit.cloud import address, finding, sources
+        from stemsplit.cloud import output as outputs
+        from stemsplit.cloud import staging as stages
     except ImportError as error:
         more = "addresses such as s3://bucket/song.flac need one more package: pip install 'stemsplit[cloud]'"
         raise typer.BadParameter(more) from error
-    from stemsplit.cloud import address, finding, sources
-    from stemsplit.cloud import output as outputs
-    from stemsplit.cloud import staging as stages
 
     place = stages.Place(staging or stages.usual(), limit, staging is not None)
     if isinstance(output, Path):

@@ -51,6 +51,7 @@ def status(
     changed. Exit status: 0 all done, 1 something failed, is missing, or is
     still being done.
     """
+    from stemsplit.cli.listen_ import saying_after
     from stemsplit.cli.split_notes import nothing_found
     from stemsplit.disk.limits import longest_name
     from stemsplit.errors import AudioError
@@ -69,11 +70,16 @@ def status(
         search = away.wrapped(find.find(songs, out, elsewhere=away.find)) if songs else None
     if songs and search and not search.songs:
         raise AudioError(nothing_found(songs, search))
-    found = statuses.status(place, search.songs if search else None, Options(out, ()), template)
+    with saying_after(2.0, f"looking at what lies in {place.shown('')}"):
+        found = statuses.status(place, search.songs if search else None, Options(out, ()), template)
+    if found.closed:
+        console.warning(f"{found.closed}; what is in there is taken for missing")
     if as_json:
         print_json(status_as_data(found, place.shown("")))
     else:
         print_status(found, place.shown(""))
+        if any(claim.is_live is False for claim, _ in found.claims):
+            console.hint("run the same command as before once more: it takes over what was left behind")
         if not songs:
             console.hint(f"to see which songs are missing, name them, too: stemsplit status {folder} SONGS")
     if not found.is_complete:

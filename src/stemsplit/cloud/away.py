@@ -17,7 +17,7 @@ from stemsplit.disk.claim import PREFIX, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
-from stemsplit.songs.elsewhere import Pulse
+from stemsplit.songs.elsewhere import OvertakenError, Pulse
 from stemsplit.songs.place import LocalPlace, Place
 from stemsplit.songs.record import Record
 
@@ -268,6 +268,8 @@ class Away:
         stems = {there.key(target): file for target, file in files.items()}
         try:
             commit.commit(live.claim, live.seen, there.key(path), record, stems, self.force, pulse)
+        except lease.TakenOverError as error:
+            raise OvertakenError(str(error)) from error
         except OSError as error:
             raise AudioError(f"cannot read a stem of {self.song} again ({why(error)})") from error
 

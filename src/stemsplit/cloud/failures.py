@@ -148,6 +148,10 @@ def failure(error: BaseException, address: Address) -> Failure:
         return Failure(f"{STORES.get(address.scheme, 'the server')} does not support it", NoRangesError)
     if isinstance(error, exceptions.InvalidPathError | ValueError | TypeError):
         return Failure("it has a name that cannot be used")
+    if "Content-Length Header missing" in text:
+        return Failure("the server does not say how long it is; download it first, and name its file")
+    if "error following redirect" in text:
+        return Failure("the server redirects in a circle, or to an address that is not one")
     if "builder error" in text:
         return Failure("the endpoint is not an address; check AWS_ENDPOINT_URL", RefusedError, answered=False)
     if "invalid peer certificate" in text:

@@ -24,8 +24,8 @@ from stemsplit.songs.found import Distant, Found
 from stemsplit.songs.naming import UNSAFE_VALUE, named
 from stemsplit.words import natural, printable
 
-ADDRESS = re.compile(rf"(?i)({'|'.join((*STORES, *WEB))})://")
-"""Matches the beginning of an address that songs are brought from."""
+ADDRESS = re.compile(rf"(?i)({'|'.join((*STORES, *WEB))})://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
+"""Matches the beginning of an address that songs are brought from, but not of pages that only programs can play."""
 
 STEP = (("", "parent"),)
 """Pieces of the name of a folder, as `naming` has them: it is all of one field."""

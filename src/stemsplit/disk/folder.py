@@ -186,12 +186,13 @@ class Folder:
         with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
             return read_at_most(file, limit, self.path / name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, missing_ok: bool = True) -> None:
         """Remove a file or a link, if it exists."""
         try:
             os.unlink(self._at(name), dir_fd=self.descriptor)
         except FileNotFoundError:
-            return
+            if not missing_ok:
+                raise
 
     def remove_folder(self, name: str) -> None:
         """Remove an empty folder."""

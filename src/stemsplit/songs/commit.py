@@ -15,9 +15,10 @@ from pathlib import Path, PurePath
 from stemsplit.audio import Format
 from stemsplit.choices import FormatName
 from stemsplit.disk import Folder, flush
-from stemsplit.disk.claim import Claim, claim, leftovers
+from stemsplit.disk.claim import Claim, TakenOverError, claim, leftovers
 from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
+from stemsplit.disk.listed import Listed
 from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError
 from stemsplit.songs import trial
@@ -25,9 +26,9 @@ from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
 
-COMMIT, PART = "commit.json", "commit.part"
-"""Name of the journal in the hidden folder, and its name while it is written. The journal holds the digest of the new
-record, and says that all files in the folder are whole and only have to be moved.
+COMMIT = "commit.json"
+"""Name of the journal in the hidden folder. The journal holds the digest of the new record, and says that all files in
+the folder are whole and only have to be moved.
 """
 
 RECORD = "record.json"
@@ -66,15 +67,16 @@ def _short(stem: str) -> str:
 def listed(job: Job) -> list[str]:
     """Return the names of all files that are made in the hidden folder of a song."""
     stems = [name(output.name, job.format) for name in (written, hidden) for output in job.options.outputs]
-    return [*dict.fromkeys(stems), *trial.listed(job), RECORD, COMMIT, PART]
+    return [*dict.fromkeys(stems), *trial.listed(job), RECORD, COMMIT]
 
 
-def hold(job: Job, tell: Callable[[str], object]) -> Claim:
-    """Claim the hidden folder of a song, and empty it. Files that a killed run finished are moved to their names first.
+def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> Claim:
+    """Claim the hidden folder of a song, and empty it. Files that an earlier run finished are moved to their names.
 
     Args:
         job: job of the song.
         tell: called with a message about files that an earlier run left and that are not used.
+        stale: beat of a process that is taken for gone, so that its song is taken over.
 
     Raises:
         BusyError: another process works on the song.
@@ -85,19 +87,22 @@ def hold(job: Job, tell: Callable[[str], object]) -> Claim:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with Folder(out) as folder:
-            held = claim(folder, hashlib.sha256(os.fsencode(path)).hexdigest()[:16])
+            held = claim(folder, hashlib.sha256(os.fsencode(path)).hexdigest()[:16], stale)
     except BlockingIOError:
         raise
     except OSError as error:
         raise AudioError(f"cannot write into {out} ({why(error)})") from error
+    for files in (*held.earlier, held):
+        try:
+            carry_out(files, job)
+        except CommitError as error:
+            tell(f"what an earlier run left in {files.folder.path} is not used: {error}")
+        except OSError as error:
+            held.leave()
+            raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
     try:
-        carry_out(held, job)
-    except CommitError as error:
-        tell(f"what an earlier run left in {held.folder.path} is not used: {error}")
-    except OSError as error:
-        held.leave()
-        raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
-    try:
+        for files in held.earlier:
+            files.clear()
         held.begin(listed(job))
     except OSError as error:
         held.release()
@@ -111,16 +116,16 @@ class Move:
 
     Args:
         source: name in the hidden folder.
-        folder: folder to move to, below the output folder.
-        name: name in that folder.
+        below: path to move it to, relative to the output folder.
+        size: its bytes.
     """
 
     source: str
-    folder: PurePath
-    name: str
+    below: PurePath
+    size: int
 
 
-def _signed(held: Claim) -> str:
+def _signed(held: Listed) -> str:
     """Return the digest in the journal."""
     try:
         commit = json.loads(held.folder.read(COMMIT, LIMIT))
@@ -132,14 +137,14 @@ def _signed(held: Claim) -> str:
     raise CommitError("its journal has another form")
 
 
-def _is_in_place(job: Job, held: Claim, digest: str) -> bool:
+def _is_in_place(job: Job, held: Listed, digest: str) -> bool:
     """Return whether the record is already in its place, and so all files, as the record is moved last."""
     with suppress(OSError), held.out.descend(job.below(job.record).parent) as folder:
         return hashlib.sha256(folder.read(job.record.name, LIMIT)).hexdigest() == digest
     return False
 
 
-def _record(held: Claim, digest: str) -> Record:
+def _record(held: Listed, digest: str) -> Record:
     """Return the record that the journal holds the digest of."""
     try:
         content = held.folder.read(RECORD, LIMIT)
@@ -151,14 +156,14 @@ def _record(held: Claim, digest: str) -> Record:
     return record
 
 
-def _is_copied(held: Claim, source: str, below: PurePath) -> bool:
+def _is_copied(held: Listed, source: str, below: PurePath) -> bool:
     """Return whether a file is also in its place already: a run was killed on a disk that cannot move it there."""
     with suppress(OSError), held.out.descend(below.parent) as folder:
         return equal(held.folder, source, folder, below.name)
     return False
 
 
-def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
+def _moves(held: Listed, job: Job, record: Record) -> list[Move]:
     """Return the moves that are still to be made.
 
     Raises:
@@ -176,21 +181,34 @@ def _moves(held: Claim, job: Job, record: Record) -> list[Move]:
         if job.name(target) != facts["file"]:
             raise CommitError(f"its {stem} belongs in another place")
         source, below = hidden(stem, file_format), job.below(target)
-        there = held.folder.size(source)
+        obstacle = job.obstacle(found, target)
+        there = held.folder.size(source)  # after the obstacle: another process may be moving the same files
         if size_of(target) == facts["size"] and (there is None or _is_copied(held, source, below)):
             continue  # it is already moved
         if there != facts["size"]:
             raise CommitError(f"its {stem} is not whole")
-        if obstacle := job.obstacle(found, target):
+        if obstacle:
             raise CommitError(obstacle)
-        move = Move(source, below.parent, below.name)
+        move = Move(source, below, facts["size"])
         if move not in moves:  # one file may hold all stems
             moves.append(move)
     return moves
 
 
-def carry_out(held: Claim, job: Job) -> None:
+def _move(held: Listed, move: Move, folder: Folder) -> None:
+    """Move a file to its name. Another process that carries out the same journal may be faster."""
+    try:
+        move_between(held.folder, move.source, folder, move.below.name)
+    except FileNotFoundError:
+        if folder.size(move.below.name) != move.size:
+            raise
+
+
+def carry_out(held: Listed, job: Job) -> None:
     """Move the files in a hidden folder to their names, if it has a journal that a run on this song left.
+
+    The process that wrote the journal, and one that took over from it, may do so at the same time: each file is moved
+    once, and the record last.
 
     Raises:
         CommitError: the journal is not used.
@@ -200,15 +218,23 @@ def carry_out(held: Claim, job: Job) -> None:
         return
     digest = _signed(held)
     if RECORD in held.names or not _is_in_place(job, held, digest):
-        moves = _moves(held, job, _record(held, digest))
-        below = job.below(job.record)
-        with ExitStack() as opened:
-            for move in moves:
-                folder = opened.enter_context(held.out.descend(move.folder, make=True))
-                move_between(held.folder, move.source, folder, move.name)
-            folder = opened.enter_context(held.out.descend(below.parent, make=True))
-            move_between(held.folder, RECORD, folder, below.name)
+        try:
+            _move_all(held, job, _moves(held, job, _record(held, digest)))
+        except (CommitError, FileNotFoundError):
+            if not _is_in_place(job, held, digest):
+                raise
     held.folder.remove(COMMIT)
+
+
+def _move_all(held: Listed, job: Job, moves: list[Move]) -> None:
+    """Move files to their names, and the record last."""
+    below = job.below(job.record)
+    with ExitStack() as opened:
+        for move in moves:
+            folder = opened.enter_context(held.out.descend(move.below.parent, make=True))
+            _move(held, move, folder)
+        folder = opened.enter_context(held.out.descend(below.parent, make=True))
+        move_between(held.folder, RECORD, folder, below.name)
 
 
 def commit(held: Claim, job: Job, record: Record) -> None:
@@ -219,21 +245,23 @@ def commit(held: Claim, job: Job, record: Record) -> None:
 
     Raises:
         CommitError: the name of a file was taken meanwhile.
+        TakenOverError: another process took over the song.
         OSError: a file cannot be written or moved. If the journal is written by then, the hidden folder is left to the
             next run.
     """
     content = record.text().encode()
     journal = json.dumps({"stemsplit_commit": 1, "record": hashlib.sha256(content).hexdigest()}).encode()
-    for name, data in ((RECORD, content), (PART, journal)):
-        with held.create(name) as file:
-            file.write(data)
-            file.flush()
-            flush(file.fileno())
-    held.folder.move(PART, held.folder, COMMIT)
+    with held.create(RECORD) as file:
+        file.write(content)
+        file.flush()
+        flush(file.fileno())
     held.folder.sync()
+    held.decide(COMMIT, journal)
     try:
         carry_out(held, job)
-    except OSError:
+    except OSError as error:
+        if held.is_lost or held.is_removed:  # the other process carried it out
+            raise TakenOverError(str(held.folder.path)) from error
         held.leave()
         raise
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from stemsplit.errors import AudioError
 from stemsplit.songs.record import Record
 
 Pulse = Callable[[], object]
@@ -12,6 +13,10 @@ Pulse = Callable[[], object]
 
 class FullError(Exception):
     """There is no room to bring a song here until the songs before it are finished."""
+
+
+class OvertakenError(AudioError):
+    """Another process took over the song, because this one showed no sign of life for a while."""
 
 
 class Elsewhere(Protocol):
@@ -142,6 +147,7 @@ class Elsewhere(Protocol):
             pulse: see `Pulse`.
 
         Raises:
+            OvertakenError: another process took over the song.
             AudioError: they cannot be brought there; nothing there looks finished.
         """
 

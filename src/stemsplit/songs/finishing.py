@@ -6,9 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from stemsplit.songs.elsewhere import OvertakenError
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Outcome
-from stemsplit.songs.preparing import Course, GivenUpError, given_up
+from stemsplit.songs.preparing import Busy, Course, GivenUpError, given_up, taken_over
 from stemsplit.songs.record import Record
 from stemsplit.songs.stem_files import StemFiles
 
@@ -25,7 +26,14 @@ def started(executor: ThreadPoolExecutor) -> ThreadPoolExecutor:
     return executor
 
 
-def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: Course) -> Outcome:
+def ended(files: StemFiles, error: Exception, doing: str) -> Outcome | Busy:
+    """Return what became of a song that cannot be finished."""
+    if isinstance(error, OvertakenError):
+        return Busy(files.job, 0)
+    return taken_over(files.job, files.held) or Outcome(files.job, reason(error, files.job, doing), cause=error)
+
+
+def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: Course) -> Outcome | Busy:
     """Bring the files of a song to their places once all of its samples are written.
 
     Args:
@@ -40,16 +48,18 @@ def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: 
     except GivenUpError:
         return Outcome(files.job, "the batch was ended")
     except Exception as error:  # of any kind: one song must not end the others
-        return Outcome(files.job, reason(error, files.job, "finishing"), cause=error)
+        return ended(files, error, "finishing")
     finally:
         given_up(files.close)
     notes = (*files.song.notes, *([files.job.conversion] if files.job.conversion else []))
     return Outcome(files.job, record=record, seconds=seconds, notes=notes)
 
 
-def told(outcome: Outcome) -> Outcome:
+def told(outcome: Outcome | Busy) -> Outcome | Busy:
     """Return an outcome whose message has addresses in the place of paths of staged files."""
     away = outcome.job.elsewhere
+    if isinstance(outcome, Busy):
+        return outcome
     return replace(outcome, error=away.told(outcome.error)) if away and outcome.error else outcome
 
 
@@ -57,15 +67,16 @@ class Finishing:
     """Writes and finishes the files of songs in threads of its own. Sending stems away holds up no other song.
 
     Args:
-        report: callback, see `Report`; called in the caller's thread.
+        report: called in the caller's thread with the outcome of each song, or with `Busy` if another process took it
+            over.
         course: state of the batch.
     """
 
-    def __init__(self, report: Report, course: Course) -> None:
+    def __init__(self, report: Callable[[Outcome | Busy], object], course: Course) -> None:
         self.report, self.course = report, course
         self.writing = started(ThreadPoolExecutor(1, "writing"))
         self.sending = ThreadPoolExecutor(SENDERS, "sending")
-        self.ended = deque[Future[Outcome]]()
+        self.ended = deque[Future[Outcome | Busy]]()
         """Songs that are being finished, and outcomes of songs after them, in order."""
 
     def write(self, work: Callable[..., None], *arguments: Any) -> "Future[None]":
@@ -84,11 +95,11 @@ class Finishing:
         executor = self.sending if away and away.sends else self.writing
         self.ended.append(executor.submit(finished, files, whole, seconds, self.course))
 
-    def add_outcome(self, outcome: Outcome) -> None:
+    def add_outcome(self, outcome: Outcome | Busy) -> None:
         """Report an outcome after those of the songs before it."""
-        ended = Future[Outcome]()
-        ended.set_result(outcome)
-        self.ended.append(ended)
+        known = Future[Outcome | Busy]()
+        known.set_result(outcome)
+        self.ended.append(known)
         self.report_ended(SENT if outcome.job.elsewhere else 0)
 
     def report_ended(self, left: int = 0) -> None:

@@ -18,8 +18,7 @@ from stemsplit.engine.ahead import ahead
 from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
-from stemsplit.songs.failures import reason
-from stemsplit.songs.finishing import SENT, Finishing, Report, started
+from stemsplit.songs.finishing import SENT, Finishing, Report, ended, started
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.preparing import Busy, Course, Full, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
@@ -37,7 +36,7 @@ POLL_SECONDS = 0.5
 """Time between two looks at songs that other processes are working on."""
 
 STALLED_SECONDS = 300.0
-"""Time without a sign of life after which another process is no longer waited for."""
+"""Time without a sign of life, by this machine's clock alone, after which another process is no longer waited for."""
 
 Progress = Callable[[Job, float, float], object]
 """Called again and again with the job, the seconds of the song that are done, and the song's seconds."""
@@ -69,8 +68,8 @@ class Pipeline:
     def __init__(
         self, load: Callable[[], "Splitter"], progress: Progress, report: Report, tell: Callable[[str], object]
     ) -> None:
-        self.load, self.progress, self.course = load, progress, Course(tell)
-        self.reading, self.finishing = started(ThreadPoolExecutor(1, "reading")), Finishing(report, self.course)
+        self.load, self.progress, self.report, self.course = load, progress, report, Course(tell)
+        self.reading, self.finishing = started(ThreadPoolExecutor(1, "reading")), Finishing(self._tell_end, self.course)
         self.separator: Splitter | None = None
         self.jobs, self.busy = deque[Job](), list[Busy]()
         self.ahead: Future[StemFiles | Outcome | Busy | Full] | None = None
@@ -163,7 +162,7 @@ class Pipeline:
             with closing(self._written(files, results)) as steps:
                 for step in steps:
                     if isinstance(step, Exception):
-                        self.finishing.add_outcome(Outcome(job, reason(step, job, "splitting"), cause=step))
+                        self.finishing.add_outcome(ended(files, step, "splitting"))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
@@ -207,6 +206,14 @@ class Pipeline:
         if failure:
             yield failure
 
+    def _tell_end(self, outcome: Outcome | Busy) -> None:
+        """Report the outcome of a song, or come back to it when the process that took it over is done."""
+        if isinstance(outcome, Busy):
+            self.course.tell(f"another process took over {outcome.job.song}, as this one showed no life for too long")
+            self.busy.append(outcome)
+        else:
+            self.report(outcome)
+
     def close(self) -> None:
         """Finish the songs that were computed, and give up the others, also those whose stems are being sent."""
         self.course.ending.set()
@@ -234,12 +241,6 @@ class Patience:
             since = now
         self.seen[busy.job.record] = busy.beat, since
         return now - since > STALLED_SECONDS
-
-
-def stalled(job: Job) -> str:
-    """Return the message for a song that another process neither finishes nor gives up."""
-    minutes = STALLED_SECONDS / 60
-    return f"another process holds {job.song}, and showed no life for {minutes:g} minutes; end it, and try again"
 
 
 def run(
@@ -275,10 +276,14 @@ def run(
             if len(busy) == count:
                 sleep(POLL_SECONDS)
             for waiting in busy:
-                if patience.is_over(waiting):
-                    report(Outcome(waiting.job, stalled(waiting.job)))
-                else:
-                    left.append(waiting.job)
+                over = patience.is_over(waiting)
+                if over and waiting.alive:
+                    report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
+                    continue
+                if over and pipeline.course.stale.get(waiting.job.record) != waiting.beat:
+                    tell(waiting.taken_over(STALLED_SECONDS))
+                    pipeline.course.stale[waiting.job.record] = waiting.beat
+                left.append(waiting.job)
     finally:
         pipeline.close()
         for out in outs:

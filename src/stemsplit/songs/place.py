@@ -6,14 +6,23 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from stemsplit.disk import Folder
+from stemsplit.disk.claim import ForeignError
 from stemsplit.disk.files import foreign, replacing_in
 from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
+from stemsplit.disk.looking import looks
 from stemsplit.errors import AudioError
+
+JOURNAL = "commit.json"
+"""Name of the journal in a hidden folder, which says that all stems are whole; see `songs.commit`."""
+
+
+class ClosedError(AudioError):
+    """Some folders below an output folder cannot be listed; everything else was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Holding:
         is_live: whether the process is known to work, True, or known to be dead, False; None if nobody can tell.
         takeovers: number of processes that died or went silent on this song before.
         is_whole: whether all stems of the song are whole already, and only have to be given their names.
+        strange: why it is not a claim of stemsplit, though it has the name of one; empty if it is.
     """
 
     name: str
@@ -37,6 +47,7 @@ class Holding:
     is_live: bool | None = None
     takeovers: int = 0
     is_whole: bool = False
+    strange: str = ""
 
 
 class Place(Protocol):
@@ -56,6 +67,7 @@ class Place(Protocol):
             below: name of the only folder to list, with all below it; nothing is yielded if it does not exist.
 
         Raises:
+            ClosedError: a folder below cannot be listed; everything else was yielded.
             AudioError: the folder does not exist, or cannot be listed.
         """
 
@@ -127,8 +139,10 @@ class LocalPlace:
             below: name of the only folder to list.
 
         Raises:
-            AudioError: the folder does not exist, or it, or a folder below, cannot be listed.
+            ClosedError: a folder below cannot be listed; everything else was yielded.
+            AudioError: the folder does not exist, or cannot be listed.
         """
+        closed: AudioError | None = None
         if below and not self._is_folder(below):
             return
         waiting = [f"{below}/" if below else ""]
@@ -146,16 +160,30 @@ class LocalPlace:
                             elif stat.S_ISDIR(status.st_mode) and not is_link(status):
                                 waiting.append(f"{below}{entry.name}/")
             except OSError as error:
-                if not below or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                if not below:
                     raise self._cannot("list", below, error) from error
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    closed = closed or self._cannot("list", below, error)
+        if closed:
+            raise ClosedError(str(closed))
 
     def claims(self) -> Iterator[Holding]:
-        """Yield the claims on songs: the hidden folders of stemsplit's names.
+        """Yield the claims on songs: the hidden folders. Nothing is changed, and nobody is kept from them.
 
         Raises:
             AudioError: the folder does not exist, or cannot be listed.
         """
-        yield from ()
+        try:
+            with Folder(self.root) as out:
+                for look in looks(out):
+                    if isinstance(look, ForeignError):
+                        name = PurePath(look.filename or "").name
+                        yield Holding(name, strange=look.strerror or "")
+                        continue
+                    facts = (look.host, look.process, look.silent_seconds, look.is_live, look.takeovers)
+                    yield Holding(look.name, *facts, is_whole=JOURNAL in look.files)
+        except OSError as error:
+            raise self._cannot("list", "", error) from error
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read a regular file; None if there is none of that name, or it is too large.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from threading import Event
 
 from stemsplit.audio import examine
@@ -26,10 +27,26 @@ class Busy:
     Args:
         job: job of the song.
         beat: number that changes as long as that process is alive.
+        alive: whether it is certainly alive, though it may be stopped.
+        host: name of its machine; empty if it is not known.
     """
 
     job: Job
     beat: int
+    alive: bool = False
+    host: str = ""
+
+    def stalled(self, seconds: float) -> str:
+        """Return the message for a song that another process neither finishes nor gives up."""
+        silent = f"showed no life for {seconds / 60:g} minutes"
+        return f"another process holds {self.job.song}, and {silent}; end it, and try again"
+
+    def taken_over(self, seconds: float) -> str:
+        """Return the message for a song whose process seems to be gone, with its machine."""
+        where = f"on {self.host} " if self.host else ""
+        return f"the process {where}that worked on {self.job.song} showed no life for {seconds / 60:g} minutes; " + (
+            "it is split here now"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,10 +71,12 @@ class Course:
     Args:
         tell: called with a message that people should see besides outcomes.
         ending: event that is set when the batch is to end.
+        stale: record of each song that is to be taken over -> beat of the process that is taken for gone.
     """
 
     tell: Callable[[str], object]
     ending: Event = field(default_factory=Event)
+    stale: dict[Path, int] = field(default_factory=dict)
 
     def pulse(self) -> None:
         """Raise GivenUpError if the batch is to end."""
@@ -69,6 +88,23 @@ def given_up(clean_up: Callable[[], object]) -> None:
     """Clean up after a song. What cannot be removed now is left to the end of the batch, or to the next run."""
     with suppress(Exception):  # the song's own error is the one to tell
         clean_up()
+
+
+def taken_over(job: Job, held: Claim) -> Busy | Outcome | None:
+    """Return what became of a song that cannot be finished, if another process took it over; None if none did.
+
+    Args:
+        job: job of the song.
+        held: hidden folder of the song.
+    """
+    if held.is_lost:
+        return Busy(job, 0)
+    if held.is_removed:
+        with suppress(AudioError):
+            found = job.recorded()
+            if job.is_done(found):
+                return Outcome(job, record=found, skipped=True)
+    return None
 
 
 def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemFiles:
@@ -168,9 +204,9 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
     if job.elsewhere and job.done and (known := known_to_be_split(job)):
         return known
     try:
-        held = commit.hold(job, course.tell)
+        held = commit.hold(job, course.tell, course.stale.get(job.record))
     except BusyError as error:
-        return Busy(job, error.beat)
+        return Busy(job, error.beat, error.alive, error.owner.host if error.owner else "")
     except Exception as error:  # of any kind: one song must not end the others
         return Outcome(job, reason(error, job, "looking at"), cause=error)
     try:
@@ -191,5 +227,8 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
         released(job, held)
         return Busy(job, error.beat)
     except Exception as error:  # of any kind, as above
+        overtaken = taken_over(job, held)
         given_up(partial(released, job, held))
+        if overtaken:
+            return overtaken
         return Outcome(job, reason(error, job, "looking at"), cause=error)

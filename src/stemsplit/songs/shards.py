@@ -13,7 +13,7 @@ from stemsplit.songs.found import Found
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 """Matches the beginning of an address."""
 
-MOST = 1_000_000
+MOST = 100_000
 """Largest number of shards."""
 
 SLURM = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_STEP")

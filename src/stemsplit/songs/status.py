@@ -1,51 +1,23 @@
 """Finds what has become of songs, from what lies in an output folder: records, notes and claims."""
 
-import os
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-from stemsplit.choices import FormatName
-from stemsplit.disk.claim import PREFIX
 from stemsplit.disk.digest import sha256
-from stemsplit.songs import naming, notes
+from stemsplit.songs import notes
 from stemsplit.songs.apart import digested, renamed, with_suffix
 from stemsplit.songs.batches import Batch, batches
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
+from stemsplit.songs.kept import Contents, key_in, key_of, normal
 from stemsplit.songs.naming import Template
-from stemsplit.songs.notes import Failure, Run
+from stemsplit.songs.note_forms import Failure
 from stemsplit.songs.place import Holding, Place
 from stemsplit.songs.plan import planned
-from stemsplit.songs.record import LIMIT, parsed
-
-AUDIO = tuple(f".{name}" for name in FormatName)
 
 NOT_BEGUN = "not begun, or given up without a word"
 """Reason of a missing song of which nothing is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a record in the output folder says.
-
-    Args:
-        song: name of the song's file.
-        size: size of the song's file, in bytes.
-        sha256: digest of the song's file.
-        seconds: length of what was split.
-        problem: why its stems are not whole; empty if they are.
-        failure: how the song failed since; None if it did not.
-    """
-
-    song: str
-    size: int
-    sha256: str
-    seconds: float
-    problem: str = ""
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +47,8 @@ class Status:
         others: number of songs that are split, but were not asked about.
         claims: claims on songs, and the song of each if that is known.
         batches: totals of the runs on many machines.
-        strange: names of files that look like notes or records, but are not.
+        strange: names of what looks like a note, a record or a claim, but is not.
+        closed: why a part of the folder was not looked at; empty if all was.
     """
 
     songs: int | None = None
@@ -88,6 +61,7 @@ class Status:
     claims: list[tuple[Holding, str]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    closed: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -99,7 +73,7 @@ class Status:
             return False
         if self.songs is not None:
             return True
-        return self.done > 0 and not (self.batches and self.batches[-1].lacking)
+        return self.done > 0 and not self.closed and not (self.batches and self.batches[-1].lacking)
 
 
 def in_words(claim: Holding) -> str:
@@ -110,80 +84,6 @@ def in_words(claim: Holding) -> str:
     if claim.is_live is None:
         return f"claimed{host}"
     return f"being split{host}" if claim.is_live else f"left behind{host}"
-
-
-def is_record(name: str) -> bool:
-    """Return whether a file may be a record by its name: that of a stem called `stemsplit`."""
-    return name.endswith(".json") and naming.RECORD in naming.folded(name) and not name.startswith(f"{notes.FOLDER}/")
-
-
-def problem_of(record: str, files: Mapping[str, int], sizes: Mapping[str, int]) -> str:
-    """Return which stems of a record are not as it says; empty if all are.
-
-    Args:
-        record: name of the record, relative to the output folder.
-        files: sizes of its stems, by their names relative to the record.
-        sizes: sizes of all audio files, by their names relative to the output folder.
-    """
-    wrong, own = list[str](), record.split("/")[:-1]
-    for name, size in files.items():
-        steps = name.split("/")
-        ups = steps.count("..")  # at the beginning: a record has no other names
-        there = sizes.get("/".join([*own[: len(own) - ups], *steps[ups:]])) if ups <= len(own) else None
-        if there != size:
-            wrong.append(f"{name} is {'missing' if there is None else 'changed'}")
-    return ", ".join(wrong[:2]) + (f" and {len(wrong) - 2} more" if len(wrong) > 2 else "")
-
-
-class Folder:
-    """What lies in an output folder.
-
-    Args:
-        place: output folder.
-
-    Raises:
-        AudioError: it does not exist, or cannot be read.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.sizes: dict[str, int] = {}
-        self.strange, self.runs, self.failures = list[str](), list[Run](), dict[str, Failure]()
-        named, noted = list[str](), list[str]()
-        for name, size in place.files():
-            if name.endswith(AUDIO):
-                self.sizes[name] = size
-            elif name.startswith(f"{notes.FOLDER}/"):
-                noted.append(name)
-            elif is_record(name):
-                named.append(name)
-        for note in notes.all_notes(place, noted):
-            if isinstance(note, Failure):
-                self.failures[note.record] = note
-            elif isinstance(note, Run):
-                self.runs.append(note)
-            else:
-                self.strange.append(note)
-        self.kept = dict(self._kept(place, sorted(named)))
-        self.claims = sorted(place.claims(), key=lambda claim: claim.name)
-
-    def _kept(self, place: Place, names: Sequence[str]) -> Iterator[tuple[str, Kept]]:
-        for name, content in notes.contents(place, names, LIMIT):
-            found = parsed(content) if content is not None else None
-            if content is None or found is None:
-                if PurePosixPath(name).name == f"{naming.RECORD}.json":
-                    self.strange.append(name)
-                continue
-            files = {facts["file"]: facts["size"] for facts in found.stems.values() if facts["file"]}
-            failure = self.failures.get(name)
-            if failure and failure.is_past(notes.digest_of(content)):
-                failure = self.failures.pop(name, None) and None
-            song, seconds = found.song, float(found.figures["duration"])
-            problem = problem_of(name, files, self.sizes)
-            yield name, Kept(_normal(song["name"]), song["size"], song["sha256"], seconds, problem, failure)
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def places_of(song: Found, options: Options, template: Template) -> Iterator[str]:
@@ -204,14 +104,14 @@ class Search:
         template: template by which the files are named.
     """
 
-    def __init__(self, folder: Folder, options: Options, template: Template) -> None:
+    def __init__(self, folder: Contents, options: Options, template: Template) -> None:
         self.folder, self.options, self.template = folder, options, template
         self.taken = set[str]()
         self.failed: dict[str, Failure] = {}
         self.alike: dict[tuple[str, int], list[str]] = defaultdict(list)
         for name, kept in folder.kept.items():
             self.alike[kept.song, kept.size].append(name)
-        self.claims = {_key_in(claim.name): claim for claim in folder.claims}
+        self.claims = {key_in(claim.name): claim for claim in folder.claims}
         self.asked: dict[str, str] = {}
         """Key of a claim -> the song that it is on, of those that are asked about."""
 
@@ -225,9 +125,10 @@ class Search:
         size = state.partition(" ")[0]
         if not size.isdecimal():
             return song.problem or "it cannot be found, or not be read"
-        known, places, reason = (_normal(song.path.name), int(size)), list[str](), NOT_BEGUN
-        for place in places_of(song, self.options, self.template):
-            places.append(place)
+        known, places, reason = (normal(song.path.name), int(size)), list[str](), NOT_BEGUN
+        for exact in places_of(song, self.options, self.template):
+            places.append(exact)
+            place = normal(exact)
             failure, kept = self.folder.failures.get(place), self.folder.kept.get(place)
             if failure and failure.state == state:
                 self.failed[place] = failure
@@ -239,13 +140,13 @@ class Search:
                 self.taken.add(place)
                 return ""
             reason = f"its stems are not whole: {kept.problem}" if kept.problem else "changed since it was split"
-        if self.elsewhere(song, known, places):
+        if self.elsewhere(song, known):
             return ""
         return self.claimed(song, places) or reason
 
-    def elsewhere(self, song: Found, known: tuple[str, int], places: Sequence[str]) -> bool:
+    def elsewhere(self, song: Found, known: tuple[str, int]) -> bool:
         """Return whether a song is split under another name; its content tells, as another's size may be the same."""
-        others = [name for name in self.alike.get(known, ()) if name not in self.taken and name not in places]
+        others = [name for name in self.alike.get(known, ()) if name not in self.taken]
         others = [name for name in others if not self.folder.kept[name].problem]
         if not others or notes.is_away(song):
             return False
@@ -267,16 +168,6 @@ class Search:
         return ""
 
 
-def key_of(record: str) -> str:
-    """Return the part of a claim's name that says which song it is on."""
-    return notes.digest_of(os.fsencode(os.path.normcase(record)))[:16]
-
-
-def _key_in(claim: str) -> str:
-    """Return the key in the name of a claim."""
-    return claim.removeprefix(PREFIX)[:16]
-
-
 def status(place: Place, songs: Sequence[Found] | None, options: Options, template: Template) -> Status:
     """Return what has become of songs.
 
@@ -289,8 +180,8 @@ def status(place: Place, songs: Sequence[Found] | None, options: Options, templa
     Raises:
         AudioError: the folder does not exist, or cannot be read.
     """
-    folder = Folder(place)
-    found = Status(batches=batches(folder.runs), strange=folder.strange)
+    folder = Contents(place)
+    found = Status(batches=batches(folder.runs), strange=folder.strange, closed=folder.closed)
     search = Search(folder, options, template)
     whole = {name: kept for name, kept in folder.kept.items() if not kept.problem and not kept.failure}
     found.incomplete = [(name, kept.problem) for name, kept in folder.kept.items() if kept.problem]
@@ -307,5 +198,5 @@ def status(place: Place, songs: Sequence[Found] | None, options: Options, templa
     if folder.claims:
         known = {key_of(name): kept.song for name, kept in folder.kept.items()}
         known |= {key_of(name): failure.song for name, failure in folder.failures.items()} | search.asked
-        found.claims = [(claim, known.get(_key_in(claim.name), "")) for claim in folder.claims]
+        found.claims = [(claim, known.get(key_in(claim.name), "")) for claim in folder.claims]
     return found

@@ -84,6 +84,7 @@ def status_as_data(found: "Status", folder: str) -> dict[str, Any]:
         "claims": [claim_as_data(claim, song) for claim, song in found.claims],
         "batches": [batch_as_data(batch) for batch in found.batches],
         "strange": found.strange,
+        "closed": found.closed or None,
         "exit_status": int(not found.is_complete),
     }
 
