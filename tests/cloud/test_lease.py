@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from stemsplit.cloud import lease
+from stemsplit.cloud import claims, lease
 from stemsplit.cloud.lease import Lease, TakenOverError, acquire, held
 from stemsplit.cloud.listing import objects
 from stemsplit.cloud.owner import Owner, parsed
@@ -95,6 +95,27 @@ def test_whoever_has_looked_only_once_takes_nothing_over(bucket: Bucket, clock: 
     with pytest.raises(BusyError):
         claimed(bucket)
     mine.check()
+
+
+def test_claims_of_the_dead_are_swept_and_nothing_else(s3: Server, bucket: Bucket, clock: Clock) -> None:
+    for key in ("out/.stemsplit-x", "out/0.wav", f"out/song/.stemsplit-{WORK}", f"{KEY}-2", "out.wav"):
+        s3.plant(key)
+    dead = replace(Owner(), begun="1")
+    bucket.put(f"out/.stemsplit-{'a' * 16}", dead.content(), None)
+    bucket.put(f"out/.stemsplit-{'b' * 16}", replace(dead, kernel="another machine's").content(), None)
+    mine = claimed(bucket)
+    assert len(list(claims.claims(bucket, "out"))) == 3
+    claims.watch(bucket, "out")
+    assert len(list(claims.claims(bucket, "out"))) == 3
+    clock.now += lease.LOOK_SECONDS
+    claims.sweep(bucket, "out")
+    assert len(list(claims.claims(bucket, "out"))) == (2 if sys.platform == "linux" else 3)
+    mine.beat()
+    clock.now += lease.LEASE_SECONDS + 1
+    claims.sweep(bucket, "out")
+    assert [name for name, _, _ in claims.claims(bucket, "out")] == [mine.key.removeprefix("out/")]
+    mine.release()
+    assert len(list(objects(bucket, ""))) == 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")

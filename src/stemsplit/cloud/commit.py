@@ -80,8 +80,9 @@ def look(bucket: Bucket, record_key: str, pulse: Pulse = go_on) -> Seen:
     content, version = found
     record = parsed(content)
     names = record.files if record else _fenced(content)
-    folder = posixpath.dirname(record_key)
-    return Seen(version, record, frozenset(posixpath.normpath(posixpath.join(folder, name)) for name in names))
+    folder = f"/{posixpath.dirname(record_key)}"
+    paths = (posixpath.normpath(posixpath.join(folder, name)) for name in names)
+    return Seen(version, record, frozenset(path.lstrip("/") for path in paths))
 
 
 class _Commit:
@@ -124,10 +125,10 @@ class _Commit:
         Raises:
             TakenOverError: another process has the claim, or has finished the song.
         """
-        folder = posixpath.dirname(self.key)
+        folder = f"/{posixpath.dirname(self.key)}"
         for _ in range(ROUNDS):
             self.lease.renew(COMMITTING, self.pulse)
-            names = sorted(posixpath.relpath(key, folder or ".") for key in {*self.stems, *self.seen.keys})
+            names = sorted(posixpath.relpath(f"/{key}", folder) for key in {*self.stems, *self.seen.keys})
             content = {"stemsplit_fence": FORM, "token": self.lease.token, "files": names}
             try:
                 self.fence = self.bucket.put(self.key, json.dumps(content).encode(), self.seen.version, self.pulse)

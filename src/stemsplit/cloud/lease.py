@@ -67,6 +67,11 @@ class _Watch:
 _watch = _Watch()
 
 
+def note(bucket: Bucket, key: str, version: Version) -> bool:
+    """Note a claim's state; return whether it has not changed for the time of a lease."""
+    return _watch.is_over((str(bucket.address), key), version)
+
+
 class Lease:
     """A claim that this process holds. It is renewed in a thread of its own until it is released.
 
@@ -141,13 +146,13 @@ class Lease:
 
     def beat(self) -> None:
         """Write a sign of life, as the thread does. A store that fails is asked again at the next beat."""
-        until = monotonic() + BEAT_SECONDS
+        until = monotonic() + BEAT_SECONDS / 2
 
         def pulse() -> None:
             if self._is_released or monotonic() > until:
                 raise StoreError("no time")
 
-        with suppress(StoreError):
+        with suppress(Exception):  # of any kind: the thread has other claims to renew
             if not self._is_released:
                 self.renew(pulse=pulse)
 
@@ -199,8 +204,12 @@ def _heart(_process: int) -> _Heart:
     return _Heart()
 
 
-def _read(bucket: Bucket, key: str, pulse: Pulse) -> tuple[Owner | None, Version | None]:
-    """Return what a claim says, and its state in the bucket; nothing if another thing has its name, or none has."""
+def read_claim(bucket: Bucket, key: str, pulse: Pulse = go_on) -> tuple[Owner | None, Version | None]:
+    """Return what a claim says, None if it is not one, and the state of its object, None if there is none.
+
+    Raises:
+        StoreError: the store fails.
+    """
     try:
         found = bucket.read(key, LIMIT, pulse)
     except TooLargeError:
@@ -214,7 +223,7 @@ def held(bucket: Bucket, key: str, pulse: Pulse = go_on) -> Owner | None:
     Raises:
         StoreError: the store fails.
     """
-    return _read(bucket, key, pulse)[0]
+    return read_claim(bucket, key, pulse)[0]
 
 
 def _busy(bucket: Bucket, key: str, version: Version) -> BusyError:
@@ -222,7 +231,7 @@ def _busy(bucket: Bucket, key: str, version: Version) -> BusyError:
     return BusyError(bucket.shown(key), int(digest[:12], 16))
 
 
-def _acquired(bucket: Bucket, key: str, pulse: Pulse) -> Lease | None:
+def acquire_at(bucket: Bucket, key: str, pulse: Pulse) -> Lease | None:
     """Claim a song by an object of one name; None if something else has that name.
 
     Raises:
@@ -234,12 +243,12 @@ def _acquired(bucket: Bucket, key: str, pulse: Pulse) -> Lease | None:
         raise _busy(bucket, key, version)
     with suppress(ConflictError):
         return Lease(bucket, key, mine, bucket.put(key, mine.content(), None, pulse))
-    owner, version = _read(bucket, key, pulse)
+    owner, version = read_claim(bucket, key, pulse)
     if version is None:  # it was removed just now
         raise _busy(bucket, key, Version(""))
     if owner is None:
         return None
-    if not (owner.state == DONE or owner.is_dead() or _watch.is_over(place, version)):
+    if not (owner.state == DONE or owner.is_dead() or note(bucket, key, version)):
         raise _busy(bucket, key, version)
     mine = replace(mine, takeovers=owner.takeovers + (owner.state != DONE))
     try:
@@ -265,7 +274,7 @@ def acquire(bucket: Bucket, prefix: str, work: str, pulse: Pulse = go_on) -> Lea
     """
     first = f"{prefix}/{PREFIX}{work}" if prefix else f"{PREFIX}{work}"
     for number in range(MOST_NAMES):
-        lease = _acquired(bucket, f"{first}-{number}" if number else first, pulse)
+        lease = acquire_at(bucket, f"{first}-{number}" if number else first, pulse)
         if lease:
             _heart(os.getpid()).add(lease)
             return lease

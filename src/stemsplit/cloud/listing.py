@@ -22,9 +22,9 @@ UNUSABLE = re.compile(r'Path "(.*?)"(?: contained|: Encountered)', re.DOTALL)
 class _Pages:
     """Asks for the pages of a list, one after the other, and again behind the last key if a connection breaks off."""
 
-    def __init__(self, bucket: Bucket, prefix: str) -> None:
+    def __init__(self, bucket: Bucket, prefix: str, after: str = "") -> None:
         self.bucket, self.prefix = bucket, prefix
-        self.last: str | None = None
+        self.last = after or None
         self.stream: Any = None
 
     async def next(self) -> list[Any]:
@@ -47,20 +47,21 @@ class _Pages:
         return page
 
 
-def objects(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> Iterator[Item]:
-    """Yield the objects below a prefix, in the order of the store, which need not be that of their names.
+def objects(bucket: Bucket, prefix: str, pulse: Pulse = go_on, after: str = "") -> Iterator[Item]:
+    """Yield the objects below a prefix, in the order of the store: that of their keys, but for S3's directory buckets.
 
     Args:
         bucket: the bucket.
         prefix: first steps of the keys, without a slash at the end; empty for the whole bucket. An object of just that
             name is not below it.
         pulse: called during a wait.
+        after: key that all come after, in the order of keys; empty for all.
 
     Raises:
         RefusedError: the bucket cannot be used.
         StoreError: the store fails, or holds a name that cannot be used.
     """
-    pages, what = _Pages(bucket, prefix), f"cannot list {bucket.shown(prefix)}"
+    pages, what = _Pages(bucket, prefix, after), f"cannot list {bucket.shown(prefix)}"
     while page := bucket.ask(what, pages.next, pulse):
         for meta in page:
             yield item_of(meta)

@@ -25,7 +25,8 @@ async def _answer(bucket: Bucket, item: Item, options: Any) -> "obstore.GetResul
     """
     found = await obstore.get_async(bucket.client, bucket.path(item.key), options=options)
     now = item_of(found.meta)
-    if now.size != item.size or now.version.tag != item.version.tag:
+    is_same = now.version.tag == item.version.tag and (bool(item.version.tag) or now.modified == item.modified)
+    if now.size != item.size or not is_same:
         raise ConflictError(f"cannot read {bucket.shown(item.key)} (it was changed meanwhile)")
     return found
 
