@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import heartbeat
@@ -40,7 +41,14 @@ __all__ = ["LIST", "LOCK", "BusyError", "Claim", "ForeignError", "TakenOverError
 
 
 class TakenOverError(Exception):
-    """Another process took over the work, because this one showed no sign of life for a while."""
+    """Another process took over the work, because this one showed no sign of life for a while.
+
+    Args:
+        folder: path of the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another process took over the work in {folder}, or the folder was removed")
 
 
 class Claim(Listed):
@@ -100,12 +108,17 @@ class Claim(Listed):
     @property
     def is_lost(self) -> bool:
         """Whether another process took over the work."""
-        return not self._released and self.turn.is_lost
+        return not self._released and not self.turn.is_mine() and not self.is_removed
 
     @property
     def is_removed(self) -> bool:
         """Whether the folder was removed meanwhile: by a process that took over the work, and is done with it."""
         return not self._released and not self.turn.is_at(self.out, self.name)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether this process has nothing to say about the work any more."""
+        return self.is_lost or self.is_removed
 
     def _taken(self, make: bool, stale: int | None) -> Turn:
         """Take the turn in the folder."""
@@ -154,7 +167,7 @@ class Claim(Listed):
             OSError: the file cannot be created.
         """
         if self.is_lost:
-            raise TakenOverError(str(self.folder.path))
+            raise TakenOverError(self.folder.path)
         return super().create(name)
 
     def decide(self, name: str, content: bytes) -> None:
@@ -183,7 +196,7 @@ class Claim(Listed):
             if not is_gone(error):
                 raise
             if not self.folder.has(name):
-                raise TakenOverError(str(self.folder.path)) from error
+                raise TakenOverError(self.folder.path) from error
         self.folder.sync()
 
     def leave(self) -> None:
@@ -215,10 +228,11 @@ class Claim(Listed):
                 files.check()  # again: a process that came back may have made some
                 files.clear()
             self.turn.end()
-            if self.turn.is_at(self.out, self.name):
-                self.out.remove_folder(self.name)
         except OSError:
             self.turn.give_up()
+        with suppress(OSError):  # if it is empty
+            if self.turn.is_at(self.out, self.name):
+                self.out.remove_folder(self.name)
         self._close()
 
 

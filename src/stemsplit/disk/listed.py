@@ -241,8 +241,8 @@ class Listed:
         with self._parent(name) as (parent, file_name):
             return parent.create(file_name)
 
-    def clear(self) -> None:
-        """Remove the listed files.
+    def empty(self) -> None:
+        """Remove the listed files, but not the list.
 
         Raises:
             OSError: one cannot be removed.
@@ -253,5 +253,13 @@ class Listed:
         for subfolder in _subfolders(self.listed):
             with suppress(OSError):
                 self.folder.remove_folder(subfolder)
+
+    def clear(self) -> None:
+        """Remove the listed files, and the list.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        self.empty()
         self.folder.remove(LIST)
         self.listed = set()

@@ -238,7 +238,7 @@ class Turn:
             turn._publish(out, new, name)
             if os.name == "nt":
                 turn._lock_new(turn.whole)
-                if not turn._is_mine():
+                if not turn.is_mine():
                     raise GoneError(errno.ENOENT, "another process was faster", str(turn.whole.path))
             undo.pop_all()
         return turn
@@ -282,14 +282,10 @@ class Turn:
         except OSError:
             return False
 
-    def _is_mine(self) -> bool:
-        return self.whole.has(self.owner.name)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether another process has the turn now."""
+    def is_mine(self) -> bool:
+        """Return whether this process still has the turn."""
         try:
-            return not self._is_mine() and owner_in(self.whole) is not None
+            return self.whole.has(self.owner.name)
         except OSError:
             return False
 
@@ -385,6 +381,12 @@ class Turn:
         _rename(self.whole, before.name if before else LOCK, self.owner.name)
         for files in self.earlier:
             files.folder.remove(UNDECIDED)
+        try:
+            for files in self.earlier:
+                files.check()  # again: until then the earlier process may have made files, and decided something
+        except ForeignError as error:
+            self.give_up()
+            raise BusyError(str(self.whole.path), 0, before) from error
 
     def _opened(self, name: str) -> Listed:
         folder = self.whole.enter(name)

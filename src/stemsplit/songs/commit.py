@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from stemsplit.audio import Format
 from stemsplit.choices import FormatName
 from stemsplit.disk import Folder, flush
-from stemsplit.disk.claim import Claim, TakenOverError, claim, leftovers
+from stemsplit.disk.claim import BusyError, Claim, TakenOverError, claim, leftovers
 from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
 from stemsplit.disk.listed import Listed
@@ -92,20 +92,28 @@ def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> C
         raise
     except OSError as error:
         raise AudioError(f"cannot write into {out} ({why(error)})") from error
-    for files in (*held.earlier, held):
-        try:
-            carry_out(files, job)
-        except CommitError as error:
-            tell(f"what an earlier run left in {files.folder.path} is not used: {error}")
-        except OSError as error:
-            held.leave()
-            raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
+    try:
+        for files in (*held.earlier, held):
+            try:
+                carry_out(files, job)
+            except CommitError as error:
+                if COMMIT in files.names:  # else another process has just carried it out
+                    tell(f"what an earlier run left in {files.folder.path} is not used: {error}")
+    except OSError as error:
+        if held.is_overtaken:
+            held.release()
+            raise BusyError(str(out), 0) from error
+        held.leave()
+        raise AudioError(trial.refused(job, error) or f"cannot write into {out} ({why(error)})") from error
     try:
         for files in held.earlier:
-            files.clear()
+            files.empty()  # its list stays until the end: that process may still make a file
         held.begin(listed(job))
     except OSError as error:
+        overtaken = held.is_overtaken
         held.release()
+        if overtaken:
+            raise BusyError(str(out), 0) from error
         raise AudioError(f"cannot write into {out} ({why(error)})") from error
     return held
 
@@ -250,7 +258,8 @@ def commit(held: Claim, job: Job, record: Record) -> None:
             next run.
     """
     content = record.text().encode()
-    journal = json.dumps({"stemsplit_commit": 1, "record": hashlib.sha256(content).hexdigest()}).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    journal = json.dumps({"stemsplit_commit": 1, "record": digest}).encode()
     with held.create(RECORD) as file:
         file.write(content)
         file.flush()
@@ -259,11 +268,15 @@ def commit(held: Claim, job: Job, record: Record) -> None:
     held.decide(COMMIT, journal)
     try:
         carry_out(held, job)
-    except OSError as error:
-        if held.is_lost or held.is_removed:  # the other process carried it out
-            raise TakenOverError(str(held.folder.path)) from error
-        held.leave()
+    except (CommitError, OSError) as error:
+        if held.is_overtaken:
+            raise TakenOverError(held.folder.path) from error
+        if isinstance(error, OSError):
+            held.leave()
         raise
+    # The other process may have carried it out. Or it could not, or did its own work since.
+    if held.is_overtaken and not _is_in_place(job, held, digest):
+        raise TakenOverError(held.folder.path)
 
 
 def sweep(out: Path, tell: Callable[[str], object]) -> None:
