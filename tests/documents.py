@@ -122,7 +122,9 @@ def try_line(
         for name in ("song.wav", "take.wav", "a.mp3", "b.mp3", "collection/a.flac", "collection/b.mp3"):
             song(name, frames=2_000)
         if words[0] != "listen":
-            song("song.flac", frames=81 * 44_100 if "--start" in line else 2_000)
+            song("song.flac", frames=62 * 44_100 if "--start" in line else 2_000)
+        if words[0] == "status":
+            assert stemsplit("song.flac", "collection/", "--quiet").status == 0
         if words[0] in ("eval", "train") or "references/" in words:
             for folder in ("references", "stems", "songs", "held-out"):
                 (tmp_path / folder / "song").mkdir(parents=True)

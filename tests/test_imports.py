@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1] / "src" / "stemsplit"
 FLOORS = """
     __main__ __init__
     cli
-    listening
+    listening cluster
     api terminal
-    comparison
+    comparison cloud
     songs
     training
     evaluation bench
@@ -38,7 +38,7 @@ THEIRS = {
     "tomllib": {"registry"},
     "tomli_w": {"registry"},
     "safetensors": {"checkpoints"},
-    "hashlib": {"comparison", "disk", "fetch", "listening", "pictures", "songs", "training"},
+    "hashlib": {"cloud", "comparison", "disk", "fetch", "listening", "pictures", "songs", "training"},
     "pickle": {"checkpoints"},
     "huggingface_hub": {"fetch"},
     "filelock": {"fetch"},
@@ -49,7 +49,9 @@ THEIRS = {
     "subprocess": {"audio", "training"},
     "http": {"fetch", "listening"},
     "mido": {"training"},
+    "obstore": {"cloud"},
     "torchaudio": {"libraries"},
+    "ray": {"cluster"},
     "torch": {"api", "bench", "checkpoints", "cli", "comparison", "engine", "evaluation", "fast", "models", "training"},
 }
 """Package of others -> the only rooms that may import it: `fetch` has no torch, and so on."""
@@ -120,6 +122,7 @@ COMMANDS = {
     "help on evaluation": "eval --help",
     "help on comparison": "compare --help",
     "help on listening": "listen --help",
+    "status of a folder": "status tests",
     "nothing to listen to": "listen no-such-folder",
 }
 

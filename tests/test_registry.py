@@ -43,8 +43,12 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", registry.entries())
+DISTINCT = {(entry.architecture, repr(entry.config)): name for name, entry in registry.entries().items()}
+
+
+@pytest.mark.parametrize("name", DISTINCT.values())
 def test_every_entry_builds_a_network(name: str) -> None:
+    """Of those with the same config, one."""
     entry = registry.find(name)
     with torch.device("meta"):
         build(entry.architecture, entry.config)
@@ -211,6 +215,19 @@ def test_a_user_s_own_registry_adds_and_overrides(tmp_path: Path, home: Path) ->
     assert registry.find("starter", given).description == "instead"
     assert registry.find("starter").description != "instead"
     assert {"tiny", "starter", "mel-roformer"} <= registry.entries(given).keys()
+
+
+def test_a_registry_is_read_as_it_is_now_and_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was read before, in this process."""
+    text = GOOD.replace("package:tiny", "file:tiny")
+    for folder, wording in ((tmp_path / "one", "first"), (tmp_path / "two", "first"), (tmp_path / "two", "second")):
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        written(folder, text.replace("for tests", wording))
+        read = registry.read(Path("models.toml"))
+        assert read["tiny"].description == wording
+        assert read["tiny"].sources == (f"file:{folder / 'tiny.safetensors'}",)
+        read.clear()
 
 
 def test_a_file_is_relative_to_its_registry_s_folder(tmp_path: Path) -> None:

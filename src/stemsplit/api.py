@@ -251,7 +251,7 @@ def _job(
     """
     from stemsplit.fetch import digests, download
     from stemsplit.songs import outputs, plan, whole
-    from stemsplit.songs.find import Found
+    from stemsplit.songs.found import Found
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
 

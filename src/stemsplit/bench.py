@@ -11,9 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
@@ -113,6 +115,17 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     return {precision_of[dtype]: dtype for dtype in dtypes}
 
 
+class _ShapesOfInverses(TorchFunctionMode):
+    """Gives only the shape of an inverse STFT, which has no products: on the meta device, PyTorch needs seconds."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], _: object, values: Sequence[Any] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch.istft and named and "length" in named:
+            return torch.empty(*values[0].shape[:-2], named["length"], device="meta")
+        return function(*values, **(named or {}))
+
+
 def count_flops(entry: ModelEntry) -> int:
     """Count a chunk's floating-point operations: two for each multiply-add of products, convolutions and attention.
 
@@ -123,7 +136,7 @@ def count_flops(entry: ModelEntry) -> int:
     """
     with torch.device("meta"):
         network = fresh_network(entry).to("meta")  # buffers too, so that nothing is computed
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter, _ShapesOfInverses(), torch.inference_mode():
         network(torch.empty(1, entry.channels, entry.chunk, device="meta"))
     return counter.get_total_flops()
 

@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
 from stemsplit import cli
 from stemsplit.cli import signals
 from tests.fetch.conftest import here as here
 from tests.fetch.conftest import hub as hub
+
+built = cache(typer.main.get_command)
+"""Builds the parser of the command line once in a process: that takes as long as all else that a short command does."""
 
 
 @dataclass
@@ -39,6 +44,7 @@ def stemsplit(
     def call(*arguments: str | Path) -> Result:
         monkeypatch.setattr(signals, "SIGNALS", [])  # pytest keeps its own handlers
         monkeypatch.setattr(sys, "argv", ["stemsplit", *map(str, arguments)])
+        monkeypatch.setattr(typer.main, "get_command", built)
         capfd.readouterr()
         status = 0
         try:

@@ -4,9 +4,11 @@ python tests/cli/crashing.py WORK '[ARGUMENT, ...]' '[[ARGUMENT, ...], ...]' ['[
 
 A step is whatever changes files below `stems`, by their paths or by a name in an open folder: making, opening, renaming
 or removing one. Each time the command starts
-in WORK/STEP, a copy of WORK/before. The third argument is the commands that run before it is started again; the fourth
-is one that runs in WORK/before at the very first, and has to end well. Prints a line of JSON for each step; the last
-one is that which the command ended without, undisturbed. All are forks of one process, which loads PyTorch once.
+in WORK/STEP, a copy of WORK/before. The third argument is the commands of which one runs before it is started again:
+each in a copy, WORK/STEP-NUMBER, of what the kill left; with none of them, it is started again in WORK/STEP. The fourth
+is one that runs in WORK/before at the very first, and has to end well. Prints a line of JSON for each time that the
+command was started again, with its folder; the last one is that where it ended undisturbed. All are forks of one
+process, which loads PyTorch once.
 """
 
 import json
@@ -16,9 +18,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 
+import typer
+
 from stemsplit import cli
+
+# The forks find the parser of the command line built, if it was once used before.
+typer.main.get_command = cache(typer.main.get_command)
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "open")
 
@@ -48,12 +56,18 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def command(folder: Path, arguments: Sequence[str]) -> int:
-    """Be the command in a folder, where `out.txt` and `err.txt` get what it says; gives its exit status."""
+def command(folder: Path, arguments: Sequence[str], said: str = "") -> int:
+    """Be the command in a folder; gives its exit status.
+
+    Args:
+        folder: where.
+        arguments: of the command.
+        said: what the names of `out.txt` and `err.txt`, which get what it says, begin with; from the folder.
+    """
     kept = [os.dup(1), os.dup(2)]
     with chdir(folder):
         for number, name in ((1, "out.txt"), (2, "err.txt")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            os.dup2(os.open(said + name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.argv = ["stemsplit", *arguments]
         try:
             cli.main()
@@ -82,6 +96,17 @@ def run(folder: Path, arguments: Sequence[str], step: int = 0) -> tuple[int, str
         return os.waitstatus_to_exitcode(status), pipe.read()
 
 
+def tell(folder: Path, before: str, status: int) -> None:
+    """Print what became of a command that was killed before a step, or of one that was not."""
+    print(json.dumps({"folder": folder.name, "before": before, "status": status}), flush=True)
+
+
+def again(folder: Path, arguments: Sequence[str], before: str) -> None:
+    """Start a killed command again, in its folder, and print what became of it."""
+    status, _ = run(folder, arguments)
+    tell(folder, before, status)
+
+
 def main() -> None:
     """Kill before every step."""
     work, arguments, between = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
@@ -95,11 +120,13 @@ def main() -> None:
         folder = work / str(step)
         shutil.copytree(work / "before", folder)
         status, before = run(folder, arguments, step)
-        if before:
-            for other in between:
-                run(folder, other)
-            status, _ = run(folder, arguments)
-        print(json.dumps({"step": step, "before": before, "status": status}), flush=True)
+        for number, other in enumerate(between if before else []):
+            shutil.copytree(folder, copy := work / f"{step}-{number}")
+            run(copy, other)
+            again(copy, arguments, before)
+        if before and not between:
+            again(folder, arguments, before)
+    tell(folder, before, status)
 
 
 if __name__ == "__main__":

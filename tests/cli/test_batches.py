@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import soundfile
 from tests.cli.conftest import Result
 from tests.cli.processes import (
     STEMS,
+    Fork,
+    Forks,
     collection,
     environment,
     finished,
@@ -52,6 +55,7 @@ class Collection:
         options: what each run is given besides the output folder.
         result: what the undisturbed run said.
         stems: what it wrote.
+        forks: starts the runs, if processes can be forked here.
     """
 
     folder: Path
@@ -60,10 +64,15 @@ class Collection:
     options: list[str]
     result: Result
     stems: dict[str, bytes | None]
+    forks: Forks | None
+    numbers: Iterator[int] = field(default_factory=count)
 
-    def running(self, out: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
+    def running(self, out: Path) -> AbstractContextManager["subprocess.Popen[str] | Fork"]:
         """Another run, started, with its stems elsewhere."""
-        return running("tree", "-o", out, *self.options, cwd=self.folder, prefix=unprivileged() or ())
+        arguments = ("tree", "-o", out, *self.options)
+        if self.forks is None:
+            return running(*arguments, cwd=self.folder, prefix=unprivileged() or ())
+        return self.forks.running(*arguments, cwd=self.folder, said=f"{next(self.numbers)} ")
 
     def run(self, out: Path) -> Result:
         """What another run says."""
@@ -101,10 +110,13 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEMSPLIT_CONFIG", str(folder / "config"))
         patch.setenv("STEMSPLIT_CACHE", str(folder / "cache"))
-        songs = Collection(folder, good, bad, options, Result(0, "", ""), {})
+        forks = Forks(unprivileged() or ()) if hasattr(os, "fork") else None
+        songs = Collection(folder, good, bad, options, Result(0, "", ""), {}, forks)
         songs.result = songs.run(folder / "undisturbed")
     songs.stems = tree(folder / "undisturbed")
     yield songs
+    if forks is not None:
+        forks.close()
     if "tree/first/closed.wav" in bad:
         (top / "first" / "closed.wav").chmod(0o600)
 
@@ -164,11 +176,11 @@ def test_stems_of_a_mixed_collection_are_each_like_their_song(songs: Collection)
             assert found.frames == source.frames or source.format == "MP3"
 
 
-def watched(process: "subprocess.Popen[str]", out: Path, enough: Callable[[set[str]], bool]) -> None:
+def watched(process: "subprocess.Popen[str] | Fork", out: Path, enough: Callable[[set[str]], bool]) -> None:
     """Wait until enough songs are whole."""
     while not enough(records(out)):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def killed(songs: Collection, out: Path, chance: random.Random) -> str:
@@ -273,7 +285,7 @@ def crashed(
         song: writes one.
         before: a command that ran there before; empty for none.
         arguments: the command; it ends well.
-        between: commands that run before it is started again.
+        between: commands of which one runs before it is started again: each in a copy of what the kill left.
 
     Returns:
         As `crashing.py` prints them.
@@ -295,11 +307,11 @@ def test_before_whatever_step_it_is_killed_the_next_run_ends_well(tmp_path: Path
     """Every file that Python makes, renames or removes on the way, for a new song and one that is made again."""
     arguments = ["a.wav", "b.flac", "--stems", "drums,vocals", "--force"]
     *steps, undisturbed = crashed(tmp_path, song, ["a.wav", "--stems", "drums,vocals"], arguments, [])
-    expected = tree(tmp_path / str(undisturbed["step"]) / "stems")
+    expected = tree(tmp_path / undisturbed["folder"] / "stems")
     assert len(steps) > len(expected)
     for step in steps:
-        assert step["status"] == 0, (step, (tmp_path / str(step["step"]) / "err.txt").read_text())
-        found = tree(tmp_path / str(step["step"]) / "stems")
+        assert step["status"] == 0, (step, (tmp_path / step["folder"] / "err.txt").read_text())
+        found = tree(tmp_path / step["folder"] / "stems")
         assert sorted(found) == sorted(expected), step
         assert [name for name in found if found[name] != expected[name]] == [], step
 

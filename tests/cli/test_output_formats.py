@@ -1,6 +1,7 @@
 """What `split` writes besides wav and flac: m4a, and bitrates."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,7 +111,9 @@ def test_another_bitrate_splits_again_and_the_default_is_as_it_was(stemsplit: Co
 @pytest.mark.usefixtures("light")
 def test_in_python(song: Song, tmp_path: Path) -> None:
     path = song("a.wav", frames=4_410)
-    (made,) = split(path, tmp_path / "out", stems="vocals", format="mp3", bitrate=64, device="cpu").values()
+    light = os.environ["STEMSPLIT_REGISTRY"]
+    out = split(path, tmp_path / "out", stems="vocals", format="mp3", bitrate=64, device="cpu", registry=light)
+    (made,) = out.values()
     assert made.stat().st_size < 4_000
     for wrong in ({"format": "wav", "bitrate": "64k"}, {"format": "mp3", "bitrate": 65}, {"bitrate": "much"}):
         with pytest.raises(ValueError, match="bitrate"):

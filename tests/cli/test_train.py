@@ -309,7 +309,7 @@ def test_killed_before_whatever_it_writes_a_run_ends_as_if_it_had_not_been(
     assert len(steps) > 2 + 2 + 2 + 1 + 2
     expected = load_file(tmp_path / "stems" / "whole.safetensors")
     for step in steps:
-        found = work / str(step["step"]) / "stems"
+        found = work / step["folder"] / "stems"
         assert step["status"] == 0, (step, (found.parent / "err.txt").read_text())
         weights = load_file(found / "new.safetensors")
         assert all(torch.equal(value, weights[key]) for key, value in expected.items()), step

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.songs.find import Found, Search, find
+from stemsplit.songs.find import Search, find
+from stemsplit.songs.found import Found
 from stemsplit.songs.naming import Template
 from tests.conftest import unix
 from tests.songs.test_record import RECORD, STEM

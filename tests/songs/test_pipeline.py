@@ -467,8 +467,8 @@ def test_an_error_in_reporting_is_not_taken_for_one_of_the_song(song: Song, tmp_
     reported: list[Outcome] = []
 
     def progress(job: Job, done: float, _total: float) -> None:
-        if job.path == songs[1] and done > 0 and (finishing := running.finishing):
-            finishing.result()  # so that it is reported at once
+        if job.path == songs[1] and done > 0 and (ended := running.finishing.ended):
+            ended[0].result()  # so that it is reported at once
 
     def report(outcome: Outcome) -> None:
         reported.append(outcome)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stemsplit.disk.digest import sha256
 from stemsplit.songs import record as records
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import Output

@@ -13,7 +13,8 @@ from stemsplit.audio import Format, Reader, Writer
 from stemsplit.audio.tags import Tags, read_all
 from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.songs import plan
-from stemsplit.songs.find import Found, Search, find
+from stemsplit.songs.find import Search, find
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome
 from stemsplit.songs.naming import Template
 from stemsplit.songs.whole import check_choices, remarks, whole_outputs

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stemsplit.songs.find import Found, Search
+from stemsplit.songs.find import Search
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options, Outcome, Totals
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outputs import Output

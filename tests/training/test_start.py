@@ -20,7 +20,7 @@ SUDO = {
 
 
 def mixture() -> Tensor:
-    return torch.randn(1, 2, 4_000, generator=torch.Generator().manual_seed(0))
+    return torch.randn(1, 2, 2_000, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("variant", ["improved", "groupcomm"])

@@ -66,7 +66,7 @@ BEGINNINGS = re.compile(
 def is_audio(path: Path) -> bool:
     """Return whether a file is audio or video by its extension, or else by its first bytes."""
     extension = path.suffix[1:].lower()
-    if extension in EXTENSIONS | UNFINISHED:
+    if extension in EXTENSIONS or extension in UNFINISHED:
         return extension in EXTENSIONS
     try:
         # Reading from a pipe or a device could block.

@@ -25,6 +25,12 @@ DTS = re.compile(rb"\xfe\x7f\x01\x80|\x7f\xfe\x80\x01|\xff\x1f\x00\xe8|\x1f\xff\
 IEC61937 = re.compile(rb"\x72\xf8\x1f\x4e|\xf8\x72\x4e\x1f")
 """Matches the beginning of compressed sound in what looks like samples of 16 bits (IEC 61937)."""
 
+MARKS = (
+    *(b"\xfe\x7f\x01\x80", b"\x7f\xfe\x80\x01", b"\xff\x1f\x00\xe8", b"\x1f\xff\xe8\x00"),
+    *(b"\x72\xf8\x1f\x4e", b"\xf8\x72\x4e\x1f"),
+)
+"""The bytes that `DTS` and `IEC61937` match. Sound without any of them is quickly seen to be no compressed sound."""
+
 
 def check_start(start: bytes) -> None:
     """Raise UnreadableError if a file's first bytes are those of a list, an archive or a copy-protected file."""

@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stemsplit.cli import bench, compare, download, eval_, help_, info, list_, listen_, quick, remove, split, train
+from stemsplit.cli import (
+    bench,
+    compare,
+    download,
+    eval_,
+    help_,
+    info,
+    list_,
+    listen_,
+    quick,
+    remove,
+    split,
+    status,
+    train,
+)
 from stemsplit.cli.usage import Command, PlainTypes
 from stemsplit.words import did_you_mean
 
@@ -58,9 +72,13 @@ app.command("bench", cls=Command)(bench.bench)
 app.command("compare", cls=Command)(compare.compare)
 app.command("eval", cls=Command)(eval_.eval_)
 app.command("train", cls=Command, context_settings={"token_normalize_func": train.current_name})(train.train)
+app.command("status", cls=Command)(status.status)
 app.command("help", cls=Command)(help_.help_)
 
-COMMANDS = ("split", "list", "info", "download", "remove", "listen", "bench", "compare", "eval", "train", "help")
+COMMANDS = (
+    *("split", "list", "info", "download", "remove", "listen", "bench", "compare", "eval", "train"),
+    *("status", "help"),
+)
 OWN_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
 
@@ -29,12 +31,15 @@ def check_memory(models: "ChainEntry", limit: int | None, device: str, precision
     check_fits(models.entries, limit, dtype_of(precision, pick_device(device)))
 
 
-def load_models(models: "ChainEntry", batch_size: int | None, **settings: Any) -> "Splitter":
+def load_models(
+    models: "ChainEntry", batch_size: int | None, tell: "Callable[[str], object] | None" = None, **settings: Any
+) -> "Splitter":
     """Load the models that split songs, one after another.
 
     Args:
         models: the models, whose weights are on this machine.
         batch_size: chunks that the first model computes together; None for what suits the device.
+        tell: called with a message that people should see; None to print it as a warning.
         settings: other settings of each `Separator`.
 
     Raises:
@@ -44,4 +49,4 @@ def load_models(models: "ChainEntry", batch_size: int | None, **settings: Any) -
     from stemsplit.terminal import console
 
     prepare_torch()
-    return chain.load(models, batch_size, tell=console.warning, **settings)
+    return chain.load(models, batch_size, tell=tell or console.warning, **settings)

@@ -1,13 +1,12 @@
 """Runs `stemsplit split`, for which `stemsplit SONG` is short."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stemsplit.choices import BitDepth, Estimates, FormatName, PrecisionName, ProgressKind
-from stemsplit.cli import choose, recommending, several, split_extras
+from stemsplit.cli import choose, recommending, several, split_cloud, split_extras, split_ray, split_shards, split_tries
 from stemsplit.cli.ending import account, closing_json
 from stemsplit.cli.obtain import obtain_all, obtain_unidentified
 from stemsplit.cli.options import (
@@ -27,7 +26,6 @@ from stemsplit.cli.options import (
     Window,
     seconds,
     usage_errors,
-    writable,
 )
 from stemsplit.cli.split_notes import (
     hint_at_models,
@@ -56,16 +54,7 @@ def split(
         ),
     ],
     model: several.Model = None,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            readable=False,
-            callback=writable,
-            help="Folder to write to; each song gets a subfolder.",
-        ),
-    ] = Path("stems"),
+    output: split_cloud.Output = "stems",
     stems: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +109,9 @@ def split(
             "(eng), or its title. Default: the file's default track.",
         ),
     ] = "",
+    shard: split_shards.Share = None,
+    staging: split_cloud.Staging = None,
+    staging_size: split_cloud.StagingSize = "10GB",
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
@@ -163,6 +155,12 @@ def split(
             rich_help_panel=SCRIPTS,
         ),
     ] = ProgressKind.auto,
+    ray: split_ray.Address = None,
+    gpus_per_worker: split_ray.Gpus = None,
+    cpus_per_worker: split_ray.Cpus = None,
+    workers: split_ray.Workers = None,
+    max_failures: split_tries.MaxFailures = None,
+    cost_per_hour: split_tries.Cost = None,
     device: Device = "auto",
     chunk_seconds: ChunkSeconds = None,
     overlap: Overlap = None,
@@ -195,16 +193,18 @@ def split(
     from stemsplit.songs.whole import STEMS, check_choices
     from stemsplit.terminal import console
     from stemsplit.terminal.csv_files import SplitTable
-    from stemsplit.terminal.songs import SplitReport
 
     begin, length = seconds(start), None if duration is None else seconds(duration)
-    limit = several.limit(fit_memory)
+    limit, share = several.limit(fit_memory), split_shards.chosen(shard, quiet)
     if length == 0:
         raise typer.BadParameter("--duration must be longer than 0 s")
     if like_source and bitrate:
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
+    away = split_cloud.addresses(output, staging, staging_size, force, csv)
+    cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
+    machines = split_tries.Machines(workers, cost_per_hour, dry_run)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)
     if whole := file_format.holds_all:
@@ -230,11 +230,11 @@ def split(
     with usage_errors():
         chosen = chosen_outputs(models, stems, two_stems, mixes, registry_file, file_format if whole else None)
         template = Template(name, needs_stem=not whole)
-        table = SplitTable(csv, [output.name for output in chosen])
+        table = SplitTable(split_shards.table(csv, share, quiet), [output.name for output in chosen])
     if not dry_run:
         obtain_unidentified(models, quiet)
     options = Options(
-        out=output,
+        out=away.out,
         outputs=chosen,
         model=models.identity(precision.value),
         adds_up=models.adds_up,
@@ -247,7 +247,12 @@ def split(
         force=force,
     )
     known = KnownFailures(options) if skip_known_failures else None
-    jobs, found = planned(songs, options, template, models, known)
+    if not dry_run:
+        away.check()
+    jobs, found = planned(songs, options, template, models, known, share, quiet, away)
+    away.refuse(page=page, known=skip_known_failures, session=bool(session))
+    notes = split_shards.notes_of(options, share, away.place, wanted=ray is not None)
+    jobs, note = split_tries.settled(jobs, notes, is_shared=bool(ray or away.place))
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
         tell_of_search(found)
@@ -256,10 +261,12 @@ def split(
         tell_of_conversions(jobs)
         if whole:
             tell_of_whole(file_format, chosen, models)
-    needed = split_extras.tell_of_extras(further, jobs, quiet)
+    needed = split_extras.tell_of_extras(further, jobs, quiet, alone=len(found.songs) == 1)
     check_memory(models, limit, device, precision.value)
     if dry_run:
-        fits = print_dry_run(jobs, found, models, pace, output, as_json, partial(split_extras.foreseen, further))
+        fits = print_dry_run(
+            jobs, found, models, pace, away.out, as_json, partial(split_extras.foreseen, further), machines
+        )
         account().closed = True
         raise typer.Exit(0 if fits else 1)
     plan.check_room(jobs, needed)
@@ -278,13 +285,17 @@ def split(
         compiled=compile_,
         fit_memory=limit,
     )
-    report, watch = SplitReport(jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
-    notices = [report.outcome, watch.add, table.add, *((known.add,) if known else ())]
-    with table:
+    report, watch = split_ray.report(cluster, jobs, quiet, progress.value), speeds.Stopwatch(models, pace)
+    queue = split_tries.Queue(jobs)
+    notices = [report.outcome, watch.add, table.add, *([known.add] if known else []), *([note] if note else [])]
+    with table, away.staged():
         with report:
-            work = partial(pipeline.run, jobs, watch.loads(load), watch.watches(report.progress), tell=console.warning)
-            totals = run(work, notices, as_json, further, quiet)
-        close(totals, found, report, known, as_json, further)
+            work = partial(pipeline.run, queue, watch.loads(load), watch.watches(report.progress), tell=console.warning)
+            if cluster:
+                work = cluster.work(jobs, load, models, options, report, away.opening)
+            limited = split_tries.limited(work, queue, jobs, max_failures, ends_by_itself=not cluster)
+            totals = run(limited, notices, as_json, further, quiet)
+        close(totals, found, report, known, as_json, further, notes)
     watch.remember()
     if totals.failed or totals.untold or totals.lacking or table.failed:
         raise typer.Exit(1)

@@ -99,8 +99,14 @@ def foreseen(extras: "Sequence[Extra]", job: "Job") -> dict[str, dict[str, Any]]
     return known
 
 
-def tell_of_extras(extras: "Sequence[Extra]", jobs: "Sequence[Job]", quiet: bool) -> int:
+def tell_of_extras(extras: "Sequence[Extra]", jobs: "Sequence[Job]", quiet: bool, alone: bool) -> int:
     """Print how large the further files of songs will be, and which songs will have none.
+
+    Args:
+        extras: kinds of files.
+        jobs: jobs of the songs.
+        quiet: whether to print errors only.
+        alone: whether the command is about one song only; a shard may have one of many.
 
     Returns:
         Bytes of all files whose size is known.
@@ -113,7 +119,7 @@ def tell_of_extras(extras: "Sequence[Extra]", jobs: "Sequence[Job]", quiet: bool
     known = [(job, foreseen(extras, job)) for job in jobs if extras and not job.problem]
     for extra in extras:
         each = [(job, data[extra.name]) for job, data in known]
-        refuse(extra, [(job, data["error"]) for job, data in each if data["error"]], alone=len(jobs) == 1)
+        refuse(extra, [(job, data["error"]) for job, data in each if data["error"]], alone=alone)
         total += tell_of_sizes(
             extra, [(job, data["bytes"]) for job, data in each if not data["error"] and data["bytes"] != 0], quiet
         )

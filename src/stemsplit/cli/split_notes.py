@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stemsplit.audio import Format
+    from stemsplit.cli.split_tries import Machines
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.find import Search
     from stemsplit.songs.job import Job, Options
@@ -78,19 +79,20 @@ def tell_of_names(jobs: "Sequence[Job]") -> None:
     apart = [job for job in jobs if not job.problem and job.told_apart]
     for job in apart[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"{job.path} has the name of another song; its files are named {target} and so on")
+        console.note(f"{job.song} has the name of another song; its files are named {job.shown(target)} and so on")
     if len(apart) > FEW:
         console.note(f"the same is true of {counted(len(apart) - FEW, 'more song')}")
     replacing = [job for job in jobs if not job.problem and job.replaces]
     for job in replacing[:FEW]:
         what = f"those there were made from another file {job.path.name}, or from this one before it was changed"
-        console.note(f"the stems of {job.path} replace others in {job.record.parent}: {what}")
+        console.note(f"the stems of {job.song} replace others in {job.shown(job.record.parent)}: {what}")
     if len(replacing) > FEW:
         console.note(f"the same is true of {counted(len(replacing) - FEW, 'more song')}")
     renamed = [job for job in jobs if not job.problem and job.is_renamed]
     for job in renamed[:FEW]:
         target = next(iter(job.targets.values()))
-        console.note(f"some systems do not allow the name of {job.path}; its files are named {target} and so on")
+        named = job.shown(target)
+        console.note(f"some systems do not allow the name of {job.song}; its files are named {named} and so on")
     if len(renamed) > FEW:
         more = len(renamed) - FEW
         console.note(f"the same is true of {counted(more, 'more song')}")
@@ -116,7 +118,7 @@ def tell_of_conversions(jobs: "Sequence[Job]") -> None:
             by_change.setdefault(job.conversion, []).append(job)
     for change, changed in by_change.items():
         more = f", and the same for {counted(len(changed) - 1, 'more song')}" if len(changed) > 1 else ""
-        console.note(f"{changed[0].path}: {change}{more}")
+        console.note(f"{changed[0].song}: {change}{more}")
 
 
 def print_dry_run(
@@ -127,6 +129,7 @@ def print_dry_run(
     out: "Path",
     as_json: bool,
     further: "Callable[[Job], Mapping[str, Mapping[str, Any]]]" = lambda _: {},
+    machines: "Machines | None" = None,
 ) -> bool:
     """Print what would be done, song by song, and a summary.
 
@@ -140,9 +143,13 @@ def print_dry_run(
     from stemsplit.terminal.stdout import print_line
 
     waiting = [job for job in jobs if not job.problem and not job.done]
-    estimate = speeds.estimate(speeds.known(models, settings), speeds.chunks_of(waiting, models))
-    free = free_space(out)
+    known = speeds.known(models, settings)
+    estimate = speeds.estimate(known, speeds.chunks_of(waiting, models))
+    sent = any(job.elsewhere and job.elsewhere.sends for job in jobs)
+    free = None if sent else free_space(out)
     summary = plan_as_data(jobs, found, estimate, free, bytes_to_download(models))
+    many = machines.estimated(waiting, models, known) if machines else {}
+    summary = {**summary, **many}
     extras = [further(job) for job in jobs]
     lacking = any(extra["error"] for each in extras for extra in each.values())
     is_short = free is not None and (summary["bytes"] or 0) > free
@@ -153,6 +160,8 @@ def print_dry_run(
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
+        if machines and many:
+            console.note(machines.in_words(many))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
     return not is_short and not lacking and not any(job.problem for job in jobs)

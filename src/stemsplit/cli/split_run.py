@@ -13,9 +13,10 @@ from stemsplit.cli.split_extras import tell_of_lacking
 if TYPE_CHECKING:
     from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
+    from stemsplit.songs.finishing import Report
     from stemsplit.songs.job import Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
-    from stemsplit.songs.pipeline import Report
+    from stemsplit.songs.notes import Notes
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -85,6 +86,7 @@ def close(
     known: "KnownFailures | None",
     as_json: bool,
     further: "Sequence[Extra]" = (),
+    notes: "Notes | None" = None,
 ) -> None:
     """Remember the songs that failed, and print the summary.
 
@@ -95,6 +97,7 @@ def close(
         known: remembers songs that cannot be read; None to remember nothing.
         as_json: whether to print JSON, too.
         further: kinds of files that were asked for beside the stems.
+        notes: notes for other machines; None to keep none.
     """
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import totals_as_data
@@ -106,6 +109,9 @@ def close(
         except OSError as error:
             console.warning(f"cannot remember the songs that failed ({error.strerror}); they will be tried again")
     report.total(totals, found)
+    data = totals_as_data(totals, found, [extra.name for extra in further])
+    if notes:
+        notes.close(data["summary"])
     if as_json:
         account().closed = True
-        print_line(totals_as_data(totals, found, [extra.name for extra in further]))
+        print_line(data)

@@ -125,11 +125,25 @@ RESERVED = ("wish", "preset")
 
 
 @lru_cache(4)
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     """Parse TOML. Entries, wishes and presets are read apart, and parsing takes as long as all else of `list`."""
     import tomllib  # imported late: `--version` should start fast
 
-    return tomllib.loads(text)
+    if any(line.count(".") > DOTS for line in text.splitlines()):
+        raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # or too long a number
+        raise RegistryError(f"{path} is not valid TOML: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, LIMIT)
+    except OSError as error:
+        raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8
+        raise RegistryError(f"{path} is not valid TOML: {error}") from error
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -138,15 +152,7 @@ def document(path: Path) -> dict[str, Any]:
     Raises:
         RegistryError: it is missing or not TOML.
     """
-    try:
-        text = read_text(path, LIMIT)
-        if any(line.count(".") > DOTS for line in text.splitlines()):
-            raise RegistryError(f"{path} has a line with more than {DOTS} dots, which would take too long to read")
-        return _parsed(text)
-    except OSError as error:
-        raise RegistryError(f"cannot read the registry {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or too long a number
-        raise RegistryError(f"{path} is not valid TOML: {error}") from error
+    return _parsed(_text(path), path)
 
 
 def _is_reserved(name: str, table: object) -> bool:
@@ -154,7 +160,10 @@ def _is_reserved(name: str, table: object) -> bool:
     return name in RESERVED and not (isinstance(table, dict) and "architecture" in table)
 
 
-def _entries_of(tables: Mapping[str, Any], path: Path) -> dict[str, ModelEntry]:
+@lru_cache(4)
+def _entries_of(text: str, path: Path, folder: Path) -> dict[str, ModelEntry]:  # noqa: ARG001  # sources depend on it
+    """Make entries of a file's text. A command asks for them many times, and checking takes longer than parsing."""
+    tables = _parsed(text, path)
     return {name: entry_of(name, table, path) for name, table in tables.items() if not _is_reserved(name, table)}
 
 
@@ -164,7 +173,7 @@ def read(path: Path) -> dict[str, ModelEntry]:
     Raises:
         RegistryError: it is missing or not TOML, or one of its tables is invalid.
     """
-    return _entries_of(document(path), path)
+    return dict(_entries_of(_text(path), path, path.absolute().parent))
 
 
 def read_reserved(path: Path, kind: str) -> dict[str, dict[str, Any]]:

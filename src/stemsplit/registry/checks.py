@@ -68,6 +68,8 @@ def _is_too_deep(value: object) -> bool:
     level = [value]
     for _ in range(DEPTH):
         tables = [inner for inner in level if isinstance(inner, dict | list)]
+        if not tables:
+            return False
         level = [item for inner in tables for item in (inner.values() if isinstance(inner, dict) else inner)]
     return bool(level)
 

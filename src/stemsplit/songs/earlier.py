@@ -148,6 +148,8 @@ class Earlier:
         if folder not in self._asked:
             self._asked.add(folder)
             self._look_around(folder)
+        if not self.stems and not self.unreadable:
+            return None  # as for most of hundreds of thousands of songs
         for stem in self.stems.get(naming.folded(path), ()):
             if stem.path == path or _is_same(stem.path, path):
                 return stem

@@ -3,14 +3,17 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from stemsplit.audio.kinds import EXTENSIONS, is_audio, other_kind
 from stemsplit.songs import naming
 from stemsplit.songs.earlier import RECORD, Earlier, Stem
+from stemsplit.songs.found import Distant, nowhere
+from stemsplit.songs.found import Found as Found  # as others know it
 from stemsplit.songs.lists import expand_lists
 from stemsplit.songs.near import Near
 from stemsplit.songs.true_stems import true_stems
@@ -21,22 +24,6 @@ WILDCARD = re.compile(r"[*?[]")
 
 FEW = 3
 """Largest number of files that a note names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A song that an argument means.
-
-    Args:
-        path: path as the argument names it, or as found in a folder.
-        below: the song's folder, relative to the folder of the argument or to the part of a glob before its first
-            wildcard; `Path()` for a song directly in there, and for a file that is named itself.
-        problem: why it cannot be read, if that is known without opening it; else empty.
-    """
-
-    path: Path
-    below: Path = Path()
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +47,21 @@ class Search:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
 
-def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
+class Seen(NamedTuple):
+    """A file, or a folder that cannot be listed.
+
+    Args:
+        path: its path.
+        folder: folder that it was found in; None if it was named itself.
+        real: its real path; empty if it may be a link, or is not a regular file.
+    """
+
+    path: Path
+    folder: Path | None = None
+    real: str = ""
+
+
+def walk(top: Path, out: str, entered: set[str]) -> Iterator[Seen]:
     """Yield the files below a folder, and the folders below it that cannot be listed. Hidden files are left out.
 
     Args:
@@ -68,22 +69,25 @@ def walk(top: Path, out: str, entered: set[str]) -> Iterator[Path]:
         out: real path of the output folder, which is left out below `top`; empty for none.
         entered: real paths of the folders that are already listed; folders are added to it.
     """
-    waiting = [top]
+    waiting = [Seen(top)]
     while waiting:
-        path = waiting.pop()
-        if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises if a folder above is closed
-            yield path
+        seen = waiting.pop()
+        path = seen.path
+        if seen.real or not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises if a folder above is closed
+            yield seen
             continue
         real = os.path.realpath(path)
         if real in entered or (real == out and path != top):
             continue
         entered.add(real)
         try:
-            inside = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+            with os.scandir(path) as entries:
+                inside = [(each.name, each.is_file(follow_symlinks=False)) for each in entries if each.name[0] != "."]
         except OSError:
-            yield path
+            yield seen
         else:
-            waiting += sorted(inside, key=lambda entry: natural(entry.name), reverse=True)
+            inside.sort(key=lambda each: natural(each[0]), reverse=True)
+            waiting += [Seen(path / name, path, os.path.join(real, name) if plain else "") for name, plain in inside]  # noqa: PTH118
 
 
 def expand_glob(pattern: Path, out: str) -> tuple[Path, list[Path]]:
@@ -150,6 +154,11 @@ def is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def stands_for_song(file: Path) -> bool:
+    """Return whether a path in a folder is audio, or a folder that cannot be listed."""
+    return os.path.isdir(file) or not (is_special(file) or not is_audio(file))  # noqa: PTH112  # see `walk`
+
+
 def without_others(songs: Mapping[str, Found], named: set[str]) -> tuple[dict[str, Found], dict[str, Path]]:
     """Return the songs without files of other kinds that were named beside them, as a shell does with `*`.
 
@@ -191,9 +200,11 @@ def inside(out: Path, earlier: Earlier, songs: Mapping[str, Found]) -> tuple[int
         Their number; and the other audio files, outside of folders that hold the stems of one song.
     """
     count, unknown, ours = 0, list[Path](), dict[Path, bool]()
-    for file in walk(out, "", set()):
-        real = os.path.realpath(file)
-        if file.suffix[1:].lower() not in EXTENSIONS or real in songs:
+    for file, _, known in walk(out, "", set()):
+        if file.suffix[1:].lower() not in EXTENSIONS:
+            continue
+        real = known or os.path.realpath(file)
+        if real in songs:
             continue
         if file.parent not in ours:
             ours = {file.parent: os.path.lexists(file.parent / RECORD)}
@@ -236,7 +247,12 @@ def told_of_true_stems(multitracks: Sequence[Path], only_stems: Sequence[Path]) 
         yield f"{what}; to split a song, name its mixture"
 
 
-def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = None) -> Search:
+def find(
+    arguments: Sequence[Path | str],
+    out: Path,
+    listed: IO[bytes] | None = None,
+    elsewhere: Callable[[Sequence[str]], Distant] = nowhere,
+) -> Search:
     """Find the songs that the arguments mean.
 
     - A file is always a song, even if it is missing or not audio: the error comes when it is read.
@@ -252,6 +268,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
         arguments: paths, globs and lists, as typed.
         out: output folder.
         listed: stream that `-` reads; stdin if None.
+        elsewhere: finds the songs at the addresses among the arguments.
 
     Returns:
         The songs. A file that several arguments mean is listed once, where it comes first.
@@ -267,7 +284,14 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     entered: set[str] = set()
     earlier = Earlier()
     real_out, near = os.path.realpath(out), Near()
-    for text in expand_lists(arguments, listed):
+    below = lru_cache(1024)(lambda folder, base: folder.relative_to(base))
+    texts = [*expand_lists(arguments, listed)]
+    distant = elsewhere(texts)
+    for text in texts:
+        if text in distant.songs:
+            for song in distant.songs[text]:
+                songs.setdefault(str(song.path), song)
+            continue
         path = near.meant(text)
         base, tops = path, [path]
         if WILDCARD.search(str(path)) and not os.path.lexists(path):
@@ -275,9 +299,9 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
         if not tops:
             base, tops = path, [path]
         problem = near.problem(path, text) if tops == [path] else ""
-        for start, file in ((top, file) for top in tops for file in walk(top, real_out, entered)):
-            real = os.path.realpath(file)
-            if file != path and not os.path.isdir(file) and (is_special(file) or not is_audio(file)):  # noqa: PTH112
+        for start, (file, folder, known) in ((top, seen) for top in tops for seen in walk(top, real_out, entered)):
+            real = known or os.path.realpath(file)
+            if file != path and not (is_audio(file) if known else stands_for_song(file)):
                 if not earlier.is_record(real):
                     others.add(real)
                 continue
@@ -287,8 +311,7 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
                 named.add(real)
             elif stem:
                 continue
-            below = Path() if file == base else file.parent.relative_to(base)
-            songs.setdefault(real, Found(file, below, problem))
+            songs.setdefault(real, Found(file, Path() if file == base else below(folder or file.parent, base), problem))
     songs, not_songs = without_others(songs, named)
     others.update(not_songs)
     expanded = stems_beside_songs(songs, named, stems)
@@ -305,4 +328,10 @@ def find(arguments: Sequence[Path | str], out: Path, listed: IO[bytes] | None = 
     if unknown:
         what = f"{counted(len(unknown), 'audio file')} in the output folder {out}"
         notes.append(f"{what} passed over, though not stems of earlier runs: {few(unknown)}; to split them, name them")
-    return Search(found, len(others - songs.keys()), len(passed) + written, len(beside), notes=tuple(notes))
+    return Search(
+        found,
+        len(others - songs.keys()) + distant.passed_over,
+        len(passed) + written + distant.stems,
+        len(beside),
+        notes=(*notes, *distant.notes),
+    )

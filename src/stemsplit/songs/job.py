@@ -98,10 +98,18 @@ class Job:
         """Return one of the job's files as people and scripts read it: its path, or its address elsewhere."""
         return self.elsewhere.shown(target) if self.elsewhere else str(target)
 
-    def size_for(self, frames: int) -> int:
-        """Return an upper bound on the outputs' bytes, if each has this many samples per channel."""
-        channels = self.format.channels(self.channels)
+    def size_for(self, frames: int, channels: int | None = None) -> int:
+        """Return an upper bound on the outputs' bytes, for so many samples per channel; the job's channels if None."""
+        channels = self.format.channels(channels or self.channels)
         return frames * channels * len(self.options.outputs) * self.format.bytes_per_sample
+
+    @property
+    def files(self) -> list[str]:
+        """Path of the file of each output, relative to `folder`."""
+        suffix = self.format.suffix
+        if self.format.holds_all:
+            return [self.names.whole + suffix] * len(self.options.outputs)
+        return [path + suffix for path in self.names.paths([output.name for output in self.options.outputs])]
 
     def place(self, stem: str, file_format: Format) -> Path:
         """Return the file that a stem has in a format, in this run or in another."""
@@ -133,7 +141,7 @@ class Job:
     @property
     def is_renamed(self) -> bool:
         """Whether a file gets another name than song and template give, because some systems do not allow that one."""
-        return any(self.names.path(part) != self.names.meant(part) for part in self.parts)
+        return self.names.are_changed(self.parts)
 
     def below(self, target: Path) -> Path:
         """Return the path of one of the job's files, relative to the output folder."""
@@ -157,14 +165,22 @@ class Job:
         """Return the name of one of the job's files in the record."""
         return Path(os.path.relpath(target, self.record.parent)).as_posix()
 
+    def present(self, target: Path) -> int | None:
+        """Return the bytes of one of the job's files, where it is to be; None if there is no such file."""
+        if self.elsewhere and self.elsewhere.sends:
+            return self.elsewhere.size_of(target)
+        return size_of(target)
+
     def size_of(self, name: str) -> int | None:
         """Return the bytes of a file that the record names; None if there is no such file below the output folder."""
         # Not resolve: links are not followed.
         path, out = (Path(os.path.abspath(place)) for place in (self.record.parent / name, self.options.out))  # noqa: PTH100
-        return size_of(path) if path.is_relative_to(out) else None
+        return self.present(path) if path.is_relative_to(out) else None
 
     def recorded(self) -> Record | None:
         """Read the present record, of this run or of an earlier one; None if there is none."""
+        if self.elsewhere and self.elsewhere.sends:
+            return self.elsewhere.recorded(self.record)
         return record.read(self.record)
 
     def is_done(self, found: Record | None) -> bool:
@@ -185,9 +201,12 @@ class Job:
             if facts is None or facts["weights"] != list(output.gains):
                 return False
             # What was silent may have been left out.
-            if facts["file"] is not None and (facts["file"], facts["size"]) != (self.name(target), size_of(target)):
+            named = facts["file"], facts["size"]
+            if facts["file"] is not None and named != (self.name(target), self.present(target)):
                 return False
         try:
+            if self.elsewhere:
+                return self.elsewhere.is_unchanged(self.path, found, self.record)
             if self.compared and self.compared == (record.state(self.path), found.song["sha256"]):
                 return True
             return record.unchanged(self.path, found, self.record)
@@ -227,6 +246,10 @@ class Job:
             return other
         ours = found.files if found else {}
         for target in targets or self.targets.values():
+            if self.elsewhere and self.elsewhere.sends:
+                if not self.options.force and self.elsewhere.is_foreign(target):
+                    return f"{target} is already there, and not as stemsplit left it; --force writes over it"
+                continue
             there = size_of(target)
             if there is None and os.path.lexists(target):
                 return f"{target} is already there, and is not a file; choose another folder with -o"
@@ -259,6 +282,7 @@ class Outcome:
         notes: what people should know of the song's file; see `audio.Reader`.
         extras: further files beside the stems, by what they are; see `songs.extras`.
         lacking: why a further file that was asked for is not there, by what it is.
+        not_tried: whether the run ended before the song was tried, for the reason that `error` says.
     """
 
     job: Job
@@ -270,6 +294,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     extras: Mapping[str, Path] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
+    not_tried: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -302,6 +327,7 @@ class Totals:
         skipped: number of songs that were already split.
         failed: number of songs that failed.
         untold: number of songs whose line could not be printed.
+        not_tried: number of songs that the run ended before; None if no option may end it early.
         lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
         seconds: wall time of the run.
@@ -312,6 +338,7 @@ class Totals:
     skipped: int = 0
     failed: int = 0
     untold: int = 0
+    not_tried: int | None = None
     lacking: Counter[str] = field(default_factory=Counter)
     duration: float = 0.0
     seconds: float = 0.0
@@ -319,7 +346,9 @@ class Totals:
     def add(self, outcome: Outcome) -> None:
         """Count one more song."""
         self.songs += 1
-        self.failed += bool(outcome.error)
+        self.failed += bool(outcome.error) and not outcome.not_tried
+        if outcome.not_tried:
+            self.not_tried = (self.not_tried or 0) + 1
         self.skipped += outcome.skipped
         self.lacking.update(outcome.lacking.keys())
         if outcome.record and not outcome.skipped:

@@ -161,7 +161,8 @@ class KnownFailures:
 
     def add(self, outcome: Outcome) -> None:
         """Take note of what became of a song; `write` looks at those that failed once more."""
-        self.ended[outcome.job.path] = bool(outcome.error)
+        if not outcome.not_tried:
+            self.ended[outcome.job.path] = bool(outcome.error)
 
     def write(self) -> None:
         """Write the list anew, with the songs of this run, unless nothing about them has changed.

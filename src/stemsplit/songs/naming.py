@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
@@ -124,6 +124,12 @@ def rendered(component: tuple[Piece, ...], values: Mapping[str, str], longest: i
     return named("".join(texts), component, longest)
 
 
+@lru_cache(1024)
+def of_stem(component: tuple[Piece, ...], stem: str, longest: int) -> str:
+    """Return the name of a folder or file that depends on nothing but the stem, which all songs of a run share."""
+    return rendered(component, {"stem": UNSAFE_VALUE.sub("_", stem)}, longest)
+
+
 def folded(text: str) -> str:
     """Return a path with letter case and encodings of accents made the same, as some file systems compare paths."""
     if text.isascii():
@@ -148,9 +154,18 @@ class Template:
     longest: int = LONGEST
     needs_stem: bool = True
     parts: tuple[tuple[Piece, ...], ...] = field(init=False, repr=False, compare=False)
+    is_by_stem: bool = field(init=False, repr=False, compare=False)
+    """Whether the names that contain the stem contain no other field."""
+    is_folder: bool = field(init=False, repr=False, compare=False)
+    """Whether, besides, only the last of several names contains the stem, so that a song's files share a folder."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", components(self.text, self.longest, self.needs_stem))
+        parts = components(self.text, self.longest, self.needs_stem)
+        with_stem = [part for part in parts if ("", "stem") in part]
+        is_by_stem = all(name in ("", "stem") for part in with_stem for _, name in part)
+        object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "is_by_stem", is_by_stem)
+        object.__setattr__(self, "is_folder", is_by_stem and len(parts) > 1 and with_stem == [parts[-1]])
 
     @property
     def needs_tags(self) -> bool:
@@ -184,9 +199,9 @@ class Template:
         title = (title or "").strip() or track
         artist = (artist or "").strip() or "unknown artist"
         values = dict(zip(FIELDS, (track, "", model, parent, ext, artist, title), strict=True))
-        safe = {name: UNSAFE_VALUE.sub("_", value) for name, value in values.items()}
-        if safe == values:
-            safe = values  # one dictionary instead of two for each of many songs
+        safe = values  # one dictionary instead of two for each of many songs
+        if UNSAFE_VALUE.search("".join(values.values())):
+            safe = {name: UNSAFE_VALUE.sub("_", value) for name, value in values.items()}
         steps = tuple(None if ("", "stem") in part else rendered(part, safe, self.longest) for part in self.parts)
         return Names(self, values, safe, steps)
 
@@ -209,9 +224,26 @@ class Names:
 
     def path(self, stem: str) -> str:
         """Return the path of a stem below the output folder, without its suffix."""
-        safe = {**self.safe, "stem": UNSAFE_VALUE.sub("_", stem)}
         steps = zip(self.steps, self.template.parts, strict=True)
-        return "/".join([rendered(part, safe, self.template.longest) if step is None else step for step, part in steps])
+        return "/".join([self._step(part, stem) if step is None else step for step, part in steps])
+
+    def paths(self, stems: Sequence[str]) -> list[str]:
+        """Return `path` of some stems."""
+        if not self.template.is_folder:
+            return [*map(self.path, stems)]
+        folder, last = self.folder, self.template.parts[-1]
+        return [f"{folder}/{of_stem(last, stem, self.template.longest)}" for stem in stems]
+
+    @property
+    def folder(self) -> str:
+        """Path of the folder that all files of the song lie in, if the template's `is_folder` says so."""
+        return self.steps[0] or "" if len(self.steps) == 2 else "/".join([step or "" for step in self.steps[:-1]])
+
+    def _step(self, part: tuple[Piece, ...], stem: str) -> str:
+        """Return a name that contains the stem."""
+        if self.template.is_by_stem:  # quickly: a plan may have hundreds of thousands of songs
+            return of_stem(part, stem, self.template.longest)
+        return rendered(part, {**self.safe, "stem": UNSAFE_VALUE.sub("_", stem)}, self.template.longest)
 
     @property
     def whole(self) -> str:
@@ -221,13 +253,25 @@ class Names:
     @property
     def record(self) -> str:
         """Path of the song's record: that of a stem named `stemsplit`, with the suffix `.json`."""
-        path = self.path(RECORD)
+        path = self.paths([RECORD])[0]
         return f"{path}.json" if None in self.steps else f"{path}.{RECORD}.json"
 
     def meant(self, stem: str) -> str:
         """Return what `path` would return if files could have any name."""
-        values = {**self.values, "stem": stem}
-        return "/".join("".join(literal or values[name] for literal, name in part) for part in self.template.parts)
+        return "/".join(self._meant(part, stem) for part in self.template.parts)
+
+    def _meant(self, part: tuple[Piece, ...], stem: str) -> str:
+        return "".join([literal or (stem if name == "stem" else self.values[name]) for literal, name in part])
+
+    def are_changed(self, stems: Sequence[str]) -> bool:
+        """Return whether `path` is not what is `meant` for one of some stems."""
+        for step, part in zip(self.steps, self.template.parts, strict=True):
+            if step is None:
+                if any(self._step(part, stem) != self._meant(part, stem) for stem in stems):
+                    return True
+            elif step != self._meant(part, ""):
+                return True
+        return False
 
 
 def track_of(song: Path) -> str:

@@ -18,9 +18,9 @@ from stemsplit.engine.ahead import ahead
 from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
-from stemsplit.songs.failures import reason
+from stemsplit.songs.finishing import SENT, Finishing, Report, ended, started
 from stemsplit.songs.job import Job, Outcome
-from stemsplit.songs.preparing import Busy, Course, given_up, prepare, taken_over
+from stemsplit.songs.preparing import Busy, Course, Full, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ STALLED_SECONDS = 300.0
 Progress = Callable[[Job, float, float], object]
 """Called again and again with the job, the seconds of the song that are done, and the song's seconds."""
 
-Report = Callable[[Outcome], object]
-"""Called with the outcome of each song, in the order of the songs."""
-
 
 def decoded(job: Job) -> Generator[Block, None, None]:
     """Decode a song block by block, some blocks ahead. A caller that stops early must close the generator.
@@ -56,28 +53,6 @@ def decoded(job: Job) -> Generator[Block, None, None]:
         closing(ahead(reader, DECODED)) as blocks,
     ):
         yield from blocks
-
-
-def finished(files: StemFiles, seconds: float) -> Outcome | Busy:
-    """Finish the files of a song once all of its samples are written, in so many seconds."""
-    try:
-        record = files.finish()
-    except Exception as error:  # one song must not end the others
-        return ended(files, error, "finishing")
-    finally:
-        given_up(files.close)
-    notes = (*files.song.notes, *([files.job.conversion] if files.job.conversion else []))
-    return Outcome(files.job, record=record, seconds=seconds, notes=notes)
-
-
-def ended(files: StemFiles, error: Exception, doing: str) -> Outcome | Busy:
-    """Return what became of a song that cannot be finished."""
-    return taken_over(files.job, files.held) or Outcome(files.job, reason(error, files.job, doing), cause=error)
-
-
-def _start(executor: ThreadPoolExecutor) -> None:
-    """Start an executor's thread now: an interrupt while a thread starts would lose sight of its task."""
-    executor.submit(int)
 
 
 class Pipeline:
@@ -93,19 +68,16 @@ class Pipeline:
     def __init__(
         self, load: Callable[[], "Splitter"], progress: Progress, report: Report, tell: Callable[[str], object]
     ) -> None:
-        self.load, self.progress, self.report, self.course = load, progress, report, Course(tell)
-        self.reading, self.writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
-        _start(self.reading)
-        _start(self.writing)
-        self.separator: Splitter | None = None
+        self.load, self.progress, self.course = load, progress, Course(tell)
         self.jobs, self.busy = deque[Job](), list[Busy]()
-        self.ahead: Future[StemFiles | Outcome | Busy] | None = None
+        self.reading = started(ThreadPoolExecutor(1, "reading"))
+        self.finishing = Finishing(report, self.busy.append, self.course)
+        self.separator: Splitter | None = None
+        self.ahead: Future[StemFiles | Outcome | Busy | Full] | None = None
         """The next song, while it is examined."""
         self.begun = deque[StemFiles]()
         """Songs that the separator reads, and whose results are to come."""
-        self.finishing: Future[Outcome | Busy] | None = None
-        """The song whose samples were all computed, while its files are finished."""
-        self.following: Outcome | None = None
+        self.following: Outcome | Full | None = None
         """Outcome of the song that ended the separator's run, because there was nothing to compute."""
         self.computed_at = 0.0
         """Time at which the last song was computed."""
@@ -122,24 +94,32 @@ class Pipeline:
         Raises:
             RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
         """
-        self.jobs, self.busy = jobs, []
+        self.jobs = jobs
         item = self._prepared()
         while item:
             if isinstance(item, StemFiles):
                 item = self._computed(item)
+                continue
+            if isinstance(item, Full):
+                self.finishing.report_ended()  # after that, nothing is staged any more
+                self.jobs.appendleft(item.job)
             else:
-                self._report_finished()
-                self.report(item)
-                item = self._prepared()
-        self._report_finished()
-        return self.busy
+                self.finishing.add_ended(item)
+            item = self._prepared()
+        self.finishing.report_ended()
+        busy = [*self.busy]
+        self.busy.clear()
+        return busy
 
-    def _prepared(self) -> StemFiles | Outcome | None:
+    def _prepared(self) -> StemFiles | Outcome | Full | None:
         """Return the next song as `prepare` gives it, and let the one after it be examined; None after the last."""
         while self.jobs:
             job = self.jobs.popleft()
             self.ahead = self.ahead or self.reading.submit(prepare, job, self.course)
             item = self.ahead.result()
+            if isinstance(item, Full):
+                self.ahead = None
+                return item
             self.ahead = self.reading.submit(prepare, self.jobs[0], self.course) if self.jobs else None
             if not isinstance(item, Busy):
                 return item
@@ -148,7 +128,7 @@ class Pipeline:
 
     def _songs(self, first: StemFiles) -> Generator[Mixture, None, None]:
         """Yield songs for the separator, up to the first with nothing to compute."""
-        item: StemFiles | Outcome | None = first
+        item: StemFiles | Outcome | Full | None = first
         while isinstance(item, StemFiles):
             with closing(decoded(item.job)) as blocks:
                 song = item.song
@@ -158,7 +138,7 @@ class Pipeline:
                 self.begun.append(item)
         self.following = item
 
-    def _computed(self, first: StemFiles) -> Outcome | None:
+    def _computed(self, first: StemFiles) -> Outcome | Full | None:
         """Split this song and those that follow, up to one with nothing to compute; return the outcome of that one."""
         with ExitStack() as undo:
             undo.callback(given_up, first.close)
@@ -185,19 +165,17 @@ class Pipeline:
             with closing(self._written(files, results)) as steps:
                 for step in steps:
                     if isinstance(step, Exception):
-                        self._report_finished()
-                        self._tell_end(ended(files, step, "splitting"))
+                        self.finishing.add_ended(ended(files, step, "splitting"))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
                     self.progress(job, step / song.sample_rate, song.seconds)
-                    if self.finishing and self.finishing.done():
-                        self._report_finished()
-            self._report_finished()
+                    self.finishing.report_ended(len(self.finishing.ended))
+            self.finishing.report_ended(SENT if job.elsewhere else 0)
             # The song's own time: from when the song before it was computed.
             seconds, self.computed_at = monotonic() - self.computed_at, monotonic()
             undo.pop_all()
-        self.finishing = self.writing.submit(finished, files, seconds)
+        self.finishing.add(files, seconds)
 
     def _written(
         self, files: StemFiles, results: Generator["Pair", None, None]
@@ -215,7 +193,7 @@ class Pipeline:
         try:
             with closing(results):
                 for mixture, stems in results:
-                    pending.append(self.writing.submit(files.write, mixture, stems))
+                    pending.append(self.finishing.write(files.write, mixture, stems))
                     if len(pending) > PENDING:
                         pending.popleft().result()
                     done += mixture.shape[1]
@@ -231,26 +209,12 @@ class Pipeline:
         if failure:
             yield failure
 
-    def _report_finished(self) -> None:
-        """Wait until the previous song has its files, if there is one, and report its outcome."""
-        if self.finishing:
-            outcome, self.finishing = self.finishing.result(), None
-            self._tell_end(outcome)
-
-    def _tell_end(self, outcome: Outcome | Busy) -> None:
-        """Report the outcome of a song, or come back to it when the process that took it over is done."""
-        if isinstance(outcome, Busy):
-            self.course.tell(f"another process took over {outcome.job.song}, as this one showed no life for too long")
-            self.busy.append(outcome)
-        else:
-            self.report(outcome)
-
     def close(self) -> None:
-        """Finish the songs that were computed, and give up the others."""
+        """Finish the songs that were computed, and give up the others, also those whose stems are being sent."""
         self.course.ending.set()
         self.reading.shutdown(cancel_futures=True)
-        self.writing.shutdown()
-        left: list[StemFiles | Outcome | Busy] = [*self.begun]
+        self.finishing.close()
+        left: list[StemFiles | Outcome | Busy | Full] = [*self.begun]
         if self.ahead and not self.ahead.cancelled():
             left.append(self.ahead.result())
         for item in left:
@@ -286,7 +250,8 @@ def run(
     Songs that another process is working on come last, when that process is done with them or shows no sign of life.
 
     Args:
-        jobs: jobs of the songs, from `stemsplit.songs.plan.plan`.
+        jobs: jobs of the songs, from `stemsplit.songs.plan.plan`. A deque is emptied, and another thread may add jobs
+            to its right end meanwhile.
         load: function that loads the separator; called once, when a song is found readable and its files are open.
         progress: callback, see `Progress`.
         report: callback, see `Report`; called in this thread.
@@ -295,9 +260,10 @@ def run(
     Raises:
         RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
     """
-    outs = {job.options.out for job in jobs}
+    left = jobs if isinstance(jobs, deque) else deque(jobs)
+    outs = {job.options.out for job in tuple(left)}
     new = [folder for out in outs for folder in (out, *out.parents) if not os.path.exists(folder)]  # noqa: PTH110  # pathlib may raise
-    pipeline, left, patience = Pipeline(load, progress, report, tell), deque(jobs), Patience()
+    pipeline, patience = Pipeline(load, progress, report, tell), Patience()
     try:
         while left:
             count = len(left)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -12,6 +13,7 @@ from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, record, trial
+from stemsplit.songs.elsewhere import FullError
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
 from stemsplit.songs.record import Record
@@ -45,6 +47,17 @@ class Busy:
         return f"the process {where}that worked on {self.job.song} showed no life for {seconds / 60:g} minutes; " + (
             "it is split here now"
         )
+
+
+@dataclass(frozen=True)
+class Full:
+    """A song that comes from or goes to an address, and has to wait for room on this machine.
+
+    Args:
+        job: job of the song.
+    """
+
+    job: Job
 
 
 class GivenUpError(Exception):
@@ -113,7 +126,7 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         stat = job.path.stat()
         song = examine(job.path, job.options.start, job.options.duration, course.pulse, job.options.track)
         for note in song.notes:
-            course.tell(f"{job.path}: {note}")
+            course.tell(f"{job.song}: {note}")
         digest = sha256(job.path, course.pulse)
     except OSError as error:
         raise AudioError(f"cannot read {job.path} ({error.strerror})") from error
@@ -125,20 +138,71 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         raise AudioError(problem)
     # As tracks, and all in one file. AAC of the default bitrate takes less than half of the bound.
     twice = job.format.holds_all and bool(job.format.bits or job.format.bitrate)
-    check_space(job.options.out, (1 + twice) * size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3)
+    needed = (1 + twice) * size + len(job.options.outputs) * len(song.tags.picture) * 4 // 3
+    if job.elsewhere and job.elsewhere.sends:
+        job.elsewhere.reserve(needed, course.pulse)
+    else:
+        check_space(job.options.out, needed)
     if caution := job.format.caution(song.channels, song.speakers):
-        course.tell(f"{job.path}: {caution}")
+        course.tell(f"{job.song}: {caution}")
     return StemFiles(job, song, digest, stat, held, found)
 
 
-def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
+def released(job: Job, held: Claim) -> None:
+    """Give up a song, here and elsewhere."""
+    try:
+        held.release()
+    finally:
+        if job.elsewhere:
+            job.elsewhere.give_up()
+
+
+def already_split(job: Job, found: Record | None) -> bool:
+    """Return whether a song is already split in the same way. If it had to be read to see that, this is noted."""
+    if job.options.force or not found or not job.is_done(found):
+        return False
+    if job.elsewhere:
+        job.elsewhere.confirm(found, job.record)
+    elif job.compared:
+        record.confirm(job.path, job.record, job.compared[0])
+    return True
+
+
+def brought(job: Job, course: Course) -> Record | None:
+    """Claim a song elsewhere, and bring it here if it is not already split; return the record of an earlier run.
+
+    Raises:
+        BusyError, FullError, AudioError: see `Elsewhere`.
+    """
+    away = job.elsewhere
+    if away:
+        away.begin(job.record, course.pulse)
+    found = job.recorded()
+    if away and away.fetches and not already_split(job, found):
+        away.fetch(job.path, course.pulse)
+    return found
+
+
+def known_to_be_split(job: Job) -> Outcome | None:
+    """Return the outcome of a song that was planned as split, without asking anybody elsewhere about it again."""
+    with suppress(AudioError):
+        if job.elsewhere and (found := job.recorded()):
+            job.elsewhere.confirm(found, job.record)
+            return Outcome(job, record=found, skipped=True)
+    return None
+
+
+def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
     """Claim a song, check it and open its files, unless it is already split or another process works on it.
 
     Returns:
-        The files; or the outcome, if there is nothing to compute; or `Busy`, if another process works on the song.
+        The files; or the outcome, if there is nothing to compute; or `Busy`, if another process works on the song; or
+        `Full`, if there is no room for it yet.
     """
     if job.problem:
         return Outcome(job, job.problem)
+    if job.elsewhere and job.done and (known := known_to_be_split(job)):
+        return known
     try:
         held = commit.hold(job, course.tell, course.stale.get(job.record))
     except BusyError as error:
@@ -146,21 +210,25 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy:
     except Exception as error:  # of any kind: one song must not end the others
         return Outcome(job, reason(error, job, "looking at"), cause=error)
     try:
-        found = job.recorded()
-        compared = job.compared[0] if job.compared else None
-        if not job.options.force and job.is_done(found):
-            if compared:
-                record.confirm(job.path, job.record, compared)
-            held.release()
+        found = brought(job, course)
+        if already_split(job, found):
+            released(job, held)
             return Outcome(job, record=found, skipped=True)
-        trial.try_names(held, job)
+        if not (job.elsewhere and job.elsewhere.sends):
+            trial.try_names(held, job)
         return opened(job, held, found, course)
     except GivenUpError:
-        held.release()
+        released(job, held)
         return Outcome(job, "the batch was ended")
+    except FullError:
+        released(job, held)
+        return Full(job)
+    except BusyError as error:
+        released(job, held)
+        return Busy(job, error.beat)
     except Exception as error:  # of any kind, as above
         overtaken = taken_over(job, held)
-        given_up(held.release)
+        given_up(partial(released, job, held))
         if overtaken:
             return overtaken
         return Outcome(job, reason(error, job, "looking at"), cause=error)

@@ -166,9 +166,14 @@ def read(path: Path) -> Record | None:
         return None
 
 
+def plain(now: Mapping[str, Any]) -> Any:
+    """Return a part of a record as it is read again after it is written."""
+    return json.loads(json.dumps(now, default=_plain))
+
+
 def same(read: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether a part of a record equals what would be written now."""
-    return bool(read == json.loads(json.dumps(now, default=_plain)))
+    return bool(read == plain(now))
 
 
 FINE, WHOLE = 100_000_000, 2_500_000_000
@@ -220,9 +225,9 @@ def state(song: Path) -> State:
     return State(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, seen)
 
 
-def is_newer(written: Path, now: State) -> bool:
+def is_newer(written: Path | str, now: State) -> bool:
     """Return whether a record was written after a song's last change. A record from the future proves nothing."""
-    return now.latest < written.stat().st_mtime_ns <= time.time_ns()
+    return now.latest < os.stat(written).st_mtime_ns <= time.time_ns()  # noqa: PTH116  # it may be a text
 
 
 def unchanged(song: Path, record: Record, written: Path) -> bool:
@@ -237,7 +242,16 @@ def unchanged(song: Path, record: Record, written: Path) -> bool:
     if now.size != record.song.get("size"):
         return False
     # The song was not written, moved here or touched since then.
-    return is_newer(written, now) or sha256(song) == record.song.get("sha256")
+    return is_newer(written, now) or has_digest(song, record.song.get("sha256"))
+
+
+def has_digest(song: Path, digest: object) -> bool:
+    """Return whether a song's file has a digest.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sha256(song) == digest
 
 
 TICKS = (1_000, 10_000_000, 2_000_000_000)

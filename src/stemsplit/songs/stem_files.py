@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from stemsplit.disk.folder import flush
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, trial
+from stemsplit.songs.elsewhere import Pulse
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.record import Record
@@ -45,6 +47,8 @@ class StemFiles:
         self.writers: dict[str, Writer] = {}
         self.sum, self.energy = SumError(), 0.0
         with ExitStack() as undo:
+            if job.elsewhere:
+                undo.callback(job.elsewhere.give_up)
             undo.callback(held.release)
             self.encoding = undo.enter_context(ThreadPoolExecutor(len(job.options.outputs), "encoding"))
             for output in job.options.outputs:
@@ -110,24 +114,56 @@ class StemFiles:
         Raises:
             AudioError: a file cannot be written, or the song was changed meanwhile.
         """
+        record = self.whole()
+        self.settle(record)
+        return record
+
+    def whole(self) -> Record:
+        """Close all files, in the hidden folder; return their record.
+
+        Raises:
+            AudioError: a file cannot be written, or the song was changed meanwhile.
+        """
         for writer in self.writers.values():
             writer.close()
         if self.job.format.holds_all:
             self._join()
         if not self._song_is_as_it_was():
             raise AudioError(f"{self.job.path} was changed while it was split; split it again")
-        record = self._record()
+        return self._record()
+
+    def settle(self, record: Record, pulse: Pulse = int) -> None:
+        """Give the files their names, or send them to their addresses; then the record, which says that all are whole.
+
+        Args:
+            record: the record from `whole`.
+            pulse: called again and again while files are sent; raises an error if the batch is to end.
+
+        Raises:
+            AudioError: a file cannot be written.
+        """
+        away = self.job.elsewhere
         try:
             for name, writer in self.writers.items():
                 if self._is_dropped(writer):
                     self.held.folder.remove(commit.hidden(name, self.job.format))
-            commit.commit(self.held, self.job, record)
+            if away and away.sends:
+                away.send(self._hidden(record), record, self.job.record, pulse)
+            else:
+                commit.commit(self.held, self.job, record)
+            if away:
+                away.confirm(record, self.job.record)
         except commit.CommitError as error:
             raise AudioError(f"cannot finish {self.job.path}: {error}") from error
         except OSError as error:
             place = self.job.record.parent
             raise AudioError(trial.refused(self.job, error) or f"cannot write into {place} ({why(error)})") from error
-        return record
+
+    def _hidden(self, record: Record) -> dict[Path, Path]:
+        """Return the files that are to be sent: path that each is to have -> its path in the hidden folder."""
+        job, folder = self.job, self.held.folder.path
+        there = {name: job.targets[name] for name, facts in record.stems.items() if facts["file"] is not None}
+        return {target: folder / commit.hidden(name, job.format) for name, target in there.items()}
 
     def _join(self) -> None:
         """Put the finished tracks of the song and its stems into one file.

@@ -147,6 +147,13 @@ def print_plan(jobs: Sequence["Job"]) -> None:
         print_text(*aligned([tuple(map(printable, row)) for row in rows]))
 
 
+def status_of(outcome: "Outcome") -> str:
+    """Return in a word what became of a song."""
+    if outcome.not_tried:
+        return "not tried"
+    return "failed" if outcome.error else "skipped" if outcome.skipped else "done"
+
+
 def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str, Any]:
     """Return what became of a song as `split --json` prints it.
 
@@ -167,7 +174,7 @@ def outcome_as_data(outcome: "Outcome", extras: Sequence[str] = ()) -> dict[str,
         asked[f"{name}_error"] = outcome.lacking.get(name)
     return {
         "song": job.song,
-        "status": "failed" if outcome.error else "skipped" if outcome.skipped else "done",
+        "status": status_of(outcome),
         "stems": stems,
         "duration": record.figures["duration"] if record else None,
         "sum_error": record.figures["sum_error"] if record else None,
@@ -188,6 +195,7 @@ def totals_as_data(totals: "Totals", found: "Search | None", extras: Sequence[st
         extras: further files that were asked for, by what they are.
     """
     counts = {name: getattr(totals, name) for name in ("songs", "done", "skipped", "failed")}
+    counts |= {} if totals.not_tried is None else {"not_tried": totals.not_tried}
     counts |= {f"without_{name}": totals.lacking[name] for name in extras}
     times = {"duration": round(totals.duration, 3), "seconds": round(totals.seconds, 3)}
     ended = {"error": None, "exit_status": int(bool(totals.failed or totals.untold or totals.lacking))}
@@ -261,6 +269,8 @@ class SplitReport(Report):
         """Show what became of a song."""
         # Remove the bar first, so that no message or path is written into it.
         self.bar.stop()
+        if outcome.not_tried:
+            return  # all of them are counted in one message
         if outcome.error:
             error(outcome.error)
         elif not self.quiet and outcome.record:
@@ -305,7 +315,7 @@ class SplitReport(Report):
         if self.quiet or len(self.numbers) + sum(others.values()) == 1:
             return
         text = f"{counted(outcomes.songs, 'song')}: {outcomes.done} split, {outcomes.skipped} already split"
-        text += f", {outcomes.failed} failed"
+        text += f", {outcomes.failed} failed" + (f", {outcomes.not_tried} not tried" if outcomes.not_tried else "")
         text += "".join(f", {count} without a {name}" for name, count in outcomes.lacking.items())
         text += passed_over_in_words(others)
         if outcomes.done:

@@ -1,0 +1,103 @@
+"""Defines the option by which many machines share the songs; keeps notes of their runs in the output folder."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stemsplit.cli.options import usage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stemsplit.songs.found import Found
+    from stemsplit.songs.job import Options
+    from stemsplit.songs.notes import Notes
+    from stemsplit.songs.place import Place
+    from stemsplit.songs.shards import Shard
+
+MACHINES = "Several machines"
+"""Panel of the command's help."""
+
+Share = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N|auto",
+        help="Split only share I of N of the songs, e.g. 3/16. auto: as the variables of a Slurm array or of a "
+        "Kubernetes Indexed Job say.",
+        rich_help_panel=MACHINES,
+    ),
+]
+
+
+def chosen(text: str | None, quiet: bool) -> "Shard | None":
+    """Return the share of the songs that is to be split; None for all songs.
+
+    Raises:
+        typer.BadParameter: there is no such share, or the variables do not say which.
+    """
+    if text is None:
+        return None
+    from stemsplit.songs import shards
+
+    if text.strip().lower() != "auto":
+        with usage_errors("--shard"):
+            return shards.parsed(text)
+    import os
+
+    from stemsplit.terminal import console
+
+    try:
+        shard, told = shards.automatic(os.environ)
+    except ValueError as error:
+        raise typer.BadParameter(f"auto: {error}; write the share yourself, e.g. 3/16", param_hint="--shard") from error
+    if not quiet:
+        console.note(f"shard {shard}, from {told}")
+    return shard
+
+
+def own(songs: "Sequence[Found]", shard: "Shard | None", quiet: bool) -> "set[int] | None":
+    """Return the places of the songs that are to be split; None for all of them."""
+    if shard is None:
+        return None
+    from stemsplit.songs import shards
+    from stemsplit.terminal import console
+
+    found = shards.own(songs, shard)
+    if not quiet:
+        console.note(f"shard {shard}: {len(found)} of {len(songs)} songs")
+    return found
+
+
+def table(csv: "Path | None", shard: "Shard | None", quiet: bool) -> "Path | None":
+    """Return the file of the table: with the share in its name, as all shares are given the same command."""
+    if csv is None or shard is None:
+        return csv
+    from stemsplit.terminal import console
+
+    path = csv.with_name(f"{csv.stem}-{shard.number}-of-{shard.count}{csv.suffix}")
+    if not quiet:
+        console.note(f"the table of this shard is {path}")
+    return path
+
+
+def notes_of(
+    options: "Options", shard: "Shard | None", place: "Place | None" = None, wanted: bool = False
+) -> "Notes | None":
+    """Return the notes that a run keeps in the output folder; None for a run of one machine, which keeps none.
+
+    Args:
+        options: settings of the run.
+        shard: share of the songs; None for all.
+        place: output folder, if it is not on a disk.
+        wanted: whether to keep notes of all songs on a disk, too.
+    """
+    if not (shard or place or wanted):
+        return None
+    from stemsplit.songs.notes import Notes, this_host
+    from stemsplit.songs.place import LocalPlace
+    from stemsplit.terminal import console
+
+    where = place or LocalPlace(options.out)
+    return Notes(where, options, this_host(), str(shard or ""), console.warning)

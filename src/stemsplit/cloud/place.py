@@ -1,0 +1,103 @@
+"""An output folder in an object store, as `songs.place` defines one."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import obstore
+
+from stemsplit.cloud import listing
+from stemsplit.cloud.address import Address, is_usable
+from stemsplit.cloud.failures import StoreError
+from stemsplit.cloud.lease import held
+from stemsplit.cloud.owner import DONE
+from stemsplit.cloud.store import bucket_of, item_of
+from stemsplit.cloud.waiting import go_on
+from stemsplit.disk.claim import NAME
+from stemsplit.songs.place import Holding
+
+
+@dataclass(frozen=True)
+class StorePlace:
+    """An output folder in an object store.
+
+    Args:
+        address: address of the folder.
+    """
+
+    address: Address
+
+    @property
+    def reads_at_once(self) -> int:
+        """Number of files that are best read at the same time."""
+        return 16
+
+    def shown(self, name: str) -> str:
+        """Return the address of a file as people read it."""
+        return str(self.address.at(name) if name else self.address)
+
+    def files(self, below: str = "") -> Iterator[tuple[str, int]]:
+        """Yield the name and the size of each object whose name has no step that begins with a dot.
+
+        Args:
+            below: name of the only folder to list.
+
+        Raises:
+            StoreError: it cannot be listed.
+        """
+        bucket = bucket_of(self.address)
+        top = self.address.at(below) if below else self.address
+        for item in listing.objects(bucket, top.key):
+            name = self.address.below(item.key)
+            if is_usable(item.key) and not any(step.startswith(".") for step in name.split("/")):
+                yield name, item.size
+
+    def claims(self) -> Iterator[Holding]:
+        """Yield the claims on songs.
+
+        Raises:
+            StoreError: they cannot be listed.
+        """
+        bucket, prefix = bucket_of(self.address), self.address.key
+
+        async def request() -> Any:
+            return await obstore.list_with_delimiter_async(bucket.client, prefix or None)
+
+        for meta in bucket.ask(f"cannot list {bucket.shown(prefix)}", request, go_on)["objects"]:
+            item = item_of(meta)
+            name = self.address.below(item.key)
+            if NAME.fullmatch(name) and (owner := held(bucket, item.key)) and owner.state != DONE:
+                silent = max(0.0, time.time() - item.modified)
+                is_live = False if owner.is_dead() else None
+                yield Holding(name, owner.host, owner.process, silent, is_live, owner.takeovers)
+
+    def _key(self, name: str) -> str:
+        key = self.address.at(name).key
+        if not name or not is_usable(key):
+            raise StoreError(f"cannot use {self.shown(name)} (not a name of an object)")
+        return key
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Read an object; None if there is none of that name, or it is larger than `limit` bytes.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        bucket, key = bucket_of(self.address), self._key(name)
+        try:
+            found = bucket.read(key, limit)
+        except StoreError:
+            item = bucket.look(key)
+            if item is None or item.size > limit:
+                return None
+            raise
+        return found[0] if found else None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write an object whole or not at all, whatever was there.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        bucket_of(self.address).overwrite(self._key(name), data)

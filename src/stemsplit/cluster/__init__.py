@@ -1,0 +1,1 @@
+"""Splits the songs of a plan on the machines of a Ray cluster. No other room knows of Ray."""
