@@ -236,6 +236,19 @@ def test_workers_that_do_not_see_the_songs_split_nothing(jobs: list[Job]) -> Non
         run(jobs, Cluster(), song=(Path("elsewhere.wav"), 1))
 
 
+@pytest.mark.parametrize("song", ["a.wav", None])
+def test_a_working_folder_matters_only_where_paths_start_from_it(song: str | None) -> None:
+    """A command on addresses may run in a folder that no other machine has."""
+    task = Task(lambda _: starter(), dict, {}, "/no/such/folder", song=(Path(song), 1) if song else None)
+    one = Worker()
+    if song:
+        with pytest.raises(DeviceError, match="does not have the folder /no/such/folder"):
+            one.begin(task)
+    else:
+        one.begin(task)
+        one.stop(10)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HeadError])
 def test_a_run_that_is_stopped_leaves_whole_songs_and_nothing_else(jobs: list[Job], error: type[BaseException]) -> None:
     """Workers give up what they hold."""
