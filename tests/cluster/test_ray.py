@@ -57,7 +57,7 @@ def stems(folder: Path) -> dict[str, bytes | None]:
     return {name: data for name, data in tree(folder).items() if not name.startswith("stemsplit-notes")}
 
 
-def test_a_node_that_dies_in_mid_song_costs_no_song(
+def test_a_node_and_a_worker_that_die_in_mid_song_cost_no_song(
     cluster: tuple[str, Callable[[], None]], made: tuple[Path, list[str]]
 ) -> None:
     """Stems, records and lines of JSON are those of one process. A second run has nothing left to do."""
@@ -66,6 +66,8 @@ def test_a_node_that_dies_in_mid_song_costs_no_song(
     with running(*command, cwd=folder) as process:
         first = line(process.stdout)
         kill()
+        for number in workers(folder)[:1]:
+            os.kill(number, signal.SIGKILL)
         result = finished(process)
     songs, summary = read_lines(first + result.out)
     assert sorted(song["song"] for song in songs) == [f"album/{number}.wav" for number in range(SONGS)]
@@ -76,17 +78,15 @@ def test_a_node_that_dies_in_mid_song_costs_no_song(
     assert set(statuses(again.out).values()) == {"skipped"}
 
 
-def test_killed_workers_and_a_killed_command_cost_no_song(
+def test_a_killed_command_takes_its_workers_along_and_costs_no_song(
     cluster: tuple[str, Callable[[], None]], made: tuple[Path, list[str]]
 ) -> None:
-    """A worker is killed, then the command: its other workers end with it, and the next run does the rest."""
+    """The next run does the rest."""
     (address, _), (folder, arguments) = cluster, made
-    command = [*arguments, "-o", "killed", "--ray", address]
+    command = [*arguments, "-o", "killed", "--ray", address, "--workers", "1"]
     with running(*command, "--json", cwd=folder) as process:
         line(process.stdout)
-        before = workers(folder)
-        os.kill(before[0], signal.SIGKILL)
-        line(process.stdout)
+        assert workers(folder)
     last = time.monotonic() + 20
     while workers(folder) and time.monotonic() < last:
         time.sleep(0.1)
