@@ -76,9 +76,6 @@ def opened(place: Place) -> None:
     if not place.is_given and hasattr(os, "getuid"):
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise AudioError(f"{place.root} is not a folder of this user; choose another with --staging")
-        if status.st_mode & 0o022:  # a worker of a cluster made it
-            with suppress(OSError):
-                place.root.chmod(0o700)
     if not os.access(place.root, os.W_OK | os.X_OK):
         raise AudioError(f"cannot write into {place.root} (no permission, or not a folder); choose another --staging")
     sweep(place.root, lambda _: None)
