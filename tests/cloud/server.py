@@ -127,7 +127,7 @@ class Server(ThreadingHTTPServer):
         self.moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.moto.start()
         self.behind = self.moto.get_host_and_port()[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[0.01], daemon=True).start()
 
     def handle_error(self, *_: Any) -> None:
         pass  # a client that gave up

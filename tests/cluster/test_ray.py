@@ -18,10 +18,7 @@ from tests.cli.processes import environment, finished, read_lines, registry, run
 from tests.conftest import noise
 
 pytest.importorskip("ray")
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="Ray runs no clusters of several nodes there"),
-    pytest.mark.xdist_group("ray"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray runs no clusters of several nodes there")
 
 SONGS = 4
 

@@ -213,6 +213,11 @@ class Away:
             if (source := self._source()) and not self._is_noted(found, path):
                 sources.note(self._notes(), path.relative_to(self.out).as_posix(), found, source)
 
+    @property
+    def takeovers(self) -> int:
+        """How many processes died, or went silent, at the song before, if it is claimed where its stems go to."""
+        return self.live.claim.takeovers if self.live.claim else 0
+
     def begin(self, record: Path, pulse: Pulse) -> None:
         """Claim the song where its stems go to, and look again at the song and at what is there."""
         self._live = live = Live()

@@ -133,8 +133,8 @@ class Crew:
         if ready:
             ready, _ = self.ray.wait(list(self.calls), num_returns=len(self.calls), timeout=0)
         for reference in ready:
-            member, question = self.calls.pop(reference)
-            yield member, question, self._answer(reference)
+            if call := self.calls.pop(reference, None):  # its worker may have been dismissed meanwhile
+                yield *call, self._answer(reference)
 
     def _answer(self, reference: Any) -> Any:
         from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
