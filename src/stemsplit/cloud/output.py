@@ -1,5 +1,6 @@
 """The place that stems go to in an object store, and what is there: seen for all songs at the start, then again."""
 
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -74,7 +75,10 @@ class Output:
 
     def name(self, target: Path) -> str:
         """Return the name of a file, relative to the place."""
-        return target.relative_to(self.root).as_posix()
+        root, path = str(self.root), str(target)  # as text: there may be very many
+        if not path.startswith(root + os.sep):
+            return target.relative_to(self.root).as_posix()
+        return path[len(root) + 1 :].replace(os.sep, "/")
 
     def key(self, target: Path) -> str:
         """Return the key of a file.
@@ -82,7 +86,8 @@ class Output:
         Raises:
             AudioError: no object can be called so.
         """
-        key = self.address.at(self.name(target)).key
+        top = self.address.key
+        key = f"{top}/{self.name(target)}" if top else self.name(target)
         try:
             key.encode()
         except UnicodeEncodeError:
