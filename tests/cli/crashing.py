@@ -56,12 +56,18 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def command(folder: Path, arguments: Sequence[str]) -> int:
-    """Be the command in a folder, where `out.txt` and `err.txt` get what it says; gives its exit status."""
+def command(folder: Path, arguments: Sequence[str], said: str = "") -> int:
+    """Be the command in a folder; gives its exit status.
+
+    Args:
+        folder: where.
+        arguments: of the command.
+        said: what the names of `out.txt` and `err.txt`, which get what it says, begin with; from the folder.
+    """
     kept = [os.dup(1), os.dup(2)]
     with chdir(folder):
         for number, name in ((1, "out.txt"), (2, "err.txt")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            os.dup2(os.open(said + name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.argv = ["stemsplit", *arguments]
         try:
             cli.main()

@@ -1,8 +1,10 @@
 """Runs commands in processes of their own, all forks of this one, which loads PyTorch once.
 
-python tests/cli/forks.py SECONDS, which reads lines of JSON: {"folder": ..., "arguments": [...], "environment": {...}}.
-Each is answered with the exit status, negative if a signal ended the command, as it does after so many seconds. What
-the command said is left in its folder, in `out.txt` and `err.txt`.
+python tests/cli/forks.py SECONDS, which reads lines of JSON and answers each. For {"folder": ..., "arguments": [...],
+"environment": {...}, "said": ...} it starts a command, which ends after so many seconds, and answers with the number of
+its process. `said` is what the names of `out.txt` and `err.txt` begin with, where what the command says is left, as
+seen from its folder. For {"process": ..., "wait": ...} it answers with the exit status, negative if a signal ended the
+command; or with null if it still runs and is not to be waited for.
 """
 
 import json
@@ -11,36 +13,49 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import crashing  # it lies beside this file
 
-# Whatever a split needs.
-import stemsplit.cli.app
-import stemsplit.cli.split
-import stemsplit.engine.separator
+# Whatever a split needs that is imported late.
+import stemsplit.cli.loading
+import stemsplit.engine.chain
+import stemsplit.models.bs_roformer
+import stemsplit.models.fullsubnet_plus
+import stemsplit.models.mel_band_roformer
+import stemsplit.models.roformer_variants
 import stemsplit.models.sudormrf
-import stemsplit.songs.pipeline  # noqa: F401
+import stemsplit.songs.pipeline
+import stemsplit.terminal.songs  # noqa: F401
 
 
-def run(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], seconds: int) -> int:
-    """Exit status of the command, negative if a signal ended it."""
+def start(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], said: str, seconds: int) -> int:
+    """Number of a process in which the command was started."""
     if not (process := os.fork()):
         status = 70
         try:
             os.environ.update(environment)
             signal.alarm(seconds)
-            status = crashing.command(folder, arguments)
+            status = crashing.command(folder, arguments, said)
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    return process
 
 
 def main() -> None:
     """Answer until there is nothing more to read."""
+    seconds = int(sys.argv[1])
+    with TemporaryDirectory() as empty:
+        crashing.command(Path(empty), ["missing.wav", "--dry-run"])  # brings in the rest, and builds the parser
     for line in sys.stdin:
         asked = json.loads(line)
-        status = run(Path(asked["folder"]), asked["arguments"], asked["environment"], int(sys.argv[1]))
-        print(status, flush=True)
+        if "process" in asked:
+            ended, status = os.waitpid(asked["process"], 0 if asked["wait"] else os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        else:
+            folder, said = Path(asked["folder"]), asked["said"]
+            answer = start(folder, asked["arguments"], asked["environment"], said, seconds)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

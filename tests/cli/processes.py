@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -108,9 +110,10 @@ def running(
             process.kill()
 
 
-def finished(process: "subprocess.Popen[str]") -> Result:
+def finished(process: "subprocess.Popen[str] | Fork") -> Result:
     """What a running command leaves."""
     out, err = process.communicate(timeout=120)
+    assert process.returncode is not None
     return Result(process.returncode, out, err)
 
 
@@ -120,25 +123,84 @@ def run(*arguments: str | Path, cwd: Path, **more: Any) -> Result:
         return finished(process)
 
 
+class Forks:
+    """Starts the command in processes of its own, which need not load PyTorch: see `forks.py`.
+
+    Args:
+        prefix: arguments of Python before the program's path.
+    """
+
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        command = [sys.executable, *prefix, str(Path(__file__).with_name("forks.py")), "120"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment()}
+        self.server = subprocess.Popen(command, text=True, **pipes)
+
+    def ask(self, **what: object) -> Any:
+        """What the program answers."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps(what), file=self.server.stdin, flush=True)
+        return json.loads(self.server.stdout.readline())
+
+    @contextmanager
+    def running(self, *arguments: str | Path, cwd: Path, said: str = "") -> Iterator["Fork"]:
+        """The command, started; killed at last if it still runs. `said`: see `forks.py`."""
+        words = [*map(str, arguments)]
+        number = self.ask(folder=str(cwd), arguments=words, environment=environment(), said=said)
+        process = Fork(self, number, [cwd / f"{said}{name}" for name in ("out.txt", "err.txt")])
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def close(self) -> None:
+        """End the program."""
+        self.server.communicate()
+
+
+@dataclass
+class Fork:
+    """A command that `Forks` started, as `subprocess.Popen` has it."""
+
+    forks: Forks
+    pid: int
+    said: list[Path]
+    returncode: int | None = None
+
+    def poll(self, wait: bool = False) -> int | None:
+        """Exit status, or None if it still runs."""
+        if self.returncode is None:
+            self.returncode = self.forks.ask(process=self.pid, wait=wait)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:  # noqa: ARG002  # it has a limit of its own
+        """Wait for its end; gives what it said."""
+        self.poll(wait=True)
+        out, err = (path.read_text() for path in self.said)
+        return out, err
+
+
 @pytest.fixture(scope="module")
 def forked() -> Iterator[Callable[..., Result]]:
-    """The command in processes of its own, which need not load PyTorch: see `forks.py`."""
+    """The command in processes of its own, which need not load PyTorch."""
     if not hasattr(os, "fork"):
         pytest.skip("processes cannot be forked here")
-    command = [sys.executable, str(Path(__file__).with_name("forks.py")), "120"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment()}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        asked, answers = process.stdin, process.stdout
-        assert asked is not None
-        assert answers is not None
+    forks = Forks()
 
-        def run(*arguments: str | Path, cwd: Path) -> Result:
-            one = {"folder": str(cwd), "arguments": [*map(str, arguments)], "environment": environment()}
-            print(json.dumps(one), file=asked, flush=True)
-            status = int(answers.readline())
-            return Result(status, *((cwd / name).read_text() for name in ("out.txt", "err.txt")))
+    def run(*arguments: str | Path, cwd: Path) -> Result:
+        with forks.running(*arguments, cwd=cwd) as process:
+            return finished(process)
 
-        yield run
+    yield run
+    forks.close()
 
 
 def read_lines(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import soundfile
 from tests.cli.conftest import Result
 from tests.cli.processes import (
     STEMS,
+    Fork,
+    Forks,
     collection,
     environment,
     finished,
@@ -52,6 +55,7 @@ class Collection:
         options: what each run is given besides the output folder.
         result: what the undisturbed run said.
         stems: what it wrote.
+        forks: starts the runs, if processes can be forked here.
     """
 
     folder: Path
@@ -60,10 +64,15 @@ class Collection:
     options: list[str]
     result: Result
     stems: dict[str, bytes | None]
+    forks: Forks | None
+    numbers: Iterator[int] = field(default_factory=count)
 
-    def running(self, out: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
+    def running(self, out: Path) -> AbstractContextManager["subprocess.Popen[str] | Fork"]:
         """Another run, started, with its stems elsewhere."""
-        return running("tree", "-o", out, *self.options, cwd=self.folder, prefix=unprivileged() or ())
+        arguments = ("tree", "-o", out, *self.options)
+        if self.forks is None:
+            return running(*arguments, cwd=self.folder, prefix=unprivileged() or ())
+        return self.forks.running(*arguments, cwd=self.folder, said=f"{next(self.numbers)} ")
 
     def run(self, out: Path) -> Result:
         """What another run says."""
@@ -101,10 +110,13 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEMSPLIT_CONFIG", str(folder / "config"))
         patch.setenv("STEMSPLIT_CACHE", str(folder / "cache"))
-        songs = Collection(folder, good, bad, options, Result(0, "", ""), {})
+        forks = Forks(unprivileged() or ()) if hasattr(os, "fork") else None
+        songs = Collection(folder, good, bad, options, Result(0, "", ""), {}, forks)
         songs.result = songs.run(folder / "undisturbed")
     songs.stems = tree(folder / "undisturbed")
     yield songs
+    if forks is not None:
+        forks.close()
     if "tree/first/closed.wav" in bad:
         (top / "first" / "closed.wav").chmod(0o600)
 
@@ -164,11 +176,11 @@ def test_stems_of_a_mixed_collection_are_each_like_their_song(songs: Collection)
             assert found.frames == source.frames or source.format == "MP3"
 
 
-def watched(process: "subprocess.Popen[str]", out: Path, enough: Callable[[set[str]], bool]) -> None:
+def watched(process: "subprocess.Popen[str] | Fork", out: Path, enough: Callable[[set[str]], bool]) -> None:
     """Wait until enough songs are whole."""
     while not enough(records(out)):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def killed(songs: Collection, out: Path, chance: random.Random) -> str:

@@ -36,6 +36,15 @@ VARIABLES = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """Each test collects what it left, and need not look through all that was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_set(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """None of the settings that these tests are about, and a new client for each test."""

@@ -202,8 +202,8 @@ def split(
         raise typer.BadParameter("--bitrate needs --format; with --like-source, each song's own format is written")
     if csv and dry_run:
         raise typer.BadParameter("--dry-run writes nothing, so it has no --csv")
-    cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
     away = split_cloud.addresses(output, staging, staging_size, force, csv)
+    cluster = split_ray.joined(ray, gpus_per_worker, cpus_per_worker, workers, device, dry_run)
     machines = split_tries.Machines(workers, cost_per_hour, dry_run)
     further = split_extras.further(page, page_audio, session, force)
     file_format = formats.Format(format_, bit_depth, bitrate)

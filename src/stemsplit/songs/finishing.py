@@ -55,11 +55,9 @@ def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: 
     return Outcome(files.job, record=record, seconds=seconds, notes=notes)
 
 
-def told(outcome: Outcome | Busy) -> Outcome | Busy:
+def told(outcome: Outcome) -> Outcome:
     """Return an outcome whose message has addresses in the place of paths of staged files."""
     away = outcome.job.elsewhere
-    if isinstance(outcome, Busy):
-        return outcome
     return replace(outcome, error=away.told(outcome.error)) if away and outcome.error else outcome
 
 
@@ -67,13 +65,13 @@ class Finishing:
     """Writes and finishes the files of songs in threads of its own. Sending stems away holds up no other song.
 
     Args:
-        report: called in the caller's thread with the outcome of each song, or with `Busy` if another process took it
-            over.
+        report: callback, see `Report`; called in the caller's thread.
+        again: called there with each song that another process took over, which may be split again later.
         course: state of the batch.
     """
 
-    def __init__(self, report: Callable[[Outcome | Busy], object], course: Course) -> None:
-        self.report, self.course = report, course
+    def __init__(self, report: Report, again: Callable[[Busy], object], course: Course) -> None:
+        self.report, self.again, self.course = report, again, course
         self.writing = started(ThreadPoolExecutor(1, "writing"))
         self.sending = ThreadPoolExecutor(SENDERS, "sending")
         self.ended = deque[Future[Outcome | Busy]]()
@@ -95,17 +93,22 @@ class Finishing:
         executor = self.sending if away and away.sends else self.writing
         self.ended.append(executor.submit(finished, files, whole, seconds, self.course))
 
-    def add_outcome(self, outcome: Outcome | Busy) -> None:
-        """Report an outcome after those of the songs before it."""
-        known = Future[Outcome | Busy]()
-        known.set_result(outcome)
-        self.ended.append(known)
-        self.report_ended(SENT if outcome.job.elsewhere else 0)
+    def add_ended(self, item: Outcome | Busy) -> None:
+        """Report what became of a song after what became of the songs before it."""
+        ended = Future[Outcome | Busy]()
+        ended.set_result(item)
+        self.ended.append(ended)
+        self.report_ended(SENT if item.job.elsewhere else 0)
 
     def report_ended(self, left: int = 0) -> None:
         """Report the songs that have ended, in order; wait until at most `left` have not."""
         while len(self.ended) > left or (self.ended and self.ended[0].done()):
-            self.report(told(self.ended.popleft().result()))
+            item = self.ended.popleft().result()
+            if isinstance(item, Busy):
+                self.course.tell(f"another process took over {item.job.song}, as this one showed no life for too long")
+                self.again(item)
+            else:
+                self.report(told(item))
 
     def close(self) -> None:
         """Wait until nothing is written any more. Stems that are being sent are given up if the batch is ending."""

@@ -68,10 +68,11 @@ class Pipeline:
     def __init__(
         self, load: Callable[[], "Splitter"], progress: Progress, report: Report, tell: Callable[[str], object]
     ) -> None:
-        self.load, self.progress, self.report, self.course = load, progress, report, Course(tell)
-        self.reading, self.finishing = started(ThreadPoolExecutor(1, "reading")), Finishing(self._tell_end, self.course)
-        self.separator: Splitter | None = None
+        self.load, self.progress, self.course = load, progress, Course(tell)
         self.jobs, self.busy = deque[Job](), list[Busy]()
+        self.reading = started(ThreadPoolExecutor(1, "reading"))
+        self.finishing = Finishing(report, self.busy.append, self.course)
+        self.separator: Splitter | None = None
         self.ahead: Future[StemFiles | Outcome | Busy | Full] | None = None
         """The next song, while it is examined."""
         self.begun = deque[StemFiles]()
@@ -93,7 +94,7 @@ class Pipeline:
         Raises:
             RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
         """
-        self.jobs, self.busy = jobs, []
+        self.jobs = jobs
         item = self._prepared()
         while item:
             if isinstance(item, StemFiles):
@@ -103,10 +104,12 @@ class Pipeline:
                 self.finishing.report_ended()  # after that, nothing is staged any more
                 self.jobs.appendleft(item.job)
             else:
-                self.finishing.add_outcome(item)
+                self.finishing.add_ended(item)
             item = self._prepared()
         self.finishing.report_ended()
-        return self.busy
+        busy = [*self.busy]
+        self.busy.clear()
+        return busy
 
     def _prepared(self) -> StemFiles | Outcome | Full | None:
         """Return the next song as `prepare` gives it, and let the one after it be examined; None after the last."""
@@ -162,7 +165,7 @@ class Pipeline:
             with closing(self._written(files, results)) as steps:
                 for step in steps:
                     if isinstance(step, Exception):
-                        self.finishing.add_outcome(ended(files, step, "splitting"))
+                        self.finishing.add_ended(ended(files, step, "splitting"))
                         self.computed_at = monotonic()
                         return
                     # Here, not where stems are written: an error in reporting is not one of this song.
@@ -205,14 +208,6 @@ class Pipeline:
             wait(pending)
         if failure:
             yield failure
-
-    def _tell_end(self, outcome: Outcome | Busy) -> None:
-        """Report the outcome of a song, or come back to it when the process that took it over is done."""
-        if isinstance(outcome, Busy):
-            self.course.tell(f"another process took over {outcome.job.song}, as this one showed no life for too long")
-            self.busy.append(outcome)
-        else:
-            self.report(outcome)
 
     def close(self) -> None:
         """Finish the songs that were computed, and give up the others, also those whose stems are being sent."""
