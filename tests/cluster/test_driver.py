@@ -50,7 +50,7 @@ class Crew:
 
     def __init__(self, cluster: Any) -> None:
         self.cluster: Cluster = cluster
-        self.members, self.asked = list[Member](), dict[Member, tuple[str, Any]]()
+        self.members, self.asked, self.hung = list[Member](), dict[Member, tuple[str, Any]](), list[Member]()
 
     @property
     def calls(self) -> dict[Member, tuple[str, Any]]:
@@ -73,9 +73,16 @@ class Crew:
         self.asked[member] = "exchange", (jobs, 0.01)
 
     def answers(self, _seconds: float) -> Iterator[tuple[Member, str, Any]]:
-        for member, (question, arguments) in [*self.asked.items()]:
-            del self.asked[member]
-            yield member, question, self.answer(member, question, arguments)
+        for member, (question, arguments) in [item for item in self.asked.items() if item[0] not in self.hung]:
+            answer = self.answer(member, question, arguments)
+            if isinstance(answer, TimeoutError):
+                self.hung.append(member)
+            else:
+                del self.asked[member]
+                yield member, question, answer
+
+    def stuck(self, _seconds: float, _longest: float) -> list[Member]:
+        return [member for member in self.hung if member in self.members]
 
     def answer(self, member: Member, question: str, arguments: Any) -> Any:
         held = [job for _, job in arguments[0]] if question == "exchange" else []
@@ -165,6 +172,20 @@ def test_a_song_that_kills_every_worker_fails_and_no_other_does(jobs: list[Job])
     assert {name for name, outcome in outcomes.items() if outcome.error} == {"c.wav"}
     assert "3 workers died while they held this song alone" in outcomes["c.wav"].error
     assert all("died" in text for text in said)
+
+
+def test_a_worker_that_hangs_is_done_without(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its songs go to others."""
+    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.0)
+    hung = list[str]()
+
+    def fails(node: str, held: list[Job]) -> Exception | None:
+        hung.extend(job.path.name for job in held if node == "one" and len(hung) < 1)
+        return TimeoutError() if node == "one" and any(job.path.name in hung for job in held) else None
+
+    outcomes, said = run(jobs, Cluster(fails))
+    assert len([outcome for outcome in outcomes.values() if outcome.record]) == 7
+    assert any("has not answered" in text for text in said) == bool(hung)
 
 
 def test_one_song_that_cannot_be_read_fails_alone(jobs: list[Job]) -> None:

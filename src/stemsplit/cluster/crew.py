@@ -53,6 +53,7 @@ class Member:
         node: node that it runs on; empty until it is known.
         host: name of that machine; empty until it is known.
         is_ready: whether its model is loaded.
+        silent: seconds for which it has not answered, as far as this process was not stopped itself.
     """
 
     seat: Seat
@@ -60,6 +61,7 @@ class Member:
     node: str = ""
     host: str = ""
     is_ready: bool = False
+    silent: float = 0.0
 
 
 def _death(error: Exception, else_: str) -> DeadError:
@@ -106,11 +108,25 @@ class Crew:
         self._ask(member, "facts", actor.facts.remote())
 
     def _ask(self, member: Member, question: str, reference: Any) -> None:
+        member.silent = 0.0
         self.calls[reference] = member, question
 
     def is_asked(self, question: str) -> bool:
         """Return whether a worker still has to answer a question of that name."""
         return any(asked == question for _, asked in self.calls.values())
+
+    def stuck(self, seconds: float, longest: float) -> list[Member]:
+        """Return the workers that do not answer any more, although they should at once.
+
+        Args:
+            seconds: time since this was asked last.
+            longest: time that a worker may take.
+        """
+        # A worker that was not asked but for its facts may wait for its place in the cluster.
+        asked = [member for member, question in self.calls.values() if question != "facts"]
+        for member in asked:
+            member.silent += seconds
+        return [member for member in asked if member.silent > longest]
 
     def begin(self, member: Member, task: Task) -> None:
         """Let a worker begin to load its model."""

@@ -28,6 +28,9 @@ STARTS = 3
 ROW = 30
 """Number of workers that may die one after the other, while no song ends, before the run does."""
 
+STUCK_SECONDS = 300.0
+"""Seconds after which a worker that does not answer is taken for dead: its disk, its device or its network hangs."""
+
 SLOW_SECONDS = 30.0
 """Seconds without a worker at work after which people are told that the cluster gives none."""
 
@@ -92,8 +95,10 @@ class Driver:
         try:
             self._look()
             while not self.ledger.is_over:
-                if time.monotonic() - self.looked_at > LOOK_SECONDS:
+                if (seconds := time.monotonic() - self.looked_at) > LOOK_SECONDS:
                     self._look()
+                    for member in self.crew.stuck(min(seconds, 2 * LOOK_SECONDS), STUCK_SECONDS):
+                        self._died(member, f"it has not answered for {STUCK_SECONDS / 60:.0f} minutes")
                 for member, question, answer in self.crew.answers(0.5):
                     self._heard(member, question, answer)
                 if not self.crew.is_asked("begin"):
