@@ -1,5 +1,6 @@
 """Songs at addresses are split, and stems go to addresses, with the command that splits files."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -277,3 +278,13 @@ def test_a_killed_worker_loses_no_song(stemsplit: Command, s3: Server, bucket: B
     assert stemsplit("album", "-o", "files", *FAST).status == 0
     assert below(bucket, "stems") == files(Path("files"))
     assert not list(tmp_path.glob("stemsplit-*"))
+
+
+def test_a_staging_folder_that_another_user_or_a_link_planted_is_refused(stemsplit: Command, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    (tmp_path / f"stemsplit-{user}").symlink_to(tmp_path / "elsewhere")
+    result = stemsplit(f"{HERE}/album/one.wav", "-o", "out", *FAST)
+    assert result.status == 1
+    assert "is not a folder of this user" in result.err
+    assert not list((tmp_path / "elsewhere").iterdir())
