@@ -142,6 +142,15 @@ def test_a_claim_that_was_removed_by_mistake_is_renewed(bucket: Bucket) -> None:
         claimed(bucket)
 
 
+def test_a_claim_that_was_released_is_not_made_anew(bucket: Bucket) -> None:
+    """The thread that renews claims may have begun just before."""
+    mine = claimed(bucket)
+    mine.release()
+    mine.renew()
+    mine.beat()
+    assert not list(objects(bucket, ""))
+
+
 def test_a_claim_survives_answers_that_are_lost(s3: Server, bucket: Bucket) -> None:
     s3.network.faults.append(Fault("lost", "PUT"))
     mine = claimed(bucket)

@@ -132,7 +132,7 @@ class Play:
             while not writer.result:
                 self.step(writer)
         result = "busy"
-        for _ in range(6):
+        for _ in range(6 + 3 * len(self.flying)):  # each request that lands may be a claim
             self.clock.now += 70.0
             last = self.come(1_000, False)
             while not last.result:

@@ -5,7 +5,7 @@ import os
 from contextlib import ExitStack, suppress
 
 from stemsplit.disk.folder import Folder
-from stemsplit.disk.listed import LOCK, UNDECIDED, Listed, is_gone, translated
+from stemsplit.disk.listed import LOCK, UNDECIDED, ForeignError, Listed, is_gone, translated
 from stemsplit.disk.lock import is_there, try_lock
 from stemsplit.disk.owner import Owner, host, machine
 from stemsplit.disk.turn import GoneError, Turn, make_empty, open_lock, rename
@@ -20,11 +20,16 @@ UNMOVABLE = {errno.EXDEV, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 """The system's errors for disks that cannot give a folder another name: some mounts of object stores."""
 
 
+def _is_of_new(name: str) -> bool:
+    """Return whether a folder has a file of that name while it is made."""
+    return name in (LOCK, UNDECIDED) or Owner.parsed(name) is not None
+
+
 def _remove_new(out: Folder, name: str) -> None:
     """Remove a folder that was being made, and is nobody's."""
     with suppress(OSError), out.enter(name) as folder:
         for each in folder.names():
-            if each in (LOCK, UNDECIDED) or Owner.parsed(each):
+            if _is_of_new(each):
                 folder.remove(each)
         out.remove_folder(name)
 
@@ -46,6 +51,8 @@ def drop_new(out: Folder, name: str) -> None:
         raise translated(error, "not a folder of stemsplit", out.path / name) from error
     with folder:
         Listed(out, folder).check()
+        if others := [each for each in folder.names() if not _is_of_new(each)]:
+            raise ForeignError(errno.EEXIST, f"it holds {min(others)}", str(folder.path))
         if folder.has(LOCK):
             lock = open_lock(folder)
             locked = try_lock(lock)
