@@ -147,7 +147,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ACTIONS, st.booleans(), st.booleans(), st.booleans())
 def test_stems_beside_a_record_are_always_those_of_its_writer(
     actions: list[tuple[str, int]], is_s3: bool, is_forced: bool, is_claimed: bool

@@ -39,7 +39,7 @@ class Far:
     begun: int = 0
     ended: int = 0
 
-    fetches, sends, parent, state, problem = False, True, "folder", "", ""
+    fetches, sends, parent, state, problem, takeovers = False, True, "folder", "", "", 0
 
     @property
     def song(self) -> str:

@@ -186,6 +186,8 @@ class Addresses:
         try:
             yield
         finally:
+            if self.finder.output:
+                self.finder.output.sweep()
             if not place.is_given:
                 remove_empty_folder(place.root)
 

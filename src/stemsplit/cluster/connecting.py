@@ -167,7 +167,8 @@ class Connection:
             return f"the Ray cluster has other versions than this machine, which has Ray {version('ray')}: {told}"
         if address == AUTO and isinstance(error, ConnectionError):
             return f"this machine belongs to no running Ray cluster; {START}"
-        return f"cannot connect to the Ray cluster '{address}': {told}"
+        token = "; if it asks for a token, set RAY_AUTH_MODE=token" if isinstance(error, ConnectionError) else ""
+        return f"cannot connect to the Ray cluster '{address}': {told}{token}"
 
     @property
     def nodes(self) -> dict[str, tuple[int, float]]:

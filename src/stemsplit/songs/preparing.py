@@ -12,7 +12,7 @@ from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
-from stemsplit.songs import commit, record, trial
+from stemsplit.songs import commit, record, trial, tries
 from stemsplit.songs.elsewhere import FullError
 from stemsplit.songs.failures import reason
 from stemsplit.songs.job import Job, Outcome
@@ -214,6 +214,8 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
         if already_split(job, found):
             released(job, held)
             return Outcome(job, record=found, skipped=True)
+        if problem := tries.lost(job, held.takeovers + (job.elsewhere.takeovers if job.elsewhere else 0)):
+            raise AudioError(problem)
         if not (job.elsewhere and job.elsewhere.sends):
             trial.try_names(held, job)
         return opened(job, held, found, course)
