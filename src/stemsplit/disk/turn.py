@@ -106,6 +106,7 @@ def clear_away(folder: Folder) -> None:
     Raises:
         OSError: it cannot be removed.
     """
+    folder.remove(LOCK)  # first: a lock alone is that of an earlier version
     for name in filter(WORK.fullmatch, folder.names()):
         with folder.enter(name) as work:
             files = Listed(folder, work)
@@ -115,8 +116,7 @@ def clear_away(folder: Folder) -> None:
                 work.remove(each)
         with suppress(OSError):
             folder.remove_folder(name)
-    for each in (LOCK, UNDECIDED):  # in this order: a lock alone is that of an earlier version
-        folder.remove(each)
+    folder.remove(UNDECIDED)
 
 
 def rename(folder: Folder, name: str, to: str) -> None:
@@ -190,13 +190,12 @@ class Turn:
         others = set(self.folder.names()) - {LOCK, UNDECIDED, self.owner.name}
         if others := {name for name in others if not WORK.fullmatch(name)}:
             raise OSError(errno.ENOTEMPTY, f"it holds {min(others)}", str(self.folder.path))
-        self.whole.stat(self.owner.name)
-        if os.name == "nt":  # where an open file cannot be removed
-            self.unlock()
-        for folder in (self.folder, *(files.folder for files in self.earlier)):
-            folder.remove(LOCK)
-        # From now on it is nobody's. Its lock is gone before: a lock without an owner is that of an earlier version.
+        # A lock alone is that of an earlier version. But where an earlier owner may live, this would let it decide.
+        if self.folder is self.whole and self.is_mine() and not self.whole.has(UNDECIDED):
+            make_empty(self.whole, UNDECIDED)
         self.whole.remove(self.owner.name, missing_ok=False)
+        # From now on it is nobody's. The lock is closed first: some disks keep an open file under another name.
+        self.unlock()
         clear_away(self.whole)
 
     def unlock(self) -> None:
