@@ -188,6 +188,8 @@ class Addresses:
         finally:
             if self.finder.output:
                 self.finder.output.sweep()
+            if self.is_sent:
+                remove_empty_folder(self.out)
             if not place.is_given:
                 remove_empty_folder(place.root)
 
