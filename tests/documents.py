@@ -77,6 +77,15 @@ def write_own_checkpoints(folder: Path) -> None:
     result.save(network, mine, folder / "my.safetensors")
 
 
+def measure_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `stemsplit bench` find some figure soon: those of this machine are asked for elsewhere."""
+    from stemsplit import bench
+
+    monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
+    monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
+    monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+
+
 def serve_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `stemsplit listen` end as with Ctrl-C as soon as it would serve, and open no browser."""
 
@@ -104,12 +113,7 @@ def try_line(
             (home / "config").mkdir()
             (home / "config" / "models.toml").write_text(stand_ins, encoding="utf-8")
         if words[0] == "bench":
-            # Figures of this machine are asked for elsewhere.
-            from stemsplit import bench
-
-            monkeypatch.setattr(bench, "SIDES", {"cpu": 64})
-            monkeypatch.setattr(bench, "GEMM_SECONDS", 0.0)
-            monkeypatch.setattr(bench, "ENOUGH_SECONDS", 0.0)
+            measure_little(monkeypatch)
         if words[0] == "listen":
             serve_nothing(monkeypatch)
             split_song(tmp_path / "stems" / "song", tmp_path / "song.flac", frames=84_000, rate=1_000)

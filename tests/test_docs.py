@@ -16,7 +16,7 @@ from tests.cli.conftest import stemsplit as stemsplit
 from tests.cli.processes import STEMS
 from tests.cli.processes import light as light
 from tests.cli.test_scripts import RECIPES
-from tests.documents import ROOT, TOPICS, blocks, commands, text, write_own_checkpoints
+from tests.documents import ROOT, TOPICS, blocks, commands, measure_little, text, write_own_checkpoints
 from tests.documents import stand_ins as stand_ins
 from tests.documents import try_line as try_line
 
@@ -206,7 +206,8 @@ def test_a_comparison(stemsplit: Command, song: Song, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("light")
-def test_a_measurement_of_speed(stemsplit: Command) -> None:
+def test_a_measurement_of_speed(stemsplit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure_little(monkeypatch)
     options = ["--device", "cpu", "--threads", "1", "--precision", "fp32", "--chunk-seconds", "0.2"]
     check("bench", json.loads(stemsplit("bench", "--json", *options).out))
 

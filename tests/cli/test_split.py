@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import torch
 from stemsplit.models import build
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
+from tests.cli.processes import registry
 from tests.conftest import DATA, noise, unix
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -185,11 +187,19 @@ def test_songs_are_split_though_nobody_listens(song: Song, tmp_path: Path, close
     assert (tmp_path / "stems/a/bass.wav").is_file()
 
 
+@pytest.fixture
+def _reachable(light: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001  # it comes after
+    """A model and settings that other users reach, too: those of other tests lie in a folder of this user's own."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("STEMSPLIT_REGISTRY", str(registry(Path(folder, "models"), "starter")))
+        monkeypatch.setenv("STEMSPLIT_CONFIG", str(Path(folder, "config")))
+        yield
+
+
 @unix
-def test_one_song_that_may_not_be_read_does_not_stop_the_others(
-    stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("STEMSPLIT_REGISTRY")  # which nobody may read
+@pytest.mark.usefixtures("_reachable")
+def test_one_song_that_may_not_be_read_does_not_stop_the_others(stemsplit: Command, song: Song, tmp_path: Path) -> None:
     stemsplit(song("a.wav"), "-s", "drums")
     tmp_path.chmod(0o777)
     song("b.wav").chmod(0o000)
@@ -324,8 +334,8 @@ def test_a_file_where_the_folder_should_be(stemsplit: Command, song: Song, tmp_p
 
 
 @unix
-def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STEMSPLIT_REGISTRY")  # which nobody may read
+@pytest.mark.usefixtures("_reachable")
+def test_a_read_only_folder(stemsplit: Command, song: Song, tmp_path: Path) -> None:
     stemsplit(song("a.wav"), "-s", "drums")  # whatever is imported late is imported now
     tmp_path.chmod(0o755)
     (tmp_path / "locked").mkdir(mode=0o555)
@@ -412,11 +422,20 @@ def test_no_ansi_where_there_is_no_terminal(stemsplit: Command, song: Song) -> N
     assert "\x1b" not in result.out + result.err
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song that takes long to split."""
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    with soundfile.SoundFile(path, "w", 44_100, 2) as file:
+        for second in [noise(44_100)] * 600:
+            file.write(second)
+    return path
+
+
 @unix
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_stopped_in_mid_song_it_leaves_nothing_half_written(song: Song, tmp_path: Path, name: str, status: int) -> None:
-    path = song("long.wav", frames=44_100 * 600)
-    command = [sys.executable, "-m", "stemsplit", path, "-o", tmp_path / "stems"]
+def test_stopped_in_mid_song_it_leaves_nothing_half_written(long: Path, tmp_path: Path, name: str, status: int) -> None:
+    command = [sys.executable, "-m", "stemsplit", long, "-o", tmp_path / "stems"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     # Stop it once it writes: the hidden folder has grown.
     for _ in range(600):
