@@ -18,7 +18,8 @@ from stemsplit.cluster.seats import Seat, Wishes
 from stemsplit.cluster.worker import Task, Worker
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.songs import pipeline
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from tests.conftest import snapshot
 from tests.songs.test_plan import STARTER, options, planned
 

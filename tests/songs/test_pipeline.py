@@ -27,7 +27,8 @@ from stemsplit.disk.digest import sha256
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, pipeline, preparing
 from stemsplit.songs import record as records
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.pipeline import Progress
 from tests.conftest import noise
 from tests.songs.test_plan import STARTER, options, planned

@@ -18,8 +18,8 @@ from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 from stemsplit.songs.elsewhere import OvertakenError, Pulse
-from stemsplit.songs.place import LocalPlace, Place
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing.place import LocalPlace, Place
 
 TRIES = 3
 """Number of times that a song is downloaded which is changed meanwhile."""

@@ -1,4 +1,4 @@
-"""An output folder in an object store, as `songs.place` defines one."""
+"""An output folder in an object store, as `songs.sharing.place` defines one."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from stemsplit.cloud.address import Address, is_usable
 from stemsplit.cloud.failures import StoreError
 from stemsplit.cloud.owner import DONE
 from stemsplit.cloud.store import bucket_of
-from stemsplit.songs.place import Holding
+from stemsplit.songs.sharing.place import Holding
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from stemsplit.songs import pipeline, record
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
 
 SEEN_SECONDS = 10.0
 """Longest time in seconds that a network file system may take to show what another machine wrote."""

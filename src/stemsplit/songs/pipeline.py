@@ -19,7 +19,8 @@ from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
 from stemsplit.songs.finishing import SENT, Finishing, Report, ended, started
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Busy, Course, Full, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 

@@ -12,11 +12,13 @@ from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
 from stemsplit.errors import AudioError
-from stemsplit.songs import commit, record, trial, tries
+from stemsplit.songs import commit, record, trial
 from stemsplit.songs.elsewhere import FullError
 from stemsplit.songs.failures import reason
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing import tries
 from stemsplit.songs.stem_files import StemFiles
 
 

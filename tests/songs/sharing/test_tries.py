@@ -10,12 +10,13 @@ import pytest
 
 from stemsplit.disk.claim import Claim
 from stemsplit.errors import AudioError, DeviceError
-from stemsplit.songs.job import Job, Options, Outcome
-from stemsplit.songs.notes import Notes
-from stemsplit.songs.order import longest_first
-from stemsplit.songs.place import LocalPlace
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Course, prepare
-from stemsplit.songs.tries import DEATHS, LOST, Tries, lost
+from stemsplit.songs.sharing.notes import Notes
+from stemsplit.songs.sharing.order import longest_first
+from stemsplit.songs.sharing.place import LocalPlace
+from stemsplit.songs.sharing.tries import DEATHS, LOST, Tries, lost
 from tests.songs.test_plan import options, planned
 
 Song = Callable[..., Path]

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from stemsplit.errors import AudioError
-from stemsplit.songs.job import Job, Outcome
-from stemsplit.songs.notes import FOLDER, Notes, Said, name_of
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.sharing.notes import FOLDER, Notes, Said, name_of
 from stemsplit.words import counted, printable
 
 HOSTS, FAILURES = 2, 3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemsplit.disk.folder import is_plain
-from stemsplit.songs.shards import parsed
+from stemsplit.songs.sharing.shards import parsed
 
 FOLDER = "stemsplit-notes"
 """Folder of the notes, in the output folder."""

@@ -16,9 +16,11 @@ from typing import Any
 
 from stemsplit.errors import AudioError, DeviceError
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.known_failures import is_foreign, settings_of
-from stemsplit.songs.note_forms import (
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.record import LIMIT as RECORD_LIMIT
+from stemsplit.songs.sharing.note_forms import (
     FOLDER,
     LIMIT,
     LONGEST,
@@ -33,8 +35,7 @@ from stemsplit.songs.note_forms import (
     name_of,
     run_in,
 )
-from stemsplit.songs.place import Place
-from stemsplit.songs.record import LIMIT as RECORD_LIMIT
+from stemsplit.songs.sharing.place import Place
 
 __all__ = ["FOLDER", "Failure", "Notes", "Run", "Said", "all_notes", "contents", "name_of", "state_of", "this_host"]
 
