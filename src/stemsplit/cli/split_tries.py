@@ -190,4 +190,4 @@ def tell_of_untried(jobs: "Sequence[Job]", failed: int, report: "Report") -> Non
         report(Outcome(job, record=skipped, skipped=True) if skipped else Outcome(job, why, not_tried=True))
     if left:
         what = f"ended after {counted(failed, 'failure')} (--max-failures); {counted(len(left), 'song')} not tried"
-        console.error(f"{what}; run the command again to go on")
+        console.error(f"{what}; to go on, run the command again with a larger number, as songs that fail again count")

@@ -146,6 +146,17 @@ def test_a_song_that_changed_or_lost_a_stem_is_missing_with_the_reason(library: 
     assert (found.done, library.status(all_=False).done) == (1, 2)
 
 
+def test_a_song_that_failed_as_another_has_its_names_is_not_said_to_be_forgotten(library: Library) -> None:
+    library.add("a.wav", "b.wav")
+    library.template = Template("same/{stem}")
+    notes = Notes(LocalPlace(library.out), library.options, "one")
+    for found in library.found():
+        notes.add(Outcome(planned(found, library.options, library.template, ""), "would be written to the same files"))
+    found = library.status()
+    assert [Path(failure.song).name for failure in found.failures] == ["b.wav"]
+    assert "b.wav, whose files would have the same names" in missing(found)["a.wav"]
+
+
 def test_a_failure_is_over_when_the_song_is_split_or_changed(library: Library) -> None:
     library.add("a.wav", "b.wav", "c.wav")
     library.split("c.wav")
@@ -292,7 +303,9 @@ def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: 
 
 
 @pytest.mark.parametrize("where", ["files.json", f"work-{'a' * 16}/precious"])
-def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(library: Library, where: str) -> None:
+def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(
+    library: Library, where: str
+) -> None:
     library.add("a.wav")
     left(library, "a.wav")
     (hidden,) = library.out.glob(".stemsplit-*")
