@@ -12,6 +12,7 @@ import typer
 
 from stemsplit.cli.options import usage_errors, writable
 from stemsplit.cli.split_shards import MACHINES
+from stemsplit.cloud.address import ADDRESS, STORES
 
 if TYPE_CHECKING:
     from stemsplit.cloud.finding import Finder
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from stemsplit.songs.find import Search
     from stemsplit.songs.found import Distant
 
-STORE = re.compile(r"(?i)(s3|gs|az)://")
+STORE = re.compile(rf"(?i)({'|'.join(STORES)})://")
 """Matches the beginning of an address that stems can go to."""
-
-ADDRESS = re.compile(r"(?i)(s3|gs|az|https?)://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
-"""Matches the beginning of an address that songs can come from, but not of pages that only programs can play."""
 
 OTHER = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+")
 """Matches the beginning of any address, also of one that was taken for a path, which has single slashes."""

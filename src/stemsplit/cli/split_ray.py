@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.split_shards import MACHINES
+
 if TYPE_CHECKING:
     from stemsplit.cluster.connecting import Connection
     from stemsplit.cluster.seats import Seat, Wishes
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.splitting import SplitReport
-
-MACHINES = "Several machines"
-"""Panel of the command's help."""
 
 FOLDERS = ("STEMSPLIT_CACHE", "STEMSPLIT_CONFIG", "HF_HOME", "HF_HUB_CACHE")
 """Variables that workers get from this process: folders. None that may hold a password or a token is sent."""

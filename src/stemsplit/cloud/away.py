@@ -17,6 +17,7 @@ from stemsplit.disk.claim import PREFIX, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
+from stemsplit.songs.commit import key_of
 from stemsplit.songs.elsewhere import OvertakenError, Pulse
 from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.place import LocalPlace, Place
@@ -223,7 +224,7 @@ class Away:
         self._live = live = Live()
         if self.output is not None:
             there = self.output.fresh()
-            work = sources.digest(os.path.normcase(there.name(record)))[:16]
+            work = key_of(there.name(record))
             live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
             live.seen = commit.look(there.bucket, there.key(record), pulse)
             live.there, live.record = there, record

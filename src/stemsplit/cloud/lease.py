@@ -219,15 +219,6 @@ def read_claim(bucket: Bucket, key: str, pulse: Pulse = go_on) -> tuple[Owner | 
     return (parsed(found[0]), found[1]) if found else (None, None)
 
 
-def held(bucket: Bucket, key: str, pulse: Pulse = go_on) -> Owner | None:
-    """Return what a claim says; None if there is none, or another thing has its name.
-
-    Raises:
-        StoreError: the store fails.
-    """
-    return read_claim(bucket, key, pulse)[0]
-
-
 def _busy(bucket: Bucket, key: str, version: Version) -> BusyError:
     digest = hashlib.sha256(f"{version.tag} {version.number}".encode()).hexdigest()
     return BusyError(bucket.shown(key), int(digest[:12], 16))

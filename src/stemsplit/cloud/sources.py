@@ -9,6 +9,7 @@ import re
 
 from stemsplit.errors import AudioError
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing.note_forms import FOLDER
 from stemsplit.songs.sharing.place import Place
 
 LIMIT = 4_000
@@ -31,7 +32,7 @@ def name_of(record: str) -> str:
     Args:
         record: name of the song's record, relative to the output folder.
     """
-    return f"stemsplit-notes/source-{digest(record)[:16]}.json"
+    return f"{FOLDER}/source-{digest(record)[:16]}.json"
 
 
 def parsed(content: bytes | None) -> tuple[str, str] | None:

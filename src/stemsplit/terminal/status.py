@@ -145,7 +145,7 @@ def claim_in_words(claim: "Holding") -> str:
     if claim.silent_seconds is not None:
         facts.append(f"last sign of life {clock(claim.silent_seconds)} ago")
     if claim.takeovers:
-        facts.append(f"{counted(claim.takeovers, 'process')[: -1 if claim.takeovers == 1 else None]} lost on it before")
+        facts.append(f"{counted(claim.takeovers, 'process')} lost on it before")
     return ", ".join(facts)
 
 

@@ -6,7 +6,6 @@ people, for `stemsplit status` and for the order of trials: which songs are done
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from stemsplit.disk.owner import this_host
 from stemsplit.errors import AudioError, DeviceError
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
@@ -41,11 +41,6 @@ __all__ = ["FOLDER", "Failure", "Notes", "Run", "Said", "all_notes", "contents",
 
 READ_TOGETHER = 512
 """Number of files that are read before their contents are handed on, where several are read at once."""
-
-
-def this_host() -> str:
-    """Return the name of this machine."""
-    return platform.node()
 
 
 def state_of(song: Job | Found) -> str:
