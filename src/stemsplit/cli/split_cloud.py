@@ -46,13 +46,16 @@ Staging = Annotated[
         metavar="FOLDER",
         readable=False,
         callback=writable,
-        help="Folder for songs and stems at addresses while they are split. Default: one in the system's folder for "
-        "temporary files.",
+        help="Folder of this machine that holds songs and stems at addresses while they are split. Default: one in "
+        "the system's folder for temporary files.",
         rich_help_panel=MACHINES,
     ),
 ]
 StagingSize = Annotated[
-    str, typer.Option("--staging-size", help="Largest size of that folder.", rich_help_panel=MACHINES)
+    str,
+    typer.Option(
+        "--staging-size", metavar="SIZE", help="Largest size of the --staging folder.", rich_help_panel=MACHINES
+    ),
 ]
 
 

@@ -20,7 +20,6 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 LONGEST = 1024
 """Bytes of the longest key that S3, Google Cloud Storage and Azure accept."""
 
-
 UNUSABLE = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
 """Matches what no key may have: an empty step, `.`, `..` or a control character."""
 

@@ -23,7 +23,7 @@ from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.place import LocalPlace, Place
 
 TRIES = 3
-"""Number of times that a song is downloaded which is changed meanwhile."""
+"""Largest number of times that a song is downloaded, if it is changed meanwhile."""
 
 
 def state_of(item: Item | None) -> str:

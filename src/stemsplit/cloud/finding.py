@@ -24,7 +24,7 @@ from stemsplit.songs.naming import UNSAFE_VALUE, named
 from stemsplit.words import natural, printable
 
 STEP = (("", "parent"),)
-"""Pieces of the name of a folder, as `naming` has them: it is all of one field."""
+"""Template of a folder's name, in the form that `naming` has: a single field."""
 
 
 def matches(steps: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -27,7 +27,6 @@ BEAT_SECONDS = 20.0
 LOOK_SECONDS = 5.0
 """Least time between two looks at another's claim, since each costs a request."""
 
-
 RELEASE_SECONDS = 10.0
 """Longest time for giving up a claim. A store that fails so long would keep the user waiting."""
 
@@ -159,7 +158,7 @@ class Lease:
                 self.renew(pulse=pulse)
 
     def release(self) -> None:
-        """Give up the claim and remove it. A second call does nothing. What fails is left to the time of the lease."""
+        """Give up the claim and remove it. A second call does nothing. If the store fails, it expires by itself."""
         if self._is_released:
             return
         self._is_released = True

@@ -1,6 +1,6 @@
-"""Remembers which version of a song stems were made from, so that a later run need not bring the song to see that.
+"""Remembers which version of a song its stems were made from, which saves later runs a download.
 
-It is a note in the output folder, beside the records: these hold what is the same wherever a song comes from.
+It is a note in the output folder. It is not part of the record, which is the same wherever a song comes from.
 """
 
 import hashlib

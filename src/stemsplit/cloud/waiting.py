@@ -34,7 +34,7 @@ LAST_SECONDS, LAST_PAUSE = 2.0, 0.05
 
 
 def go_on() -> None:
-    """Let the work go on: the pulse of whoever has no reason to end it."""
+    """Let the work go on: the pulse of work that nobody wants to end."""
 
 
 @cache

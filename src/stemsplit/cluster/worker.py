@@ -88,7 +88,7 @@ class Ended:
 
     Args:
         number: number of the song.
-        facts: what `Outcome` says, without the job and the exception: these need not be fit to be sent.
+        facts: what `Outcome` says, without the job and the exception, which may not be fit to be pickled.
     """
 
     number: int

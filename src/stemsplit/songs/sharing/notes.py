@@ -1,7 +1,7 @@
 """Keeps notes in an output folder, a file for each fact, that many machines write and that each of them reads.
 
 A note tells of a song that failed, or of a run that ended. Notes lie in the folder `stemsplit-notes`. They are for
-people, for `stemsplit status` and for the order of trials: which songs are done is decided by their records alone.
+people, for `stemsplit status` and for `tries`. Which songs are done is decided by their records alone.
 """
 
 import json
@@ -131,7 +131,7 @@ class Notes:
         place: output folder.
         options: settings of the run.
         host: name of this machine.
-        shard: share of the songs, such as "3/16"; empty for all.
+        shard: shard of the songs, such as "3/16"; empty for all.
         tell: called with a message, once, if notes cannot be written.
     """
 
