@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from stemsplit.audio import Format
     from stemsplit.checkpoints.resolve import Model
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
 
 AnyPath = str | os.PathLike[str]
 

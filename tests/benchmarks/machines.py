@@ -6,8 +6,8 @@ that no way can beat. All times are in seconds; all chance comes from `SEED`, so
 Assumptions:
 
 - A song takes a constant time and a time per minute, and a worker needs a while before its first song (see `Costs`).
-  Measured with the built-in model in one thread of an AMD EPYC, in CPU time: songs of 5, 20, 40, 60 and 90 s alone took
-  8.0, 14.0, 21.6, 31.4 and 43.3 s, and eight songs of 5 s together 44.6 s.
+  Measured with the built-in model in one thread of an Intel Xeon, in CPU time: songs of 5, 20, 40, 60 and 90 s alone
+  took 8.0, 14.0, 21.6, 31.4 and 43.3 s, and eight songs of 5 s together 44.6 s.
 - Lengths are those of a label's archive: most from two to six minutes (log-normal, median 3:30), and one in a thousand
   is a concert or a mix of one to three hours.
 - A machine is stopped without warning after a time that is exponentially distributed. Another one takes its place, and

@@ -38,6 +38,9 @@ HIDDEN = f".stemsplit-{key('a/stemsplit.json')}"
 COMPARED = f".stemsplit-{key('comparison a 0.00-0.00.01')}"
 """Where clips of it are made."""
 
+OWNER, WORK = f"owner-0-in-{'0' * 16}-1-{'0' * 16}-host", f"work-{'0' * 16}"
+"""What says whose turn it is there, and a folder in it that a process works in."""
+
 PLAN = {"a", "a/stemsplit.json", *(f"a/{stem}.wav" for stem in STEMS)}
 """All that splitting it may change in the output folder."""
 
@@ -108,10 +111,23 @@ CONTENTS = (
     | st.builds(commits, st.dictionaries(st.sampled_from(["vocals.wav", "lock", "../x"]), ELSEWHERE), ELSEWHERE)
 )
 FOLDERS = st.sampled_from(
-    [HIDDEN, f"{HIDDEN}-1", COMPARED, ".stemsplit-x", f".stemsplit-{'0' * 16}", "a", "a 0.00-0.00.01", ".", "mine"]
+    [
+        HIDDEN,
+        f"{HIDDEN}-1",
+        f"{HIDDEN}-new-{'0' * 16}",
+        f"{HIDDEN}/{WORK}",
+        COMPARED,
+        ".stemsplit-x",
+        f".stemsplit-{'0' * 16}",
+        "a",
+        "a 0.00-0.00.01",
+        ".",
+        "mine",
+    ]
 )
 NAMES = st.sampled_from(
-    ["lock", "files.json", "commit.json", "commit.part", "record.json", "vocals.wav", "drums.wav", "stemsplit.json"]
+    ["lock", "undecided", OWNER, WORK]
+    + ["files.json", "commit.json", "commit.part", "record.json", "vocals.wav", "drums.wav", "stemsplit.json"]
     + ["comparison.json", "diary.txt", "old", "new", "old/diary.txt", "new/vocals.wav", ".hidden", "old/.hidden"]
 )
 PATHS = st.builds(os.path.join, FOLDERS, NAMES) | FOLDERS.filter(lambda name: name != ".")
@@ -132,15 +148,19 @@ def is_of_our_shape(folder: Path) -> bool:
         with suppress(ValueError, RecursionError):
             listed = json.loads((folder / "files.json").read_bytes())
     lock = folder / "lock"
-    empty = not list(folder.iterdir())
-    sound = empty or (os.path.lexists(lock) and stat.S_ISREG(lock.lstat().st_mode) and not lock.lstat().st_size)
+    nobodys = {path.name for path in folder.iterdir()} <= {"undecided", WORK}
+    sound = nobodys or any(
+        os.path.lexists(file) and stat.S_ISREG(file.lstat().st_mode) and not file.lstat().st_size
+        for file in (lock, folder / OWNER)
+    )
     return (
         not folder.is_symlink()
         and sound
         and isinstance(listed, list)
         and all(isinstance(name, str) for name in listed)
         and {str(path.relative_to(folder)) for path in folder.rglob("*")}
-        <= {"lock", "files.json", *listed, "old", "new"}
+        <= {"lock", "files.json", "undecided", OWNER, *listed, "old", "new"}
+        | {WORK, *(f"{WORK}/{name}" for name in ("lock", "files.json", "undecided"))}
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.songs.note_forms import FOLDER
+from stemsplit.songs.sharing.note_forms import FOLDER
 from tests.cli.conftest import Result
 from tests.songs.test_status import Library, held, left
 from tests.songs.test_status import library as library

@@ -1,5 +1,6 @@
 """An S3 server for the tests of this room, started once."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def servers() -> Iterator[Server]:
 
 
 @pytest.fixture
-def s3(servers: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
+def s3(servers: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A server with an empty bucket, which the environment tells of."""
     servers.begin()
     for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN"):
@@ -31,7 +32,8 @@ def s3(servers: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Serv
     monkeypatch.setattr(waiting, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lease, "_watch", lease._Watch())
     store._bucket.cache_clear()
-    return servers
+    yield servers
+    lease._heart(os.getpid()).leases.clear()  # what a test did not release would be renewed in the next one's bucket
 
 
 @pytest.fixture

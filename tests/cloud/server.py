@@ -28,7 +28,7 @@ class Fault:
     Args:
         kind: "busy" (503), "cut" (no answer), "lost" (done, but no answer), "half" (half of the content), "slow"
             (late), "denied" (403), "unconditional" (the conditions of a write are ignored), "not there" (404),
-            "racing" (409).
+            "racing" (409), "more" and "less" (other bytes than asked for).
         method: method of the requests that it happens to; empty for all.
         path: what their address has in it.
         times: how often it happens.
@@ -104,6 +104,7 @@ class Proxy(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             status, headers, content = self.pass_on(body, kind)
+            content = content * 2 if kind == "more" else content[:1] if kind == "less" else content
             if kind != "lost":
                 self.answer(status, headers, content, 0.5 if kind == "half" else 1.0)
             self.close_connection = self.close_connection or kind in ("lost", "half")
@@ -126,7 +127,7 @@ class Server(ThreadingHTTPServer):
         self.moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.moto.start()
         self.behind = self.moto.get_host_and_port()[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[0.01], daemon=True).start()
 
     def handle_error(self, *_: Any) -> None:
         pass  # a client that gave up

@@ -121,9 +121,12 @@ def test_claims_of_the_dead_are_swept_and_nothing_else(s3: Server, bucket: Bucke
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")
 def test_a_process_that_ended_on_this_machine_is_followed_at_once(bucket: Bucket) -> None:
     code = "from stemsplit.cloud.owner import Owner; print(Owner().content().decode())"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    bucket.put(KEY, ended, None)
+    ended = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert ended.stdout
+    bucket.put(KEY, ended.stdout.read(), None)
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # its parent has not taken notice
     assert claimed(bucket).takeovers == 1
+    ended.communicate()
     # The same number may be another process by now.
     again = replace(Owner(), begun="1")
     assert replace(again, process=os.getpid()).is_dead()
@@ -137,6 +140,15 @@ def test_a_claim_that_was_removed_by_mistake_is_renewed(bucket: Bucket) -> None:
     mine.renew()
     with pytest.raises(BusyError):
         claimed(bucket)
+
+
+def test_a_claim_that_was_released_is_not_made_anew(bucket: Bucket) -> None:
+    """The thread that renews claims may have begun just before."""
+    mine = claimed(bucket)
+    mine.release()
+    mine.renew()
+    mine.beat()
+    assert not list(objects(bucket, ""))
 
 
 def test_a_claim_survives_answers_that_are_lost(s3: Server, bucket: Bucket) -> None:

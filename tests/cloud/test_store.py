@@ -88,6 +88,19 @@ def test_a_download_of_two_versions_is_refused(bucket: Bucket, monkeypatch: pyte
         transfer.download(bucket, item, io.BytesIO(), progress=change)
 
 
+@pytest.mark.parametrize("kind", ["more", "less"])
+def test_other_bytes_than_asked_for_are_refused(
+    kind: str, s3: Server, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "PIECE", 1_000)
+    s3.plant("a", b"0" * 1_500)
+    item = bucket.look("a")
+    assert item
+    s3.network.faults.append(Fault(kind, "GET"))
+    with pytest.raises(StoreError, match="asked for"):
+        transfer.download(bucket, item, io.BytesIO())
+
+
 def test_a_store_that_fails_for_good_is_told_in_a_line_without_secrets(s3: Server, bucket: Bucket) -> None:
     s3.network.faults.append(Fault("busy", times=waiting.TRIES))
     with pytest.raises(StoreError, match=r"cannot read s3://songs/a \(the server answers 503\)"):

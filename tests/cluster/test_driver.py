@@ -18,7 +18,8 @@ from stemsplit.cluster.seats import Seat, Wishes
 from stemsplit.cluster.worker import Task, Worker
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.songs import pipeline
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from tests.conftest import snapshot
 from tests.songs.test_plan import STARTER, options, planned
 
@@ -50,7 +51,7 @@ class Crew:
 
     def __init__(self, cluster: Any) -> None:
         self.cluster: Cluster = cluster
-        self.members, self.asked = list[Member](), dict[Member, tuple[str, Any]]()
+        self.members, self.asked, self.hung = list[Member](), dict[Member, tuple[str, Any]](), list[Member]()
 
     @property
     def calls(self) -> dict[Member, tuple[str, Any]]:
@@ -73,9 +74,16 @@ class Crew:
         self.asked[member] = "exchange", (jobs, 0.01)
 
     def answers(self, _seconds: float) -> Iterator[tuple[Member, str, Any]]:
-        for member, (question, arguments) in [*self.asked.items()]:
-            del self.asked[member]
-            yield member, question, self.answer(member, question, arguments)
+        for member, (question, arguments) in [item for item in self.asked.items() if item[0] not in self.hung]:
+            answer = self.answer(member, question, arguments)
+            if isinstance(answer, TimeoutError):
+                self.hung.append(member)
+            else:
+                del self.asked[member]
+                yield member, question, answer
+
+    def stuck(self, _seconds: float, _longest: float) -> list[Member]:
+        return [member for member in self.hung if member in self.members]
 
     def answer(self, member: Member, question: str, arguments: Any) -> Any:
         held = [job for _, job in arguments[0]] if question == "exchange" else []
@@ -167,6 +175,20 @@ def test_a_song_that_kills_every_worker_fails_and_no_other_does(jobs: list[Job])
     assert all("died" in text for text in said)
 
 
+def test_a_worker_that_hangs_is_done_without(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its songs go to others."""
+    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.0)
+    hung = list[str]()
+
+    def fails(node: str, held: list[Job]) -> Exception | None:
+        hung.extend(job.path.name for job in held if node == "one" and len(hung) < 1)
+        return TimeoutError() if node == "one" and any(job.path.name in hung for job in held) else None
+
+    outcomes, said = run(jobs, Cluster(fails))
+    assert len([outcome for outcome in outcomes.values() if outcome.record]) == 7
+    assert any("has not answered" in text for text in said) == bool(hung)
+
+
 def test_one_song_that_cannot_be_read_fails_alone(jobs: list[Job]) -> None:
     jobs[3].path.write_bytes(b"no song")
     outcomes, _ = run(jobs, Cluster())
@@ -213,6 +235,19 @@ def test_workers_that_see_another_disk_split_nothing(jobs: list[Job], monkeypatc
 def test_workers_that_do_not_see_the_songs_split_nothing(jobs: list[Job]) -> None:
     with pytest.raises(DeviceError, match=r"does not see the song elsewhere\.wav"):
         run(jobs, Cluster(), song=(Path("elsewhere.wav"), 1))
+
+
+@pytest.mark.parametrize("song", ["a.wav", None])
+def test_a_working_folder_matters_only_where_paths_start_from_it(song: str | None) -> None:
+    """A command on addresses may run in a folder that no other machine has."""
+    task = Task(lambda _: starter(), dict, {}, "/no/such/folder", song=(Path(song), 1) if song else None)
+    one = Worker()
+    if song:
+        with pytest.raises(DeviceError, match="does not have the folder /no/such/folder"):
+            one.begin(task)
+    else:
+        one.begin(task)
+        one.stop(10)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HeadError])

@@ -20,6 +20,14 @@ def test_the_last_songs_are_handed_out_one_by_one() -> None:
     assert [len(ledger.take(worker, 4)) for worker in "abcd"] == [1, 1, 1, 0]
 
 
+def test_no_song_waits_behind_a_long_one_while_another_worker_could_take_it() -> None:
+    """Handed out by number alone, the first of two workers would get three of four long songs."""
+    ledger = Ledger(range(104), [3_600.0] * 4 + [60.0] * 100)
+    assert [ledger.take(worker, 4) for worker in "abcd"] == [[0], [1], [2], [3]]
+    assert ledger.ended("a", 0)
+    assert ledger.take("a", 4) == [4, 5, 6, 7]
+
+
 def test_a_song_that_ends_makes_room_for_the_next() -> None:
     ledger = Ledger(range(100))
     ledger.take("a", 2)

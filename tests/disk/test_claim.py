@@ -1,7 +1,9 @@
 """Hidden folders that one process at a time works in: anything that stemsplit did not make is not touched."""
 
+import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -10,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.disk import Folder, heartbeat
-from stemsplit.disk.claim import MOST_NAMES, BusyError, Claim, ForeignError, claim, leftovers
+from stemsplit.disk import Folder, first_turn, heartbeat, next_turn, owner
+from stemsplit.disk.claim import MOST_NAMES, BusyError, Claim, ForeignError, TakenOverError, claim, leftovers
 from tests.conftest import snapshot, unix
 
 KEY = "0123456789abcdef"
@@ -274,7 +276,74 @@ def a_file_for_an_inner_folder(place: Path, victim: Path) -> None:
     (place / "old").write_bytes(b"mine")
 
 
+OWNER = f"owner-0-in-{'0' * 16}-1-{'0' * 16}-host"
+
+
+def owned(place: Path, *more: str) -> None:
+    """Plant a folder as a killed process leaves it, with further empty files."""
+    place.mkdir()
+    for name in ("lock", "undecided", OWNER, *more):
+        (place / name).touch()
+
+
+def two_owners(place: Path, _: Path) -> None:
+    owned(place, OWNER.replace("host", "other"))
+
+
+def an_owner_with_content(place: Path, _: Path) -> None:
+    owned(place)
+    (place / OWNER).write_bytes(b"mine")
+
+
+def an_owner_that_is_a_link(place: Path, victim: Path) -> None:
+    place.mkdir()
+    (place / "lock").touch()
+    (place / OWNER).symlink_to(victim / "diary.txt")
+
+
+def an_owned_folder_with_a_file_more(place: Path, _: Path) -> None:
+    owned(place, "diary.txt")
+
+
+def a_last_word_of_somebody(place: Path, _: Path) -> None:
+    owned(place)
+    (place / "undecided").write_bytes(b"mine")
+
+
+def a_last_word_that_is_a_hard_link(place: Path, victim: Path) -> None:
+    owned(place)
+    (place / "undecided").unlink()
+    (victim / "empty").touch()
+    os.link(victim / "empty", place / "undecided")
+
+
+def a_working_folder_of_somebody(place: Path, victim: Path) -> None:
+    owned(place)
+    a_folder_of_somebody(place / f"work-{'0' * 16}", victim)
+
+
+def a_working_folder_that_is_a_link(place: Path, victim: Path) -> None:
+    owned(place)
+    (place / f"work-{'0' * 16}").symlink_to(victim)
+
+
+def only_a_working_folder_of_somebody(place: Path, victim: Path) -> None:
+    place.mkdir()
+    a_folder_of_somebody(place / f"work-{'0' * 16}", victim)
+
+
 PLANTED = [
+    two_owners,
+    an_owner_with_content,
+    an_owner_that_is_a_link,
+    an_owned_folder_with_a_file_more,
+    a_last_word_of_somebody,
+    a_last_word_that_is_a_hard_link,
+    a_working_folder_of_somebody,
+    a_working_folder_that_is_a_link,
+    only_a_working_folder_of_somebody,
+    listing(["undecided", OWNER]),
+    listing([f"work-{'0' * 16}/x"]),
     a_list_that_is_a_pipe,
     a_list_without_end,
     a_file_for_an_inner_folder,
@@ -305,6 +374,25 @@ PLANTED = [
     listing(["a\0b"]),
     listing(["\ud800"]),
 ]
+
+
+@unix
+@pytest.mark.parametrize("plant", [a_folder_of_somebody, an_owned_folder_with_a_file_more, a_link, a_file, a_pipe])
+def test_foreign_things_that_are_called_like_a_folder_in_the_making_stay(
+    out: Folder, tmp_path: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    (tmp_path / "victim").mkdir()
+    plant(tmp_path / f"{NAME}-new-{'0' * 16}", tmp_path / "victim")
+    before = snapshot(tmp_path)
+    (leftover,) = leftovers(out)
+    assert isinstance(leftover, ForeignError)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_that_a_killed_process_was_making_is_removed(out: Folder, tmp_path: Path) -> None:
+    owned(tmp_path / f"{NAME}-new-{'0' * 16}")
+    assert list(leftovers(out)) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @unix
@@ -375,3 +463,102 @@ def test_threads_never_have_a_folder_at_the_same_time(out: Folder, tmp_path: Pat
         thread.join()
     assert (most, names, list(tmp_path.iterdir())) == (1, {NAME}, [])
     assert done > 10
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, machine: str) -> None:
+    """Be on another machine that shares the disk, whose locks it cannot see."""
+    for module in (first_turn, next_turn, owner):
+        monkeypatch.setattr(module, "machine", lambda _: machine * 16)
+    monkeypatch.setattr(owner, "is_local", lambda _: False)
+
+
+def test_another_machine_s_owner_is_waited_for_until_it_is_taken_for_gone(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this machine's locks say: they do not reach there."""
+    elsewhere(monkeypatch, "a")
+    with out.duplicate() as other:
+        gone = claim(other, KEY)
+    gone.begin(["a.wav"])
+    gone.create("a.wav").close()
+    gone.turn.unlock()  # as seen from another machine
+    elsewhere(monkeypatch, "b")
+    with pytest.raises(BusyError) as busy:
+        claim(out, KEY)
+    assert not busy.value.alive
+    with pytest.raises(BusyError):
+        claim(out, KEY, stale=busy.value.beat + 1)
+    held = claim(out, KEY, stale=busy.value.beat)
+    assert held.takeovers == 1
+    assert gone.is_lost
+    with pytest.raises(TakenOverError):
+        gone.create("a.wav")
+    with pytest.raises(TakenOverError):
+        gone.decide("a.wav", b"{}")
+    held.begin(["a.wav"])
+    held.create("a.wav").close()
+    held.decide("a.wav", b'{"stemsplit_commit": 1}')
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_s_successors_count_how_often_that_happened(out: Folder, tmp_path: Path) -> None:
+    counts = []
+    for _ in range(3):
+        left_behind(tmp_path)
+        (found,) = leftovers(out)
+        assert isinstance(found, Claim)
+        counts.append(found.takeovers)
+        found.leave()
+    assert counts == [1, 2, 3]
+
+
+def test_a_folder_that_was_left_is_taken_up_by_another_machine_at_once(
+    out: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere(monkeypatch, "a")
+    claim(out, KEY).leave()
+    elsewhere(monkeypatch, "b")
+    held = claim(out, KEY)
+    assert held.takeovers == 0
+    held.release()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EXDEV])
+def test_a_disk_that_cannot_rename_folders_has_claims_too(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    move = Folder.move
+
+    def refusing(self: Folder, name: str, to: Folder, new_name: str) -> None:
+        if stat.S_ISDIR(self.stat(name).st_mode):
+            raise OSError(code, os.strerror(code))
+        move(self, name, to, new_name)
+
+    monkeypatch.setattr(Folder, "move", refusing)
+    held = claim(out, KEY)
+    with pytest.raises(BusyError):
+        claim(out, KEY)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    held.begin(["a.wav"])
+    held.create("a.wav").close()
+    held.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+@unix
+def test_a_disk_that_gives_all_files_to_one_user_has_claims_too(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Like a network disk that takes root for nobody: another process's folder must not look like a stranger's."""
+    user = tmp_path.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    held = claim(out, KEY)
+    with pytest.raises(BusyError):
+        claim(out, KEY)
+    held.release()
+    left_behind(tmp_path)
+    again = claim(out, KEY)
+    assert again.name == NAME
+    again.release()
+    assert list(tmp_path.iterdir()) == []

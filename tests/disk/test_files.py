@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from stemsplit import disk
+from stemsplit.disk import files
 from tests.conftest import snapshot, unix
 
 
@@ -190,3 +191,15 @@ def test_a_full_disk_leaves_the_old_file_only(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert snapshot(tmp_path) == {"a": b"old"}
+
+
+def test_another_machine_s_unfinished_file_stays_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock cannot be seen from here, on a disk that machines share."""
+    monkeypatch.setattr(files, "is_local", lambda _: False)
+    fresh, old = tmp_path / f".a.{'0' * 16}.partial", tmp_path / f".a.{'1' * 16}.partial"
+    for path in (fresh, old):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    with disk.replacing(tmp_path / "a") as file:
+        file.write(b"new")
+    assert snapshot(tmp_path) == {"a": b"new", fresh.name: b"half"}

@@ -187,3 +187,22 @@ def test_a_record_of_a_file_elsewhere_is_ignored(tmp_path: Path, entry: Make) ->
     wanted = entry(f"file:{tmp_path / 'w.ckpt'}", sha256=SHA256)
     verified.remember(SHA256, tmp_path / "other.ckpt")
     assert store.local(wanted) == tmp_path / "w.ckpt"
+
+
+def test_machines_that_share_a_cache_resume_no_download_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that write into one file at the same time would spoil it, if the disk's locks hold for one machine only."""
+    file, url = hub_cache.HubFile.parse("hf://some/repo/w.ckpt"), "https://example.org/w.ckpt"
+    monkeypatch.setattr("stemsplit.disk.owner.is_local", lambda _: False)
+    names = list[str]()
+    for number in "01":
+        monkeypatch.setattr("stemsplit.disk.owner.machine", lambda _, number=number: number * 16)
+        part = file.part("x")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        web = cache_folder() / store.web_part(url, "x")
+        web.parent.mkdir(parents=True, exist_ok=True)
+        web.touch()
+        names += [part.name, web.name]
+    assert len(set(names)) == 4
+    # `stemsplit remove` finds them all.
+    assert sorted([path.name for path in (*file.parts(), *store.web_parts(url))]) == sorted(names)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stemsplit.disk import owner, turn
+from stemsplit.disk import first_turn, next_turn, owner, turn
 from stemsplit.disk.folder import Folder
 
 STEPS = ("open", "make", "move", "remove", "remove_folder", "stat", "names")
@@ -145,8 +145,9 @@ def simulated(kind: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in STEPS:
             patched.setattr(Folder, name, pausing(getattr(Folder, name)))
-        patched.setattr(owner, "machine", machine)
-        patched.setattr(turn, "machine", machine)
-        patched.setattr(turn, "try_lock", try_lock)
+        for module in (owner, first_turn, next_turn):
+            patched.setattr(module, "machine", machine)
+        for room in (turn, first_turn, next_turn):
+            patched.setattr(room, "try_lock", try_lock)
         patched.setattr(owner, "is_local", lambda _: False)
         yield

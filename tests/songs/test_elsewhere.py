@@ -15,8 +15,9 @@ from stemsplit.errors import AudioError
 from stemsplit.songs import pipeline, plan
 from stemsplit.songs.elsewhere import FullError, OvertakenError, Pulse
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
 from stemsplit.songs.naming import Template
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record, parsed
 from tests.songs.test_pipeline import WAYS, Song, Spy, batcher, ignore, short_songs
 from tests.songs.test_plan import options
@@ -39,7 +40,7 @@ class Far:
     begun: int = 0
     ended: int = 0
 
-    fetches, sends, parent, state, problem = False, True, "folder", "", ""
+    fetches, sends, parent, state, problem, takeovers = False, True, "folder", "", "", 0
 
     @property
     def song(self) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from stemsplit.disk.digest import sha256
 from stemsplit.songs import record as records
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Course, prepare
 from stemsplit.songs.record import Record
 from tests.conftest import snapshot, unix

@@ -22,12 +22,13 @@ from torch import Tensor
 from stemsplit import Separator, WeightsError
 from stemsplit.audio import Format
 from stemsplit.disk import heartbeat
-from stemsplit.disk.claim import Claim
+from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.errors import AudioError
 from stemsplit.songs import commit, pipeline, preparing
 from stemsplit.songs import record as records
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.pipeline import Progress
 from tests.conftest import noise
 from tests.songs.test_plan import STARTER, options, planned
@@ -542,6 +543,23 @@ def test_a_process_that_shows_no_life_is_waited_for_no_longer(
     assert errors[0] == ""
     assert "a.wav, and showed no life" in errors[1]
     held.release()
+
+
+def test_a_song_that_cannot_be_taken_over_is_told_and_ends_the_wait(
+    song: Song, tmp_path: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried once when its process is taken for gone; an address may still refuse."""
+    monkeypatch.setattr(pipeline, "STALLED_SECONDS", 0.1)
+    tried = list[int | None]()
+
+    def refuse(_job: Job, _tell: object, stale: int | None = None) -> Claim:
+        tried.append(stale)
+        raise BusyError("there", 7)
+
+    monkeypatch.setattr(commit, "hold", refuse)
+    (outcome,) = outcomes(planned([song("a.wav")], options(tmp_path)), lambda: separator)
+    assert "a.wav, and showed no life" in outcome.error
+    assert set(tried) == {None, 7}
 
 
 def test_a_process_that_lives_is_waited_for(

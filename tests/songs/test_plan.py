@@ -18,8 +18,9 @@ from stemsplit.disk.names import Distinctions
 from stemsplit.songs import apart as telling_apart
 from stemsplit.songs import plan
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.outputs import chosen
 from stemsplit.songs.preparing import Course, prepare
 from tests.cli.processes import registry as small_network

@@ -15,8 +15,9 @@ from stemsplit.choices import WindowName
 from stemsplit.engine.chain_entry import ChainEntry
 from stemsplit.engine.overlap_add import chunks
 from stemsplit.songs import speeds
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
 from stemsplit.songs.speeds import Settings, Speed, Stopwatch, estimate, known, remember
 

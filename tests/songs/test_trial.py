@@ -15,7 +15,8 @@ from stemsplit.audio import Format
 from stemsplit.disk import limits
 from stemsplit.disk.folder import Folder
 from stemsplit.songs import preparing, trial
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Course
 from stemsplit.songs.stem_files import StemFiles
 from tests.conftest import unix

@@ -15,8 +15,9 @@ from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.songs import plan
 from stemsplit.songs.find import Search, find
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.whole import check_choices, remarks, whole_outputs
 from tests.conftest import noise, snapshot
 from tests.songs.test_commit import killed, record, resumed

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from stemsplit.songs.find import Search
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome, Totals
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
+from stemsplit.songs.outcome import Outcome, Totals
 from stemsplit.songs.outputs import Output
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record

@@ -20,8 +20,10 @@ from stemsplit.disk.folder import EVERYWHERE
 HEAD = 4_096
 """Bytes in which the header of an ordinary file ends."""
 
-DISGUISED = 1 << 17
-"""Bytes of sound in which compressed sound is looked for that seems to be samples; see `decoders.is_disguised`."""
+DISGUISED = 1 << 13
+"""Bytes of sound in which compressed sound is looked for that seems to be samples: as long as a frame of DTS or AC-3.
+With a mark in there, `decoders.is_disguised` looks at more; it looks at every file once more before it is split.
+"""
 
 PLAIN = {(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64)}
 """Codings of WAV files whose samples are plain, and their bits."""
@@ -108,8 +110,10 @@ def _of_flac(descriptor: int, head: bytes) -> Heading | None:
 def _ordinary(path: Path) -> Heading | None:
     """Return what an ordinary file says; None if it is not one, or cannot be read."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # before it is opened: a device may act on that
+            return None
         descriptor = os.open(path, os.O_RDONLY | EVERYWHERE)
-    except OSError:
+    except (OSError, ValueError):
         return None
     try:
         about = os.fstat(descriptor)

@@ -12,7 +12,8 @@ from stemsplit.errors import DeviceError, RegistryError, StemsplitError, Weights
 
 if TYPE_CHECKING:
     from stemsplit.songs.find import Search
-    from stemsplit.songs.job import Job, Outcome, Totals
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome, Totals
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,7 +78,7 @@ def account() -> Account:
 
 def _owed(job: "Job", message: str) -> "Outcome":
     """Return the outcome of a song that the end of the run came before."""
-    from stemsplit.songs.job import Outcome
+    from stemsplit.songs.outcome import Outcome
 
     if job.done and not job.problem:
         with suppress(StemsplitError, OSError):
@@ -87,7 +88,7 @@ def _owed(job: "Job", message: str) -> "Outcome":
 
 def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
     """Print a line for each song that has none, and the summary, which says why the run ended."""
-    from stemsplit.songs.job import Totals
+    from stemsplit.songs.outcome import Totals
     from stemsplit.terminal.songs import outcome_as_data, plan_as_data, totals_as_data
     from stemsplit.terminal.stdout import print_line
 

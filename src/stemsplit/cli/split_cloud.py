@@ -186,6 +186,10 @@ class Addresses:
         try:
             yield
         finally:
+            if self.finder.output:
+                self.finder.output.sweep()
+            if self.is_sent:
+                remove_empty_folder(self.out)
             if not place.is_given:
                 remove_empty_folder(place.root)
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stemsplit.songs.extras import Extra
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
 
 BESIDE = "Beside the stems"
 """Panel of the command's help."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.naming import Template
-    from stemsplit.songs.shards import Shard
+    from stemsplit.songs.sharing.shards import Shard
 
 
 def planned(

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from stemsplit.songs.extras import Extra
     from stemsplit.songs.find import Search
     from stemsplit.songs.finishing import Report
-    from stemsplit.songs.job import Outcome, Totals
     from stemsplit.songs.known_failures import KnownFailures
-    from stemsplit.songs.notes import Notes
+    from stemsplit.songs.outcome import Outcome, Totals
+    from stemsplit.songs.sharing.notes import Notes
     from stemsplit.terminal.songs import SplitReport
 
 
@@ -41,7 +41,7 @@ def run(
         RegistryError, WeightsError, DeviceError: a model cannot be loaded.
     """
     from stemsplit.songs import extras
-    from stemsplit.songs.job import Totals
+    from stemsplit.songs.outcome import Totals
     from stemsplit.terminal import console
     from stemsplit.terminal.songs import outcome_as_data
     from stemsplit.terminal.stdout import print_line, print_paths

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from stemsplit.songs.found import Found
     from stemsplit.songs.job import Options
-    from stemsplit.songs.notes import Notes
-    from stemsplit.songs.place import Place
-    from stemsplit.songs.shards import Shard
+    from stemsplit.songs.sharing.notes import Notes
+    from stemsplit.songs.sharing.place import Place
+    from stemsplit.songs.sharing.shards import Shard
 
 MACHINES = "Several machines"
 """Panel of the command's help."""
@@ -39,7 +39,7 @@ def chosen(text: str | None, quiet: bool) -> "Shard | None":
     """
     if text is None:
         return None
-    from stemsplit.songs import shards
+    from stemsplit.songs.sharing import shards
 
     if text.strip().lower() != "auto":
         with usage_errors("--shard"):
@@ -61,7 +61,7 @@ def own(songs: "Sequence[Found]", shard: "Shard | None", quiet: bool) -> "set[in
     """Return the places of the songs that are to be split; None for all of them."""
     if shard is None:
         return None
-    from stemsplit.songs import shards
+    from stemsplit.songs.sharing import shards
     from stemsplit.terminal import console
 
     found = shards.own(songs, shard)
@@ -95,8 +95,8 @@ def notes_of(
     """
     if not (shard or place or wanted):
         return None
-    from stemsplit.songs.notes import Notes, this_host
-    from stemsplit.songs.place import LocalPlace
+    from stemsplit.songs.sharing.notes import Notes, this_host
+    from stemsplit.songs.sharing.place import LocalPlace
     from stemsplit.terminal import console
 
     where = place or LocalPlace(options.out)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.finishing import Report
-    from stemsplit.songs.job import Job, Outcome
-    from stemsplit.songs.notes import Notes
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
+    from stemsplit.songs.sharing.notes import Notes
     from stemsplit.songs.speeds import Speed
 
 MaxFailures = Annotated[
@@ -85,7 +86,7 @@ class Machines:
 
     def estimated(self, jobs: "Sequence[Job]", models: "ChainEntry", speeds: "Sequence[Speed]") -> dict[str, Any]:
         """Return what the summary of a dry run says of the machines; nothing if nobody asked."""
-        from stemsplit.songs import machines
+        from stemsplit.songs.sharing import machines
 
         if self.workers is None:
             return {}
@@ -124,12 +125,12 @@ def settled(
         is_shared: whether several workers take their songs from these.
     """
     if is_shared:
-        from stemsplit.songs.order import longest_first
+        from stemsplit.songs.sharing.order import longest_first
 
         jobs = longest_first(jobs)
     if notes is None:
         return jobs, None
-    from stemsplit.songs.tries import Tries
+    from stemsplit.songs.sharing.tries import Tries
 
     tries = Tries(notes)
     jobs = tries.settled(jobs)
@@ -178,7 +179,7 @@ def limited(
 
 def tell_of_untried(jobs: "Sequence[Job]", failed: int, report: "Report") -> None:
     """Report the songs that were not tried, and say how many these are."""
-    from stemsplit.songs.job import Outcome
+    from stemsplit.songs.outcome import Outcome
     from stemsplit.terminal import console
     from stemsplit.words import counted
 

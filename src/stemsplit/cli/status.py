@@ -9,7 +9,7 @@ from stemsplit.cli.options import Json, usage_errors
 
 if TYPE_CHECKING:
     from stemsplit.cli.split_cloud import Addresses
-    from stemsplit.songs.place import Place
+    from stemsplit.songs.sharing.place import Place
 
 
 def place_of(folder: str, away: "Addresses") -> "Place":
@@ -19,7 +19,7 @@ def place_of(folder: str, away: "Addresses") -> "Place":
         typer.BadParameter: there is no such folder.
     """
     from stemsplit.songs.near import Near
-    from stemsplit.songs.place import LocalPlace
+    from stemsplit.songs.sharing.place import LocalPlace
 
     if away.place:
         return away.place
@@ -56,9 +56,9 @@ def status(
     from stemsplit.disk.limits import longest_name
     from stemsplit.errors import AudioError
     from stemsplit.songs import find
-    from stemsplit.songs import status as statuses
     from stemsplit.songs.job import Options
     from stemsplit.songs.naming import Template
+    from stemsplit.songs.sharing import status as statuses
     from stemsplit.terminal import console
     from stemsplit.terminal.status import print_status, status_as_data
     from stemsplit.terminal.stdout import print_json

@@ -17,6 +17,10 @@ LONGEST = 1024
 """Bytes of the longest key that S3, Google Cloud Storage and Azure accept."""
 
 
+UNUSABLE = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
+"""Matches what no key may have: an empty step, `.`, `..` or a control character."""
+
+
 class AddressError(ValueError):
     """Something that looks like an address is not one that stemsplit can use."""
 
@@ -86,12 +90,8 @@ def is_usable(key: str) -> bool:
     Keys with empty steps, with `.` or `..` and with control characters are left alone: in a path, they would mean
     something else.
     """
-    steps = key.split("/")
-    return (
-        all(step and step not in (".", "..") for step in steps)
-        and not any(ord(character) < 32 or ord(character) == 127 for character in key)
-        and len(key.encode("utf-8", "surrogatepass")) <= LONGEST
-    )
+    is_short = len(key) <= LONGEST // 4 or len(key.encode("utf-8", "surrogatepass")) <= LONGEST
+    return is_short and not UNUSABLE.search(key)
 
 
 def _host(text: str, shown: str) -> str:

@@ -18,8 +18,8 @@ from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 from stemsplit.songs.elsewhere import OvertakenError, Pulse
-from stemsplit.songs.place import LocalPlace, Place
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing.place import LocalPlace, Place
 
 TRIES = 3
 """Number of times that a song is downloaded which is changed meanwhile."""
@@ -79,11 +79,16 @@ class Away:
     item: Item | None = None
     problem: str = ""
     force: bool = False
-    live: Live = field(default_factory=Live, repr=False)
+    _live: Live | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs to split the song."""
-        return {**vars(self), "live": Live()}
+        return {**vars(self), "_live": None}
+
+    @property
+    def live(self) -> Live:
+        """What the song holds; nothing before `begin` and after `give_up`."""
+        return self._live or Live()
 
     @property
     def song(self) -> str:
@@ -142,7 +147,7 @@ class Away:
         if self.output is None:
             return str(target)
         name = self.output.name(target)
-        return str(self.output.address.at(name) if name != "." else self.output.address)
+        return f"{self.output.address}/{name}" if name != "." else str(self.output.address)
 
     def told(self, text: str) -> str:
         """Return a message with addresses in the place of paths of staged files."""
@@ -208,16 +213,22 @@ class Away:
             if (source := self._source()) and not self._is_noted(found, path):
                 sources.note(self._notes(), path.relative_to(self.out).as_posix(), found, source)
 
+    @property
+    def takeovers(self) -> int:
+        """How many processes died, or went silent, at the song before, if it is claimed where its stems go to."""
+        return self.live.claim.takeovers if self.live.claim else 0
+
     def begin(self, record: Path, pulse: Pulse) -> None:
         """Claim the song where its stems go to, and look again at the song and at what is there."""
+        self._live = live = Live()
         if self.output is not None:
-            there, live = self.output.fresh(), self.live
+            there = self.output.fresh()
             work = sources.digest(os.path.normcase(there.name(record)))[:16]
             live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
             live.seen = commit.look(there.bucket, there.key(record), pulse)
             live.there, live.record = there, record
         if self.source is not None:
-            self.live.item = self._looked_at(self.source, pulse)
+            live.item = self._looked_at(self.source, pulse)
 
     def _looked_at(self, source: Address, pulse: Pulse) -> Item:
         item = bucket_of(source).look(source.key, pulse)
@@ -285,6 +296,6 @@ class Away:
         try:
             self._drop_song()
         finally:
-            self.live = Live()
+            self._live = None
             if live.claim is not None:
                 live.claim.release()

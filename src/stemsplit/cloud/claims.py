@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic
 
 from stemsplit.cloud.failures import StoreError
 from stemsplit.cloud.lease import acquire_at, note, read_claim
@@ -11,6 +12,9 @@ from stemsplit.cloud.owner import Owner
 from stemsplit.cloud.store import Bucket, Item
 from stemsplit.cloud.waiting import Pulse, go_on
 from stemsplit.disk.claim import NAME, PREFIX, BusyError
+
+LONGEST_SECONDS = 10.0
+"""Longest time for looking at all claims, and for removing those of the dead."""
 
 
 def claims(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> Iterator[tuple[str, Owner, Item]]:
@@ -30,17 +34,28 @@ def claims(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> Iterator[tuple[
                 yield name, owner, replace(item, version=version)
 
 
-def watch(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> None:
+def _in_time() -> Pulse:
+    """Return a pulse that ends what takes long: nobody waits for the claims of others."""
+    until = monotonic() + LONGEST_SECONDS
+
+    def pulse() -> None:
+        if monotonic() > until:
+            raise StoreError("no time")
+
+    return pulse
+
+
+def watch(bucket: Bucket, prefix: str) -> None:
     """Look at the claims below an output prefix, so that a later sweep knows which ones have not changed since.
 
     Call it when a run begins. Nothing is removed: a claim also tells how often processes died at its song.
     """
     with suppress(StoreError):
-        for _, _, item in claims(bucket, prefix, pulse):
+        for _, _, item in claims(bucket, prefix, _in_time()):
             note(bucket, item.key, item.version)
 
 
-def sweep(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> None:
+def sweep(bucket: Bucket, prefix: str) -> None:
     """Remove the claims of processes that are dead: that ended on this machine, or were silent for the time of a lease.
 
     Call it when a run ends. What fails is left to the next run.
@@ -48,8 +63,8 @@ def sweep(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> None:
     Args:
         bucket: the bucket.
         prefix: output prefix; empty for the whole bucket.
-        pulse: called during a wait.
     """
+    pulse = _in_time()
     with suppress(StoreError):
         for name, _, _ in claims(bucket, prefix, pulse):
             with suppress(BusyError):

@@ -115,6 +115,8 @@ class Lease:
             StoreError: the store fails.
         """
         with self._guard:
+            if self._is_released and state != DONE:
+                return  # by another thread, while this one waited: it would make the claim anew
             self.check()
             owner = self._owner.next(state or self._owner.state)
             for _ in range(MOST_NAMES):

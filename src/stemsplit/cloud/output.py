@@ -1,5 +1,6 @@
 """The place that stems go to in an object store, and what is there: seen for all songs at the start, then again."""
 
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemsplit.cloud import listing, probe, sources
+from stemsplit.cloud import claims, listing, probe, sources
 from stemsplit.cloud.address import Address, is_usable
 from stemsplit.cloud.failures import RefusedError, StoreError
 from stemsplit.cloud.place import StorePlace
@@ -74,7 +75,10 @@ class Output:
 
     def name(self, target: Path) -> str:
         """Return the name of a file, relative to the place."""
-        return target.relative_to(self.root).as_posix()
+        root, path = str(self.root), str(target)  # as text: there may be very many
+        if not path.startswith(root + os.sep):
+            return target.relative_to(self.root).as_posix()
+        return path[len(root) + 1 :].replace(os.sep, "/")
 
     def key(self, target: Path) -> str:
         """Return the key of a file.
@@ -82,7 +86,8 @@ class Output:
         Raises:
             AudioError: no object can be called so.
         """
-        key = self.address.at(self.name(target)).key
+        top = self.address.key
+        key = f"{top}/{self.name(target)}" if top else self.name(target)
         try:
             key.encode()
         except UnicodeEncodeError:
@@ -101,6 +106,11 @@ class Output:
             probe.check_writable(self.bucket, self.address.key)
         except StoreError as error:
             raise type(error)(TRIED.sub("", str(error))) from error
+        claims.watch(self.bucket, self.address.key)
+
+    def sweep(self) -> None:
+        """Remove the claims that dead processes left there, at the end of a run."""
+        claims.sweep(self.bucket, self.address.key)
 
     def look_ahead(self, records: Sequence[Path]) -> None:
         """Look at what is there of many songs.

@@ -40,10 +40,11 @@ def kernel() -> str:
 
 
 def _begun(process: int) -> str:
-    """Return when a process of this kernel was started, in ticks; empty if there is no such process."""
+    """Return when a process of this kernel was started, in ticks; empty if it has ended."""
     with suppress(OSError, ValueError, IndexError):
         text = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
-        return text.rpartition(")")[2].split()[19]
+        fields = text.rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]  # killed, and its parent has not taken notice yet
     return ""
 
 

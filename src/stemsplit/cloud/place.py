@@ -1,21 +1,15 @@
-"""An output folder in an object store, as `songs.place` defines one."""
+"""An output folder in an object store, as `songs.sharing.place` defines one."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import obstore
-
-from stemsplit.cloud import listing
+from stemsplit.cloud import claims, listing
 from stemsplit.cloud.address import Address, is_usable
 from stemsplit.cloud.failures import StoreError
-from stemsplit.cloud.lease import held
 from stemsplit.cloud.owner import DONE
-from stemsplit.cloud.store import bucket_of, item_of
-from stemsplit.cloud.waiting import go_on
-from stemsplit.disk.claim import NAME
-from stemsplit.songs.place import Holding
+from stemsplit.cloud.store import bucket_of
+from stemsplit.songs.sharing.place import Holding
 
 
 @dataclass(frozen=True)
@@ -59,15 +53,8 @@ class StorePlace:
         Raises:
             StoreError: they cannot be listed.
         """
-        bucket, prefix = bucket_of(self.address), self.address.key
-
-        async def request() -> Any:
-            return await obstore.list_with_delimiter_async(bucket.client, prefix or None)
-
-        for meta in bucket.ask(f"cannot list {bucket.shown(prefix)}", request, go_on)["objects"]:
-            item = item_of(meta)
-            name = self.address.below(item.key)
-            if NAME.fullmatch(name) and (owner := held(bucket, item.key)) and owner.state != DONE:
+        for name, owner, item in claims.claims(bucket_of(self.address), self.address.key):
+            if owner.state != DONE:
                 silent = max(0.0, time.time() - item.modified)
                 is_live = False if owner.is_dead() else None
                 yield Holding(name, owner.host, owner.process, silent, is_live, owner.takeovers)

@@ -8,8 +8,8 @@ import json
 import re
 
 from stemsplit.errors import AudioError
-from stemsplit.songs.place import Place
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing.place import Place
 
 LIMIT = 4_000
 """Largest size of a note in bytes."""

@@ -73,10 +73,9 @@ def opened(place: Place) -> None:
         status = place.root.stat() if place.is_given else place.root.lstat()
     except OSError as error:
         raise AudioError(f"cannot write into {place.root} ({why(error)}); choose another with --staging") from error
-    if not place.is_given and hasattr(os, "getuid"):
-        is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
-        if not is_ours:
-            raise AudioError(f"{place.root} is not a folder of this user alone; choose another with --staging")
+    is_own = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+    if not place.is_given and not is_own:
+        raise AudioError(f"{place.root} is not a folder of this user; choose another with --staging")
     if not os.access(place.root, os.W_OK | os.X_OK):
         raise AudioError(f"cannot write into {place.root} (no permission, or not a folder); choose another --staging")
     sweep(place.root, lambda _: None)

@@ -30,6 +30,9 @@ SLOWEST = 100_000
 LARGEST = 5_000 * 1024 * 1024
 """Bytes of the largest object that all three stores accept in one request, as a conditional write has to be."""
 
+BLOCK = 1024 * 1024
+"""Bytes of an answer that are handed over at once."""
+
 MARK = "stemsplit"
 """Name of the metadata that tells this process's own writes from others': an answer may be lost on its way."""
 
@@ -76,6 +79,16 @@ def item_of(meta: Any, mark: str = "") -> Item:
     """Return an object as obstore describes it."""
     version = Version(meta["e_tag"] or "", meta["version"] or "")
     return Item(meta["path"], meta["size"], version, meta["last_modified"].timestamp(), mark)
+
+
+async def content_of(found: "obstore.GetResult", limit: int) -> bytes | None:
+    """Return the content of an answer; None if it has more bytes than the limit, whatever the answer said before."""
+    content = bytearray()
+    async for block in found.stream(min_chunk_size=min(limit + 1, BLOCK)):
+        content += block
+        if len(content) > limit:
+            return None
+    return bytes(content)
 
 
 def _mode(seen: Version | None) -> Any:
@@ -177,9 +190,10 @@ class Bucket:
 
         async def request() -> tuple[bytes, Version]:
             found = await obstore.get_async(self.client, self.path(key))
-            if found.meta["size"] > limit:
+            content = None if found.meta["size"] > limit else await content_of(found, limit)
+            if content is None:
                 raise TooLargeError(f"{what} (it is larger than {limit} bytes)")
-            return bytes(await found.bytes_async()), item_of(found.meta).version
+            return content, item_of(found.meta).version
 
         try:
             return self.ask(what, request, pulse)

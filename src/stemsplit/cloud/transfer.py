@@ -6,7 +6,7 @@ from typing import IO, Any
 import obstore
 
 from stemsplit.cloud.failures import ConflictError, NoRangesError, StoreError
-from stemsplit.cloud.store import SHORT_SECONDS, SLOWEST, Bucket, Item, item_of
+from stemsplit.cloud.store import BLOCK, SHORT_SECONDS, SLOWEST, Bucket, Item, content_of, item_of
 from stemsplit.cloud.waiting import Pulse, go_on
 
 PIECE = 8 * 1024 * 1024
@@ -39,17 +39,18 @@ def _whole(bucket: Bucket, item: Item, file: IO[bytes], pulse: Pulse, progress: 
         found = await _answer(bucket, item, {})
         file.seek(start)
         done = 0
-        async for block in found.stream(min_chunk_size=PIECE // 8):
+        async for block in found.stream(min_chunk_size=BLOCK):
             done += len(block)
-            if done <= item.size:
-                file.write(block)
-                progress(done)
+            if done > item.size:
+                break
+            file.write(block)
+            progress(done)
         return done
 
     what = f"cannot read {bucket.shown(item.key)}"
     done = bucket.ask(what, request, pulse, SHORT_SECONDS + item.size / SLOWEST)
     if done != item.size:
-        raise StoreError(f"{what} (the server sends {done} bytes instead of {item.size})")
+        raise StoreError(f"{what} (the server does not send the {item.size} bytes that it said)")
 
 
 def download(
@@ -78,17 +79,17 @@ def download(
     while done < item.size:
         end = min(done + PIECE, item.size)
 
-        async def request(start: int = done, end: int = end) -> bytes:
+        async def request(start: int = done, end: int = end) -> bytes | None:
             options = {} if (start, end) == (0, item.size) else {"range": (start, end)}
-            return bytes(await (await _answer(bucket, item, options)).bytes_async())
+            return await content_of(await _answer(bucket, item, options), end - start)
 
         try:
             piece = bucket.ask(what, request, pulse, SHORT_SECONDS + PIECE / SLOWEST)
         except NoRangesError:
             _whole(bucket, item, file, pulse, progress)
             break
-        if len(piece) != end - done:
-            raise StoreError(f"{what} (the server sends {len(piece)} bytes instead of {end - done})")
+        if piece is None or len(piece) != end - done:
+            raise StoreError(f"{what} (the server does not send the bytes that it was asked for)")
         file.write(piece)
         done = end
         progress(done)

@@ -167,7 +167,8 @@ class Connection:
             return f"the Ray cluster has other versions than this machine, which has Ray {version('ray')}: {told}"
         if address == AUTO and isinstance(error, ConnectionError):
             return f"this machine belongs to no running Ray cluster; {START}"
-        return f"cannot connect to the Ray cluster '{address}': {told}"
+        token = "; if it asks for a token, set RAY_AUTH_MODE=token" if isinstance(error, ConnectionError) else ""
+        return f"cannot connect to the Ray cluster '{address}': {told}{token}"
 
     @property
     def nodes(self) -> dict[str, tuple[int, float]]:
@@ -188,7 +189,8 @@ class Watch:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.connection, self.nodes, self.seen_at = connection, connection.nodes, time.monotonic()
+        self.connection, self.nodes = connection, connection.nodes
+        self.has_answered, self.silent, self.checked_at = True, 0.0, time.monotonic()
         self.ending = threading.Event()
         threading.Thread(target=self._look, name="watching", daemon=True).start()
 
@@ -196,11 +198,17 @@ class Watch:
         while not self.ending.wait(LOOK_SECONDS):
             with suppress(Exception):
                 self.nodes = self.connection.nodes
-                self.seen_at = time.monotonic()
+                self.has_answered = True
 
     def check(self) -> None:
-        """Raise DeviceError if the head has not answered for long. Ray would end this process some time later."""
-        silent = time.monotonic() - self.seen_at
-        if silent > HEAD_SECONDS:
-            told = f"the head of the Ray cluster has not answered for {silent:.0f} s"
+        """Raise HeadError if the head has not answered for long. Ray would end this process some time later.
+
+        Call this again and again. Time in which this process, too, was stopped does not count.
+        """
+        before, self.checked_at = self.checked_at, time.monotonic()
+        self.silent += min(self.checked_at - before, 2 * LOOK_SECONDS)
+        if self.has_answered:
+            self.has_answered, self.silent = False, 0.0
+        if self.silent > HEAD_SECONDS:
+            told = f"the head of the Ray cluster has not answered for {self.silent:.0f} s"
             raise HeadError(f"{told}; once it runs again, run the same command again to continue")

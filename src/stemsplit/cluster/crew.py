@@ -53,6 +53,7 @@ class Member:
         node: node that it runs on; empty until it is known.
         host: name of that machine; empty until it is known.
         is_ready: whether its model is loaded.
+        silent: seconds for which it has not answered, as far as this process was not stopped itself.
     """
 
     seat: Seat
@@ -60,18 +61,24 @@ class Member:
     node: str = ""
     host: str = ""
     is_ready: bool = False
+    silent: float = 0.0
 
 
-def _death(error: Exception) -> DeadError:
-    """Return how a worker ended, in words."""
+def _death(error: Exception, else_: str) -> DeadError:
+    """Return how a worker ended, in words.
+
+    Args:
+        error: what Ray raised.
+        else_: what to say if that is of no known kind.
+    """
     text = str(error)
     if getattr(error, "preempted", False) or "node has died" in text:
         return DeadError("its node has left the cluster", node=True)
     if "NODE_OUT_OF_MEMORY" in text or "memory on the node" in text or "low on memory" in text:
-        return DeadError("its node ran out of memory, and Ray ended it; see --workers and --cpus-per-worker")
+        return DeadError("its node ran out of memory, so Ray ended it; more --cpus-per-worker make fewer workers")
     if "creation task" in text or "ModuleNotFoundError" in text:
         return DeadError(f"stemsplit does not start there: {one_line(error)[-200:]}")
-    return DeadError("its process ended")
+    return DeadError(else_)
 
 
 class Crew:
@@ -101,11 +108,25 @@ class Crew:
         self._ask(member, "facts", actor.facts.remote())
 
     def _ask(self, member: Member, question: str, reference: Any) -> None:
+        member.silent = 0.0
         self.calls[reference] = member, question
 
     def is_asked(self, question: str) -> bool:
         """Return whether a worker still has to answer a question of that name."""
         return any(asked == question for _, asked in self.calls.values())
+
+    def stuck(self, seconds: float, longest: float) -> list[Member]:
+        """Return the workers that do not answer any more, although they should at once.
+
+        Args:
+            seconds: time since this was asked last.
+            longest: time that a worker may take.
+        """
+        # A worker that was not asked but for its facts may wait for its place in the cluster.
+        asked = [member for member, question in self.calls.values() if question != "facts"]
+        for member in asked:
+            member.silent += seconds
+        return [member for member in asked if member.silent > longest]
 
     def begin(self, member: Member, task: Task) -> None:
         """Let a worker begin to load its model."""
@@ -128,8 +149,8 @@ class Crew:
         if ready:
             ready, _ = self.ray.wait(list(self.calls), num_returns=len(self.calls), timeout=0)
         for reference in ready:
-            member, question = self.calls.pop(reference)
-            yield member, question, self._answer(reference)
+            if call := self.calls.pop(reference, None):  # its worker may have been dismissed meanwhile
+                yield *call, self._answer(reference)
 
     def _answer(self, reference: Any) -> Any:
         from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
@@ -143,9 +164,9 @@ class Crew:
             # Its own node would tell of a process that ended.
             return DeadError("its node does not answer", node=True)
         except RayActorError as error:
-            return _death(error)
+            return _death(error, "its process ended")
         except RayError as error:
-            return DeadError(one_line(error))
+            return _death(error, one_line(error))
 
     def dismiss(self, member: Member) -> None:
         """End a worker at once, if that was not done yet."""

@@ -15,7 +15,9 @@ from stemsplit.cluster.worker import Ended, Failed, Ready, Said, Step, Task, Tol
 from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.failures import cause
 from stemsplit.libraries import version
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.sharing.order import expected_seconds
 from stemsplit.words import counted
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ STARTS = 3
 
 ROW = 30
 """Number of workers that may die one after the other, while no song ends, before the run does."""
+
+STUCK_SECONDS = 300.0
+"""Seconds after which a worker that does not answer is taken for dead: its disk, its device or its network hangs."""
 
 SLOW_SECONDS = 30.0
 """Seconds without a worker at work after which people are told that the cluster gives none."""
@@ -52,6 +57,13 @@ class Calls:
     crew: Callable[[int, int], object]
 
 
+def lengths_of(jobs: Sequence[Job]) -> list[float]:
+    """Return about how long each song is, in seconds; a song of which nothing is known counts as an average one."""
+    known = [expected_seconds(job) for job in jobs]
+    usual = sum(known) / max(sum(map(bool, known)), 1) or 1.0
+    return [seconds or usual for seconds in known]
+
+
 class Driver:
     """Hands songs to workers, and takes what becomes of them.
 
@@ -67,7 +79,11 @@ class Driver:
         self, jobs: Sequence[Job], connection: Connection, wishes: Wishes, task: Callable[[Seat], Task], calls: Calls
     ) -> None:
         self.jobs, self.connection, self.wishes, self.task, self.calls = jobs, connection, wishes, task, calls
-        self.crew, self.ledger, self.watch = Crew(connection), Ledger(range(len(jobs))), Watch(connection)
+        self.crew, self.ledger, self.watch = (
+            Crew(connection),
+            Ledger(range(len(jobs)), lengths_of(jobs)),
+            Watch(connection),
+        )
         self.looked_at = self.worked_at = time.monotonic()
         self.is_slow = False
         self.starts: dict[Seat, int] = {}
@@ -92,8 +108,10 @@ class Driver:
         try:
             self._look()
             while not self.ledger.is_over:
-                if time.monotonic() - self.looked_at > LOOK_SECONDS:
+                if (seconds := time.monotonic() - self.looked_at) > LOOK_SECONDS:
                     self._look()
+                    for member in self.crew.stuck(min(seconds, 2 * LOOK_SECONDS), STUCK_SECONDS):
+                        self._died(member, f"it has not answered for {STUCK_SECONDS / 60:.0f} minutes")
                 for member, question, answer in self.crew.answers(0.5):
                     self._heard(member, question, answer)
                 if not self.crew.is_asked("begin"):

@@ -21,10 +21,13 @@ class Ledger:
 
     Args:
         songs: numbers of the songs, in the order in which they should be tried.
+        lengths: length of each song, by its number, in any unit; all are taken for equal if None.
     """
 
-    def __init__(self, songs: Sequence[int]) -> None:
+    def __init__(self, songs: Sequence[int], lengths: Sequence[float] | None = None) -> None:
         self.waiting, self.suspects = deque(songs), deque[int]()
+        self.length = lengths.__getitem__ if lengths else lambda _: 1.0
+        self.waiting_length = sum(map(self.length, songs))
         self.held: dict[Hashable, list[int]] = {}
         """Worker -> the songs that it holds, in the order in which it got them."""
         self.is_suspect: set[int] = set()
@@ -46,8 +49,8 @@ class Ledger:
 
         Args:
             worker: the worker.
-            workers: number of workers that share the songs. The fewer songs are left for each, the fewer it is handed
-                ahead, so that none waits behind a long one while another worker is idle.
+            workers: number of workers that share the songs. No worker is handed more ahead than half of its share of
+                what is left, so that no song waits behind a long one while another worker is idle.
         """
         held = self.held.setdefault(worker, [])
         if any(number in self.is_suspect for number in held):
@@ -55,9 +58,14 @@ class Ledger:
         if self.suspects and not held:
             held.append(self.suspects.popleft())
             return held[:]
-        most = 1 + min(AHEAD, len(self.waiting) // max(workers, 1))
-        taken = [self.waiting.popleft() for _ in range(min(most - len(held), len(self.waiting)))]
-        held.extend(taken)
+        share = self.waiting_length / max(workers, 1) / 2
+        taken: list[int] = []
+        while self.waiting and len(held) <= AHEAD:
+            if held and sum(map(self.length, (*held, self.waiting[0]))) > share:
+                break
+            taken.append(self.waiting.popleft())
+            held.append(taken[-1])
+        self.waiting_length -= sum(map(self.length, taken))
         return taken
 
     def ended(self, worker: Hashable, number: int) -> bool:
@@ -70,7 +78,9 @@ class Ledger:
 
     def returned(self, worker: Hashable) -> None:
         """Take back the songs of a worker that stopped for a reason which no song has."""
-        self.waiting.extendleft(reversed(self.held.pop(worker, [])))
+        held = self.held.pop(worker, [])
+        self.waiting.extendleft(reversed(held))
+        self.waiting_length += sum(map(self.length, held))
 
     def lost(self, worker: Hashable, node: bool) -> list[int]:
         """Take back the songs of a worker that died; return those that fail, as too many have died at them.

@@ -20,7 +20,8 @@ from stemsplit.songs import pipeline, record
 
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
 
 SEEN_SECONDS = 10.0
 """Longest time in seconds that a network file system may take to show what another machine wrote."""
@@ -165,8 +166,10 @@ class Worker:
         try:
             os.chdir(task.folder)
         except OSError as error:
-            told = f"{socket.gethostname()} does not have the folder {task.folder} ({error.strerror})"
-            raise DeviceError(f"{told}; songs and stems must be on storage that all nodes see") from error
+            shown = (task.seen, task.song and task.song[0])
+            if any(path and not path.is_absolute() for path in shown):
+                told = f"{socket.gethostname()} does not have the folder {task.folder} ({error.strerror})"
+                raise DeviceError(f"{told}; songs and stems must be on storage that all nodes see") from error
         os.environ.update(task.variables)
         checked(task)
         self.thread = Thread(target=self._work, args=[task], name="splitting", daemon=True)

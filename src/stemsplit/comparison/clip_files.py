@@ -15,7 +15,7 @@ import numpy as np
 from stemsplit.audio import Format, Song, Writer
 from stemsplit.comparison.clips import Clip
 from stemsplit.disk import Folder, flush, remove_empty_folder
-from stemsplit.disk.claim import Claim, claim
+from stemsplit.disk.claim import BusyError, Claim, claim
 from stemsplit.disk.folder import is_plain
 from stemsplit.disk.limits import is_refused, why
 from stemsplit.disk.space import existing_ancestor
@@ -141,9 +141,12 @@ def _working_beside(folder: Path) -> Iterator[Claim]:
             raise
         finally:
             held.release()
-    except BlockingIOError:
-        busy = f"another process is writing {folder}"
-        raise AudioError(f"{busy}; wait for it, or choose another folder with -o") from None
+    except BusyError as error:
+        busy, advice = f"another process is writing {folder}", "wait for it, or choose another folder with -o"
+        if error.owner and not error.alive:  # on another machine, as far as this one can tell
+            busy = f"a process on {error.owner.host} is writing {folder}"
+            advice += f"; if that process is gone, remove {error.filename}"
+        raise AudioError(f"{busy}; {advice}") from None
     except OSError as error:
         raise AudioError(f"cannot write into {out} ({why(error)})") from error
     finally:

@@ -10,6 +10,7 @@ from typing import IO
 
 from stemsplit.disk import heartbeat
 from stemsplit.disk.files import TRIES
+from stemsplit.disk.first_turn import NEW, FirstTurn, drop_new
 from stemsplit.disk.folder import Folder, flush, refuse_irregular
 from stemsplit.disk.listed import (
     FOREIGN,
@@ -23,7 +24,8 @@ from stemsplit.disk.listed import (
     is_own,
     translated,
 )
-from stemsplit.disk.turn import NEW, BusyError, GoneError, Turn, drop_new
+from stemsplit.disk.next_turn import NextTurn
+from stemsplit.disk.turn import BusyError, GoneError, Turn
 
 PREFIX = ".stemsplit-"
 """Prefix of the folders' names."""
@@ -127,7 +129,7 @@ class Claim(Listed):
             if whole is None and not make:
                 break
             try:
-                return Turn(whole, stale) if whole else Turn.first(self.out, self.name)
+                return NextTurn(whole, stale) if whole else FirstTurn(self.out, self.name)
             except BaseException as error:
                 if whole:
                     whole.close()
@@ -192,12 +194,17 @@ class Claim(Listed):
                 flush(file.fileno())
             self.folder.move(UNDECIDED, self.folder, name)
         except OSError as error:
-            # The answer to a step that was done may be lost on a network, and the step be tried once more.
             if not is_gone(error):
                 raise
-            if not self.folder.has(name):
+            # The answer to a step that was done may be lost on a network, and the step be tried once more.
+            if not self._holds(name, content):
                 raise TakenOverError(self.folder.path) from error
         self.folder.sync()
+
+    def _holds(self, name: str, content: bytes) -> bool:
+        with suppress(OSError):
+            return self.folder.read(name, len(content)) == content
+        return False
 
     def leave(self) -> None:
         """Give up the folder but keep its files, for the next process that does the same work."""
@@ -236,6 +243,22 @@ class Claim(Listed):
         self._close()
 
 
+def _claim(out: Folder, name: str, make: bool = True, stale: int | None = None) -> Claim:
+    """Claim a folder, also on a disk that gives all files of this user to another one."""
+    try:
+        return Claim(out, name, make, stale)
+    except OtherUserError as error:
+        trial = f"{PREFIX}{'0' * 16}{NEW}{os.urandom(8).hex()}"
+        out.make(trial, 0o700)
+        try:
+            user = out.stat(trial).st_uid
+        finally:
+            out.remove_folder(trial)
+        if user != error.user:
+            raise
+        return Claim(out, name, make, stale, {user})
+
+
 def claim(out: Folder, key: str, stale: int | None = None) -> Claim:
     """Claim a folder for one piece of work.
 
@@ -248,23 +271,12 @@ def claim(out: Folder, key: str, stale: int | None = None) -> Claim:
         BusyError: another process does this work.
         OSError: the folder cannot be made.
     """
-    users = set[int]()
-    while True:
-        others = set[int]()
-        for number in range(MOST_NAMES):
-            try:
-                held = Claim(out, f"{PREFIX}{key}" + (f"-{number}" if number else ""), stale=stale, users=users)
-                break
-            except ForeignError as error:
-                last = error
-                others |= {error.user} if isinstance(error, OtherUserError) else set()
-        else:
-            raise last
-        # Some disks, as those of other machines, give all files of a user to another one.
-        if not others & {held.folder.identity().st_uid} - users:
-            return held
-        users |= others
-        held.release()
+    for number in range(MOST_NAMES):
+        try:
+            return _claim(out, f"{PREFIX}{key}" + (f"-{number}" if number else ""), stale=stale)
+        except ForeignError as error:
+            last = error
+    raise last
 
 
 def leftovers(out: Folder) -> Iterator[Claim | ForeignError]:
@@ -279,7 +291,7 @@ def leftovers(out: Folder) -> Iterator[Claim | ForeignError]:
                 continue
             if not NAME.fullmatch(name):
                 raise ForeignError(errno.EEXIST, "not a name that stemsplit gives", str(out.path / name))
-            yield Claim(out, name, make=False)
+            yield _claim(out, name, make=False)
         except ForeignError as error:
             yield error
         except OSError:

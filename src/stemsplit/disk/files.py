@@ -13,10 +13,14 @@ from typing import IO, Any
 
 from stemsplit.disk.folder import EVERYWHERE, Folder, flush, is_link, read_at_most, refuse_irregular
 from stemsplit.disk.lock import is_there, try_lock
+from stemsplit.disk.owner import is_local, machine
 
 TEXT_LIMIT = 16_000_000
 """Largest size in bytes of a text that a person or this program wrote: a registry, a config, a record."""
 
+
+DAY = 86_400.0
+"""Seconds of a day."""
 
 TRIES = 100
 """Attempts to take a name that other processes take and release again and again."""
@@ -62,13 +66,27 @@ def _shortened(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[:100])
 
 
-def _drop_abandoned(folder: Folder, pattern: re.Pattern[str]) -> None:
-    """Remove the unfinished files of killed processes: no process holds their locks."""
-    for name in filter(pattern.fullmatch, folder.names()):
+def _drop_abandoned(folder: Folder, beginning: str, now: float) -> None:
+    """Remove the unfinished files of killed processes: no process holds their locks.
+
+    The locks of two machines may not know of each other. So another machine's file stays for a day, by the clock of the
+    disk's machine.
+
+    Args:
+        folder: folder of the files.
+        beginning: beginning of their names.
+        now: time at which a file was changed just now, in seconds.
+    """
+    pattern = re.compile(rf"{re.escape(beginning)}(?P<machine>[0-9a-f]{{8}})?[0-9a-f]{{8}}\.partial")
+    for name in folder.names():
+        if not (found := pattern.fullmatch(name)):
+            continue
         with suppress(OSError):
             descriptor = folder.open(name, os.O_RDWR)
             try:
-                if stat.S_ISREG(os.fstat(descriptor).st_mode) and try_lock(descriptor) is True:
+                status, locked = os.fstat(descriptor), try_lock(descriptor)
+                ours = locked is True and (found["machine"] == machine(folder)[:8] or is_local(folder))
+                if stat.S_ISREG(status.st_mode) and (ours or (locked is not False and now - status.st_mtime > DAY)):
                     folder.remove(name)
             finally:
                 os.close(descriptor)
@@ -110,10 +128,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def replacing_in(folder: Folder, name: str) -> Iterator[IO[bytes]]:
     """Write a file in an open folder whole or not at all, as `replacing` does."""
     beginning = f".{_shortened(name)}."
-    _drop_abandoned(folder, re.compile(rf"{re.escape(beginning)}[0-9a-f]{{8}}\.partial"))
-    partial = f"{beginning}{os.urandom(4).hex()}.partial"
+    partial = f"{beginning}{machine(folder)[:8]}{os.urandom(4).hex()}.partial"
     with _create_locked(folder, partial) as file:
         try:
+            _drop_abandoned(folder, beginning, os.fstat(file.fileno()).st_mtime)
             yield file
             file.flush()
             flush(file.fileno())

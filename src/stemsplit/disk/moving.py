@@ -40,6 +40,7 @@ def move_between(old: Folder, name: str, new: Folder, new_name: str) -> None:
             raise
         with _opened(old, name) as source, replacing_in(new, new_name) as target:
             shutil.copyfileobj(source, target, BLOCK)
+            old.stat(name)  # else another process has moved it meanwhile, and others may have a newer one there
         old.remove(name)
     new.sync()
 

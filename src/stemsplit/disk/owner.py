@@ -7,9 +7,7 @@ process ever sees half of it.
 import hashlib
 import os
 import re
-import socket
 import sys
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from stemsplit.disk.folder import Folder
+from stemsplit.disk.space import existing_ancestor
 
 OWNER = re.compile(
     r"owner-(?P<takeovers>[0-9]{1,6})-(?P<place>in|beside)-(?P<machine>[0-9a-f]{16})-(?P<process>[0-9]{1,10})"
@@ -87,20 +86,23 @@ WORK = re.compile(r"work-[0-9a-f]{16}")
 """Name of a folder that one process works in, beside an earlier one that may still live."""
 
 
+def host() -> str:
+    """Return this machine's name as it may stand in a file's name."""
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return re.sub(r"[^A-Za-z0-9_.]", "_", name)[:64] or "unknown"
+
+
 @lru_cache
 def _start_of_machine() -> str:
     """Return what tells this machine, since it was started, from all others; empty if the system does not say."""
     if sys.platform != "linux":
+        import uuid
+
         number = uuid.getnode()  # of its network adapter; names change with the network on laptops
-        return socket.gethostname() if number >> 40 & 1 else f"{number:x}"
+        return host() if number >> 40 & 1 else f"{number:x}"
     with suppress(OSError):
         return BOOT.read_text(encoding="ascii").strip()
     return ""
-
-
-def host() -> str:
-    """Return this machine's name as it may stand in a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:64] or "unknown"
 
 
 def machine(folder: Folder) -> str:
@@ -130,6 +132,22 @@ def is_local(folder: Folder) -> bool:
     if sys.platform != "linux":
         return False
     return _file_system(os.path.realpath(folder.path), folder.identity().st_dev) in LOCAL
+
+
+def apart(path: Path) -> str:
+    """Return what keeps this machine's unfinished files apart, by their names, from those of others on the same disk.
+
+    Args:
+        path: folder of the files, or one that is to be made.
+
+    Returns:
+        A dot and 8 hexadecimal digits; nothing on a disk of this machine's own, where locks are enough.
+    """
+    if sys.platform != "linux":
+        return ""
+    with suppress(OSError), Folder(existing_ancestor(path)) as folder:
+        return "" if is_local(folder) else f".{machine(folder)[:8]}"
+    return ""
 
 
 def is_dead(owner: Owner | None, folder: Folder, locked: bool | None) -> bool | None:

@@ -1,5 +1,6 @@
 """Checks free space before files are written."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -41,4 +42,4 @@ def check_space(folder: Path, needed: float) -> None:
     """
     free = free_space(folder)
     if free is not None and needed > free:
-        raise AudioError(too_little(folder, needed, free))
+        raise AudioError(too_little(folder, needed, free)) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from stemsplit.disk import names_below, read_text
 from stemsplit.disk.folder import is_plain
+from stemsplit.disk.owner import apart
 from stemsplit.errors import WeightsError
 
 REF_LIMIT = 1_000
@@ -83,7 +84,8 @@ class HubFile:
 
     def part(self, etag: str) -> Path:
         """Return the path of the unfinished download. The hub's own tools recognise its name as one."""
-        return self.folder / "blobs" / f"{etag}{self._part_suffix}"
+        blobs = self.folder / "blobs"
+        return blobs / f"{etag}{apart(blobs)}{self._part_suffix}"
 
     @property
     def _part_suffix(self) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from stemsplit.disk import Folder, names_below, remove_below, remove_empty_folder
 from stemsplit.disk.folder import is_plain
 from stemsplit.disk.folders import cache_folder
+from stemsplit.disk.owner import apart
 from stemsplit.errors import WeightsError
 from stemsplit.fetch import digests, hub_cache, verified
 from stemsplit.fetch.hub_cache import HubFile, is_file
@@ -52,7 +53,7 @@ def web_part(url: str, version: str) -> PurePath:
         url: address of the file.
         version: the server's name for this version of the file.
     """
-    return WEIGHTS / f"{_hashed(url)}-{_hashed(version)}.part"
+    return WEIGHTS / f"{_hashed(url)}-{_hashed(version)}{apart(cache_folder())}.part"
 
 
 def web_parts(url: str) -> list[PurePath]:
@@ -61,7 +62,7 @@ def web_parts(url: str) -> list[PurePath]:
     Raises:
         OSError: their folder cannot be read, or is a link.
     """
-    pattern = re.compile(f"{_hashed(url)}-[0-9a-f]{{16}}[.]part")
+    pattern = re.compile(f"{_hashed(url)}-[0-9a-f]{{16}}([.][0-9a-f]{{8}})?[.]part")
     return [WEIGHTS / name for name in names_below(cache_folder(), WEIGHTS) if pattern.fullmatch(name)]
 
 

@@ -63,7 +63,8 @@ def _fetch(entry: ModelEntry, url: str, progress: Progress) -> Path:
     check_size(size or None, entry.size)
     size, cache, relative = size or entry.size, cache_folder(), store.web_part(url, version)
     part = make_below(cache, relative.parent) / relative.name
-    with download_lock(cache, PurePath("locks", relative.with_suffix(".lock").name), part, size, progress):
+    lock = PurePath("locks", f"{relative.name.partition('.')[0]}.lock")  # of all machines, if they share locks
+    with download_lock(cache, lock, part, size, progress):
         if path := store.local(entry):
             return path  # another process was faster
         remote = Remote(url, headers, part, size, version, has_digest=bool(digests.expected(entry)))

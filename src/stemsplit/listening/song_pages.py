@@ -14,7 +14,8 @@ from stemsplit.listening.piece import Piece
 from stemsplit.listening.pieces import opened
 from stemsplit.listening.shelf import Item, Kind, title_of
 from stemsplit.songs import beside
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
 from stemsplit.words import size
 

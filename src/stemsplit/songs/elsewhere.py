@@ -50,6 +50,10 @@ class Elsewhere(Protocol):
         """
 
     @property
+    def takeovers(self) -> int:
+        """How many processes died, or went silent, at the song before, if it is claimed where its stems go to."""
+
+    @property
     def problem(self) -> str:
         """Why the song cannot be split, if that is known without bringing it; else empty."""
 

@@ -111,7 +111,7 @@ class Examiner:
         """Do what `examined` does for a song that comes from elsewhere, or whose stems go there."""
         assert job.elsewhere is not None
         try:
-            if link := job.link((*job.targets.values(), job.record)):
+            if not job.elsewhere.sends and (link := job.link((*job.targets.values(), job.record))):
                 return replace(job, problem=f"{link} is a link, which is not followed; remove it, or choose another -o")
             found = job.recorded()
             if found and not job.options.force and job.is_done(found):
@@ -125,7 +125,8 @@ class Examiner:
         if not job.elsewhere.sends:
             problem = self._problem(job, self._place(job), job.files, job.names.record)
         else:
-            taken = [target for target in job.targets.values() if job.shown(target) in self.songs]
+            targets = [job.folder / file for file in job.files if file.rpartition("/")[2] in self.names]
+            taken = [target for target in targets if job.shown(target) in self.songs]
             problem = f"{taken[0]} is itself one of the songs; choose another folder with -o" if taken else ""
         if problem or job.elsewhere.fetches:
             return replace(job, problem=problem)

@@ -8,7 +8,8 @@ from typing import Protocol
 from stemsplit.errors import StemsplitError
 from stemsplit.failures import cause
 from stemsplit.songs import beside, session
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stemsplit.songs.elsewhere import OvertakenError
 from stemsplit.songs.failures import reason
-from stemsplit.songs.job import Outcome
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Busy, Course, GivenUpError, given_up, taken_over
 from stemsplit.songs.record import Record
 from stemsplit.songs.stem_files import StemFiles

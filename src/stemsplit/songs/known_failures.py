@@ -14,7 +14,8 @@ from stemsplit.disk import Folder, replacing
 from stemsplit.errors import AudioError
 from stemsplit.libraries import version
 from stemsplit.songs.find import Search, few
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.outcome import Outcome
 from stemsplit.words import counted
 
 FILE = "stemsplit-failures.json"

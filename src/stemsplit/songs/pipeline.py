@@ -19,7 +19,8 @@ from stemsplit.engine.mixture import Mixture
 from stemsplit.failures import is_lost_device
 from stemsplit.songs import commit
 from stemsplit.songs.finishing import SENT, Finishing, Report, ended, started
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.preparing import Busy, Course, Full, given_up, prepare
 from stemsplit.songs.stem_files import StemFiles
 
@@ -229,13 +230,12 @@ class Patience:
         self.seen: dict[Path, tuple[int, float]] = {}
 
     def is_over(self, busy: Busy) -> bool:
-        """Return whether a process seems to be stopped, or its machine gone."""
+        """Return whether a process seems to be stopped, or its machine gone. After that, it is measured anew."""
         now = monotonic()
         beat, since = self.seen.get(busy.job.record, (None, now))
-        if beat != busy.beat:
-            since = now
-        self.seen[busy.job.record] = busy.beat, since
-        return now - since > STALLED_SECONDS
+        is_over = beat == busy.beat and now - since > STALLED_SECONDS
+        self.seen[busy.job.record] = busy.beat, now if is_over or beat != busy.beat else since
+        return is_over
 
 
 def run(
@@ -271,13 +271,13 @@ def run(
             if len(busy) == count:
                 sleep(POLL_SECONDS)
             for waiting in busy:
-                over = patience.is_over(waiting)
-                if over and waiting.alive:
-                    report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
-                    continue
-                if over and pipeline.course.stale.get(waiting.job.record) != waiting.beat:
+                stale = pipeline.course.stale
+                if patience.is_over(waiting):
+                    if waiting.alive or stale.get(waiting.job.record) == waiting.beat:
+                        report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
+                        continue
                     tell(waiting.taken_over(STALLED_SECONDS))
-                    pipeline.course.stale[waiting.job.record] = waiting.beat
+                    stale[waiting.job.record] = waiting.beat
                 left.append(waiting.job)
     finally:
         pipeline.close()

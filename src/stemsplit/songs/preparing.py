@@ -15,8 +15,10 @@ from stemsplit.errors import AudioError
 from stemsplit.songs import commit, record, trial
 from stemsplit.songs.elsewhere import FullError
 from stemsplit.songs.failures import reason
-from stemsplit.songs.job import Job, Outcome
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing import tries
 from stemsplit.songs.stem_files import StemFiles
 
 
@@ -214,6 +216,8 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
         if already_split(job, found):
             released(job, held)
             return Outcome(job, record=found, skipped=True)
+        if problem := tries.lost(job, held.takeovers + (job.elsewhere.takeovers if job.elsewhere else 0)):
+            raise AudioError(problem)
         if not (job.elsewhere and job.elsewhere.sends):
             trial.try_names(held, job)
         return opened(job, held, found, course)

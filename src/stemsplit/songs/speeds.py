@@ -19,7 +19,8 @@ from stemsplit.libraries import version
 if TYPE_CHECKING:
     from stemsplit.engine.base import Splitter
     from stemsplit.engine.chain_entry import ChainEntry
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
     from stemsplit.songs.pipeline import Progress
 
 USED = 5

@@ -93,8 +93,10 @@ class Standings:
         except OSError:
             return None
         if usual := self._pattern(job).fullmatch(content):
-            name, size, digest, *files = usual.groups()
-            return Standing(_text(name), int(size), digest.decode(), _are_there(job, files))
+            name, length, digest, *files = usual.groups()
+            if [file == b"null" for file in files[::2]] != [size == b"null" for size in files[1::2]]:
+                return None  # it is not a record
+            return Standing(_text(name), int(length), digest.decode(), _are_there(job, files))
         found = record.parsed(content)
         return Standing.of(found, _fits(job, found)) if found else None
 
@@ -155,11 +157,11 @@ def _are_there(job: Job, said: Sequence[bytes]) -> bool:
     """
     beside = job.names.record.rpartition("/")[0]
     for file, name, size in zip(job.files, said[::2], said[1::2], strict=True):
-        if name == size == b"null":
+        if name == b"null":
             continue  # silent
         folder, _, last = file.rpartition("/")
         expected = last if folder == beside else job.name(job.folder / file)
-        if name != _as_json(expected) or size == b"null" or int(size) != _size_of(f"{job.folder}/{file}"):
+        if name != _as_json(expected) or int(size) != _size_of(f"{job.folder}/{file}"):
             return False
     return True
 

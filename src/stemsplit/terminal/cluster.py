@@ -12,7 +12,8 @@ from stemsplit.terminal.songs import SplitReport
 from stemsplit.words import clock, counted
 
 if TYPE_CHECKING:
-    from stemsplit.songs.job import Job, Outcome
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome
 
 
 USUAL_SECONDS = 240.0

@@ -16,7 +16,7 @@ from stemsplit.terminal.songs import outcome_as_data
 
 if TYPE_CHECKING:
     from stemsplit.evaluation.evaluation import Result
-    from stemsplit.songs.job import Outcome
+    from stemsplit.songs.outcome import Outcome
 
 Cell = str | int | float | bool | None
 

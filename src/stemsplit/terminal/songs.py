@@ -17,7 +17,8 @@ from stemsplit.words import clock, counted, printable, size
 
 if TYPE_CHECKING:
     from stemsplit.songs.find import Search
-    from stemsplit.songs.job import Job, Outcome, Totals
+    from stemsplit.songs.job import Job
+    from stemsplit.songs.outcome import Outcome, Totals
 
 
 def job_as_data(job: "Job") -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stemsplit.songs.status import in_words
+from stemsplit.songs.sharing.status import in_words
 from stemsplit.terminal.stdout import print_text
 from stemsplit.terminal.tables import aligned
 from stemsplit.words import clock, counted, printable
 
 if TYPE_CHECKING:
-    from stemsplit.songs.batches import Batch
-    from stemsplit.songs.place import Holding
-    from stemsplit.songs.status import Status
+    from stemsplit.songs.sharing.batches import Batch
+    from stemsplit.songs.sharing.place import Holding
+    from stemsplit.songs.sharing.status import Status
 
 MOST = 20
 """Largest number of songs of a kind that people are shown."""

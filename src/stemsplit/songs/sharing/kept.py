@@ -8,11 +8,12 @@ from pathlib import PurePosixPath
 
 from stemsplit.choices import FormatName
 from stemsplit.disk.claim import PREFIX
-from stemsplit.songs import naming, notes
+from stemsplit.songs import naming
 from stemsplit.songs.earlier import RECORD
-from stemsplit.songs.note_forms import FOLDER, Failure, Run, digest_of
-from stemsplit.songs.place import ClosedError, Place
 from stemsplit.songs.record import LIMIT, parsed
+from stemsplit.songs.sharing import notes
+from stemsplit.songs.sharing.note_forms import FOLDER, Failure, Run, digest_of
+from stemsplit.songs.sharing.place import ClosedError, Place
 
 AUDIO = tuple(f".{name}" for name in FormatName)
 

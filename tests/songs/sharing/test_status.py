@@ -14,18 +14,19 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
 from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
-from stemsplit.songs.batches import batches
 from stemsplit.songs.find import Found, find
-from stemsplit.songs.job import Job, Options, Outcome
-from stemsplit.songs.kept import key_of
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
-from stemsplit.songs.note_forms import FOLDER, Run
-from stemsplit.songs.notes import Notes
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.place import JOURNAL, LocalPlace
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
-from stemsplit.songs.status import NOT_BEGUN, Status, status
+from stemsplit.songs.sharing.batches import batches
+from stemsplit.songs.sharing.kept import key_of
+from stemsplit.songs.sharing.note_forms import FOLDER, Run
+from stemsplit.songs.sharing.notes import Notes
+from stemsplit.songs.sharing.place import JOURNAL, LocalPlace
+from stemsplit.songs.sharing.status import NOT_BEGUN, Status, status
 from tests.conftest import snapshot
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemsplit.songs.machines import scheduled
+from stemsplit.songs.sharing.machines import scheduled
 from tests.benchmarks.machines import WAYS, Costs, Simulation, bound, lengths
 
 FREE = Costs(song=0, minute=60, start=0, plan=0, look=0, lease=4, replaced=2, noticed=1)

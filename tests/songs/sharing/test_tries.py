@@ -1,5 +1,6 @@
 """Songs that failed on several machines are not tried for ever, and several workers take the longest songs first."""
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from stemsplit.songs.job import Job, Options, Outcome
-from stemsplit.songs.notes import Notes
-from stemsplit.songs.order import longest_first
-from stemsplit.songs.place import LocalPlace
-from stemsplit.songs.tries import DEATHS, LOST, Tries, lost
+from stemsplit.disk.claim import Claim
+from stemsplit.errors import AudioError, DeviceError
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.preparing import Course, prepare
+from stemsplit.songs.sharing.notes import Notes
+from stemsplit.songs.sharing.order import longest_first
+from stemsplit.songs.sharing.place import LocalPlace
+from stemsplit.songs.sharing.tries import DEATHS, LOST, Tries, lost
 from tests.songs.test_plan import options, planned
 
 Song = Callable[..., Path]
@@ -98,3 +103,29 @@ def test_songs_as_long_as_each_other_come_in_another_order_in_each_process(job: 
     orders = {tuple(each.seconds for each in longest_first(jobs, seed)) for seed in range(3)}
     assert len(orders) == 3
     assert {*orders.pop()} == {each.seconds for each in jobs}
+
+
+def test_a_song_that_killed_process_after_process_is_told_and_not_computed(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Claim, "takeovers", DEATHS)
+    outcome = prepare(job, Course(pytest.fail))
+    assert isinstance(outcome, Outcome)
+    assert LOST in outcome.error
+    assert not [*job.options.out.glob(".*")]
+    forced = prepare(replace(job, options=replace(job.options, force=True)), Course(pytest.fail))
+    assert not isinstance(forced, Outcome)
+    forced.close()  # type: ignore[union-attr]  # it is ready to be split
+
+
+def test_failures_of_machines_do_not_speak_against_a_song(job: Job) -> None:
+    full = AudioError("no room")
+    full.__cause__ = OSError(errno.ENOSPC, "no room")
+    for host in ("a", "b", "c"):
+        for cause in (full, DeviceError("out of memory"), PermissionError()):
+            Tries(notes(job.options, host)).add(Outcome(job, str(cause), cause=cause))
+        Tries(notes(job.options, host)).add(Outcome(replace(job, problem="no such file"), "no such file"))
+    assert tried(job)
+    fails(job, "a")
+    fails(job, "b")
+    assert not tried(job)

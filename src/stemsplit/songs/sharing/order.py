@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from stemsplit.songs.job import Job
-from stemsplit.songs.notes import state_of
+from stemsplit.songs.sharing.notes import state_of
 
 STEP = 1.1
 """Ratio of lengths that count as equal. Songs as long as each other are taken in another order by each process, so that

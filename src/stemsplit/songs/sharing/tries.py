@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from stemsplit.errors import AudioError
-from stemsplit.songs.job import Job, Outcome
-from stemsplit.songs.notes import FOLDER, Notes, Said, name_of
+from stemsplit.songs.job import Job
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.sharing.notes import FOLDER, Notes, Said, name_of
 from stemsplit.words import counted, printable
 
 HOSTS, FAILURES = 2, 3
-"""A song is not tried again once it failed on so many machines, or so many times on any of them."""
+"""A song is not tried again once it failed on so many machines, or so many times on any of them. Failures do not count
+that were known without trying the song, or whose cause was the machine: no room, no permission, no memory.
+"""
 
 DEATHS = 5
 """Processes that may die at a song before it is taken for what kills them.
@@ -31,7 +34,9 @@ AGAIN = "it is tried again when the song or the settings change, or with --force
 
 def is_hopeless(said: Sequence[Said]) -> bool:
     """Return whether a song need not be tried again, by what was said of it with the same settings."""
-    return len({one.host for one in said}) >= HOSTS or len(said) >= FAILURES or any(LOST in one.error for one in said)
+    counting = [one for one in said if one.counts]
+    hosts = {one.host for one in counting}
+    return len(hosts) >= HOSTS or len(counting) >= FAILURES or any(LOST in one.error for one in counting)
 
 
 def lost(job: Job, deaths: int) -> str:
@@ -48,6 +53,7 @@ def lost(job: Job, deaths: int) -> str:
 
 def in_words(job: Job, said: Sequence[Said]) -> str:
     """Return why a song is not tried again."""
+    said = [one for one in said if one.counts]
     hosts = [*dict.fromkeys(one.host for one in said)]
     where = f"on {hosts[0]}" if len(hosts) == 1 else f"on {counted(len(hosts), 'machine')}"
     last = said[-1]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome
+from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
-from stemsplit.songs.note_forms import FOLDER, LONGEST, MOST_SAID, Failure, Run, name_of
-from stemsplit.songs.notes import Notes, all_notes, contents
+from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.outputs import Output
-from stemsplit.songs.place import LocalPlace
 from stemsplit.songs.plan import planned
+from stemsplit.songs.sharing.note_forms import FOLDER, LONGEST, MOST_SAID, Failure, Run, name_of
+from stemsplit.songs.sharing.notes import Notes, all_notes, contents
+from stemsplit.songs.sharing.place import LocalPlace
 
 SUMMARY = {"songs": 3, "done": 2, "skipped": 1, "failed": 0, "exit_status": 0, "duration": 9.5, "seconds": 3.5}
 

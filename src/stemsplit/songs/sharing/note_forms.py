@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemsplit.disk.folder import is_plain
-from stemsplit.songs.shards import parsed
+from stemsplit.songs.sharing.shards import parsed
 
 FOLDER = "stemsplit-notes"
 """Folder of the notes, in the output folder."""
@@ -28,10 +28,12 @@ class Said:
     Args:
         host: name of the machine.
         error: message.
+        counts: whether it speaks against the song: it was tried, and neither the machine nor its disk was the cause.
     """
 
     host: str
     error: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,17 @@ def _is_name(value: object) -> bool:
 def _is_said(value: object) -> bool:
     if not isinstance(value, list) or not 0 < len(value) <= MOST_SAID:
         return False
-    return all(isinstance(one, dict) and one.keys() == {"host", "error"} and _are_texts(one) for one in value)
+    return all(isinstance(one, dict) and one.keys() == SAID.keys() and _has(SAID, one) for one in value)
 
 
-def _are_texts(value: Mapping[str, object]) -> bool:
-    return all(map(_is_text, value.values()))
+SAID: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("host", "error"), _is_text),
+    "counts": lambda value: type(value) is bool,
+}
+
+
+def _has(checks: Mapping[str, Callable[[object], bool]], value: Mapping[str, object]) -> bool:
+    return all(checks[key](value[key]) for key in checks)
 
 
 def _is_count(value: object) -> bool:

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stemsplit.disk.digest import sha256
-from stemsplit.songs import notes
 from stemsplit.songs.apart import digested, renamed, with_suffix
-from stemsplit.songs.batches import Batch, batches
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
-from stemsplit.songs.kept import Contents, key_in, key_of, normal
 from stemsplit.songs.naming import Template
-from stemsplit.songs.note_forms import Failure
-from stemsplit.songs.place import Holding, Place
 from stemsplit.songs.plan import planned
+from stemsplit.songs.sharing import notes
+from stemsplit.songs.sharing.batches import Batch, batches
+from stemsplit.songs.sharing.kept import Contents, key_in, key_of, normal
+from stemsplit.songs.sharing.note_forms import Failure
+from stemsplit.songs.sharing.place import Holding, Place
 
 NOT_BEGUN = "not begun, or given up without a word"
 """Reason of a missing song of which nothing is known."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stemsplit.songs.note_forms import Run
+from stemsplit.songs.sharing.note_forms import Run
 
 
 @dataclass(frozen=True)

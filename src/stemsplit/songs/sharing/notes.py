@@ -14,11 +14,13 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, DeviceError
 from stemsplit.songs.found import Found
-from stemsplit.songs.job import Job, Options, Outcome
-from stemsplit.songs.known_failures import settings_of
-from stemsplit.songs.note_forms import (
+from stemsplit.songs.job import Job, Options
+from stemsplit.songs.known_failures import is_foreign, settings_of
+from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.record import LIMIT as RECORD_LIMIT
+from stemsplit.songs.sharing.note_forms import (
     FOLDER,
     LIMIT,
     LONGEST,
@@ -33,8 +35,7 @@ from stemsplit.songs.note_forms import (
     name_of,
     run_in,
 )
-from stemsplit.songs.place import Place
-from stemsplit.songs.record import LIMIT as RECORD_LIMIT
+from stemsplit.songs.sharing.place import Place
 
 __all__ = ["FOLDER", "Failure", "Notes", "Run", "Said", "all_notes", "contents", "name_of", "state_of", "this_host"]
 
@@ -180,9 +181,14 @@ class Notes:
     def _add(self, outcome: Outcome) -> None:
         job, record = outcome.job, self._record(outcome.job)
         before = self.known(job)
-        said = (*(before.said if before else ()), Said(self.host, _shortened(outcome.error)))[-MOST_SAID:]
+        said = (*(before.said if before else ()), self._said(outcome))[-MOST_SAID:]
         failure = Failure(job.song, record, state_of(job), self.settings, self._stems(record), said)
         self._write(name_of(record), _written("failure", asdict(failure)))
+
+    def _said(self, outcome: Outcome) -> Said:
+        cause = outcome.cause
+        machine = isinstance(cause, OSError | MemoryError | DeviceError) or (cause is not None and is_foreign(cause))
+        return Said(self.host, _shortened(outcome.error), counts=not (machine or outcome.job.problem))
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a note, unless something that is not a note is in its place."""
