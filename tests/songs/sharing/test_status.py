@@ -292,6 +292,27 @@ def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: 
     assert sorted(found.strange) == sorted(path.name for path in library.out.glob(".stemsplit-*"))
 
 
+@pytest.mark.parametrize("where", ["files.json", f"work-{'a' * 16}/precious"])
+def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(library: Library, where: str) -> None:
+    library.add("a.wav")
+    left(library, "a.wav")
+    (hidden,) = library.out.glob(".stemsplit-*")
+    (hidden / where).parent.mkdir(exist_ok=True)
+    (hidden / where).write_text('["../mine"]')
+    found = library.status()
+    assert (found.claims, found.strange) == ([], [hidden.name])
+
+
+def test_a_folder_that_is_being_made_is_passed_over_unless_it_holds_what_others_made(library: Library) -> None:
+    library.split()
+    new = library.out / f".stemsplit-{'0' * 16}-new-{'1' * 16}"
+    new.mkdir()
+    (new / "undecided").touch()
+    assert library.status().strange == []
+    (new / "precious").write_text("mine")
+    assert library.status().strange == [new.name]
+
+
 def test_of_another_machine_only_the_last_sign_of_life_is_known(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
