@@ -227,6 +227,8 @@ class Away:
             live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
             live.seen = commit.look(there.bucket, there.key(record), pulse)
             live.there, live.record = there, record
+            if live.seen.is_foreign and not self.force:
+                raise commit.occupied(there.bucket, there.key(record))
         if self.source is not None:
             live.item = self._looked_at(self.source, pulse)
 
