@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.finishing import Report
     from stemsplit.songs.job import Job, Options
     from stemsplit.terminal.cluster import ClusterReport
-    from stemsplit.terminal.songs import SplitReport
+    from stemsplit.terminal.splitting import SplitReport
 
 MACHINES = "Several machines"
 """Panel of the command's help."""
@@ -175,7 +175,7 @@ def split_on(
 def report(cluster: Cluster | None, jobs: "Sequence[Job]", quiet: bool, steps: str) -> "SplitReport":
     """Return what shows the progress of songs: of several at once, if a cluster splits them."""
     from stemsplit.terminal.cluster import ClusterReport
-    from stemsplit.terminal.songs import SplitReport
+    from stemsplit.terminal.splitting import SplitReport
 
     return (ClusterReport if cluster else SplitReport)(jobs, quiet, steps)
 

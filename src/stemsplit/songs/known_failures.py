@@ -13,9 +13,10 @@ from stemsplit.audio import examine
 from stemsplit.disk import Folder, replacing
 from stemsplit.errors import AudioError
 from stemsplit.libraries import version
-from stemsplit.songs.find import Search, few
+from stemsplit.songs.find import Search
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.remarks import few
 from stemsplit.words import counted
 
 FILE = "stemsplit-failures.json"

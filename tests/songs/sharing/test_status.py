@@ -14,7 +14,8 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
 from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
-from stemsplit.songs.find import Found, find
+from stemsplit.songs.find import find
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outcome import Outcome
