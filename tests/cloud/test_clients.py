@@ -45,7 +45,15 @@ def test_a_profile_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, 
     assert "SECRET" not in str(caught.value)
 
 
-ENDPOINTS = ["nonsense", "ftp://host", "http://", "https://key:SECRET@host", "http://a b", "http://h:99999", "http://[::1"]
+ENDPOINTS = [
+    "nonsense",
+    "ftp://host",
+    "http://",
+    "https://key:SECRET@host",
+    "http://a b",
+    "http://h:99999",
+    "http://[::1",
+]
 ENDPOINTS += ["http://1.2.3.999", "http://h\u00f6st", "http://h/?SECRET", "http://h/a|b", "http://h\n"]
 
 

@@ -96,7 +96,7 @@ def test_what_is_not_a_record_makes_no_song_look_finished(
     s3.plant("other.wav", b"mine")
     seen = look(bucket, RECORD)
     assert seen.record is None
-    commit(lease, seen, RECORD, record("vocals", "drums"), stems)
+    commit(lease, seen, RECORD, record("vocals", "drums"), stems, is_forced=seen.is_foreign)
     assert look(bucket, RECORD).record
     assert content(bucket, "other.wav") == b"mine"
 

@@ -235,7 +235,7 @@ class Away:
     def _looked_at(self, source: Address, pulse: Pulse) -> Item:
         item = bucket_of(source).look(source.key, pulse)
         if item is None:
-            raise AudioError(f"cannot read {source} (it does not exist any more)")
+            raise MissingError(f"cannot read {source} (it does not exist any more)")
         return item
 
     def fetch(self, song: Path, pulse: Pulse) -> None:
@@ -250,7 +250,7 @@ class Away:
                     raise
                 self.live.item = self._looked_at(self.source, pulse)
             except MissingError as error:
-                raise AudioError(f"cannot read {self.source} (it does not exist any more)") from error
+                raise MissingError(f"cannot read {self.source} (it does not exist any more)") from error
             else:
                 return
 

@@ -34,7 +34,14 @@ FROM_PROFILE = {
 GIVEN = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
 """Variables that say where credentials come from, so that no profile is asked."""
 
-SENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+SENT = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+)
 """Variables whose values are sent with each request. obstore panics at a character that cannot be sent."""
 
 ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -125,7 +132,7 @@ def open_client(address: Address) -> ObjectStore:
     """
     for variable in list(os.environ):
         if OURS.match(variable) and not os.environ[variable]:
-            os.environ.pop(variable, None)  # as good as not set, for the stores' own tools; obstore takes it for a value
+            os.environ.pop(variable, None)  # not set, for the stores' own tools; but obstore takes it for a value
     try:
         match address.scheme:
             case "s3":

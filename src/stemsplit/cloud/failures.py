@@ -7,10 +7,10 @@ from obstore import exceptions
 
 from stemsplit.cloud.address import STORES, Address
 from stemsplit.cloud.waiting import PanicError
-from stemsplit.errors import AudioError
+from stemsplit.errors import PlaceError
 
 
-class StoreError(AudioError):
+class StoreError(PlaceError):
     """An object could not be read or written."""
 
 
