@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STORE = re.compile(rf"(?i)({'|'.join(STORES)})://")
 """Matches the beginning of an address that stems can go to."""
 
-OTHER = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+")
+OTHER = re.compile(r"(?i)\s*([a-z][a-z0-9+.-]+:/+|(s3|gs|az):)")
 """Matches the beginning of any address, also of one that was taken for a path, which has single slashes."""
 
 Output = Annotated[
@@ -213,6 +213,11 @@ def addresses(output: str, staging: Path | None, size: str, force: bool, csv: Pa
     if csv and OTHER.match(str(csv)) and not csv.parent.exists():
         raise typer.BadParameter("--csv writes a file of this machine, not one at an address; name a file")
     if OTHER.match(output) and not STORE.match(output) and not Path(output).exists():
+        from stemsplit.songs.near import STORE as NEARLY
+
+        if match := NEARLY.fullmatch(output):
+            meant = f"{match[1].lower()}://{match[2]}"
+            raise typer.BadParameter(f"{output} is not an address; did you mean {meant!r}?", param_hint="-o")
         raise typer.BadParameter(f"stems cannot go to {output.partition(':')[0]}://; use s3://, gs:// or az://")
     with usage_errors("--staging-size"):
         limit = bytes_in(size)

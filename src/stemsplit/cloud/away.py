@@ -228,13 +228,15 @@ class Away:
             live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
             live.seen = commit.look(there.bucket, there.key(record), pulse)
             live.there, live.record = there, record
+            if live.seen.is_foreign and not self.force:
+                raise commit.occupied(there.bucket, there.key(record))
         if self.source is not None:
             live.item = self._looked_at(self.source, pulse)
 
     def _looked_at(self, source: Address, pulse: Pulse) -> Item:
         item = bucket_of(source).look(source.key, pulse)
         if item is None:
-            raise AudioError(f"cannot read {source} (it does not exist any more)")
+            raise MissingError(f"cannot read {source} (it does not exist any more)")
         return item
 
     def fetch(self, song: Path, pulse: Pulse) -> None:
@@ -249,7 +251,7 @@ class Away:
                     raise
                 self.live.item = self._looked_at(self.source, pulse)
             except MissingError as error:
-                raise AudioError(f"cannot read {self.source} (it does not exist any more)") from error
+                raise MissingError(f"cannot read {self.source} (it does not exist any more)") from error
             else:
                 return
 

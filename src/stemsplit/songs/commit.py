@@ -20,7 +20,7 @@ from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
 from stemsplit.disk.listed import Listed
 from stemsplit.disk.moving import equal, move_between
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, PlaceError
 from stemsplit.songs import trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
@@ -42,7 +42,7 @@ WHOLE = "song"
 """Name in the hidden folder of a file that holds a song and all of its stems, without its suffix."""
 
 
-class CommitError(AudioError):
+class CommitError(PlaceError):
     """The journal does not come from a run on this song, or cannot be carried out any more."""
 
 

@@ -46,7 +46,7 @@ def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: 
         record = whole.result()
         files.settle(record, course.pulse)
     except GivenUpError:
-        return Outcome(files.job, "the batch was ended")
+        return Outcome(files.job, "the batch was ended", blameless=True)
     except Exception as error:  # of any kind: one song must not end the others
         return ended(files, error, "finishing")
     finally:

@@ -14,10 +14,10 @@ from itertools import islice
 from typing import Any
 
 from stemsplit.disk.owner import this_host
-from stemsplit.errors import AudioError, DeviceError
+from stemsplit.errors import AudioError
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
-from stemsplit.songs.known_failures import is_foreign, settings_of
+from stemsplit.songs.known_failures import settings_of
 from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import LIMIT as RECORD_LIMIT
 from stemsplit.songs.sharing.note_forms import (
@@ -181,9 +181,8 @@ class Notes:
         self._write(name_of(record), _written("failure", asdict(failure)))
 
     def _said(self, outcome: Outcome) -> Said:
-        cause = outcome.cause
-        machine = isinstance(cause, OSError | MemoryError | DeviceError) or (cause is not None and is_foreign(cause))
-        return Said(self.host, _shortened(outcome.error), counts=not (machine or outcome.job.problem))
+        counts = not (outcome.blameless or outcome.job.problem)
+        return Said(self.host, _shortened(outcome.error), counts=counts)
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a note, unless something that is not a note is in its place."""
