@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stemsplit.cli.split_shards import MACHINES
+from stemsplit.cli.split_tries import EnoughError
 
 if TYPE_CHECKING:
     from stemsplit.cluster.connecting import Connection
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.finishing import Report
     from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.outcome import Outcome
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.splitting import SplitReport
 
@@ -163,11 +165,18 @@ def split_on(
     from stemsplit.cluster.here import settled_here
     from stemsplit.terminal import console
 
-    calls = Calls(report.progress, tell, console.warning, report.crew)
+    def heard(outcome: "Outcome") -> None:
+        try:
+            tell(outcome)
+        except EnoughError:
+            driver.stop()
+
+    calls = Calls(report.progress, heard, console.warning, report.crew)
     try:
         if left := settled_here(jobs, tell, console.warning):
+            driver = Driver(left, cluster.connection, cluster.wishes, task, calls)
             with exact_exit():
-                Driver(left, cluster.connection, cluster.wishes, task, calls).run()
+                driver.run()
     finally:
         cluster.connection.close()
 

@@ -116,6 +116,19 @@ def _quiet() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
 
 
+def _job(ray: Any) -> Any:
+    """Return the settings of a job whose workers import nothing from the folder that the command runs in.
+
+    Ray puts that folder first on their path. Songs may lie there, and beside them a `numpy.py` of a stranger.
+    """
+
+    class Job(ray.job_config.JobConfig):  # type: ignore[misc]  # not annotated
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # what Ray asks before it adds the folder
+
+    return Job()
+
+
 def _last_started() -> str:
     """Return the address of the cluster that `ray start` joined here last, as Ray remembers it; empty if unknown."""
     with suppress(Exception):  # a part of Ray that is not public
@@ -156,7 +169,8 @@ class Connection:
         try:
             with _own_signals(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **more)
+                more |= {"log_to_driver": False, "logging_level": logging.FATAL, "job_config": _job(ray)}
+                ray.init(address=address, **more)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and others
             raise DeviceError(self._why(address, error)) from error
 

@@ -124,6 +124,10 @@ class Driver:
             self.crew.close()
             self.sight.close(self._say)
 
+    def stop(self) -> None:
+        """Hand out no more songs, and let `run` return when those that workers hold have ended."""
+        self.ledger.close()
+
     def _look(self) -> None:
         """Look at the nodes of the cluster, and fill the seats that are free."""
         self.watch.check()

@@ -293,7 +293,9 @@ def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: 
 
 
 @pytest.mark.parametrize("where", ["files.json", f"work-{'a' * 16}/precious"])
-def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(library: Library, where: str) -> None:
+def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(
+    library: Library, where: str
+) -> None:
     library.add("a.wav")
     left(library, "a.wav")
     (hidden,) = library.out.glob(".stemsplit-*")
