@@ -190,4 +190,5 @@ def tell_of_untried(jobs: "Sequence[Job]", failed: int, report: "Report") -> Non
         report(Outcome(job, record=skipped, skipped=True) if skipped else Outcome(job, why, not_tried=True))
     if left:
         ended = f"the run ended after {counted(failed, 'failure')} (--max-failures)"
-        console.error(f"{ended}, with {counted(len(left), 'song')} not tried; run the same command again to try them")
+        again = "to go on, run the command again with a larger number, as songs that fail again count"
+        console.error(f"{ended}, with {counted(len(left), 'song')} not tried; {again}")

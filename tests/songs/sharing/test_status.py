@@ -147,6 +147,17 @@ def test_a_song_that_changed_or_lost_a_stem_is_missing_with_the_reason(library: 
     assert (found.done, library.status(all_=False).done) == (1, 2)
 
 
+def test_a_song_that_failed_as_another_has_its_names_is_not_said_to_be_forgotten(library: Library) -> None:
+    library.add("a.wav", "b.wav")
+    library.template = Template("same/{stem}")
+    notes = Notes(LocalPlace(library.out), library.options, "one")
+    for found in library.found():
+        notes.add(Outcome(planned(found, library.options, library.template, ""), "would be written to the same files"))
+    found = library.status()
+    assert [Path(failure.song).name for failure in found.failures] == ["b.wav"]
+    assert "b.wav, whose files would have the same names" in missing(found)["a.wav"]
+
+
 def test_a_failure_is_over_when_the_song_is_split_or_changed(library: Library) -> None:
     library.add("a.wav", "b.wav", "c.wav")
     library.split("c.wav")

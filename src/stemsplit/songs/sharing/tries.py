@@ -76,19 +76,25 @@ class Tries:
         self.notes = notes
         self.hopeless: set[Path] = set()
         """Songs that are not tried in this run."""
+        self.noted: Collection[str] = ()
+        """Names of the notes on songs that failed before."""
 
     def settled(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs; those of hopeless songs get what was said of them as their problem."""
         try:
             found = [name for name, _ in self.notes.place.files(FOLDER)]
-            noted = {name for name in found if PurePosixPath(name).name.startswith("failed-")}
-            return [self._settled(job, noted) for job in jobs] if noted else list(jobs)
+            self.noted = {name for name in found if PurePosixPath(name).name.startswith("failed-")}
+            return [*map(self._settled, jobs)] if self.noted else list(jobs)
         except AudioError as error:
             self.notes.tell(f"{error}; songs that failed before are tried again")
             return list(jobs)
 
-    def _settled(self, job: Job, noted: Collection[str]) -> Job:
-        if job.done or job.problem or job.options.force or name_of(job.below(job.record).as_posix()) not in noted:
+    def _is_noted(self, job: Job) -> bool:
+        """Return whether there is a note on a song."""
+        return bool(self.noted) and name_of(job.below(job.record).as_posix()) in self.noted
+
+    def _settled(self, job: Job) -> Job:
+        if job.done or job.problem or job.options.force or not self._is_noted(job):
             return job
         known = self.notes.known(job)
         if not known or not is_hopeless(known.said):
@@ -97,6 +103,8 @@ class Tries:
         return replace(job, problem=in_words(job, known.said))
 
     def add(self, outcome: Outcome) -> None:
-        """Write a note if a song failed, unless it was not even tried."""
-        if not outcome.not_tried and outcome.job.path not in self.hopeless:
+        """Write a note if a song failed, unless it was not tried; settle that of a song that is split after all."""
+        if outcome.skipped and self._is_noted(outcome.job):
+            self.notes.settle(outcome.job)
+        elif not outcome.not_tried and outcome.job.path not in self.hopeless:
             self.notes.add(outcome)
