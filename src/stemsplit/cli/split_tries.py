@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from stemsplit.songs.sharing.notes import Notes
     from stemsplit.songs.speeds import Speed
 
+MOST = 1e9
+"""Highest price of an hour, in any currency."""
+
 MaxFailures = Annotated[
     int | None,
     typer.Option(
@@ -35,6 +38,7 @@ Cost = Annotated[
     typer.Option(
         "--cost-per-hour",
         min=0,
+        max=MOST,
         metavar="PRICE",
         help="With --dry-run: price of a machine for an hour, in any currency, to estimate what the run costs.",
         rich_help_panel=MACHINES,
@@ -101,17 +105,26 @@ class Machines:
         return data
 
     def in_words(self, data: "Mapping[str, Any]") -> str:
-        """Return what `estimated` found as a line for people."""
+        """Return the summary of a dry run, with what `estimated` found, as a line for people."""
         from stemsplit.words import clock, counted
 
         who = f"{counted(data['workers'], 'machine')} like this one"
         if data["makespan_seconds"] is None:
             return f"{who}: time unknown until this model has run here once, and the lengths of songs are known"
-        text = f"{who}: about {clock(data['makespan_seconds'])}, and {data['paid_seconds'] / 3600:.1f} machine hours"
+        hours = few_digits(data["paid_seconds"] / 3600, 1)
+        text = f"{who}: about {clock(data['makespan_seconds'])}, and {hours} machine hours"
         if "cost" in data:
-            text += f", which cost {data['cost']:.2f}"
+            text += f", which cost {few_digits(data['cost'], 2)}"
         text += f"; no order of the songs takes less than {clock(data['bound_seconds'])}"
-        return f"{text}, and the longest song alone takes {clock(data['longest_seconds'])}"
+        text += f", and the longest song alone takes {clock(data['longest_seconds'])}"
+        if unknown := data["unknown_length"]:
+            text += f"; {counted(unknown, 'song')} of unknown length not counted"
+        return text
+
+
+def few_digits(value: float, after: int) -> str:
+    """Return a number with so many digits after the point, but never as 0 if it is more."""
+    return f"{value:.{after}f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def settled(
