@@ -11,7 +11,7 @@ from stemsplit.disk.owner import Owner, host, machine
 from stemsplit.disk.turn import GoneError, Turn, make_empty, open_lock, rename
 
 NEW = "-new-"
-"""What the name of a hidden folder has between its own and a token while the folder is made."""
+"""Part of a hidden folder's name while it is made, between the name that it will have and a token."""
 
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EACCES if os.name == "nt" else errno.EEXIST}
 """The system's errors for a folder whose name is taken."""

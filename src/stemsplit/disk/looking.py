@@ -43,7 +43,7 @@ class Look:
 def is_locked(descriptor: int) -> bool | None:
     """Return whether another process has locked an open file; None if the file system does not support locks.
 
-    Locks that are only read by do not keep each other away. So this keeps nobody from a lock, but for an instant.
+    On Unix, this takes a shared lock for an instant, which others that only look can take at the same time.
     """
     if sys.platform == "win32":
         import msvcrt

@@ -14,7 +14,9 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
 from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
-from stemsplit.songs.find import Found, find
+from stemsplit.songs.commit import COMMIT, key_of
+from stemsplit.songs.find import find
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outcome import Outcome
@@ -22,10 +24,9 @@ from stemsplit.songs.outputs import Output
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.batches import batches
-from stemsplit.songs.sharing.kept import key_of
 from stemsplit.songs.sharing.note_forms import FOLDER, Run
 from stemsplit.songs.sharing.notes import Notes
-from stemsplit.songs.sharing.place import JOURNAL, LocalPlace
+from stemsplit.songs.sharing.place import LocalPlace
 from stemsplit.songs.sharing.status import NOT_BEGUN, Status, status
 from tests.conftest import snapshot
 
@@ -242,7 +243,7 @@ def held(library: Library, name: str) -> Claim:
     (job,) = [job for job in library.jobs("model") if job.path == library.songs / name]
     with Folder(library.out) as out:
         claim = take(out, key_of(job.below(job.record).as_posix()))
-    claim.begin(["vocals.wav", JOURNAL])
+    claim.begin(["vocals.wav", COMMIT])
     return claim
 
 
@@ -250,7 +251,7 @@ def left(library: Library, name: str, whole: bool = False) -> None:
     """What a killed run leaves of a claim."""
     claim = held(library, name)
     if whole:
-        claim.create(JOURNAL).close()
+        claim.create(COMMIT).close()
     claim.leave()
 
 

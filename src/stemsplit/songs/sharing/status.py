@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from stemsplit.disk.digest import sha256
 from stemsplit.songs.apart import digested, renamed, with_suffix
+from stemsplit.songs.commit import key_of
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.plan import planned
 from stemsplit.songs.sharing import notes
 from stemsplit.songs.sharing.batches import Batch, batches
-from stemsplit.songs.sharing.kept import Contents, key_in, key_of, normal
+from stemsplit.songs.sharing.kept import Contents, key_in, normal
 from stemsplit.songs.sharing.note_forms import Failure
 from stemsplit.songs.sharing.place import Holding, Place
 
