@@ -9,8 +9,8 @@ import pytest
 
 from stemsplit.songs.sharing.note_forms import FOLDER
 from tests.cli.conftest import Result
-from tests.songs.test_status import Library, held, left
-from tests.songs.test_status import library as library
+from tests.songs.sharing.test_status import Library, held, left
+from tests.songs.sharing.test_status import library as library
 from tests.test_docs import check
 
 Command = Callable[..., Result]
