@@ -172,6 +172,7 @@ def test_songs_that_fail_are_told_by_address_and_stop_no_other(
         (("album", "-o", f"{HERE}/x", "--page"), 2, "--page needs files of this machine"),
         (("album", "-o", f"{HERE}/x", "--session", "reaper"), 2, "--session needs files of this machine"),
         (("album", "-o", f"{HERE}/x", "--csv", f"{HERE}/x.csv"), 2, "--csv writes a file of this machine"),
+        (("album", "-o", f"{HERE}/x", "--staging", f"{HERE}/y"), 2, "--staging is a folder of this machine"),
         (("album", "-o", f"{HERE}/x", "--staging-size", "much"), 2, "'much' is not a size"),
         ((f"{HERE}/album", "--like-source"), 2, "--like-source needs files of this machine"),
         ((f"{HERE}/album", "--name", "{artist}/{stem}"), 2, "needs files of this machine"),
