@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stemsplit.cli.split_tries import few_digits
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
 from tests.test_docs import check, lines
@@ -85,9 +86,20 @@ def test_a_dry_run_estimates_time_and_cost_for_many_machines(stemsplit: Command,
     assert told["bound_seconds"] <= told["makespan_seconds"] <= told["paid_seconds"]
     assert told["cost"] == pytest.approx(told["paid_seconds"], abs=0.1)
     assert "2 machines like this one" in stemsplit(*options, "2").err
+    assert "0.0 machine hours" not in stemsplit(*options, "2").err
     assert {"workers", "cost"}.isdisjoint([*lines(stemsplit("0.wav", "--dry-run", "--json").out)][-1]["summary"])
 
 
 def test_a_price_or_machines_without_a_dry_run_are_refused(stemsplit: Command) -> None:
     assert stemsplit("a.wav", "--cost-per-hour", "1").status == 2
     assert stemsplit("a.wav", "--workers", "3").status == 2
+
+
+@pytest.mark.parametrize("price", ["inf", "nan", "-1", "1e300"])
+def test_a_price_that_no_hour_has_is_refused(stemsplit: Command, price: str) -> None:
+    assert stemsplit("a.wav", "--dry-run", "--cost-per-hour", price).status == 2
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0.0"), (0.0044, "0.0044"), (0.123, "0.12"), (12.34, "12.3")])
+def test_little_is_not_told_as_nothing(value: float, text: str) -> None:
+    assert few_digits(value, 1) == text

@@ -1,7 +1,7 @@
-"""Runs a Ray cluster on this machine: a head without cores, and two nodes of one core each.
+"""Runs a Ray cluster on this machine: a head and another node, of one core each.
 
-python tests/cluster/nodes.py, which prints the cluster's address once it runs. Each line `kill` that it reads ends a
-node without grace, and starts another; then it prints `killed`. It ends with its input.
+python tests/cluster/nodes.py, which prints the cluster's address once its head runs. Each line `kill` that it reads
+ends the other node without grace; then it prints `killed`, and starts another one. It ends with its input.
 """
 
 import sys
@@ -9,18 +9,18 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-SMALL = {"include_dashboard": False, "object_store_memory": 80_000_000}
+SMALL = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
 
 
 def main() -> None:
     """Run the cluster until there is nothing more to read."""
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
-    nodes = [cluster.add_node(num_cpus=1, **SMALL) for _ in range(2)]
+    cluster: Any = Cluster(initialize_head=True, head_node_args=SMALL)
     print(cluster.address, flush=True)
+    node = cluster.add_node(**SMALL)
     for _ in sys.stdin:
-        cluster.remove_node(nodes.pop(0), allow_graceful=False)
+        cluster.remove_node(node, allow_graceful=False)
         print("killed", flush=True)
-        nodes.append(cluster.add_node(num_cpus=1, **SMALL))
+        node = cluster.add_node(**SMALL)
     cluster.shutdown()
 
 

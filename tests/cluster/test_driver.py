@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from stemsplit import Separator, WeightsError
+from stemsplit.cli import split_ray
+from stemsplit.cli.split_tries import EnoughError
 from stemsplit.cluster import driver, worker
 from stemsplit.cluster.connecting import HeadError
 from stemsplit.cluster.crew import DeadError, Member
@@ -20,6 +22,7 @@ from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.songs import pipeline
 from stemsplit.songs.job import Job
 from stemsplit.songs.outcome import Outcome
+from stemsplit.terminal.cluster import ClusterReport
 from tests.conftest import snapshot
 from tests.songs.test_plan import STARTER, options, planned
 
@@ -44,6 +47,9 @@ class Cluster:
         self.fails, self.nodes = fails, NODES
         self.started = list[Seat]()
         self.running = set[Worker]()
+
+    def close(self) -> None:
+        pass
 
 
 class Crew:
@@ -181,8 +187,10 @@ def test_a_worker_that_hangs_is_done_without(jobs: list[Job], monkeypatch: pytes
     hung = list[str]()
 
     def fails(node: str, held: list[Job]) -> Exception | None:
-        hung.extend(job.path.name for job in held if node == "one" and len(hung) < 1)
-        return TimeoutError() if node == "one" and any(job.path.name in hung for job in held) else None
+        if node != "one" or hung or not held:
+            return None
+        hung.extend(job.path.name for job in held)
+        return TimeoutError()
 
     outcomes, said = run(jobs, Cluster(fails))
     assert len([outcome for outcome in outcomes.values() if outcome.record]) == 7
@@ -248,6 +256,21 @@ def test_a_working_folder_matters_only_where_paths_start_from_it(song: str | Non
     else:
         one.begin(task)
         one.stop(10)
+
+
+def test_songs_that_are_split_when_enough_have_failed_are_told_of(jobs: list[Job]) -> None:
+    """The others are not handed out."""
+    told = list[Outcome]()
+
+    def tell(outcome: Outcome) -> None:
+        told.append(outcome)
+        raise EnoughError
+
+    every = Task(lambda _: starter(), lambda: {"name": "x"}, {"name": "x"}, os.getcwd())  # noqa: PTH109
+    on = split_ray.Cluster(Cluster(), Wishes(gpus=0), "cpu")  # type: ignore[arg-type]  # as much as it needs
+    split_ray.split_on(on, jobs, lambda _: every, ClusterReport(jobs, quiet=True), tell)
+    assert 1 <= len(told) < 7
+    assert {path.parent.name for path in Path("out").glob("*/stemsplit.json")} == {song.job.path.stem for song in told}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HeadError])

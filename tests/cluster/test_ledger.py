@@ -82,6 +82,19 @@ def test_songs_of_a_worker_that_stops_for_its_own_reason_go_back_in_their_order(
     assert ledger.take("b", 1) == held
 
 
+@pytest.mark.parametrize("node", [True, False])
+def test_nothing_is_handed_out_any_more_once_enough_songs_have_failed(node: bool) -> None:
+    """Not even a song that a dead worker held."""
+    ledger = Ledger(range(9))
+    for worker in "ab":
+        ledger.take(worker, 2)
+    ledger.close()
+    assert (ledger.take("c", 2), ledger.unheld, ledger.is_over) == ([], 0, False)
+    ledger.lost("a", node)
+    ledger.returned("b")
+    assert (ledger.take("c", 2), ledger.is_over) == ([], True)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_every_song_ends_exactly_once_however_workers_die(seed: int) -> None:
     """Song 5 kills every worker that begins it; nodes and processes die at random besides."""

@@ -108,7 +108,7 @@ def split(
     ] = "",
     shard: split_shards.Share = None,
     staging: split_cloud.Staging = None,
-    staging_size: split_cloud.StagingSize = "10GB",
+    staging_size: split_cloud.StagingSize = split_cloud.STAGING_SIZE,
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[

@@ -168,8 +168,8 @@ def print_dry_run(
     else:
         print_plan(jobs)
         console.note(plan_in_words(summary))
-        if machines and many:
-            console.note(machines.in_words(many))
+        if machines and many and waiting:
+            console.note(machines.in_words(summary))
     if is_short:
         console.error(too_little(out, summary["bytes"], free or 0))
     return not is_short and not lacking and not any(job.problem for job in jobs)

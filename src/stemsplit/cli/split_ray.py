@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.split_shards import MACHINES
+from stemsplit.cli.split_tries import EnoughError
+
 if TYPE_CHECKING:
     from stemsplit.cluster.connecting import Connection
     from stemsplit.cluster.seats import Seat, Wishes
@@ -16,22 +19,20 @@ if TYPE_CHECKING:
     from stemsplit.engine.chain_entry import ChainEntry
     from stemsplit.songs.finishing import Report
     from stemsplit.songs.job import Job, Options
+    from stemsplit.songs.outcome import Outcome
     from stemsplit.terminal.cluster import ClusterReport
     from stemsplit.terminal.splitting import SplitReport
 
-MACHINES = "Several machines"
-"""Panel of the command's help."""
-
 FOLDERS = ("STEMSPLIT_CACHE", "STEMSPLIT_CONFIG", "HF_HOME", "HF_HUB_CACHE")
-"""Variables that workers get from this process: folders. None that may hold a password or a token is sent."""
+"""Variables that workers get from this process. They name folders; none may hold a password or a token."""
 
 Address = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="auto|local|HOST:PORT",
-        help="Split the songs on a Ray cluster: the one of this machine, one of this machine alone for this run, or "
-        "the one at this address. See `stemsplit help machines`.",
+        help="Split the songs on a Ray cluster. auto: the one that this machine belongs to. local: one of this machine "
+        "alone, for this run. See `stemsplit help machines`.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -41,7 +42,8 @@ Gpus = Annotated[
         "--gpus-per-worker",
         min=0,
         max=1,
-        help="GPU that each worker on the Ray cluster gets, e.g. 0.5 for two on one. Default: 1 if there are any.",
+        help="Number of GPUs that each worker on the Ray cluster gets, e.g. 0.5 if two share one. Default: 1 if the "
+        "cluster has GPUs.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -50,8 +52,8 @@ Cpus = Annotated[
     typer.Option(
         "--cpus-per-worker",
         min=1,
-        help="CPU cores that each worker on the Ray cluster gets. Default: those of its node, up to 8; beside a GPU, "
-        "up to 4.",
+        help="Number of CPU cores that each worker on the Ray cluster gets. Default: those of its node, up to 8, or up "
+        "to 4 for a worker with a GPU.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -157,17 +159,24 @@ def split_on(
     report: "ClusterReport",
     tell: "Report",
 ) -> None:
-    """Split songs on a cluster, those that need no splitting here; see `Cluster.work`."""
+    """Split songs on a cluster; see `Cluster.work`. Songs for which no worker is needed are reported first."""
     from stemsplit.cluster.connecting import exact_exit
     from stemsplit.cluster.driver import Calls, Driver
     from stemsplit.cluster.here import settled_here
     from stemsplit.terminal import console
 
-    calls = Calls(report.progress, tell, console.warning, report.crew)
+    def heard(outcome: "Outcome") -> None:
+        try:
+            tell(outcome)
+        except EnoughError:
+            driver.stop()
+
+    calls = Calls(report.progress, heard, console.warning, report.crew)
     try:
         if left := settled_here(jobs, tell, console.warning):
+            driver = Driver(left, cluster.connection, cluster.wishes, task, calls)
             with exact_exit():
-                Driver(left, cluster.connection, cluster.wishes, task, calls).run()
+                driver.run()
     finally:
         cluster.connection.close()
 

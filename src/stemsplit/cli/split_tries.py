@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from stemsplit.songs.sharing.notes import Notes
     from stemsplit.songs.speeds import Speed
 
+MOST = 1e9
+"""Highest price of an hour, in any currency."""
+
 MaxFailures = Annotated[
     int | None,
     typer.Option(
@@ -35,6 +38,7 @@ Cost = Annotated[
     typer.Option(
         "--cost-per-hour",
         min=0,
+        max=MOST,
         metavar="PRICE",
         help="With --dry-run: price of a machine for an hour, in any currency, to estimate what the run costs.",
         rich_help_panel=MACHINES,
@@ -47,7 +51,7 @@ class EnoughError(Exception):
 
 
 class Queue(deque["Job"]):
-    """The songs that are still to be taken. After `stop`, there are none, and none comes back."""
+    """The songs that are still to be split. `stop` empties it, and nothing can be put in after that."""
 
     stopped = False
 
@@ -57,12 +61,12 @@ class Queue(deque["Job"]):
         self.clear()
 
     def append(self, job: "Job") -> None:
-        """Let a song wait that another process works on."""
+        """Put a song that another process works on at the end."""
         if not self.stopped:
             super().append(job)
 
     def appendleft(self, job: "Job") -> None:
-        """Let a song wait that there is no room for yet."""
+        """Put a song for which there is no room yet at the beginning."""
         if not self.stopped:
             super().appendleft(job)
 
@@ -92,7 +96,7 @@ class Machines:
             return {}
         found = machines.estimated(jobs, models, speeds, self.workers)
         if any(job.seconds is None for job in jobs) and not any(job.seconds for job in jobs):
-            found = None  # of nothing that is known, there is no sum
+            found = None  # the length of no song is known
         data: dict[str, Any] = {"workers": self.workers}
         for name in ("makespan", "bound", "longest", "paid"):
             data[f"{name}_seconds"] = round(getattr(found, name), 1) if found else None
@@ -101,17 +105,26 @@ class Machines:
         return data
 
     def in_words(self, data: "Mapping[str, Any]") -> str:
-        """Return what `estimated` found as a line for people."""
+        """Return the summary of a dry run, with what `estimated` found, as a line for people."""
         from stemsplit.words import clock, counted
 
         who = f"{counted(data['workers'], 'machine')} like this one"
         if data["makespan_seconds"] is None:
             return f"{who}: time unknown until this model has run here once, and the lengths of songs are known"
-        text = f"{who}: about {clock(data['makespan_seconds'])}, and {data['paid_seconds'] / 3600:.1f} machine hours"
+        hours = few_digits(data["paid_seconds"] / 3600, 1)
+        text = f"{who}: about {clock(data['makespan_seconds'])}, and {hours} machine hours"
         if "cost" in data:
-            text += f", which cost {data['cost']:.2f}"
+            text += f", which cost {few_digits(data['cost'], 2)}"
         text += f"; no order of the songs takes less than {clock(data['bound_seconds'])}"
-        return f"{text}, and the longest song alone takes {clock(data['longest_seconds'])}"
+        text += f", and the longest song alone takes {clock(data['longest_seconds'])}"
+        if unknown := data["unknown_length"]:
+            text += f"; {counted(unknown, 'song')} of unknown length not counted"
+        return text
+
+
+def few_digits(value: float, after: int) -> str:
+    """Return a number with so many digits after the point, but never as 0 if it is more."""
+    return f"{value:.{after}f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def settled(
@@ -189,5 +202,6 @@ def tell_of_untried(jobs: "Sequence[Job]", failed: int, report: "Report") -> Non
         skipped = job.recorded() if job.done else None
         report(Outcome(job, record=skipped, skipped=True) if skipped else Outcome(job, why, not_tried=True))
     if left:
-        what = f"ended after {counted(failed, 'failure')} (--max-failures); {counted(len(left), 'song')} not tried"
-        console.error(f"{what}; run the command again to go on")
+        ended = f"the run ended after {counted(failed, 'failure')} (--max-failures)"
+        again = "to go on, run the command again with a larger number, as songs that fail again count"
+        console.error(f"{ended}, with {counted(len(left), 'song')} not tried; {again}")

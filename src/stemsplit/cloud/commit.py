@@ -1,7 +1,7 @@
 """Brings a song's finished stems to their places in a bucket, the record last, so that two writers have one winner.
 
 An object store has no step that moves several objects at once. So the record's own name decides. Before it touches a
-stem, a writer puts a fence there: an object that is not a record, and that no other writer's fence equals. The record
+stem, a writer puts a fence there: an object that is not a record, and is unlike any other writer's fence. The record
 is then put in the place of this fence only. A writer that finds another's fence in the place of its own gives up.
 
 A stem is looked at first, then the fence is checked, then the stem is written if it is still as it was seen. So once a
@@ -30,7 +30,7 @@ FORM = 1
 """Version of a fence's form."""
 
 ROUNDS = 10
-"""How often a write is tried against what others write."""
+"""Number of times that a write is tried while others write the same object."""
 
 
 class OccupiedError(StoreError):

@@ -19,7 +19,7 @@ class MissingError(StoreError):
 
 
 class RefusedError(StoreError):
-    """The store does not know the user, or does not let them; or it cannot be used at all. Other objects fail, too."""
+    """The store does not know the user, refuses permission, or cannot be used at all. Other objects fail, too."""
 
 
 class ConflictError(StoreError):

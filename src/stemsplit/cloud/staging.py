@@ -1,4 +1,7 @@
-"""Keeps songs and stems on this machine for a while, in a folder of bounded size that killed processes leave clean."""
+"""Keeps songs and stems on this machine for a while, in a folder of bounded size.
+
+What a killed process leaves there, the next one removes.
+"""
 
 import os
 import re
@@ -138,7 +141,7 @@ class Room:
             while problem := self._problem(needed):
                 others = self.shares.keys() - {id(owner)}
                 if not others:
-                    raise PlaceError(f"cannot split {what}: no room on this machine meanwhile: {problem}")
+                    raise PlaceError(f"cannot split {what} (there is no room to stage it): {problem}")
                 if not self.sending - {id(owner)}:
                     raise FullError
                 self.changed.wait(TICK)

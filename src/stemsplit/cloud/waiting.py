@@ -38,7 +38,7 @@ class PanicError(Exception):
 
 
 def go_on() -> None:
-    """Let the work go on: the pulse of whoever has no reason to end it."""
+    """Let the work go on: the pulse of work that nobody wants to end."""
 
 
 @cache

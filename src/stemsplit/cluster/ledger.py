@@ -33,6 +33,7 @@ class Ledger:
         self.is_suspect: set[int] = set()
         self.deaths, self.nodes = Counter[int](), Counter[int]()
         """Song -> number of processes that ended, and of nodes that vanished, while a worker held it alone."""
+        self.is_closed = False
 
     @property
     def is_over(self) -> bool:
@@ -68,6 +69,13 @@ class Ledger:
         self.waiting_length -= sum(map(self.length, taken))
         return taken
 
+    def close(self) -> None:
+        """Hand out no more songs; those that workers hold may end."""
+        self.is_closed = True
+        self.waiting.clear()
+        self.suspects.clear()
+        self.waiting_length = 0.0
+
     def ended(self, worker: Hashable, number: int) -> bool:
         """Note that a song has ended; return False if that worker did not hold it."""
         held = self.held.get(worker, [])
@@ -79,6 +87,8 @@ class Ledger:
     def returned(self, worker: Hashable) -> None:
         """Take back the songs of a worker that stopped for a reason which no song has."""
         held = self.held.pop(worker, [])
+        if self.is_closed:
+            return
         self.waiting.extendleft(reversed(held))
         self.waiting_length += sum(map(self.length, held))
 
@@ -95,6 +105,8 @@ class Ledger:
             counts[held[0]] += 1
             if counts[held[0]] >= most:
                 return held
+        if self.is_closed:
+            return []
         self.suspects.extend(held)
         self.is_suspect.update(held)
         return []

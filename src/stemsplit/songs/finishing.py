@@ -94,7 +94,7 @@ class Finishing:
         self.ended.append(executor.submit(finished, files, whole, seconds, self.course))
 
     def add_ended(self, item: Outcome | Busy) -> None:
-        """Report what became of a song after what became of the songs before it."""
+        """Report what became of a song, after the songs before it."""
         ended = Future[Outcome | Busy]()
         ended.set_result(item)
         self.ended.append(ended)
