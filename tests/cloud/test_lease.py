@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from stemsplit.cloud import claims, lease
+from stemsplit.cloud.failures import StoreError
 from stemsplit.cloud.lease import Lease, TakenOverError, acquire, read_claim
 from stemsplit.cloud.listing import objects
 from stemsplit.cloud.owner import Owner, parsed
@@ -204,3 +205,18 @@ def test_a_claim_is_renewed_by_itself(bucket: Bucket, monkeypatch: pytest.Monkey
     assert now
     assert now != first
     mine.release()
+
+
+def test_a_store_that_fails_delays_the_end_once_not_for_each_claim(bucket: Bucket, clock: Clock) -> None:
+    first = lease.in_time(bucket)
+    clock.now = lease.RELEASE_SECONDS + 1
+    with pytest.raises(StoreError):
+        first()
+    second = lease.in_time(bucket)
+    clock.now += lease.RELEASE_SECONDS / 5
+    with pytest.raises(StoreError):
+        second()
+    clock.now += lease.RELEASE_AGAIN + 1
+    later = lease.in_time(bucket)
+    clock.now += lease.RELEASE_SECONDS / 5
+    later()

@@ -161,6 +161,14 @@ def test_songs_that_fail_are_told_by_address_and_stop_no_other(
     assert summary["done"] == 2
 
 
+def test_a_record_that_may_not_be_read_fails_its_own_song_only(stemsplit: Command, s3: Server) -> None:
+    s3.network.faults.append(Fault("denied", path="stems/one/stemsplit.json", times=99))
+    result = stemsplit(f"{HERE}/album", "-o", f"{HERE}/stems", "--dry-run", "--json")
+    lines, summary = read_lines(result.out)
+    assert [line["song"] for line in lines if line["status"] == "failed"] == [f"{HERE}/album/one.wav"]
+    assert summary["to_do"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
@@ -172,6 +180,7 @@ def test_songs_that_fail_are_told_by_address_and_stop_no_other(
         (("album", "-o", f"{HERE}/x", "--page"), 2, "--page needs files of this machine"),
         (("album", "-o", f"{HERE}/x", "--session", "reaper"), 2, "--session needs files of this machine"),
         (("album", "-o", f"{HERE}/x", "--csv", f"{HERE}/x.csv"), 2, "--csv writes a file of this machine"),
+        (("album", "-o", f"{HERE}/x", "--staging", f"{HERE}/y"), 2, "--staging is a folder of this machine"),
         (("album", "-o", f"{HERE}/x", "--staging-size", "much"), 2, "'much' is not a size"),
         ((f"{HERE}/album", "--like-source"), 2, "--like-source needs files of this machine"),
         ((f"{HERE}/album", "--name", "{artist}/{stem}"), 2, "needs files of this machine"),

@@ -212,6 +212,8 @@ def addresses(output: str, staging: Path | None, size: str, force: bool, csv: Pa
 
     if csv and OTHER.match(str(csv)) and not csv.parent.exists():
         raise typer.BadParameter("--csv writes a file of this machine, not one at an address; name a file")
+    if staging and OTHER.match(str(staging)) and not staging.exists():
+        raise typer.BadParameter("--staging is a folder of this machine, not an address; name a folder")
     if OTHER.match(output) and not STORE.match(output) and not Path(output).exists():
         from stemsplit.songs.near import STORE as NEARLY
 

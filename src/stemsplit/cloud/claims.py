@@ -3,18 +3,14 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
 
 from stemsplit.cloud.failures import StoreError
-from stemsplit.cloud.lease import acquire_at, note, read_claim
+from stemsplit.cloud.lease import acquire_at, in_time, note, read_claim
 from stemsplit.cloud.listing import objects
 from stemsplit.cloud.owner import Owner
 from stemsplit.cloud.store import Bucket, Item
 from stemsplit.cloud.waiting import Pulse, go_on
 from stemsplit.disk.claim import NAME, PREFIX, BusyError
-
-LONGEST_SECONDS = 10.0
-"""Longest time for looking at all claims, and for removing those of the dead."""
 
 
 def claims(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> Iterator[tuple[str, Owner, Item]]:
@@ -34,24 +30,13 @@ def claims(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> Iterator[tuple[
                 yield name, owner, replace(item, version=version)
 
 
-def _in_time() -> Pulse:
-    """Return a pulse that ends what takes long: nobody waits for the claims of others."""
-    until = monotonic() + LONGEST_SECONDS
-
-    def pulse() -> None:
-        if monotonic() > until:
-            raise StoreError("no time")
-
-    return pulse
-
-
 def watch(bucket: Bucket, prefix: str) -> None:
     """Look at the claims below an output prefix, so that a later sweep knows which ones have not changed since.
 
     Call it when a run begins. Nothing is removed: a claim also tells how often processes died at its song.
     """
     with suppress(StoreError):
-        for _, _, item in claims(bucket, prefix, _in_time()):
+        for _, _, item in claims(bucket, prefix, in_time(bucket)):
             note(bucket, item.key, item.version)
 
 
@@ -64,7 +49,7 @@ def sweep(bucket: Bucket, prefix: str) -> None:
         bucket: the bucket.
         prefix: output prefix; empty for the whole bucket.
     """
-    pulse = _in_time()
+    pulse = in_time(bucket)
     with suppress(StoreError):
         for name, _, _ in claims(bucket, prefix, pulse):
             with suppress(BusyError):

@@ -28,7 +28,23 @@ LOOK_SECONDS = 5.0
 """Least time between two looks at another's claim, since each costs a request."""
 
 RELEASE_SECONDS = 10.0
-"""Longest time for giving up a claim. A store that fails so long would keep the user waiting."""
+"""Longest time for giving up claims and clearing up. A store that fails so long would keep the user waiting."""
+
+RELEASE_AGAIN = 60.0
+"""Seconds after such a time in which the same bucket is waited for only a tenth of it."""
+
+
+def in_time(bucket: Bucket) -> Pulse:
+    """Return a pulse that ends what takes long at the end of a song or a run, when nobody waits for it."""
+    has_failed = monotonic() - bucket.failed_at < RELEASE_AGAIN
+    until = monotonic() + RELEASE_SECONDS * (0.1 if has_failed else 1.0)
+
+    def pulse() -> None:
+        if monotonic() > until:
+            bucket.failed_at = monotonic()
+            raise StoreError("no time")
+
+    return pulse
 
 
 class TakenOverError(StoreError):
@@ -163,12 +179,7 @@ class Lease:
             return
         self._is_released = True
         _heart(os.getpid()).remove(self)
-        until = monotonic() + RELEASE_SECONDS
-
-        def pulse() -> None:
-            if monotonic() > until:
-                raise StoreError("no time")
-
+        pulse = in_time(self.bucket)
         # First by a condition: what another process has by now must not be removed.
         with suppress(StoreError):
             self.renew(DONE, pulse)

@@ -127,15 +127,27 @@ class Output:
             except StoreError:
                 self.seen.sizes = {}  # an object there has a name that cannot be listed; the others can still be read
         there = [key for key in keys if not self.seen.is_whole or key in self.seen.sizes]
+        problems = list[StoreError]()
         with ThreadPoolExecutor(AT_ONCE, "looking") as executor:
-            for key, content, note in executor.map(self._looked_at, there):
-                self.seen.records[key], self.seen.notes[key] = content, note
+            for each in executor.map(self._looked_at_or_why, there):
+                if isinstance(each, StoreError):
+                    problems.append(each)  # of this song: it is told when its turn comes
+                else:
+                    key, self.seen.records[key], self.seen.notes[key] = each
+        if problems and len(problems) == len(there):
+            raise problems[0]
 
     def _key_or_none(self, path: Path) -> str | None:
         try:
             return self.key(path)
         except AudioError:
             return None
+
+    def _looked_at_or_why(self, key: str) -> tuple[str, bytes | None, tuple[str, str] | None] | StoreError:
+        try:
+            return self._looked_at(key)
+        except StoreError as error:
+            return error
 
     def _looked_at(self, key: str) -> tuple[str, bytes | None, tuple[str, str] | None]:
         name = self.address.below(key)

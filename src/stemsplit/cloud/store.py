@@ -1,5 +1,6 @@
 """Reads and writes the objects of a bucket, whole or not at all, and tries again after failures that may be over."""
 
+import math
 import mmap
 import os
 import secrets
@@ -111,6 +112,7 @@ class Bucket:
     def __init__(self, address: Address, client: ObjectStore) -> None:
         self.address, self.client = address, client
         self.has_answered = False
+        self.failed_at = -math.inf  # when it was last given up, see `stemsplit.cloud.lease`
 
     def shown(self, key: str) -> str:
         """Return the address of an object as people read it."""

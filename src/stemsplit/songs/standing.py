@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from stemsplit.audio import Format
 from stemsplit.disk.folder import read_unlinked
+from stemsplit.errors import PlaceError
 from stemsplit.songs import record
 from stemsplit.songs.job import Job, Options
 
@@ -86,7 +87,10 @@ class Standings:
 
     def _read(self, job: Job, place: str) -> Standing | None:
         if job.elsewhere and job.elsewhere.sends:
-            found = job.recorded()
+            try:
+                found = job.recorded()
+            except PlaceError:  # as for a file below: it is told when the song's turn comes
+                return None
             return Standing.of(found, fits=False) if found else None
         try:
             content = read_unlinked(place, record.LIMIT)
