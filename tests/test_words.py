@@ -13,9 +13,13 @@ def test_a_size_is_in_megabytes_or_gigabytes(count: int, text: str) -> None:
     assert size(count) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 songs"), (1, "1 song"), (2, "2 songs")])
-def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
-    assert counted(number, "song") == text
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(0, "song", "0 songs"), (1, "song", "1 song"), (2, "song", "2 songs"), (1, "process", "1 process")]
+    + [(2, "process", "2 processes")],
+)
+def test_a_noun_agrees_with_its_number(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (3_723, "1:02:03")])

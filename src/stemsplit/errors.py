@@ -17,6 +17,10 @@ class AudioError(StemsplitError):
     """A file could not be read or written."""
 
 
+class PlaceError(AudioError):
+    """A file could not be read or written because of its place or what lies there, not because of what it holds."""
+
+
 class DeviceError(StemsplitError):
     """The device is missing, or ran out of memory."""
 

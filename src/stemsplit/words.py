@@ -11,8 +11,9 @@ def size(count: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 song, 2 songs."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its noun: 1 song, 2 songs, 2 processes."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def clock(seconds: float, decimals: int = 0) -> str:

@@ -26,7 +26,8 @@ import stemsplit.models.mel_band_roformer
 import stemsplit.models.roformer_variants
 import stemsplit.models.sudormrf
 import stemsplit.songs.pipeline
-import stemsplit.terminal.songs  # noqa: F401
+import stemsplit.terminal.songs
+import stemsplit.terminal.splitting  # noqa: F401
 
 
 def start(folder: Path, arguments: Sequence[str], environment: Mapping[str, str], said: str, seconds: int) -> int:

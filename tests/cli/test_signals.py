@@ -12,15 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from operator import itemgetter
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from tests.cli.conftest import Result
-from tests.cli.processes import STEMS, environment, running
+from tests.cli.processes import STEMS, running
 from tests.cli.processes import tiny as tiny
 from tests.conftest import noise, unix
 from tests.fetch.conftest import CONTENT
@@ -71,51 +69,35 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folders(material: Path, tmp_path: Path, tiny: list[str], hub: Hub) -> Iterator[dict[signal.Signals, Path]]:
-    """For each signal a folder with all that the commands need, and a registry."""
+def folder(material: Path, tmp_path: Path, tiny: list[str], hub: Hub) -> Iterator[Path]:
+    """A folder with all that the commands need, and a registry."""
+    shutil.copytree(material, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     registry = Path(tiny[-1])
     registry.write_text(registry.read_text() + HELD)
     hub.put("some/repo/w.ckpt", CONTENT, fault=Fault(hold_after=len(CONTENT) // 2))
-    found = {number: tmp_path / number.name for number in SIGNALS}
-    for folder in found.values():
-        shutil.copytree(material, folder, copy_function=os.link)
-        (folder / "out").mkdir()
-    yield found
+    (tmp_path / "out").mkdir()
+    yield tmp_path
     hub.go_on.set()
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_signal_ends_the_command(folders: dict[signal.Signals, Path], tiny: list[str], name: str) -> None:
-    """Three of them run at once, as much of their time they only wait; each is sent another signal."""
+def test_a_signal_ends_the_command(folder: Path, tiny: list[str], name: str, number: signal.Signals) -> None:
+    chance = random.Random(f"{name} {number.name}")
     model = ["--models", "tiny"] if name == "compare" else tiny[:2] if name == "split" else []
-    moments = {number: random.Random(f"{name} {number.name}").uniform(0.5, 4) for number in SIGNALS}
     started = time.monotonic()
-    with ExitStack() as stack:
-        processes = {
-            number: stack.enter_context(
-                running(
-                    *COMMANDS[name],
-                    *model,
-                    *tiny[2:],
-                    cwd=folder,
-                    env=environment(HF_HOME=str(folder / "huggingface"), STEMSPLIT_CACHE=str(folder / "cache")),
-                )
-            )
-            for number, folder in folders.items()
-        }
-        for number, moment in sorted(moments.items(), key=itemgetter(1)):
-            time.sleep(max(0, started + moment - time.monotonic()))
-            processes[number].send_signal(number)
-        for number, process in processes.items():
-            try:
-                _, err = process.communicate(timeout=30)
-            except subprocess.TimeoutExpired:
-                pytest.fail(f"{name} did not end by {number.name} {time.monotonic() - started:.1f} s after it began")
-            assert "Traceback" not in err
-            # Before Python has set its handlers the system ends it, and a short command may have been done by then.
-            assert process.returncode in (SIGNALS[number], -number, 0)
-            if process.returncode == SIGNALS[number]:
-                assert not list((folders[number] / "out").rglob(".*"))
+    with running(*COMMANDS[name], *model, *tiny[2:], cwd=folder) as process:
+        time.sleep(chance.uniform(0.5, 4))
+        process.send_signal(number)
+        try:
+            _, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{name} did not end by {number.name} {time.monotonic() - started:.1f} s after it began")
+    assert "Traceback" not in err
+    # Before Python has set its handlers the system ends it, and a short command may have been done by then.
+    assert process.returncode in (SIGNALS[number], -number, 0)
+    if process.returncode == SIGNALS[number]:
+        assert not list((folder / "out").rglob(".*"))
 
 
 SWALLOWS = """

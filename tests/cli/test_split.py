@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("light")
 Command = Callable[..., Result]
 Song = Callable[..., Path]
 STEMS = ["drums", "bass", "other", "vocals"]
+SHORT = ["--set", "chunk=22050", "--set", "hop=11025"]
+"""Chunks no longer than the songs here: a checkpoint's usual ones take a second."""
 
 
 def left_over(folder: Path) -> list[str]:
@@ -463,7 +465,7 @@ def checkpoint(folder: Path) -> Path:
 
 def test_a_checkpoint_of_one_stem_gives_that_and_the_rest(stemsplit: Command, song: Song, tmp_path: Path) -> None:
     path = song("song.wav")
-    result = stemsplit(path, "--model", checkpoint(tmp_path), "--set", "chunk=22050", "--set", "hop=11025")
+    result = stemsplit(path, "--model", checkpoint(tmp_path), *SHORT)
     assert result.status == 0, result.err
     assert [path.name for path in result.paths] == ["vocals.wav", "instrumental.wav"]
     assert "usual values are assumed: stft_hop_length=441" in result.err
@@ -474,7 +476,7 @@ def test_a_checkpoint_of_one_stem_gives_that_and_the_rest(stemsplit: Command, so
 
 def test_the_rest_alone_can_be_asked_for(stemsplit: Command, song: Song, tmp_path: Path) -> None:
     """By its own name: karaoke needs no vocals."""
-    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "-s", "instrumental", "-q")
+    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "-s", "instrumental", "-q", *SHORT)
     assert result.status == 0
     assert (result.paths, result.err) == ([Path("stems/song/instrumental.wav")], "")
 
@@ -483,7 +485,7 @@ def test_a_yaml_of_a_checkpoint_is_used(stemsplit: Command, song: Song, tmp_path
     (tmp_path / "mine.yaml").write_text(
         "model: {dim: 9, stft_hop_length: 512}\ntraining: {instruments: [Choir, band], target_instrument: Choir}"
     )
-    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "--config", "mine.yaml")
+    result = stemsplit(song("song.wav"), "-m", checkpoint(tmp_path), "--config", "mine.yaml", *SHORT)
     assert [path.name for path in result.paths] == ["choir.wav", "band.wav"]
     assert "warning: the config says dim=9, but the weights have dim=8; using 8" in result.err
     assert "stft_hop_length" not in result.err

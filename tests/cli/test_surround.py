@@ -99,20 +99,22 @@ SONGS = {
 CODECS = {"a.ogg": "libvorbis", "a.mka": "libvorbis", "a.opus": "libopus", "a.m4a": "aac"}
 
 
-@pytest.mark.parametrize(
-    ("name", "form"), [*((name, "wav") for name in SONGS), *((name, "flac") for name in ("a.wav", "a.flac", "a.ogg"))]
-)
+@pytest.mark.parametrize("name", SONGS)
 def test_a_tone_comes_from_the_speaker_that_it_came_from(
-    stemsplit: Command, ffmpeg: Path, tmp_path: Path, name: str, form: str
+    stemsplit: Command, ffmpeg: Path, tmp_path: Path, name: str
 ) -> None:
+    """In stems as WAV, and for some songs as FLAC too."""
     (tmp_path / "songs").mkdir()
     options = ["-c:a", CODECS[name]] if name in CODECS else []
     songs = [made(ffmpeg, layout, tmp_path / "songs" / f"{layout}{name[1:]}", *options) for layout in SONGS[name]]
-    assert stemsplit(*songs, "--format", form, *MIXTURE).status == 0
+    forms = ("wav", "flac") if name in ("a.wav", "a.flac", "a.ogg") else ("wav",)
+    for form in forms:
+        assert stemsplit(*songs, "--format", form, *MIXTURE).status == 0
     for song in songs:
-        found = played(ffmpeg, tmp_path / "out" / song.stem / f"all.{form}")
-        assert found == played(ffmpeg, song)
-        assert set(found.values()) <= set(TONES)
+        expected = played(ffmpeg, song)
+        assert set(expected.values()) <= set(TONES)
+        for form in forms:
+            assert played(ffmpeg, tmp_path / "out" / song.stem / f"all.{form}") == expected, (song.name, form)
 
 
 def test_ogg_has_its_own_order(stemsplit: Command, ffmpeg: Path, tmp_path: Path) -> None:

@@ -43,11 +43,15 @@ def test_an_address_is_read(text: str, shown: str, key: str, name: str) -> None:
     ],
 )
 def test_what_is_not_a_usable_address_is_refused(text: str) -> None:
-    assert is_address(text)
     with pytest.raises(AddressError) as caught:
         parse(text)
     assert "SECRET" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a.wav", "GS://bucket", "az://box/*", "http://host/a", "https://host/a"])
+def test_an_address_is_told_from_a_path(text: str) -> None:
+    assert is_address(text)
 
 
 @pytest.mark.parametrize("text", ["song.wav", "C:\\songs", "c:/songs", "a/s3:/b", "./s3://bucket", "://", "s3:/bucket"])

@@ -45,12 +45,55 @@ def test_a_profile_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, 
     assert "SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://host", "http://", "https://key:SECRET@host", "http://a b"])
+ENDPOINTS = [
+    "nonsense",
+    "ftp://host",
+    "http://",
+    "https://key:SECRET@host",
+    "http://a b",
+    "http://h:99999",
+    "http://[::1",
+]
+ENDPOINTS += ["http://1.2.3.999", "http://h\u00f6st", "http://h/?SECRET", "http://h/a|b", "http://h\n"]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.usefixtures("s3")
 def test_an_endpoint_that_is_not_an_address_is_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    with pytest.raises(RefusedError, match="AWS_ENDPOINT_URL") as caught:
-        open_client(parse("s3://other"))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    for variable in ("AWS_ENDPOINT", "AWS_ENDPOINT_URL"):  # obstore panics later if it reads one of them itself
+        monkeypatch.setenv(variable, endpoint)
+        with pytest.raises(RefusedError, match="AWS_ENDPOINT_URL") as caught:
+            open_client(parse("s3://other"))
+        assert "SECRET" not in str(caught.value)
+
+
+def test_variables_without_a_value_count_as_not_set(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", s3.environment["AWS_ENDPOINT_URL"].upper())
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_REGION", "AZURE_ENDPOINT"):
+        monkeypatch.setenv(variable, "")
+    Bucket(parse(f"s3://{BUCKET}"), open_client(parse(f"s3://{BUCKET}"))).put("a", b"0", None)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION"])
+@pytest.mark.usefixtures("s3")
+def test_what_cannot_be_sent_is_told(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("SECRET\n", "SECRET\u00e9"):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(RefusedError, match=variable) as caught:
+            open_client(parse(f"s3://{BUCKET}"))
+        assert "SECRET" not in str(caught.value)
+
+
+def test_a_panic_of_the_library_is_an_error_of_one_line(bucket: Bucket) -> None:
+    class RustPanic(Exception):  # noqa: N818  # as pyo3 calls it
+        pass
+
+    async def request() -> None:
+        raise RustPanic("SECRET")
+
+    with pytest.raises(RefusedError, match="obstore failed") as caught:
+        bucket.ask("cannot read a", request, lambda: None)
     assert "SECRET" not in str(caught.value)
 
 

@@ -33,7 +33,7 @@ def stems(tmp_path: Path) -> dict[str, Path]:
 
 
 def content(bucket: Bucket, key: str) -> bytes:
-    found = bucket.read(key, 100_000)
+    found = bucket.read(key, 10_000_000)
     return found[0] if found else b""
 
 
@@ -96,6 +96,18 @@ def test_what_is_not_a_record_makes_no_song_look_finished(
     s3.plant("other.wav", b"mine")
     seen = look(bucket, RECORD)
     assert seen.record is None
-    commit(lease, seen, RECORD, record("vocals", "drums"), stems)
+    commit(lease, seen, RECORD, record("vocals", "drums"), stems, is_forced=seen.is_foreign)
     assert look(bucket, RECORD).record
     assert content(bucket, "other.wav") == b"mine"
+
+
+@pytest.mark.parametrize("theirs", [b"somebody's", b"[" * 100_000, b"0" * 5_000_000], ids=["text", "deep", "large"])
+def test_somebodys_object_with_the_name_of_the_record_stays_unless_forced(
+    theirs: bytes, s3: Server, bucket: Bucket, lease: Lease, stems: dict[str, Path]
+) -> None:
+    s3.plant(RECORD, theirs)
+    with pytest.raises(OccupiedError, match=f"{RECORD} was not written by stemsplit; --force"):
+        commit(lease, look(bucket, RECORD), RECORD, record("vocals", "drums"), stems)
+    assert content(bucket, RECORD) == theirs
+    commit(lease, look(bucket, RECORD), RECORD, record("vocals", "drums"), stems, is_forced=True)
+    assert look(bucket, RECORD).record

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from stemsplit.cloud import claims, lease
-from stemsplit.cloud.lease import Lease, TakenOverError, acquire, held
+from stemsplit.cloud.lease import Lease, TakenOverError, acquire, read_claim
 from stemsplit.cloud.listing import objects
 from stemsplit.cloud.owner import Owner, parsed
 from stemsplit.cloud.store import Bucket
@@ -82,7 +82,7 @@ def test_a_silent_owner_is_followed_and_gives_up_when_it_wakes(bucket: Bucket, c
     with pytest.raises(TakenOverError, match="another process took over"):
         zombie.renew()
     zombie.release()
-    found = held(bucket, KEY)
+    found, _ = read_claim(bucket, KEY)
     assert found
     assert found.token == successor.token
     successor.release()

@@ -165,6 +165,9 @@ def test_songs_that_fail_are_told_by_address_and_stop_no_other(
     ("arguments", "status", "text"),
     [
         (("album", "-o", "s3://no-such-bucket/x"), 1, "no such bucket"),
+        (("album", "-o", "s3://no-such-bucket/x", "--dry-run"), 1, "no such bucket"),
+        (("album", "-o", "s3:/bucket/x"), 2, "did you mean 's3://bucket/x'?"),
+        (("album", "-o", "S3:bucket/x"), 2, "did you mean 's3://bucket/x'?"),
         (("album", "-o", "https://host/x"), 2, "stems cannot go to https://"),
         (("album", "-o", f"{HERE}/x", "--page"), 2, "--page needs files of this machine"),
         (("album", "-o", f"{HERE}/x", "--session", "reaper"), 2, "--session needs files of this machine"),

@@ -185,3 +185,10 @@ def test_many_threads_may_use_a_bucket(bucket: Bucket) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == ["lost"] * 7 + ["won"]
+
+
+def test_where_nothing_may_be_removed_nothing_is_left(s3: Server, bucket: Bucket) -> None:
+    s3.network.faults.append(Fault("denied", "POST"))
+    with pytest.raises(RefusedError, match="cannot write and remove"):
+        check_writable(bucket, "out")
+    assert not list(objects(bucket, ""))

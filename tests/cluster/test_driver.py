@@ -187,8 +187,10 @@ def test_a_worker_that_hangs_is_done_without(jobs: list[Job], monkeypatch: pytes
     hung = list[str]()
 
     def fails(node: str, held: list[Job]) -> Exception | None:
-        hung.extend(job.path.name for job in held if node == "one" and len(hung) < 1)
-        return TimeoutError() if node == "one" and any(job.path.name in hung for job in held) else None
+        if node != "one" or hung or not held:
+            return None
+        hung.extend(job.path.name for job in held)
+        return TimeoutError()
 
     outcomes, said = run(jobs, Cluster(fails))
     assert len([outcome for outcome in outcomes.values() if outcome.record]) == 7

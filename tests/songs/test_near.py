@@ -60,6 +60,11 @@ def test_the_address_of_another_machine_s_file_is_no_path(text: str) -> None:
     assert problem(text).startswith(f"cannot read {text} (it is an address); copy or mount the file first")
 
 
+@pytest.mark.parametrize("text", ["s3:/bucket/a.wav", "S3:bucket/a.wav", "s3:///bucket/a.wav"])
+def test_an_address_with_a_slash_too_few_is_shown_with_both(text: str) -> None:
+    assert "did you mean 's3://bucket/a.wav'?" in problem(str(Path(text)))
+
+
 def test_a_folder_called_like_the_home_folder_is_itself() -> None:
     make("~/a.wav")
     assert path("~/a.wav") == Path("~/a.wav")

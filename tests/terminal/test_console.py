@@ -17,7 +17,7 @@ from stemsplit.songs.outputs import Output
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
 from stemsplit.terminal import console
-from stemsplit.terminal.songs import SplitReport
+from stemsplit.terminal.splitting import SplitReport
 
 OPTIONS = Options(Path("stems"), (Output("vocals", (0.0, 1.0)),))
 

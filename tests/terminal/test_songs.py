@@ -11,7 +11,8 @@ from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.speeds import Estimate
 from stemsplit.terminal import console
-from stemsplit.terminal.songs import SplitReport, job_as_data, plan_as_data, plan_in_words, print_plan
+from stemsplit.terminal.songs import job_as_data, plan_as_data, plan_in_words, print_plan
+from stemsplit.terminal.splitting import SplitReport
 
 NAMES = Template("{track}/{stem}").of_song(track="a", model="", parent="", ext="", artist=None, title=None)
 KNOWN = Job(Path("a.wav"), Options(Path("out"), ()), Path("out"), NAMES, seconds=60.0, size=2_000_000)

@@ -30,10 +30,7 @@ from stemsplit.cli.options import (
 from stemsplit.cli.split_notes import (
     hint_at_models,
     print_dry_run,
-    tell_of_conversions,
-    tell_of_excerpt,
-    tell_of_names,
-    tell_of_search,
+    tell_of_plan,
     tell_of_whole,
 )
 from stemsplit.cli.split_plan import planned
@@ -111,7 +108,7 @@ def split(
     ] = "",
     shard: split_shards.Share = None,
     staging: split_cloud.Staging = None,
-    staging_size: split_cloud.StagingSize = "10GB",
+    staging_size: split_cloud.StagingSize = split_cloud.STAGING_SIZE,
     force: Annotated[bool, typer.Option("--force", help="Split again, and overwrite existing files.")] = False,
     quiet: Quiet = False,
     name: Annotated[
@@ -255,10 +252,7 @@ def split(
     jobs, note = split_tries.settled(jobs, notes, is_shared=bool(ray or away.place))
     pace = speeds.Settings(device, threads, precision.value, batch_size, compile_)
     if not quiet:
-        tell_of_search(found)
-        tell_of_excerpt(options)
-        tell_of_names(jobs)
-        tell_of_conversions(jobs)
+        tell_of_plan(found, options, jobs)
         if whole:
             tell_of_whole(file_format, chosen, models)
     needed = split_extras.tell_of_extras(further, jobs, quiet, alone=len(found.songs) == 1)

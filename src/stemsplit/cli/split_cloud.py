@@ -12,6 +12,7 @@ import typer
 
 from stemsplit.cli.options import usage_errors, writable
 from stemsplit.cli.split_shards import MACHINES
+from stemsplit.cloud.address import ADDRESS, STORES
 
 if TYPE_CHECKING:
     from stemsplit.cloud.finding import Finder
@@ -19,13 +20,10 @@ if TYPE_CHECKING:
     from stemsplit.songs.find import Search
     from stemsplit.songs.found import Distant
 
-STORE = re.compile(r"(?i)(s3|gs|az)://")
+STORE = re.compile(rf"(?i)({'|'.join(STORES)})://")
 """Matches the beginning of an address that stems can go to."""
 
-ADDRESS = re.compile(r"(?i)(s3|gs|az|https?)://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
-"""Matches the beginning of an address that songs can come from, but not of pages that only programs can play."""
-
-OTHER = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/+")
+OTHER = re.compile(r"(?i)\s*([a-z][a-z0-9+.-]+:/+|(s3|gs|az):)")
 """Matches the beginning of any address, also of one that was taken for a path, which has single slashes."""
 
 Output = Annotated[
@@ -48,13 +46,16 @@ Staging = Annotated[
         metavar="FOLDER",
         readable=False,
         callback=writable,
-        help="Folder for songs and stems at addresses while they are split. Default: one in the system's folder for "
-        "temporary files.",
+        help="Folder of this machine that holds songs and stems at addresses while they are split. Default: one in "
+        "the system's folder for temporary files.",
         rich_help_panel=MACHINES,
     ),
 ]
 StagingSize = Annotated[
-    str, typer.Option("--staging-size", help="Largest size of that folder.", rich_help_panel=MACHINES)
+    str,
+    typer.Option(
+        "--staging-size", metavar="SIZE", help="Largest size of the --staging folder.", rich_help_panel=MACHINES
+    ),
 ]
 
 
@@ -212,6 +213,11 @@ def addresses(output: str, staging: Path | None, size: str, force: bool, csv: Pa
     if csv and OTHER.match(str(csv)) and not csv.parent.exists():
         raise typer.BadParameter("--csv writes a file of this machine, not one at an address; name a file")
     if OTHER.match(output) and not STORE.match(output) and not Path(output).exists():
+        from stemsplit.songs.near import STORE as NEARLY
+
+        if match := NEARLY.fullmatch(output):
+            meant = f"{match[1].lower()}://{match[2]}"
+            raise typer.BadParameter(f"{output} is not an address; did you mean {meant!r}?", param_hint="-o")
         raise typer.BadParameter(f"stems cannot go to {output.partition(':')[0]}://; use s3://, gs:// or az://")
     with usage_errors("--staging-size"):
         limit = bytes_in(size)

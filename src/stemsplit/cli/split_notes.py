@@ -121,6 +121,14 @@ def tell_of_conversions(jobs: "Sequence[Job]") -> None:
         console.note(f"{changed[0].song}: {change}{more}")
 
 
+def tell_of_plan(found: "Search", options: "Options", jobs: "Sequence[Job]") -> None:
+    """Print what people should know of the songs, and of their files, before the first is split."""
+    tell_of_search(found)
+    tell_of_excerpt(options)
+    tell_of_names(jobs)
+    tell_of_conversions(jobs)
+
+
 def print_dry_run(
     jobs: "Sequence[Job]",
     found: "Search",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stemsplit.cli.split_shards import MACHINES
 from stemsplit.cli.split_tries import EnoughError
 
 if TYPE_CHECKING:
@@ -20,21 +21,18 @@ if TYPE_CHECKING:
     from stemsplit.songs.job import Job, Options
     from stemsplit.songs.outcome import Outcome
     from stemsplit.terminal.cluster import ClusterReport
-    from stemsplit.terminal.songs import SplitReport
-
-MACHINES = "Several machines"
-"""Panel of the command's help."""
+    from stemsplit.terminal.splitting import SplitReport
 
 FOLDERS = ("STEMSPLIT_CACHE", "STEMSPLIT_CONFIG", "HF_HOME", "HF_HUB_CACHE")
-"""Variables that workers get from this process: folders. None that may hold a password or a token is sent."""
+"""Variables that workers get from this process. They name folders; none may hold a password or a token."""
 
 Address = Annotated[
     str | None,
     typer.Option(
         "--ray",
         metavar="auto|local|HOST:PORT",
-        help="Split the songs on a Ray cluster: the one of this machine, one of this machine alone for this run, or "
-        "the one at this address. See `stemsplit help machines`.",
+        help="Split the songs on a Ray cluster. auto: the one that this machine belongs to. local: one of this machine "
+        "alone, for this run. See `stemsplit help machines`.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -44,7 +42,8 @@ Gpus = Annotated[
         "--gpus-per-worker",
         min=0,
         max=1,
-        help="GPU that each worker on the Ray cluster gets, e.g. 0.5 for two on one. Default: 1 if there are any.",
+        help="Number of GPUs that each worker on the Ray cluster gets, e.g. 0.5 if two share one. Default: 1 if the "
+        "cluster has GPUs.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -53,8 +52,8 @@ Cpus = Annotated[
     typer.Option(
         "--cpus-per-worker",
         min=1,
-        help="CPU cores that each worker on the Ray cluster gets. Default: those of its node, up to 8; beside a GPU, "
-        "up to 4.",
+        help="Number of CPU cores that each worker on the Ray cluster gets. Default: those of its node, up to 8, or up "
+        "to 4 for a worker with a GPU.",
         rich_help_panel=MACHINES,
     ),
 ]
@@ -160,7 +159,7 @@ def split_on(
     report: "ClusterReport",
     tell: "Report",
 ) -> None:
-    """Split songs on a cluster, those that need no splitting here; see `Cluster.work`."""
+    """Split songs on a cluster; see `Cluster.work`. Songs for which no worker is needed are reported first."""
     from stemsplit.cluster.connecting import exact_exit
     from stemsplit.cluster.driver import Calls, Driver
     from stemsplit.cluster.here import settled_here
@@ -185,7 +184,7 @@ def split_on(
 def report(cluster: Cluster | None, jobs: "Sequence[Job]", quiet: bool, steps: str) -> "SplitReport":
     """Return what shows the progress of songs: of several at once, if a cluster splits them."""
     from stemsplit.terminal.cluster import ClusterReport
-    from stemsplit.terminal.songs import SplitReport
+    from stemsplit.terminal.splitting import SplitReport
 
     return (ClusterReport if cluster else SplitReport)(jobs, quiet, steps)
 

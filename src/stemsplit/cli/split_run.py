@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stemsplit.songs.known_failures import KnownFailures
     from stemsplit.songs.outcome import Outcome, Totals
     from stemsplit.songs.sharing.notes import Notes
-    from stemsplit.terminal.songs import SplitReport
+    from stemsplit.terminal.splitting import SplitReport
 
 
 def run(

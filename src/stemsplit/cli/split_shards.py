@@ -1,4 +1,4 @@
-"""Defines the option by which many machines share the songs; keeps notes of their runs in the output folder."""
+"""Defines the option that divides songs among machines, and says what of a run depends on it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,18 +24,18 @@ Share = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N|auto",
-        help="Split only share I of N of the songs, e.g. 3/16. auto: as the variables of a Slurm array or of a "
-        "Kubernetes Indexed Job say.",
+        help="Split only part I of N of the songs, e.g. 3/16. auto: the part that a Slurm array, or a Kubernetes "
+        "Indexed Job, gives to this process.",
         rich_help_panel=MACHINES,
     ),
 ]
 
 
 def chosen(text: str | None, quiet: bool) -> "Shard | None":
-    """Return the share of the songs that is to be split; None for all songs.
+    """Return the shard that is to be split; None for all songs.
 
     Raises:
-        typer.BadParameter: there is no such share, or the variables do not say which.
+        typer.BadParameter: there is no such shard, or the variables do not say which.
     """
     if text is None:
         return None
@@ -51,7 +51,7 @@ def chosen(text: str | None, quiet: bool) -> "Shard | None":
     try:
         shard, told = shards.automatic(os.environ)
     except ValueError as error:
-        raise typer.BadParameter(f"auto: {error}; write the share yourself, e.g. 3/16", param_hint="--shard") from error
+        raise typer.BadParameter(f"auto: {error}; write the shard yourself, e.g. 3/16", param_hint="--shard") from error
     if not quiet:
         console.note(f"shard {shard}, from {told}")
     return shard
@@ -71,7 +71,7 @@ def own(songs: "Sequence[Found]", shard: "Shard | None", quiet: bool) -> "set[in
 
 
 def table(csv: "Path | None", shard: "Shard | None", quiet: bool) -> "Path | None":
-    """Return the file of the table: with the share in its name, as all shares are given the same command."""
+    """Return the file of the table, with the shard in its name: all shards are given the same command."""
     if csv is None or shard is None:
         return csv
     from stemsplit.terminal import console
@@ -89,9 +89,9 @@ def notes_of(
 
     Args:
         options: settings of the run.
-        shard: share of the songs; None for all.
-        place: output folder, if it is not on a disk.
-        wanted: whether to keep notes of all songs on a disk, too.
+        shard: shard of the songs; None for all.
+        place: output folder, if it is in an object store.
+        wanted: whether to keep notes even for all songs and an output folder on a disk.
     """
     if not (shard or place or wanted):
         return None

@@ -51,7 +51,7 @@ class EnoughError(Exception):
 
 
 class Queue(deque["Job"]):
-    """The songs that are still to be taken. After `stop`, there are none, and none comes back."""
+    """The songs that are still to be split. `stop` empties it, and nothing can be put in after that."""
 
     stopped = False
 
@@ -61,12 +61,12 @@ class Queue(deque["Job"]):
         self.clear()
 
     def append(self, job: "Job") -> None:
-        """Let a song wait that another process works on."""
+        """Put a song that another process works on at the end."""
         if not self.stopped:
             super().append(job)
 
     def appendleft(self, job: "Job") -> None:
-        """Let a song wait that there is no room for yet."""
+        """Put a song for which there is no room yet at the beginning."""
         if not self.stopped:
             super().appendleft(job)
 
@@ -96,7 +96,7 @@ class Machines:
             return {}
         found = machines.estimated(jobs, models, speeds, self.workers)
         if any(job.seconds is None for job in jobs) and not any(job.seconds for job in jobs):
-            found = None  # of nothing that is known, there is no sum
+            found = None  # the length of no song is known
         data: dict[str, Any] = {"workers": self.workers}
         for name in ("makespan", "bound", "longest", "paid"):
             data[f"{name}_seconds"] = round(getattr(found, name), 1) if found else None
@@ -202,5 +202,6 @@ def tell_of_untried(jobs: "Sequence[Job]", failed: int, report: "Report") -> Non
         skipped = job.recorded() if job.done else None
         report(Outcome(job, record=skipped, skipped=True) if skipped else Outcome(job, why, not_tried=True))
     if left:
-        what = f"ended after {counted(failed, 'failure')} (--max-failures); {counted(len(left), 'song')} not tried"
-        console.error(f"{what}; run the command again to go on")
+        ended = f"the run ended after {counted(failed, 'failure')} (--max-failures)"
+        again = "to go on, run the command again with a larger number, as songs that fail again count"
+        console.error(f"{ended}, with {counted(len(left), 'song')} not tried; {again}")

@@ -33,7 +33,7 @@ def place_of(folder: str, away: "Addresses") -> "Place":
 
 def status(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Folder, or address, that songs are split into: the -o of split.")
+        str, typer.Argument(metavar="FOLDER", help="Folder, or address, with the stems: the -o of split.")
     ] = "stems",
     songs: Annotated[
         list[str] | None,
@@ -48,8 +48,8 @@ def status(
 
     It reads what lies in the folder: records of finished songs, claims of
     processes at work, and notes of runs on several machines. Nothing is
-    changed. Exit status: 0 all done, 1 something failed, is missing, or is
-    still being done.
+    changed. Exit status: 0 all are split, 1 a song failed, is missing, or is
+    still being split.
     """
     from stemsplit.cli.listen_ import saying_after
     from stemsplit.cli.split_notes import nothing_found

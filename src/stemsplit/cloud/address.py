@@ -1,5 +1,6 @@
 """Reads addresses of songs and stems that are not files of this machine: `s3://bucket/album/song.flac`."""
 
+import os
 import re
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
@@ -10,12 +11,14 @@ STORES = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
 WEB = ("https", "http")
 """Schemes of single songs on the web."""
 
+ADDRESS = re.compile(rf"(?i)({'|'.join((*STORES, *WEB))})://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
+"""Matches the beginning of an address that songs can come from, but not of pages that only programs can play."""
+
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 """Start of any address. A drive of Windows has one letter."""
 
 LONGEST = 1024
 """Bytes of the longest key that S3, Google Cloud Storage and Azure accept."""
-
 
 UNUSABLE = re.compile(r"(^|/)\.{0,2}(/|$)|[\x00-\x1f\x7f]")
 """Matches what no key may have: an empty step, `.`, `..` or a control character."""
@@ -26,8 +29,8 @@ class AddressError(ValueError):
 
 
 def is_address(text: str) -> bool:
-    """Return whether an argument is meant as an address instead of a path."""
-    return SCHEME.match(text) is not None
+    """Return whether an argument is an address that songs can come from. A file of that very name comes first."""
+    return ADDRESS.match(text) is not None and not os.path.lexists(text)
 
 
 @dataclass(frozen=True, slots=True)

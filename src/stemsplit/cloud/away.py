@@ -17,12 +17,13 @@ from stemsplit.disk.claim import PREFIX, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
+from stemsplit.songs.commit import key_of
 from stemsplit.songs.elsewhere import OvertakenError, Pulse
 from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.place import LocalPlace, Place
 
 TRIES = 3
-"""Number of times that a song is downloaded which is changed meanwhile."""
+"""Largest number of times that a song is downloaded, if it is changed meanwhile."""
 
 
 def state_of(item: Item | None) -> str:
@@ -223,17 +224,19 @@ class Away:
         self._live = live = Live()
         if self.output is not None:
             there = self.output.fresh()
-            work = sources.digest(os.path.normcase(there.name(record)))[:16]
+            work = key_of(there.name(record))
             live.claim = lease.acquire(there.bucket, there.address.key, work, pulse)
             live.seen = commit.look(there.bucket, there.key(record), pulse)
             live.there, live.record = there, record
+            if live.seen.is_foreign and not self.force:
+                raise commit.occupied(there.bucket, there.key(record))
         if self.source is not None:
             live.item = self._looked_at(self.source, pulse)
 
     def _looked_at(self, source: Address, pulse: Pulse) -> Item:
         item = bucket_of(source).look(source.key, pulse)
         if item is None:
-            raise AudioError(f"cannot read {source} (it does not exist any more)")
+            raise MissingError(f"cannot read {source} (it does not exist any more)")
         return item
 
     def fetch(self, song: Path, pulse: Pulse) -> None:
@@ -248,7 +251,7 @@ class Away:
                     raise
                 self.live.item = self._looked_at(self.source, pulse)
             except MissingError as error:
-                raise AudioError(f"cannot read {self.source} (it does not exist any more)") from error
+                raise MissingError(f"cannot read {self.source} (it does not exist any more)") from error
             else:
                 return
 

@@ -34,6 +34,25 @@ FROM_PROFILE = {
 GIVEN = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
 """Variables that say where credentials come from, so that no profile is asked."""
 
+SENT = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+)
+"""Variables whose values are sent with each request. obstore panics at a character that cannot be sent."""
+
+ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+"""Variables with the endpoint of S3, which obstore does not check; the last one that is set counts."""
+
+OURS = re.compile("AWS_|AZURE_|GOOGLE_")
+"""Matches the beginning of the variables that obstore reads."""
+
+ENDPOINT = re.compile(r"(?i)(https?)(://[a-z0-9._-]+|://\[[0-9a-f:.]+\])(:\d+)?(/[a-z0-9._~%/-]*)?")
+"""Matches an address that all parts of obstore can read."""
+
 ELSEWHERE = ("sso_session", "sso_start_url", "role_arn", "credential_process")
 """Keys of profiles whose credentials only the AWS tools can get."""
 
@@ -72,19 +91,34 @@ def profile() -> dict[str, str]:
     return settings
 
 
+def _checked(endpoint: str) -> str:
+    """Return an endpoint as obstore needs it.
+
+    Raises:
+        RefusedError: it is not an address.
+    """
+    found = ENDPOINT.fullmatch(endpoint)
+    try:
+        HTTPStore(endpoint)  # which reads it as S3's client does, without its panic
+    except Exception:  # of any kind: see `open_client`
+        found = None
+    if not found:
+        raise RefusedError("the endpoint of S3 is not an address such as https://host:9000; check AWS_ENDPOINT_URL")
+    return found[1].lower() + endpoint[found.end(1) :]
+
+
 def _s3(address: Address) -> ObjectStore:
     settings: dict[str, Any] = profile()
-    for variable, key in (
-        ("AWS_DEFAULT_REGION", "region"),
-        ("AWS_REGION", "region"),
-        ("AWS_ENDPOINT_URL", "endpoint"),
-        ("AWS_ENDPOINT_URL_S3", "endpoint"),
-    ):
-        if value := os.environ.get(variable):
-            settings[key] = value
+    for variable in SENT:
+        if not re.fullmatch("[ -~]*", os.environ.get(variable, "")):
+            raise RefusedError(f"{variable} holds a line break or another character that cannot be in it; set it again")
+    for key, variables in (("region", ("AWS_DEFAULT_REGION", "AWS_REGION")), ("endpoint", ENDPOINTS)):
+        for variable in variables:
+            if value := os.environ.get(variable):
+                settings[key] = value
     endpoint = settings.get("endpoint", "")
-    if endpoint and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", endpoint):
-        raise RefusedError("the endpoint of S3 is not an address such as https://host:9000; check AWS_ENDPOINT_URL")
+    if endpoint:
+        endpoint = settings["endpoint"] = _checked(endpoint)
     options: Any = {**TIMES, "allow_http": endpoint.startswith("http://")}
     # Said although it is the default: without it, two writers could both win.
     return S3Store(address.bucket, conditional_put="etag", client_options=options, retry_config=ONCE, **settings)
@@ -96,6 +130,9 @@ def open_client(address: Address) -> ObjectStore:
     Raises:
         RefusedError: the environment does not say how.
     """
+    for variable in list(os.environ):
+        if OURS.match(variable) and not os.environ[variable]:
+            os.environ.pop(variable, None)  # not set, for the stores' own tools; but obstore takes it for a value
     try:
         match address.scheme:
             case "s3":

@@ -1,7 +1,7 @@
 """Brings a song's finished stems to their places in a bucket, the record last, so that two writers have one winner.
 
 An object store has no step that moves several objects at once. So the record's own name decides. Before it touches a
-stem, a writer puts a fence there: an object that is not a record, and that no other writer's fence equals. The record
+stem, a writer puts a fence there: an object that is not a record, and is unlike any other writer's fence. The record
 is then put in the place of this fence only. A writer that finds another's fence in the place of its own gives up.
 
 A stem is looked at first, then the fence is checked, then the stem is written if it is still as it was seen. So once a
@@ -30,7 +30,7 @@ FORM = 1
 """Version of a fence's form."""
 
 ROUNDS = 10
-"""How often a write is tried against what others write."""
+"""Number of times that a write is tried while others write the same object."""
 
 
 class OccupiedError(StoreError):
@@ -45,23 +45,25 @@ class Seen:
         version: its state; None if there is nothing.
         record: the record; None if there is none. A fence is not one.
         keys: names of the objects that a record or a fence there lists: stems of stemsplit's, whole or not.
+        is_foreign: whether it is something that stemsplit did not write.
     """
 
     version: Version | None = None
     record: Record | None = None
     keys: frozenset[str] = frozenset()
+    is_foreign: bool = False
 
 
-def _fenced(content: bytes) -> Collection[str]:
-    """Return the names that a fence lists, relative to the record; empty if it is not a fence."""
+def _fenced(content: bytes) -> Collection[str] | None:
+    """Return the names that a fence lists, relative to the record; None if it is not a fence."""
     try:
         found = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
-        return ()
+        return None
     match found:
         case {"stemsplit_fence": 1, "files": list(files)}:
             return [file for file in files if isinstance(file, str)]
-    return ()
+    return None
 
 
 def look(bucket: Bucket, record_key: str, pulse: Pulse = go_on) -> Seen:
@@ -72,17 +74,24 @@ def look(bucket: Bucket, record_key: str, pulse: Pulse = go_on) -> Seen:
     """
     try:
         found = bucket.read(record_key, LIMIT, pulse)
+        if found is None:
+            return Seen()
+        content, version = found
+        record = parsed(content)
+        names = record.files if record else _fenced(content)
     except TooLargeError:
+        names = None
+    if names is None:
         item = bucket.look(record_key, pulse)
-        return Seen(item.version if item else None)
-    if found is None:
-        return Seen()
-    content, version = found
-    record = parsed(content)
-    names = record.files if record else _fenced(content)
+        return Seen(item.version, is_foreign=not item.mark) if item else Seen()
     folder = f"/{posixpath.dirname(record_key)}"
     paths = (posixpath.normpath(posixpath.join(folder, name)) for name in names)
     return Seen(version, record, frozenset(path.lstrip("/") for path in paths))
+
+
+def occupied(bucket: Bucket, key: str) -> OccupiedError:
+    """Return the error for an object that stemsplit did not write."""
+    return OccupiedError(f"{bucket.shown(key)} was not written by stemsplit; --force overwrites it")
 
 
 class _Commit:
@@ -108,6 +117,11 @@ class _Commit:
         """Return the error for a song that another process has finished, or works on."""
         return TakenOverError(f"another process took over {self.bucket.shown(self.key)}; its stems are not touched")
 
+    def check_record(self) -> None:
+        """Raise OccupiedError if something that stemsplit did not write has the name of the record."""
+        if self.seen.is_foreign and not self.is_forced:
+            raise occupied(self.bucket, self.key)
+
     def look_at(self, key: str) -> Item | None:
         """Return what has the name of a stem.
 
@@ -116,7 +130,7 @@ class _Commit:
         """
         item = self.bucket.look(key, self.pulse)
         if item and not (self.is_forced or item.mark or key in self.seen.keys):
-            raise OccupiedError(f"{self.bucket.shown(key)} was not written by stemsplit; --force overwrites it")
+            raise occupied(self.bucket, key)
         return item
 
     def put_fence(self) -> None:
@@ -136,7 +150,8 @@ class _Commit:
                 now = look(self.bucket, self.key, self.pulse)
                 if now.record:
                     raise self.taken_over() from None
-                self.seen = Seen(now.version, None, self.seen.keys | now.keys)
+                self.seen = Seen(now.version, None, self.seen.keys | now.keys, now.is_foreign)
+                self.check_record()
                 continue
             return
         raise self.taken_over()
@@ -167,6 +182,7 @@ class _Commit:
 
     def run(self, record: Record) -> None:
         """Write everything, see `commit`."""
+        self.check_record()
         items = {key: self.look_at(key) for key in self.stems}  # before anything there is changed
         self.put_fence()
         for key, item in items.items():
@@ -201,7 +217,8 @@ def commit(
 
     Raises:
         TakenOverError: another process took over the song. Its stems and its record are not touched.
-        OccupiedError: something that stemsplit did not write has the name of a stem. Nothing was written.
+        OccupiedError: something that stemsplit did not write has the name of a stem or of the record. Nothing was
+            written.
         StoreError: the store fails.
         OSError: a file cannot be read.
     """

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from obstore import exceptions
 
 from stemsplit.cloud.address import STORES, Address
-from stemsplit.errors import AudioError
+from stemsplit.cloud.waiting import PanicError
+from stemsplit.errors import PlaceError
 
 
-class StoreError(AudioError):
+class StoreError(PlaceError):
     """An object could not be read or written."""
 
 
@@ -18,7 +19,7 @@ class MissingError(StoreError):
 
 
 class RefusedError(StoreError):
-    """The store does not know the user, or does not let them; or it cannot be used at all. Other objects fail, too."""
+    """The store does not know the user, refuses permission, or cannot be used at all. Other objects fail, too."""
 
 
 class ConflictError(StoreError):
@@ -33,7 +34,7 @@ class NoRangesError(StoreError):
     """A server on the web sends a file only as a whole."""
 
 
-ERRORS = (exceptions.BaseError, OSError, ValueError, TypeError)
+ERRORS = (exceptions.BaseError, OSError, ValueError, TypeError, PanicError)
 """What obstore raises. A request that takes too long is a TimeoutError, which is an OSError."""
 
 TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504, 509}
@@ -146,6 +147,8 @@ def failure(error: BaseException, address: Address) -> Failure:
         return Failure(f"no permission; {_keys(address)}", RefusedError)
     if isinstance(error, exceptions.NotSupportedError):
         return Failure(f"{STORES.get(address.scheme, 'the server')} does not support it", NoRangesError)
+    if isinstance(error, PanicError):
+        return Failure("obstore failed; check the store's settings in the environment", RefusedError, answered=False)
     if isinstance(error, exceptions.InvalidPathError | ValueError | TypeError):
         return Failure("it has a name that cannot be used")
     if "Content-Length Header missing" in text:

@@ -1,7 +1,6 @@
 """Finds the songs that addresses mean: an object, all audio below a prefix, a pattern, or a file on the web."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.cloud import listing, sources, staging
-from stemsplit.cloud.address import STORES, WEB, Address, is_usable, parse
+from stemsplit.cloud.address import Address, is_address, is_usable, parse
 from stemsplit.cloud.away import Away
 from stemsplit.cloud.failures import StoreError
 from stemsplit.cloud.output import AT_ONCE, Output
@@ -24,16 +23,8 @@ from stemsplit.songs.found import Distant, Found
 from stemsplit.songs.naming import UNSAFE_VALUE, named
 from stemsplit.words import natural, printable
 
-ADDRESS = re.compile(rf"(?i)({'|'.join((*STORES, *WEB))})://(?!([\w-]+\.)*(youtube\.com|youtu\.be|soundcloud\.com)/)")
-"""Matches the beginning of an address that songs are brought from, but not of pages that only programs can play."""
-
 STEP = (("", "parent"),)
-"""Pieces of the name of a folder, as `naming` has them: it is all of one field."""
-
-
-def is_address(text: str) -> bool:
-    """Return whether an argument is an address that songs are brought from. A file of that very name comes first."""
-    return ADDRESS.match(text) is not None and not os.path.lexists(text)
+"""Template of a folder's name, in the form that `naming` has: a single field."""
 
 
 def matches(steps: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -27,7 +27,6 @@ BEAT_SECONDS = 20.0
 LOOK_SECONDS = 5.0
 """Least time between two looks at another's claim, since each costs a request."""
 
-
 RELEASE_SECONDS = 10.0
 """Longest time for giving up a claim. A store that fails so long would keep the user waiting."""
 
@@ -159,7 +158,7 @@ class Lease:
                 self.renew(pulse=pulse)
 
     def release(self) -> None:
-        """Give up the claim and remove it. A second call does nothing. What fails is left to the time of the lease."""
+        """Give up the claim and remove it. A second call does nothing. If the store fails, it expires by itself."""
         if self._is_released:
             return
         self._is_released = True
@@ -217,15 +216,6 @@ def read_claim(bucket: Bucket, key: str, pulse: Pulse = go_on) -> tuple[Owner | 
     except TooLargeError:
         return None, Version("")
     return (parsed(found[0]), found[1]) if found else (None, None)
-
-
-def held(bucket: Bucket, key: str, pulse: Pulse = go_on) -> Owner | None:
-    """Return what a claim says; None if there is none, or another thing has its name.
-
-    Raises:
-        StoreError: the store fails.
-    """
-    return read_claim(bucket, key, pulse)[0]
 
 
 def _busy(bucket: Bucket, key: str, version: Version) -> BusyError:

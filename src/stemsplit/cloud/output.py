@@ -24,7 +24,6 @@ AT_ONCE = 32
 MANY = 100
 """Number of songs from which on the whole place is listed, in pages, instead of asking for each song."""
 
-
 TRIED = re.compile(rf"/?{re.escape(probe.PROBE)}[0-9a-f]+")
 """Matches the name of the object by which a store is tried out, in a message."""
 

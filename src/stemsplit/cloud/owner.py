@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from stemsplit.disk.owner import BOOT, this_host
 from stemsplit.words import printable
 
 VERSION = 1
@@ -26,14 +26,14 @@ WORKING, COMMITTING, DONE = "working", "committing", "done"
 
 @cache
 def kernel() -> str:
-    """Return what only processes that see each other's numbers have in common; empty if the system does not tell.
+    """Return what tells processes that see each other's numbers from all others; empty if the system does not say.
 
     Containers of one machine have one kernel, but numbers of their own.
     """
     if sys.platform != "linux":
         return ""
     with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = BOOT.read_text(encoding="ascii").strip()
         space = Path("/proc/self/ns/pid").readlink()
         return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:32]
     return ""
@@ -64,7 +64,7 @@ class Owner:
     """
 
     token: str = field(default_factory=lambda: os.urandom(8).hex())
-    host: str = field(default_factory=lambda: printable(socket.gethostname())[:255])
+    host: str = field(default_factory=lambda: printable(this_host())[:255])
     process: int = field(default_factory=os.getpid)
     kernel: str = field(default_factory=kernel)
     begun: str = field(default_factory=lambda: _begun(os.getpid()))

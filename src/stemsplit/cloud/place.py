@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stemsplit.cloud import claims, listing
 from stemsplit.cloud.address import Address, is_usable
-from stemsplit.cloud.failures import StoreError
+from stemsplit.cloud.failures import StoreError, TooLargeError
 from stemsplit.cloud.owner import DONE
 from stemsplit.cloud.store import bucket_of
 from stemsplit.songs.sharing.place import Holding
@@ -71,14 +71,10 @@ class StorePlace:
         Raises:
             StoreError: it cannot be read.
         """
-        bucket, key = bucket_of(self.address), self._key(name)
         try:
-            found = bucket.read(key, limit)
-        except StoreError:
-            item = bucket.look(key)
-            if item is None or item.size > limit:
-                return None
-            raise
+            found = bucket_of(self.address).read(self._key(name), limit)
+        except TooLargeError:
+            return None
         return found[0] if found else None
 
     def write(self, name: str, data: bytes) -> None:

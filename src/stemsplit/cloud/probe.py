@@ -35,6 +35,10 @@ def check_writable(bucket: Bucket, prefix: str, pulse: Pulse = go_on) -> None:
     """
     key = f"{prefix}/{PROBE}{secrets.token_hex(8)}" if prefix else f"{PROBE}{secrets.token_hex(8)}"
     try:
+        bucket.delete(key, pulse)  # there is none: whoever may not remove it would leave it there
+    except RefusedError as error:
+        raise RefusedError(str(error).replace("cannot remove", "cannot write and remove", 1)) from error
+    try:
         first = bucket.put(key, b"first\n", None, pulse)
     except MissingError as error:
         raise RefusedError(f"cannot write to {bucket.shown(prefix)} (there is no such bucket)") from error

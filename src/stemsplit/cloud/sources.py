@@ -1,6 +1,6 @@
-"""Remembers which version of a song stems were made from, so that a later run need not bring the song to see that.
+"""Remembers which version of a song its stems were made from, which saves later runs a download.
 
-It is a note in the output folder, beside the records: these hold what is the same wherever a song comes from.
+It is a note in the output folder. It is not part of the record, which is the same wherever a song comes from.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import re
 
 from stemsplit.errors import AudioError
 from stemsplit.songs.record import Record
+from stemsplit.songs.sharing.note_forms import FOLDER
 from stemsplit.songs.sharing.place import Place
 
 LIMIT = 4_000
@@ -31,7 +32,7 @@ def name_of(record: str) -> str:
     Args:
         record: name of the song's record, relative to the output folder.
     """
-    return f"stemsplit-notes/source-{digest(record)[:16]}.json"
+    return f"{FOLDER}/source-{digest(record)[:16]}.json"
 
 
 def parsed(content: bytes | None) -> tuple[str, str] | None:

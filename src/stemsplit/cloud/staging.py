@@ -1,4 +1,7 @@
-"""Keeps songs and stems on this machine for a while, in a folder of bounded size that killed processes leave clean."""
+"""Keeps songs and stems on this machine for a while, in a folder of bounded size.
+
+What a killed process leaves there, the next one removes.
+"""
 
 import os
 import re
@@ -17,7 +20,7 @@ from stemsplit.disk import Folder, remove_empty_folder
 from stemsplit.disk.claim import PREFIX, Claim, claim
 from stemsplit.disk.limits import why
 from stemsplit.disk.space import free_space
-from stemsplit.errors import AudioError
+from stemsplit.errors import PlaceError
 from stemsplit.songs import commit
 from stemsplit.songs.elsewhere import FullError
 from stemsplit.words import size
@@ -66,18 +69,18 @@ def opened(place: Place) -> None:
     """Make the folder, and remove what killed processes left in it.
 
     Raises:
-        AudioError: it cannot be used.
+        PlaceError: it cannot be used.
     """
     try:
         place.root.mkdir(parents=place.is_given, exist_ok=True, mode=0o777 if place.is_given else 0o700)
         status = place.root.stat() if place.is_given else place.root.lstat()
     except OSError as error:
-        raise AudioError(f"cannot write into {place.root} ({why(error)}); choose another with --staging") from error
+        raise PlaceError(f"cannot write into {place.root} ({why(error)}); choose another with --staging") from error
     is_own = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
     if not place.is_given and not is_own:
-        raise AudioError(f"{place.root} is not a folder of this user; choose another with --staging")
+        raise PlaceError(f"{place.root} is not a folder of this user; choose another with --staging")
     if not os.access(place.root, os.W_OK | os.X_OK):
-        raise AudioError(f"cannot write into {place.root} (no permission, or not a folder); choose another --staging")
+        raise PlaceError(f"cannot write into {place.root} (no permission, or not a folder); choose another --staging")
     sweep(place.root, lambda _: None)
 
 
@@ -132,13 +135,13 @@ class Room:
 
         Raises:
             FullError: there is room once the songs before this one are finished.
-            AudioError: there will never be room.
+            PlaceError: there will never be room.
         """
         with self.changed:
             while problem := self._problem(needed):
                 others = self.shares.keys() - {id(owner)}
                 if not others:
-                    raise AudioError(f"cannot split {what}: no room on this machine meanwhile: {problem}")
+                    raise PlaceError(f"cannot split {what} (there is no room to stage it): {problem}")
                 if not self.sending - {id(owner)}:
                     raise FullError
                 self.changed.wait(TICK)
@@ -178,7 +181,7 @@ def hold(place: Place, key: str, name: str) -> tuple[Claim, IO[bytes]]:
 
     Raises:
         BusyError: another process of this machine works on the song.
-        AudioError: the folder cannot be made.
+        PlaceError: the folder cannot be made.
     """
     path = place.song(key, name)
     try:
@@ -188,17 +191,17 @@ def hold(place: Place, key: str, name: str) -> tuple[Claim, IO[bytes]]:
     except BlockingIOError:
         raise
     except OSError as error:
-        raise AudioError(f"cannot write into {place.root} ({why(error)}); choose another with --staging") from error
+        raise PlaceError(f"cannot write into {place.root} ({why(error)}); choose another with --staging") from error
     try:
         if held.folder.path != path.parent.parent:
             what = f"{path.parent.parent} is there already, and was not made by stemsplit"
-            raise AudioError(f"{what}; choose another folder with --staging")
+            raise PlaceError(f"{what}; choose another folder with --staging")
         held.begin([f"{SOURCE}/{name}"])
         held.folder.make(SOURCE, exist_ok=True)
         return held, held.create(f"{SOURCE}/{name}")
     except OSError as error:
         held.release()
-        raise AudioError(f"cannot write {path} ({why(error)}); choose another folder with --staging") from error
+        raise PlaceError(f"cannot write {path} ({why(error)}); choose another folder with --staging") from error
     except BaseException:
         held.release()
         raise

@@ -1,4 +1,4 @@
-"""Reads, writes and lists the objects of a bucket: whole or not at all, and again after a failure that may be over."""
+"""Reads and writes the objects of a bucket, whole or not at all, and tries again after failures that may be over."""
 
 import mmap
 import os
@@ -39,7 +39,7 @@ MARK = "stemsplit"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What an object is called in its present state, so that it is only replaced in that state.
+    """Names the state that an object is in, so that it is replaced only in that state.
 
     Args:
         tag: entity tag. On S3, it depends on the content only.
@@ -50,7 +50,7 @@ class Version:
     number: str = ""
 
     def equals(self, other: "Version") -> bool:
-        """Return whether both are the same state, of which one may be told with fewer details than the other."""
+        """Return whether both name the same state; one of them may have fewer details."""
         if self.number and other.number:
             return self.number == other.number
         return bool(self.tag) and self.tag == other.tag

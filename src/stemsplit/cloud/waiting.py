@@ -33,8 +33,12 @@ LAST_SECONDS, LAST_PAUSE = 2.0, 0.05
 """Longest time for requests to end when Python ends, and time for obstore's own threads after that."""
 
 
+class PanicError(Exception):
+    """A request met a defect of the library that sends it."""
+
+
 def go_on() -> None:
-    """Let the work go on: the pulse of whoever has no reason to end it."""
+    """Let the work go on: the pulse of work that nobody wants to end."""
 
 
 @cache
@@ -76,6 +80,7 @@ def waited(work: Coroutine[Any, Any, T], pulse: Pulse, seconds: float) -> T:
 
     Raises:
         TimeoutError: it took longer.
+        PanicError: the library failed.
     """
     future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), _loop(os.getpid()))
     try:
@@ -86,6 +91,10 @@ def waited(work: Coroutine[Any, Any, T], pulse: Pulse, seconds: float) -> T:
                 if future.done():
                     return future.result()
             pulse()
+    except Exception as error:
+        if type(error).__name__ == "RustPanic":  # which cannot be imported
+            raise PanicError from None
+        raise
     finally:
         future.cancel()
 

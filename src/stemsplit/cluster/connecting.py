@@ -17,8 +17,8 @@ from stemsplit.errors import DeviceError, StemsplitError
 from stemsplit.libraries import version
 
 LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
-"""The address of a cluster for this run alone, that of the cluster of this machine, and what others begin with that
-only pass on what a program says.
+"""Address of a cluster for this run alone, that of this machine's cluster, and the beginning of those of Ray's clients.
+The last kind is refused: such a connection only passes calls on to a program on the cluster.
 """
 
 STORE = 80_000_000
@@ -56,7 +56,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def exact_exit() -> Iterator[None]:
-    """Let SystemExit keep its status: Ray raises another with status 1 instead, and says the first one in words."""
+    """Let SystemExit keep its status. Ray raises another with status 1, whose text has the first one's status."""
     try:
         yield
     except SystemExit as error:
@@ -105,7 +105,7 @@ def _reached(address: str) -> None:
 
 
 def _quiet() -> None:
-    """Keep Ray's own messages off stdout and stderr, and reports of use at home; before Ray is imported.
+    """Keep Ray's own messages off stdout and stderr, and turn its reports of use off; call it before Ray is imported.
 
     What happens to workers is told in our words. Ray would print that to stdout, where only results belong.
     """
@@ -196,7 +196,7 @@ class Connection:
 
 
 class Watch:
-    """Looks again and again, in a thread, at which nodes a cluster has: its head may not answer for a while.
+    """Looks in a thread, again and again, which nodes a cluster has, as its head may not answer for a while.
 
     Args:
         connection: connection to the cluster.

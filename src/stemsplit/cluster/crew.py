@@ -122,7 +122,7 @@ class Crew:
             seconds: time since this was asked last.
             longest: time that a worker may take.
         """
-        # A worker that was not asked but for its facts may wait for its place in the cluster.
+        # A worker that was only asked for its facts may still wait for its place in the cluster.
         asked = [member for member, question in self.calls.values() if question != "facts"]
         for member in asked:
             member.silent += seconds

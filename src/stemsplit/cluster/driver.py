@@ -28,13 +28,13 @@ STARTS = 3
 """Number of workers that may die in one seat before their model is loaded; then the seat is not used any more."""
 
 ROW = 30
-"""Number of workers that may die one after the other, while no song ends, before the run does."""
+"""Number of workers that may die one after the other without a song being finished. Then the run ends."""
 
 STUCK_SECONDS = 300.0
 """Seconds after which a worker that does not answer is taken for dead: its disk, its device or its network hangs."""
 
 SLOW_SECONDS = 30.0
-"""Seconds without a worker at work after which people are told that the cluster gives none."""
+"""Seconds without a worker at work. After that, people are told why the run seems to stand still."""
 
 PATIENCE_SECONDS = 900.0
 """Longest time in seconds that a run waits for a node to join, when it has none."""
@@ -65,7 +65,7 @@ def lengths_of(jobs: Sequence[Job]) -> list[float]:
 
 
 class Driver:
-    """Hands songs to workers, and takes what becomes of them.
+    """Hands songs to workers, and reports what becomes of the songs.
 
     Args:
         jobs: jobs of all songs, each of which is to be split.
@@ -145,7 +145,7 @@ class Driver:
         if idle > SLOW_SECONDS and not self.is_slow:
             self.is_slow = True
             asked = "its cores or GPUs are in use, its nodes are slow to start, or all have left"
-            self.calls.tell(f"no worker is at work on the Ray cluster for {idle:.0f} s: {asked}; waiting for one")
+            self.calls.tell(f"no worker has been at work on the Ray cluster for {idle:.0f} s: {asked}; waiting for one")
         if not there and not self.crew.calls and idle > PATIENCE_SECONDS:
             minutes = PATIENCE_SECONDS / 60
             raise LostError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
@@ -191,7 +191,7 @@ class Driver:
         self.closed.add(member.seat)
         self.last = error
         if self.crew.calls:
-            self._say(f"goes on without a worker on {member.host or 'a node'}: {error}")
+            self._say(f"the run goes on without a worker on {member.host or 'a node'}: {error}")
         self._count()
         self._look()
 
@@ -259,7 +259,7 @@ class Driver:
     def _stopped(self, member: Member, kind: str, text: str) -> None:
         """Do without a worker whose model, device or code failed."""
         if kind:
-            self._unfit(member, getattr(errors, kind, DeviceError)(f"{text}"))
+            self._unfit(member, getattr(errors, kind, DeviceError)(text))
         else:
             self._died(member, text)
 

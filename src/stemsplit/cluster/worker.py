@@ -1,7 +1,6 @@
 """Splits songs in a process of its own, and hands what becomes of them to the driver. Knows nothing of Ray."""
 
 import os
-import socket
 import sys
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from stemsplit.disk.owner import this_host
 from stemsplit.errors import DeviceError, StemsplitError, WeightsError
 from stemsplit.failures import cause
 from stemsplit.libraries import version
@@ -88,7 +88,7 @@ class Ended:
 
     Args:
         number: number of the song.
-        facts: what `Outcome` says, without the job and the exception: these need not be fit to be sent.
+        facts: what `Outcome` says, without the job and the exception, which may not be fit to be pickled.
     """
 
     number: int
@@ -129,7 +129,7 @@ def _unseen(task: Task) -> str:
 
 def checked(task: Task) -> None:
     """Raise DeviceError if this machine does not see what the driver's machine sees."""
-    here, last = socket.gethostname(), time.monotonic() + SEEN_SECONDS
+    here, last = this_host(), time.monotonic() + SEEN_SECONDS
     shared = "songs and stems must be on storage that all nodes see under the same path"
     while missing := _unseen(task):
         if time.monotonic() > last:
@@ -155,7 +155,7 @@ class Worker:
     def facts(self) -> dict[str, str]:
         """Return what the driver must know before it sends anything but plain data."""
         versions = {name: version(name) for name in ("stemsplit", "torch")}
-        return {**versions, "python": ".".join(map(str, sys.version_info[:3])), "host": socket.gethostname()}
+        return {**versions, "python": ".".join(map(str, sys.version_info[:3])), "host": this_host()}
 
     def begin(self, task: Task) -> None:
         """Begin to load the model.
@@ -168,7 +168,7 @@ class Worker:
         except OSError as error:
             shown = (task.seen, task.song and task.song[0])
             if any(path and not path.is_absolute() for path in shown):
-                told = f"{socket.gethostname()} does not have the folder {task.folder} ({error.strerror})"
+                told = f"{this_host()} does not have the folder {task.folder} ({error.strerror})"
                 raise DeviceError(f"{told}; songs and stems must be on storage that all nodes see") from error
         os.environ.update(task.variables)
         checked(task)
@@ -221,9 +221,7 @@ class Worker:
             task.staging()
         separator = task.load(self._say)
         if not record.same(record.plain(task.expected), task.identity()):
-            told = (
-                f"{socket.gethostname()} has other weights, or another registry entry, than the machine of the command"
-            )
+            told = f"{this_host()} has other weights, or another registry entry, than the machine of the command"
             raise WeightsError(f"{told}; download the model there anew, or let all nodes share a cache folder")
         return separator
 

@@ -119,7 +119,7 @@ class Claim(Listed):
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether this process has nothing to say about the work any more."""
+        """Whether the work is not this process's any more."""
         return self.is_lost or self.is_removed
 
     def _taken(self, make: bool, stale: int | None) -> Turn:
@@ -175,7 +175,7 @@ class Claim(Listed):
     def decide(self, name: str, content: bytes) -> None:
         """Make a listed file that says what is to be done now, whole and only if this process still has its turn.
 
-        Of this step and that by which another process takes over the work, one can be done.
+        Either this step succeeds, or the one by which another process takes over the work; never both.
 
         Args:
             name: name of the file.

@@ -11,7 +11,7 @@ from stemsplit.disk.owner import Owner, host, machine
 from stemsplit.disk.turn import GoneError, Turn, make_empty, open_lock, rename
 
 NEW = "-new-"
-"""What the name of a hidden folder has between its own and a token while the folder is made."""
+"""Part of a hidden folder's name while it is made, between the name that it will have and a token."""
 
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EACCES if os.name == "nt" else errno.EEXIST}
 """The system's errors for a folder whose name is taken."""
@@ -34,6 +34,32 @@ def _remove_new(out: Folder, name: str) -> None:
         out.remove_folder(name)
 
 
+def enter_new(out: Folder, name: str) -> Folder:
+    """Open a folder that is being made, or that a killed process was making.
+
+    Args:
+        out: parent folder.
+        name: name of the folder.
+
+    Raises:
+        ForeignError: stemsplit did not make it.
+        OSError: it cannot be read.
+    """
+    try:
+        folder = out.enter(name)
+    except OSError as error:
+        raise translated(error, "not a folder of stemsplit", out.path / name) from error
+    with ExitStack() as undo:
+        undo.callback(folder.close)
+        Listed(out, folder).check()
+        if others := [each for each in folder.names() if not _is_of_new(each)]:
+            if not out.has(name):
+                raise GoneError(errno.ENOENT, "it got its own name just now", str(folder.path))
+            raise ForeignError(errno.EEXIST, f"it holds {min(others)}", str(folder.path))
+        undo.pop_all()
+    return folder
+
+
 def drop_new(out: Folder, name: str) -> None:
     """Remove a folder that a killed process was making. Should that process be alive, it makes another one.
 
@@ -45,14 +71,7 @@ def drop_new(out: Folder, name: str) -> None:
         ForeignError: stemsplit did not make it.
         OSError: it cannot be removed.
     """
-    try:
-        folder = out.enter(name)
-    except OSError as error:
-        raise translated(error, "not a folder of stemsplit", out.path / name) from error
-    with folder:
-        Listed(out, folder).check()
-        if others := [each for each in folder.names() if not _is_of_new(each)]:
-            raise ForeignError(errno.EEXIST, f"it holds {min(others)}", str(folder.path))
+    with enter_new(out, name) as folder:
         if folder.has(LOCK):
             lock = open_lock(folder)
             locked = try_lock(lock)

@@ -19,7 +19,7 @@ owner's work can still be decided, see `Claim.decide`.
 """
 
 LOOKS = 5
-"""Looks at a folder in which another process may be making and removing files, until two are the same."""
+"""Largest number of looks at a folder, until two are the same: another process may be making and removing files."""
 
 GONE = {errno.ENOENT, errno.ESTALE}
 """The system's errors for what another process has just removed; ESTALE is that of a network's file systems."""
@@ -79,7 +79,7 @@ def is_own(status: os.stat_result, users: Collection[int]) -> bool:
 
 
 def is_kept(name: str) -> bool:
-    """Return whether the hidden folder itself has a use for a name, so that no list may have it."""
+    """Return whether a name is that of a hidden folder's own files and folders, so that no list may have it."""
     return name in (LOCK, LIST, UNDECIDED) or bool(OWNER.fullmatch(name)) or bool(WORK.fullmatch(name))
 
 
@@ -149,7 +149,7 @@ class Listed:
             OSError: the folder cannot be read.
         """
         looks = [self._look()]
-        while len(looks) < LOOKS and (look := self._look()) not in looks[-1:]:
+        while len(looks) < LOOKS and (look := self._look()) != looks[-1]:
             looks.append(look)
         self.listed, others = looks[-1]
         if others:
@@ -174,7 +174,7 @@ class Listed:
         return names, others
 
     def _refuse_other_kind(self, name: str) -> None:
-        """Raise ForeignError if a file that the folder itself has a use for is of another kind."""
+        """Raise ForeignError if one of the hidden folder's own files is of another kind."""
         status = self.folder.stat(name)
         if WORK.fullmatch(name):
             sound = stat.S_ISDIR(status.st_mode) and not is_link(status)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from stemsplit.disk.claim import LOCK, MADE, NAME, PREFIX, ForeignError
+from stemsplit.disk.first_turn import enter_new
 from stemsplit.disk.folder import Folder, is_link
 from stemsplit.disk.listed import Listed, is_gone
 from stemsplit.disk.owner import WORK, is_dead
@@ -42,7 +43,7 @@ class Look:
 def is_locked(descriptor: int) -> bool | None:
     """Return whether another process has locked an open file; None if the file system does not support locks.
 
-    Locks that are only read by do not keep each other away. So this keeps nobody from a lock, but for an instant.
+    On Unix, this takes a shared lock for an instant, which others that only look can take at the same time.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -103,6 +104,9 @@ def look(out: Folder, name: str) -> Look:
         gone = is_dead(owner, whole, None if locked is None else not locked)
         if gone:
             Listed(out, whole).check()
+            for work in filter(WORK.fullmatch, files):
+                with whole.enter(work) as inner:
+                    Listed(whole, inner).check()
     is_live = None if gone is None else not gone
     if owner is None:
         return Look(name, "", None, silent, is_live, 0, frozenset(files))
@@ -112,16 +116,19 @@ def look(out: Folder, name: str) -> Look:
 def looks(out: Folder) -> Iterator[Look | ForeignError]:
     """Look at all hidden folders; for other things of such a name, yield why they are not.
 
+    Folders that are being made are passed over.
+
     Raises:
         OSError: the folder cannot be listed.
     """
-    for name in sorted(out.names()):
-        if not name.startswith(PREFIX) or MADE.fullmatch(name):
-            continue
+    for name in sorted(filter(lambda name: name.startswith(PREFIX), out.names())):
         try:
-            yield look(out, name)
-        except ForeignError as error:
-            yield error
+            if MADE.fullmatch(name):
+                enter_new(out, name).close()
+            else:
+                yield look(out, name)
+        except ForeignError as error:  # which may name a file in the folder
+            yield ForeignError(errno.EEXIST, error.strerror, str(out.path / name))
         except OSError as error:
             if not is_gone(error):
                 yield ForeignError(errno.EEXIST, f"it cannot be read ({error.strerror})", str(out.path / name))

@@ -69,7 +69,7 @@ class NextTurn(Turn):
             return False
 
     def _clear_if_nobodys(self, names: Sequence[str]) -> None:
-        """Clear a folder without an owner away, if its process was killed when it had all but removed it.
+        """Clear away a folder without an owner, which a process was removing when it was killed.
 
         Raises:
             ForeignError: it is not a folder of stemsplit.

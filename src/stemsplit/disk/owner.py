@@ -86,10 +86,14 @@ WORK = re.compile(r"work-[0-9a-f]{16}")
 """Name of a folder that one process works in, beside an earlier one that may still live."""
 
 
+def this_host() -> str:
+    """Return this machine's name, for people; empty if the system does not say."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
 def host() -> str:
     """Return this machine's name as it may stand in a file's name."""
-    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-    return re.sub(r"[^A-Za-z0-9_.]", "_", name)[:64] or "unknown"
+    return re.sub(r"[^A-Za-z0-9_.]", "_", this_host())[:64] or "unknown"
 
 
 @lru_cache

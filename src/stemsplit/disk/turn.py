@@ -1,10 +1,10 @@
 """Takes turns in hidden folders: one process at a time has the turn, on whatever machines the processes are.
 
-The locks of two machines may not know of each other. So a turn is taken by steps that are single ones on every file
-system: a folder is made, or the file whose name says whose turn it is (see `owner`) gets another name. A lock only
-tells at once, on one machine, that an owner is dead. Elsewhere, an owner is taken for gone if its beat did not change
-for a while, on the watcher's own clock. Such an owner may come back. So its successor works in a folder of its own
-beside it, and first removes the file `undecided`, without which the earlier one cannot decide anything any more.
+The locks of two machines may not know of each other. So a turn is taken by steps that every file system does at once or
+not at all: a folder is made, or the file whose name says whose turn it is (see `owner`) is renamed. A lock only tells
+sooner, on one machine, that an owner is dead. Elsewhere, an owner is taken for gone if its beat did not change for a
+while, on the watcher's own clock. Such an owner may come back. So its successor works in a folder of its own beside it,
+and first removes the file `undecided`. Without that file, the earlier owner cannot decide anything any more.
 """
 
 import errno
@@ -26,7 +26,7 @@ from stemsplit.disk.lock import is_there, try_lock
 from stemsplit.disk.owner import WORK, Owner
 
 LOOKS = 3
-"""Looks at a folder's names: while a file gets another one, both may be seen, or neither."""
+"""Largest number of looks at a folder's names. While a file is renamed, both names may be seen, or neither."""
 
 
 class BusyError(BlockingIOError):
@@ -101,7 +101,7 @@ def open_lock(folder: Folder) -> int:
 
 
 def clear_away(folder: Folder) -> None:
-    """Remove what the hidden folder itself has a use for from a folder that is nobody's.
+    """Empty a hidden folder that has no owner: remove its own files, and the folders that earlier owners worked in.
 
     Raises:
         OSError: it cannot be removed.
@@ -120,7 +120,7 @@ def clear_away(folder: Folder) -> None:
 
 
 def rename(folder: Folder, name: str, to: str) -> None:
-    """Give a file or folder a name that nothing else ever has. Of several processes that try so, one can.
+    """Rename a file or folder to a name that nothing else ever has. Of several processes that try, one succeeds.
 
     Raises:
         OSError: another process was faster.
@@ -152,7 +152,7 @@ class Turn:
         self.whole, self.folder, self.earlier = whole, whole, list[Listed]()
         self.files, self.lock = Listed(whole, whole), -1
         self._undo = ExitStack()
-        """What is to be done if the turn cannot be taken."""
+        """The clean-up that is done if the turn cannot be taken."""
 
     def is_at(self, out: Folder, name: str) -> bool:
         """Return whether the hidden folder still has its name."""
@@ -182,7 +182,7 @@ class Turn:
             self.whole.move(self.owner.name, self.whole, replace(self.owner, process=0).name)
 
     def end(self) -> None:
-        """Empty the folder of all but its listed files, which must be removed before.
+        """End the turn, and empty the folder. Its listed files have to be removed before.
 
         Raises:
             OSError: something cannot be removed, or another process has the turn now.

@@ -20,7 +20,7 @@ from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
 from stemsplit.disk.listed import Listed
 from stemsplit.disk.moving import equal, move_between
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, PlaceError
 from stemsplit.songs import trial
 from stemsplit.songs.job import Job
 from stemsplit.songs.naming import cut, size
@@ -42,7 +42,7 @@ WHOLE = "song"
 """Name in the hidden folder of a file that holds a song and all of its stems, without its suffix."""
 
 
-class CommitError(AudioError):
+class CommitError(PlaceError):
     """The journal does not come from a run on this song, or cannot be carried out any more."""
 
 
@@ -70,6 +70,15 @@ def listed(job: Job) -> list[str]:
     return [*dict.fromkeys(stems), *trial.listed(job), RECORD, COMMIT]
 
 
+def key_of(record: str) -> str:
+    """Return the key of the claim on a song, the same on every machine: 16 hexadecimal digits.
+
+    Args:
+        record: name of the song's record, relative to the output folder.
+    """
+    return hashlib.sha256(os.path.normcase(record).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> Claim:
     """Claim the hidden folder of a song, and empty it. Files that an earlier run finished are moved to their names.
 
@@ -83,11 +92,11 @@ def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> C
         AudioError: the folder cannot be made.
     """
     out = job.options.out
-    path = os.path.normcase(job.record.relative_to(out))
+    key = key_of(str(job.record.relative_to(out)))
     try:
         out.mkdir(parents=True, exist_ok=True)
         with Folder(out) as folder:
-            held = claim(folder, hashlib.sha256(os.fsencode(path)).hexdigest()[:16], stale)
+            held = claim(folder, key, stale)
     except BlockingIOError:
         raise
     except OSError as error:

@@ -1,9 +1,20 @@
 """Says in one line why a song of a batch failed."""
 
 from stemsplit import libraries
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, DeviceError, PlaceError
 from stemsplit.failures import cause
 from stemsplit.songs.job import Job
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Return whether an error came from the machine, the network or a place instead of the song."""
+    seen, behind = set[int](), error
+    while id(behind) not in seen:  # errors may cause each other in a circle
+        if isinstance(behind, OSError | MemoryError | PlaceError | DeviceError):
+            return True
+        seen.add(id(behind))
+        behind = behind.__cause__ or behind.__context__ or behind
+    return False
 
 
 def reason(error: Exception, job: Job, doing: str) -> str:

@@ -46,7 +46,7 @@ def finished(files: StemFiles, whole: "Future[Record]", seconds: float, course: 
         record = whole.result()
         files.settle(record, course.pulse)
     except GivenUpError:
-        return Outcome(files.job, "the batch was ended")
+        return Outcome(files.job, "the batch was ended", blameless=True)
     except Exception as error:  # of any kind: one song must not end the others
         return ended(files, error, "finishing")
     finally:
@@ -94,7 +94,7 @@ class Finishing:
         self.ended.append(executor.submit(finished, files, whole, seconds, self.course))
 
     def add_ended(self, item: Outcome | Busy) -> None:
-        """Report what became of a song after what became of the songs before it."""
+        """Report what became of a song, after the songs before it."""
         ended = Future[Outcome | Busy]()
         ended.set_result(item)
         self.ended.append(ended)

@@ -13,9 +13,11 @@ from stemsplit.audio import examine
 from stemsplit.disk import Folder, replacing
 from stemsplit.errors import AudioError
 from stemsplit.libraries import version
-from stemsplit.songs.find import Search, few
+from stemsplit.songs.failures import is_foreign
+from stemsplit.songs.find import Search
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.outcome import Outcome
+from stemsplit.songs.remarks import few
 from stemsplit.words import counted
 
 FILE = "stemsplit-failures.json"
@@ -78,18 +80,6 @@ def settings_of(options: Options) -> str:
     settings += [(output.name, output.gains) for output in options.outputs]
     text = json.dumps(settings, default=lambda value: dict(value) if isinstance(value, Mapping) else str(value))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def is_foreign(error: BaseException) -> bool:
-    """Return whether an error came from the machine rather than from the song: no permission, no memory, no program."""
-    seen = {id(error)}  # errors may cause each other in a circle
-    behind = error.__cause__ or error.__context__
-    while behind and id(behind) not in seen:
-        if isinstance(behind, OSError | MemoryError):
-            return True
-        seen.add(id(behind))
-        behind = behind.__cause__ or behind.__context__
-    return False
 
 
 def failure_of(song: Path, options: Options) -> Failure | None:

@@ -25,6 +25,9 @@ ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+)://|www\.|(\w+\.)?(youtube\.com|yo
 WEB = ("http", "https", "")
 """Schemes of web addresses; none, where a browser would add it."""
 
+STORE = re.compile(r"(?i)\s*(s3|gs|az):/*([^/].*)")
+"""Matches an address in an object store, also with a slash too few or a space before it."""
+
 LONGEST_RUN = 8
 """Largest number of words that are tried as one name."""
 
@@ -120,6 +123,8 @@ class Near:
                 return "it is a web address", "download the song first, for instance with yt-dlp -x, and name its file"
             return "it is an address", "copy or mount the file first, and name it by its path"
         missing = "there is no such file"
+        if match := STORE.fullmatch(text):
+            return missing, f"did you mean {f'{match[1].lower()}://{match[2]}'!r}?"
         if os.name == "posix" and (match := re.match(r"([A-Za-z]):(?!/)(.)", text)):
             place = "/".join([f"/mnt/{match[1].lower()}", *PureWindowsPath(text).parts[1:]])
             if "\\" not in text:  # the shell took them

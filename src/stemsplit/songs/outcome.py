@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stemsplit.songs.failures import is_foreign
 from stemsplit.songs.job import Job
 from stemsplit.songs.record import Record
 
@@ -23,6 +24,7 @@ class Outcome:
         notes: what people should know of the song's file; see `audio.Reader`.
         extras: further files beside the stems, by what they are; see `songs.extras`.
         lacking: why a further file that was asked for is not there, by what it is.
+        blameless: whether the machine, the network or a place was the cause, not the song.
         not_tried: whether the run ended before the song was tried, for the reason that `error` says.
     """
 
@@ -36,6 +38,10 @@ class Outcome:
     extras: Mapping[str, Path] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
     not_tried: bool = False
+    blameless: bool = False
+
+    def __post_init__(self) -> None:
+        self.blameless = self.blameless or (self.cause is not None and is_foreign(self.cause))
 
     @property
     def paths(self) -> list[Path]:

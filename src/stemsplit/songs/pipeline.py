@@ -274,7 +274,7 @@ def run(
                 stale = pipeline.course.stale
                 if patience.is_over(waiting):
                     if waiting.alive or stale.get(waiting.job.record) == waiting.beat:
-                        report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS)))
+                        report(Outcome(waiting.job, waiting.stalled(STALLED_SECONDS), blameless=True))
                         continue
                     tell(waiting.taken_over(STALLED_SECONDS))
                     stale[waiting.job.record] = waiting.beat

@@ -11,7 +11,7 @@ from stemsplit.audio import examine
 from stemsplit.disk.claim import BusyError, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.space import check_space
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, PlaceError
 from stemsplit.songs import commit, record, trial
 from stemsplit.songs.elsewhere import FullError
 from stemsplit.songs.failures import reason
@@ -123,7 +123,7 @@ def opened(job: Job, held: Claim, found: Record | None, course: Course) -> StemF
         GivenUpError: the batch is to end.
     """
     if obstacle := job.obstacle(found):
-        raise AudioError(obstacle)
+        raise PlaceError(obstacle)
     try:
         stat = job.path.stat()
         song = examine(job.path, job.options.start, job.options.duration, course.pulse, job.options.track)
@@ -223,7 +223,7 @@ def prepare(job: Job, course: Course) -> StemFiles | Outcome | Busy | Full:
         return opened(job, held, found, course)
     except GivenUpError:
         released(job, held)
-        return Outcome(job, "the batch was ended")
+        return Outcome(job, "the batch was ended", blameless=True)
     except FullError:
         released(job, held)
         return Full(job)

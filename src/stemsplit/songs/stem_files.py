@@ -17,7 +17,7 @@ from stemsplit.audio.tagging.values import Texts
 from stemsplit.disk.claim import Claim
 from stemsplit.disk.folder import flush
 from stemsplit.disk.limits import why
-from stemsplit.errors import AudioError
+from stemsplit.errors import AudioError, PlaceError
 from stemsplit.songs import commit, trial
 from stemsplit.songs.elsewhere import Pulse
 from stemsplit.songs.job import Job
@@ -129,7 +129,7 @@ class StemFiles:
         if self.job.format.holds_all:
             self._join()
         if not self._song_is_as_it_was():
-            raise AudioError(f"{self.job.path} was changed while it was split; split it again")
+            raise PlaceError(f"{self.job.path} was changed while it was split; split it again")
         return self._record()
 
     def settle(self, record: Record, pulse: Pulse = int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from stemsplit.terminal.console import say
-from stemsplit.terminal.songs import SplitReport
+from stemsplit.terminal.splitting import SplitReport
 from stemsplit.words import clock, counted
 
 if TYPE_CHECKING:

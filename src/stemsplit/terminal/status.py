@@ -130,7 +130,8 @@ def batch_in_words(batch: "Batch") -> str:
     text = counted(batch.runs, "run")
     if batch.shards:
         text = f"shards: {len(batch.ended)} of {batch.shards} ended"
-        text += f"; no word of {ranges(batch.lacking)}" if batch.lacking else ""
+        if batch.lacking:
+            text += f"; no word of shard{'' if len(batch.lacking) == 1 else 's'} {ranges(batch.lacking)}"
         text += f"; {counted(batch.runs, 'run')}"
     text += f" on {counted(len(batch.hosts), 'machine')}"
     text += f": {counted(batch.songs, 'song')}, {batch.done} split, {batch.failed} failed"
@@ -145,7 +146,7 @@ def claim_in_words(claim: "Holding") -> str:
     if claim.silent_seconds is not None:
         facts.append(f"last sign of life {clock(claim.silent_seconds)} ago")
     if claim.takeovers:
-        facts.append(f"{counted(claim.takeovers, 'process')[: -1 if claim.takeovers == 1 else None]} lost on it before")
+        facts.append(f"{counted(claim.takeovers, 'process')} lost on it before")
     return ", ".join(facts)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from stemsplit.errors import AudioError, DeviceError, PlaceError
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
@@ -75,6 +77,18 @@ def test_a_failure_counts_until_something_changes(place: LocalPlace, tmp_path: P
     (failure,) = read(place)
     assert isinstance(failure, Failure)
     assert [said.error for said in failure.said] == ["again"]
+
+
+@pytest.mark.parametrize("error", [PlaceError("taken"), DeviceError("lost"), OSError("full"), AudioError("broken")])
+def test_only_the_song_s_own_faults_speak_against_it(place: LocalPlace, tmp_path: Path, error: Exception) -> None:
+    """Also where the exception did not come along, as from another machine."""
+    one = job(tmp_path)
+    outcome = Outcome(one, "no", cause=error)
+    for each in (outcome, replace(outcome, cause=None)):
+        notes(place, one).add(each)
+    known = notes(place, one).known(one)
+    assert known is not None
+    assert {said.counts for said in known.said} == {type(error) is AudioError}
 
 
 def test_runs_are_kept_apart(place: LocalPlace, tmp_path: Path) -> None:

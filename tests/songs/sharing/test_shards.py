@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stemsplit.songs.find import Found
+from stemsplit.songs.found import Found
 from stemsplit.songs.sharing.shards import Shard, automatic, keys, own, parsed
 
 SLURM = {"ID": "5", "MIN": "3", "COUNT": "3", "STEP": "2", "MAX": "7"}

@@ -14,7 +14,9 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
 from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
-from stemsplit.songs.find import Found, find
+from stemsplit.songs.commit import COMMIT, key_of
+from stemsplit.songs.find import find
+from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outcome import Outcome
@@ -22,10 +24,9 @@ from stemsplit.songs.outputs import Output
 from stemsplit.songs.plan import planned
 from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.batches import batches
-from stemsplit.songs.sharing.kept import key_of
 from stemsplit.songs.sharing.note_forms import FOLDER, Run
 from stemsplit.songs.sharing.notes import Notes
-from stemsplit.songs.sharing.place import JOURNAL, LocalPlace
+from stemsplit.songs.sharing.place import LocalPlace
 from stemsplit.songs.sharing.status import NOT_BEGUN, Status, status
 from tests.conftest import snapshot
 
@@ -146,6 +147,17 @@ def test_a_song_that_changed_or_lost_a_stem_is_missing_with_the_reason(library: 
     assert (found.done, library.status(all_=False).done) == (1, 2)
 
 
+def test_a_song_that_failed_as_another_has_its_names_is_not_said_to_be_forgotten(library: Library) -> None:
+    library.add("a.wav", "b.wav")
+    library.template = Template("same/{stem}")
+    notes = Notes(LocalPlace(library.out), library.options, "one")
+    for found in library.found():
+        notes.add(Outcome(planned(found, library.options, library.template, ""), "would be written to the same files"))
+    found = library.status()
+    assert [Path(failure.song).name for failure in found.failures] == ["b.wav"]
+    assert "b.wav, whose files would have the same names" in missing(found)["a.wav"]
+
+
 def test_a_failure_is_over_when_the_song_is_split_or_changed(library: Library) -> None:
     library.add("a.wav", "b.wav", "c.wav")
     library.split("c.wav")
@@ -231,7 +243,7 @@ def held(library: Library, name: str) -> Claim:
     (job,) = [job for job in library.jobs("model") if job.path == library.songs / name]
     with Folder(library.out) as out:
         claim = take(out, key_of(job.below(job.record).as_posix()))
-    claim.begin(["vocals.wav", JOURNAL])
+    claim.begin(["vocals.wav", COMMIT])
     return claim
 
 
@@ -239,7 +251,7 @@ def left(library: Library, name: str, whole: bool = False) -> None:
     """What a killed run leaves of a claim."""
     claim = held(library, name)
     if whole:
-        claim.create(JOURNAL).close()
+        claim.create(COMMIT).close()
     claim.leave()
 
 
@@ -289,6 +301,29 @@ def test_hidden_folders_of_others_are_named_and_not_called_left_behind(library: 
     found = library.status()
     assert found.claims == []
     assert sorted(found.strange) == sorted(path.name for path in library.out.glob(".stemsplit-*"))
+
+
+@pytest.mark.parametrize("where", ["files.json", f"work-{'a' * 16}/precious"])
+def test_a_hidden_folder_that_no_run_takes_over_is_named_and_not_called_left_behind(
+    library: Library, where: str
+) -> None:
+    library.add("a.wav")
+    left(library, "a.wav")
+    (hidden,) = library.out.glob(".stemsplit-*")
+    (hidden / where).parent.mkdir(exist_ok=True)
+    (hidden / where).write_text('["../mine"]')
+    found = library.status()
+    assert (found.claims, found.strange) == ([], [hidden.name])
+
+
+def test_a_folder_that_is_being_made_is_passed_over_unless_it_holds_what_others_made(library: Library) -> None:
+    library.split()
+    new = library.out / f".stemsplit-{'0' * 16}-new-{'1' * 16}"
+    new.mkdir()
+    (new / "undecided").touch()
+    assert library.status().strange == []
+    (new / "precious").write_text("mine")
+    assert library.status().strange == [new.name]
 
 
 def test_of_another_machine_only_the_last_sign_of_life_is_known(

@@ -83,6 +83,18 @@ def test_a_song_that_was_never_tried_is_not_said_to_have_failed(job: Job) -> Non
     assert notes(job.options).known(job) is None
 
 
+def test_a_song_that_failed_once_but_is_split_as_wanted_has_not_failed(job: Job) -> None:
+    """Such as one whose folder could not be written to for a while, or that other settings could not be used for."""
+    job.record.parent.mkdir(parents=True)
+    job.record.write_text("a record")
+    fails(job, "a")
+    tries = Tries(notes(job.options))
+    tries.settled([replace(job, done=True)])
+    assert notes(job.options).known(job)
+    tries.add(Outcome(job, skipped=True))
+    assert notes(job.options).known(job) is None
+
+
 def test_a_song_at_which_many_processes_died_fails_and_stays_failed(job: Job) -> None:
     assert not lost(job, DEATHS - 1)
     assert LOST in lost(job, DEATHS)

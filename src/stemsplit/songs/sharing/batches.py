@@ -1,4 +1,4 @@
-"""Adds up the runs of many machines, so that a share of the songs counts once however often it was run."""
+"""Adds up the runs of many machines, so that a shard counts once however often it was run."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

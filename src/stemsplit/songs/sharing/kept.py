@@ -1,6 +1,5 @@
 """Reads what lies in an output folder: records and whether their stems are whole, notes and claims."""
 
-import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,13 +43,8 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def key_of(record: str) -> str:
-    """Return the part of a claim's name that says which song it is on."""
-    return digest_of(os.fsencode(os.path.normcase(record)))[:16]
-
-
 def key_in(claim: str) -> str:
-    """Return the key in the name of a claim."""
+    """Return the key in the name of a claim, which says which song it is on; see `commit.key_of`."""
     return claim.removeprefix(PREFIX)[:16]
 
 

@@ -11,7 +11,7 @@ from stemsplit.songs.speeds import Speed, estimate
 
 @dataclass(frozen=True)
 class Schedule:
-    """When several workers are done that take the longest songs first.
+    """When several workers are done, if they take the longest songs first.
 
     Args:
         makespan: seconds until the last worker is done.
@@ -27,7 +27,7 @@ class Schedule:
 
 
 def scheduled(times: Iterable[float], workers: int, start_up: float = 0.0) -> Schedule:
-    """Return when workers are done, each of which takes the longest song that is left as soon as it is free.
+    """Return when workers are done, if each takes the longest song that is left as soon as it is free.
 
     Args:
         times: seconds that each song takes.
@@ -45,7 +45,7 @@ def scheduled(times: Iterable[float], workers: int, start_up: float = 0.0) -> Sc
 
 
 def estimated(jobs: Sequence[Job], models: ChainEntry, speeds: Sequence[Speed], workers: int) -> Schedule | None:
-    """Estimate how long workers take that are as fast as this machine; None if no run of the models here is known.
+    """Estimate how long workers as fast as this machine take; None if no run of the models here is known.
 
     Args:
         jobs: jobs of the songs to split; those of unknown length are left out.

@@ -71,7 +71,7 @@ class Run:
 
     Args:
         host: name of the machine.
-        shard: share of the songs, such as "3/16"; empty for all.
+        shard: shard of the songs, such as "3/16"; empty for all.
         batch: digest of the settings, equal on all machines: runs of one batch belong together.
         ended: time at which it ended, in seconds since 1970, by the clock of that machine.
         summary: totals, as the last line of `split --json` has them.

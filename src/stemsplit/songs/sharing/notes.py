@@ -1,23 +1,23 @@
 """Keeps notes in an output folder, a file for each fact, that many machines write and that each of them reads.
 
 A note tells of a song that failed, or of a run that ended. Notes lie in the folder `stemsplit-notes`. They are for
-people, for `stemsplit status` and for the order of trials: which songs are done is decided by their records alone.
+people, for `stemsplit status` and for `tries`. Which songs are done is decided by their records alone.
 """
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
-from stemsplit.errors import AudioError, DeviceError
+from stemsplit.disk.owner import this_host
+from stemsplit.errors import AudioError
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Job, Options
-from stemsplit.songs.known_failures import is_foreign, settings_of
+from stemsplit.songs.known_failures import settings_of
 from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import LIMIT as RECORD_LIMIT
 from stemsplit.songs.sharing.note_forms import (
@@ -41,11 +41,6 @@ __all__ = ["FOLDER", "Failure", "Notes", "Run", "Said", "all_notes", "contents",
 
 READ_TOGETHER = 512
 """Number of files that are read before their contents are handed on, where several are read at once."""
-
-
-def this_host() -> str:
-    """Return the name of this machine."""
-    return platform.node()
 
 
 def state_of(song: Job | Found) -> str:
@@ -136,7 +131,7 @@ class Notes:
         place: output folder.
         options: settings of the run.
         host: name of this machine.
-        shard: share of the songs, such as "3/16"; empty for all.
+        shard: shard of the songs, such as "3/16"; empty for all.
         tell: called with a message, once, if notes cannot be written.
     """
 
@@ -185,10 +180,20 @@ class Notes:
         failure = Failure(job.song, record, state_of(job), self.settings, self._stems(record), said)
         self._write(name_of(record), _written("failure", asdict(failure)))
 
+    def settle(self, job: Job) -> None:
+        """Let the note on a song that failed be a past one, as the stems that were there already are those wanted."""
+        record = self._record(job)
+        try:
+            content = self.place.read(name_of(record), LIMIT)
+            found = failure_in(content, name_of(record)) if content is not None else None
+            if found and not found.is_past(self._stems(record)):
+                self._write(name_of(record), _written("failure", asdict(replace(found, stems=None))))
+        except AudioError as error:
+            self._warn(error)
+
     def _said(self, outcome: Outcome) -> Said:
-        cause = outcome.cause
-        machine = isinstance(cause, OSError | MemoryError | DeviceError) or (cause is not None and is_foreign(cause))
-        return Said(self.host, _shortened(outcome.error), counts=not (machine or outcome.job.problem))
+        counts = not (outcome.blameless or outcome.job.problem)
+        return Said(self.host, _shortened(outcome.error), counts=counts)
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a note, unless something that is not a note is in its place."""

@@ -16,9 +16,7 @@ from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
 from stemsplit.disk.looking import looks
 from stemsplit.errors import AudioError
-
-JOURNAL = "commit.json"
-"""Name of the journal in a hidden folder, which says that all stems are whole; see `songs.commit`."""
+from stemsplit.songs.commit import COMMIT
 
 
 class ClosedError(AudioError):
@@ -181,7 +179,7 @@ class LocalPlace:
                         yield Holding(name, strange=look.strerror or "")
                         continue
                     facts = (look.host, look.process, look.silent_seconds, look.is_live, look.takeovers)
-                    yield Holding(look.name, *facts, is_whole=JOURNAL in look.files)
+                    yield Holding(look.name, *facts, is_whole=COMMIT in look.files)
         except OSError as error:
             raise self._cannot("list", "", error) from error
 

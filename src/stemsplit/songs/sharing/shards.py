@@ -27,14 +27,14 @@ job has to set.
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A share of the songs.
+    """One of several parts of the songs.
 
     Args:
-        number: number of the share, from 1 on.
-        count: number of shares.
+        number: number of the shard, from 1 on.
+        count: number of shards.
 
     Raises:
-        ValueError: there is no such share.
+        ValueError: there is no such shard.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def holds(self, key: str) -> bool:
-        """Return whether a song belongs to this share.
+        """Return whether a song belongs to this shard.
 
         Args:
             key: name of the song, from `keys`.
@@ -62,7 +62,7 @@ class Shard:
 
 
 def parsed(text: str) -> Shard:
-    """Return the share that a text such as 3/16 means.
+    """Return the shard that a text such as 3/16 means.
 
     Raises:
         ValueError: it means none.
@@ -88,7 +88,7 @@ def _whole(variables: Mapping[str, str], name: str) -> int:
 
 
 def of_slurm(variables: Mapping[str, str]) -> Shard:
-    """Return the share of a task in an array of Slurm.
+    """Return the shard of a task in an array of Slurm.
 
     Raises:
         ValueError: variables are missing, or contradict each other.
@@ -103,7 +103,7 @@ def of_slurm(variables: Mapping[str, str]) -> Shard:
 
 
 def of_kubernetes(variables: Mapping[str, str]) -> Shard:
-    """Return the share of a pod of an Indexed Job.
+    """Return the shard of a pod of an Indexed Job.
 
     Raises:
         ValueError: variables are missing, or contradict each other.
@@ -119,13 +119,13 @@ def _told(variables: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def automatic(variables: Mapping[str, str]) -> tuple[Shard, str]:
-    """Return the share that a scheduler gave to this process, and the variables that say so.
+    """Return the shard that a scheduler gave to this process, and the variables that say so.
 
     Args:
         variables: variables of the environment.
 
     Raises:
-        ValueError: they say of no share, or contradict each other.
+        ValueError: they name no shard, or contradict each other.
     """
     here = [
         (read(variables), _told(variables, names))
@@ -141,11 +141,11 @@ def automatic(variables: Mapping[str, str]) -> tuple[Shard, str]:
 
 
 def keys(songs: Sequence[Found]) -> list[str]:
-    """Return the name of each song by which it belongs to a share: the same on every machine that has these songs.
+    """Return the name of each song that decides its shard: the same on every machine that has these songs.
 
-    It is the song's path below the folder that was named, or its file's name if it was named itself. Where several
-    songs have the same, as `mixture.wav` in each of many folders, it is their path below the folder that all of these
-    are in. Where a folder lies, and how accents in names are encoded, makes no difference.
+    It is the song's path below the folder that was named, or its file's name if it was named itself. If several songs
+    have the same name, such as `mixture.wav` in each of many folders, it is their path below the folder that all of
+    them are in. Where that folder lies, and how accents in names are encoded, makes no difference.
     """
     found = [_normal((song.below / song.path.name).as_posix()) for song in songs]
     same: dict[str, list[int]] = defaultdict(list)
@@ -175,5 +175,5 @@ def _normal(text: str) -> str:
 
 
 def own(songs: Sequence[Found], shard: Shard) -> set[int]:
-    """Return the places in a list of those songs that belong to a share."""
+    """Return the positions, in a list of songs, of those that belong to a shard."""
     return {number for number, key in enumerate(keys(songs)) if shard.holds(key)}

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 
 from stemsplit.disk.digest import sha256
 from stemsplit.songs.apart import digested, renamed, with_suffix
+from stemsplit.songs.commit import key_of
 from stemsplit.songs.found import Found
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.plan import planned
 from stemsplit.songs.sharing import notes
 from stemsplit.songs.sharing.batches import Batch, batches
-from stemsplit.songs.sharing.kept import Contents, key_in, key_of, normal
+from stemsplit.songs.sharing.kept import Contents, key_in, normal
 from stemsplit.songs.sharing.note_forms import Failure
 from stemsplit.songs.sharing.place import Holding, Place
 
-NOT_BEGUN = "not begun, or given up without a word"
+NOT_BEGUN = "not begun, or failed without a note of it"
 """Reason of a missing song of which nothing is known."""
 
 
@@ -134,6 +135,8 @@ class Search:
                 self.failed[place] = failure
                 self.taken.add(place)
                 return ""
+            if failure and reason == NOT_BEGUN and failure.song != notes.shown(song):
+                reason = f"not begun, or failed like {failure.song}, whose files would have the same names"
             if not kept or kept.song != known[0] or place in self.taken:
                 continue
             if kept.size == known[1] and not kept.problem:

@@ -1,7 +1,8 @@
 """Knows which songs failed again and again, on whatever machine, and are not tried for ever.
 
-Machines tell each other by notes in the output folder (`songs.notes`); a machine that died tells by the claim that it
-left behind. A song counts as hopeless only as long as its file, the settings and the program stay the same.
+Machines tell each other of failures by notes in the output folder (`songs.sharing.notes`), and a machine that died
+leaves a claim that counts such deaths. A song counts as hopeless only as long as its file, the settings and the program
+stay the same.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,21 +16,24 @@ from stemsplit.songs.sharing.notes import FOLDER, Notes, Said, name_of
 from stemsplit.words import counted, printable
 
 HOSTS, FAILURES = 2, 3
-"""A song is not tried again once it failed on so many machines, or so many times on any of them. Failures do not count
-that were known without trying the song, or whose cause was the machine: no room, no permission, no memory.
+"""A song is not tried again once it failed on so many machines, or so many times on any of them. A failure does not
+count if it was known without trying the song, or if the machine was its cause: no room, no permission, no memory.
 """
 
 DEATHS = 5
-"""Processes that may die at a song before it is taken for what kills them.
+"""Number of processes that may die at a song before the song is taken for the cause.
 
-With processes that are stopped every hour and songs of three minutes, one in twenty songs is interrupted by chance; of
-a hundred thousand songs, 12 are three times in a row, and one in thirty runs has one that is five times.
+If processes are stopped every hour and songs take three minutes, one in twenty songs is interrupted by chance. Of a
+hundred thousand songs, 12 are interrupted three times in a row. Five times in a row happens in one of thirty runs.
 """
 
 LOST = "processes died, or went silent, while they split it"
-"""Marks the message about a song at which processes died, which is believed at once: the claim is gone by then."""
+"""Marks the message about a song at which processes died. One such message is enough, as the claim that counted the
+deaths is gone by then.
+"""
 
-AGAIN = "it is tried again when the song or the settings change, or with --force"
+AGAIN = "is tried again only when the song or the settings change, or with --force"
+"""Ends the message about a song that is not tried again."""
 
 
 def is_hopeless(said: Sequence[Said]) -> bool:
@@ -58,7 +62,7 @@ def in_words(job: Job, said: Sequence[Said]) -> str:
     where = f"on {hosts[0]}" if len(hosts) == 1 else f"on {counted(len(hosts), 'machine')}"
     last = said[-1]
     what = f"{job.song} failed {counted(len(said), 'time')} {where}"
-    return f"{what}, and is not tried again ({printable(last.error)}); {AGAIN}"
+    return f"{what} (the last time: {printable(last.error)}), so it is not tried again; it {AGAIN}"
 
 
 class Tries:
@@ -72,19 +76,25 @@ class Tries:
         self.notes = notes
         self.hopeless: set[Path] = set()
         """Songs that are not tried in this run."""
+        self.noted: Collection[str] = ()
+        """Names of the notes on songs that failed before."""
 
     def settled(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs; those of hopeless songs get what was said of them as their problem."""
         try:
             found = [name for name, _ in self.notes.place.files(FOLDER)]
-            noted = {name for name in found if PurePosixPath(name).name.startswith("failed-")}
-            return [self._settled(job, noted) for job in jobs] if noted else list(jobs)
+            self.noted = {name for name in found if PurePosixPath(name).name.startswith("failed-")}
+            return [*map(self._settled, jobs)] if self.noted else list(jobs)
         except AudioError as error:
             self.notes.tell(f"{error}; songs that failed before are tried again")
             return list(jobs)
 
-    def _settled(self, job: Job, noted: Collection[str]) -> Job:
-        if job.done or job.problem or job.options.force or name_of(job.below(job.record).as_posix()) not in noted:
+    def _is_noted(self, job: Job) -> bool:
+        """Return whether there is a note on a song."""
+        return bool(self.noted) and name_of(job.below(job.record).as_posix()) in self.noted
+
+    def _settled(self, job: Job) -> Job:
+        if job.done or job.problem or job.options.force or not self._is_noted(job):
             return job
         known = self.notes.known(job)
         if not known or not is_hopeless(known.said):
@@ -93,6 +103,8 @@ class Tries:
         return replace(job, problem=in_words(job, known.said))
 
     def add(self, outcome: Outcome) -> None:
-        """Write a note if a song failed, unless it was not even tried."""
-        if not outcome.not_tried and outcome.job.path not in self.hopeless:
+        """Write a note if a song failed, unless it was not tried; settle that of a song that is split after all."""
+        if outcome.skipped and self._is_noted(outcome.job):
+            self.notes.settle(outcome.job)
+        elif not outcome.not_tried and outcome.job.path not in self.hopeless:
             self.notes.add(outcome)
