@@ -17,7 +17,7 @@ Assumptions:
   takes a `look` for each (in an object store; on a disk, it is a hundredth of that). The claim of a dead worker expires
   after its `lease`.
 - `longest`: the same, but with the longest songs first, in another order in each process where they are about as long.
-- `ray`: a driver hands songs out, the longest first, up to four at once, and fewer when few are left. It sees
+- `ray`: a driver hands songs out, the longest first, up to four at once, and fewer where they are long. It sees
   after a while that a worker died, and gives its songs to others.
 - `again`: the same; but a worker looks for expired claims before each song, not only when nothing else is left.
 - `after`: shards, and a worker that is done helps with the songs of all others, through claims.
@@ -33,6 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from stemsplit.cluster.ledger import AHEAD
 
 SEED = 22
 
@@ -219,6 +221,7 @@ class Ray(Shards):
     def __init__(self, times: Sequence[float], workers: int, costs: Costs) -> None:
         self.costs, self.workers = costs, workers
         self.waiting = deque(sorted(range(len(times)), key=lambda song: -times[song]))
+        self.times, self.waiting_time = times, sum(times)
         self.back: list[tuple[float, int]] = []
         self.held: list[deque[int]] = [deque() for _ in range(workers)]
 
@@ -227,9 +230,12 @@ class Ray(Shards):
         held = self.held[worker]
         if self.back and self.back[0][0] <= now:
             return heapq.heappop(self.back)[1], 0.0
-        most = 1 + min(3, len(self.waiting) // self.workers)
-        while self.waiting and len(held) < most:
+        share = self.waiting_time / self.workers / 2
+        while self.waiting and len(held) <= AHEAD:
+            if held and sum(self.times[song] for song in (*held, self.waiting[0])) > share:
+                break
             held.append(self.waiting.popleft())
+            self.waiting_time -= self.times[held[-1]]
         if held:
             return held.popleft(), 0.0
         return None, self.back[0][0] if self.back else math.inf

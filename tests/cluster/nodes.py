@@ -1,7 +1,7 @@
 """Runs a Ray cluster on this machine: a head and another node, of one core each.
 
-python tests/cluster/nodes.py, which prints the cluster's address once its head runs. Each line `kill` that it reads
-ends the other node without grace; then it prints `killed`, and starts another one. It ends with its input.
+python tests/cluster/nodes.py, which prints the cluster's address once its head runs. A line that it
+reads ends the other node without grace; then it prints `killed`. It ends with its input.
 """
 
 import sys
@@ -17,10 +17,10 @@ def main() -> None:
     cluster: Any = Cluster(initialize_head=True, head_node_args=SMALL)
     print(cluster.address, flush=True)
     node = cluster.add_node(**SMALL)
-    for _ in sys.stdin:
+    if sys.stdin.readline():
         cluster.remove_node(node, allow_graceful=False)
         print("killed", flush=True)
-        node = cluster.add_node(**SMALL)
+        sys.stdin.readline()
     cluster.shutdown()
 
 

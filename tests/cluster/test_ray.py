@@ -24,7 +24,7 @@ from tests.conftest import noise
 pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ray runs no clusters of several nodes there")
 
-SONGS = 6
+SONGS = 8
 
 
 @dataclass
@@ -72,7 +72,7 @@ def model_and_songs(folder: Path) -> list[str]:
     """Write songs, and a small model; return the arguments that choose it."""
     (folder / "album").mkdir()
     for number in range(SONGS):
-        soundfile.write(folder / "album" / f"{number}.wav", noise(250_000, seed=number), 44_100)
+        soundfile.write(folder / "album" / f"{number}.wav", noise(130_000, seed=number), 44_100)
     # Whoever made the folder of songs should not be able to run code.
     (folder / "numpy.py").write_text("open('ran', 'w')", encoding="utf-8")
     return ["--model", "tiny", "--registry", str(registry(folder / "tiny"))]

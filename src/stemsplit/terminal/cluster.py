@@ -84,5 +84,5 @@ class ClusterReport(SplitReport):
 
     def _who(self) -> str:
         if not self.workers:
-            return "workers start"
+            return "workers end" if self.count == len(self.lengths) else "workers start"
         return f"{counted(self.workers, 'worker')} on {counted(self.machines, 'machine')}"
