@@ -12,7 +12,7 @@ from stemsplit import Separator, WeightsError
 from stemsplit.cli import split_ray
 from stemsplit.cli.split_tries import EnoughError
 from stemsplit.cluster import driver, worker
-from stemsplit.cluster.connecting import HeadError
+from stemsplit.cluster.connecting import HeadError, LostError
 from stemsplit.cluster.crew import DeadError, Member
 from stemsplit.cluster.driver import Calls, Driver
 from stemsplit.cluster.here import settled_here
@@ -271,6 +271,15 @@ def test_songs_that_are_split_when_enough_have_failed_are_told_of(jobs: list[Job
     split_ray.split_on(on, jobs, lambda _: every, ClusterReport(jobs, quiet=True), tell)
     assert 1 <= len(told) < 7
     assert {path.parent.name for path in Path("out").glob("*/stemsplit.json")} == {song.job.path.stem for song in told}
+
+
+def test_a_cluster_of_this_run_alone_is_not_waited_for_when_it_has_died(jobs: list[Job]) -> None:
+    """No node can join it."""
+    cluster = Cluster()
+    cluster.nodes = {}
+    calls = Calls(lambda *_: None, print, print, lambda *_: None)
+    with pytest.raises(LostError, match="run the same command again"):
+        Driver(jobs, cluster, Wishes("local", 0), print, calls).run()  # type: ignore[arg-type]  # as much as it needs
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HeadError])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stemsplit import errors
-from stemsplit.cluster.connecting import LOOK_SECONDS, Connection, HeadError, LostError, Watch
+from stemsplit.cluster.connecting import LOCAL, LOOK_SECONDS, Connection, HeadError, LostError, Watch
 from stemsplit.cluster.crew import Crew, DeadError, Member
 from stemsplit.cluster.ledger import Ledger
 from stemsplit.cluster.seats import Seat, Wishes, seats
@@ -146,6 +146,8 @@ class Driver:
             self.is_slow = True
             asked = "its cores or GPUs are in use, its nodes are slow to start, or all have left"
             self.calls.tell(f"no worker has been at work on the Ray cluster for {idle:.0f} s: {asked}; waiting for one")
+        if self.wishes.address == LOCAL and not self.watch.nodes:
+            raise LostError("the part of Ray that runs on this machine has ended; run the same command again to go on")
         if not there and not self.crew.calls and idle > PATIENCE_SECONDS:
             minutes = PATIENCE_SECONDS / 60
             raise LostError(f"the Ray cluster had no node for a worker for {minutes:.0f} minutes")
