@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stemsplit.errors import AudioError, DeviceError, WeightsError
-from stemsplit.songs import pipeline, plan, preparing
+from stemsplit.songs import examining, pipeline, plan, preparing
 from stemsplit.songs.stem_files import StemFiles
 from tests.cli.conftest import Result
 from tests.cli.processes import light as light
@@ -70,14 +70,15 @@ def check_only_b_failed(result: Result) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("where", "what", "path"),
     [
-        (plan, "Reader", lambda path, *_: path),
+        (examining, "heading", lambda path, *_: path),
         (preparing, "examine", lambda path, *_: path),
         (preparing, "sha256", lambda path, *_: path),
         (preparing.commit, "hold", lambda job, *_: job.path),
         (preparing, "StemFiles", lambda job, *_: job.path),
         (pipeline, "Reader", lambda path, *_: path),
         (StemFiles, "write", lambda files, *_: files.job.path),
-        (StemFiles, "finish", lambda files, *_: files.job.path),
+        (StemFiles, "whole", lambda files, *_: files.job.path),
+        (StemFiles, "settle", lambda files, *_: files.job.path),
     ],
 )
 def test_an_error_of_any_kind_is_one_songs(
@@ -254,14 +255,14 @@ def test_an_interrupt_ends_json_with_a_summary(
     stemsplit: Command, songs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Songs that nobody tried did not fail."""
-    finish = StemFiles.finish
+    whole = StemFiles.whole
 
     def interrupted(files: StemFiles) -> Any:
         if files.job.path.name == "b.wav":
             raise KeyboardInterrupt
-        return finish(files)
+        return whole(files)
 
-    monkeypatch.setattr(StemFiles, "finish", interrupted)
+    monkeypatch.setattr(StemFiles, "whole", interrupted)
     result = stemsplit(*songs, "--json")
     told, summary = read_lines(result.out)
     assert result.status == summary["exit_status"] == 130

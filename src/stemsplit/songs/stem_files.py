@@ -26,7 +26,7 @@ from stemsplit.songs.record import Record
 
 
 class StemFiles:
-    """The files of one song. Leaving the context without `finish` removes what was written.
+    """The files of one song. Leaving the context without `settle` removes what was written.
 
     Args:
         job: job of the song.
@@ -107,16 +107,6 @@ class StemFiles:
         self.energy += float(np.square(mixture, dtype=np.float64).sum())
         if self.summed:
             self.sum.add(mixture, [stored[name] for name in self.summed])
-
-    def finish(self) -> Record:
-        """Close all files, give them their names, and write the record, which says that all are whole.
-
-        Raises:
-            AudioError: a file cannot be written, or the song was changed meanwhile.
-        """
-        record = self.whole()
-        self.settle(record)
-        return record
 
     def whole(self) -> Record:
         """Close all files, in the hidden folder; return their record.
