@@ -197,9 +197,9 @@ def test_jobs_of_songs_elsewhere_can_be_handed_to_other_processes(tmp_path: Path
     from stemsplit.cloud.address import parse
     from stemsplit.cloud.away import Away
     from stemsplit.cloud.output import Output
-    from stemsplit.cloud.staging import Place
+    from stemsplit.cloud.staging import Stage
 
-    output, place = Output(parse("s3://bucket/stems"), tmp_path / "out"), Place(tmp_path)
+    output, place = Output(parse("s3://bucket/stems"), tmp_path / "out"), Stage(tmp_path)
     path = place.song("0" * 16, "a.wav")
     away = Away(path, tmp_path / "out", place, parse("s3://bucket/a.wav"), output)
     output.seen.is_whole = True  # and nothing there

@@ -79,7 +79,7 @@ def finder(output: "Path | str", staging: Path | None, limit: int, force: bool) 
         more = "addresses such as s3://bucket/song.flac need one more package: pip install 'stemsplit[cloud]'"
         raise typer.BadParameter(more) from error
 
-    place = stages.Place(staging or stages.usual(), limit, staging is not None)
+    place = stages.Stage(staging or stages.usual(), limit, staging is not None)
     if isinstance(output, Path):
         return finding.Finder(output, None, place, force)
     with usage_errors("-o"):

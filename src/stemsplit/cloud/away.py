@@ -74,7 +74,7 @@ class Away:
 
     path: Path
     out: Path
-    place: staging.Place
+    place: staging.Stage
     source: Address | None = None
     output: Output | None = None
     item: Item | None = None

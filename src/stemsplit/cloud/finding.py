@@ -72,7 +72,7 @@ class Finder:
 
     out: Path
     output: Output | None
-    place: staging.Place
+    place: staging.Stage
     force: bool = False
     is_used: bool = False
 

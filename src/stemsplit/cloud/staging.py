@@ -36,7 +36,7 @@ USUAL = 10_000_000_000
 
 
 @dataclass(frozen=True)
-class Place:
+class Stage:
     """Where songs and stems are staged.
 
     Args:
@@ -65,7 +65,7 @@ def usual() -> Path:
     return Path(tempfile.gettempdir()) / f"stemsplit-{user}"
 
 
-def opened(place: Place) -> None:
+def opened(place: Stage) -> None:
     """Make the folder, and remove what killed processes left in it.
 
     Raises:
@@ -107,7 +107,7 @@ class Room:
         place: the folder.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Stage) -> None:
         self.place = place
         self.changed = Condition()
         self.shares: dict[int, int] = {}
@@ -162,16 +162,16 @@ class Room:
 
 
 @cache
-def _room(place: Place, _process: int) -> Room:
+def _room(place: Stage, _process: int) -> Room:
     return Room(place)
 
 
-def room_of(place: Place) -> Room:
+def room_of(place: Stage) -> Room:
     """Return the room in a folder that all songs of this process share."""
     return _room(place, os.getpid())
 
 
-def hold(place: Place, key: str, name: str) -> tuple[Claim, IO[bytes]]:
+def hold(place: Stage, key: str, name: str) -> tuple[Claim, IO[bytes]]:
     """Claim the hidden folder of a song, and make the song's file in it.
 
     Args:

@@ -29,7 +29,7 @@ EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Parent:
     """A folder that songs get their folders in: the output folder, or one below it.
 
     Args:
@@ -62,16 +62,16 @@ class Examiner:
     def __init__(self, songs: Collection[str], standings: Standings) -> None:
         self.songs, self.standings = songs, standings
         self.names = {os.path.basename(song) for song in songs}  # noqa: PTH119  # of 200,000
-        self.places: dict[Path, Place] = {}
+        self.places: dict[Path, Parent] = {}
         self.real_folder = lru_cache(1024)(os.path.realpath)
 
-    def _place(self, job: Job) -> Place:
+    def _place(self, job: Job) -> Parent:
         if (known := self.places.get(job.folder)) is None:
             below = job.below(job.folder)
             ways = [job.options.out / way for way in (*reversed(below.parents[:-1]), below)] if below.parts else []
             links = any(os.path.lexists(way) and is_link(way.lstat()) for way in ways)
             is_plain = not links and all(map(trial.USUAL.fullmatch, below.parts))
-            known = Place(os.path.lexists(job.folder), is_plain, unwritable(job.folder))
+            known = Parent(os.path.lexists(job.folder), is_plain, unwritable(job.folder))
             self.places[job.folder] = known
         return known
 
@@ -139,7 +139,7 @@ class Examiner:
         except Exception as error:
             return replace(job, problem=reason(error, job, "looking at"))
 
-    def _may_have_link(self, job: Job, place: Place, files: Collection[str]) -> bool:
+    def _may_have_link(self, job: Job, place: Parent, files: Collection[str]) -> bool:
         """Return whether a folder between the output folder and one of the files may be a link."""
         if not place.is_plain or not place.is_there:
             return not place.is_plain
@@ -157,7 +157,7 @@ class Examiner:
                     break
         return False
 
-    def _problem(self, job: Job, place: Place, files: Collection[str], own: str) -> str:
+    def _problem(self, job: Job, place: Parent, files: Collection[str], own: str) -> str:
         """Return why the files of a song cannot be written; empty if nothing is known against it."""
         first, *further = own.split("/")
         has_folder = place.is_there and further and os.path.lexists(f"{job.folder}/{first}")
