@@ -66,7 +66,7 @@ class Queue(deque["Job"]):
             super().append(job)
 
     def appendleft(self, job: "Job") -> None:
-        """Put a song for which there is no room yet at the beginning."""
+        """Put a song back at the front, as there is no room for it yet."""
         if not self.stopped:
             super().appendleft(job)
 
