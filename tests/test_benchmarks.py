@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.benchmarks import columns
+from tests.benchmarks.goals import commands
+from tests.benchmarks.goals import networks as goals_of_networks
+from tests.benchmarks.goals.__main__ import PARTS as GOALS
+from tests.benchmarks.goals.size import REHEARSAL as SMALL_GOALS
 from tests.benchmarks.gpu import networks, songs, tested
 from tests.benchmarks.gpu.__main__ import PARTS, SECONDS
 from tests.benchmarks.gpu.scale import REHEARSAL, SMALL
@@ -132,3 +137,64 @@ def test_every_part_of_the_benchmark_of_a_gpu_can_be_rehearsed(
     assert len(exact) == 7
     assert all(row.met for row in exact)
     assert all(row.ours for row in rows if row not in exact)
+
+
+def report(processor: str, rows: list[Row], **known: Any) -> dict[str, Any]:
+    facts = {"processor": processor, "capabilities": ["AVX2"], "architecture": "x86_64", "limited": {}, "cores": 2}
+    versions = {"system": "Linux", "torch": "2", "python": "3", "gpu": None}
+    machine = {**facts, **versions, **known}
+    return {"rehearsal": False, "machine": machine, "rows": [{"part": "mel", **vars(row)} for row in rows]}
+
+
+def test_each_machine_has_a_column_and_rows_are_joined_by_name() -> None:
+    slow = Row("chunk", "4 s", "2 s", "2.00x (1.90x CPU)", "2.5x", "1e-06", False)
+    fast = replace(slow, ours="1 s", ratio="4.00x", met=True)
+    again = replace(slow, ours="1.9 s", ratio="2.11x")
+    reports = [
+        report("Intel(R) Xeon(R) Processor", [Row("first", ours="7 s"), slow]),
+        report("AMD EPYC 9R14 96-Core Processor", [fast, Row("only here", ours="3 s")], capabilities=["AVX2", "BF16"]),
+        report("Intel(R) Xeon(R) Processor", [again]),
+    ]
+    header, _, *lines = "\n".join(columns.table(columns.columns(reports))).splitlines()
+    assert header == "| what | goal | Intel Xeon, AVX2 | AMD EPYC 9R14, BF16 |"
+    assert lines[:3] == [
+        "| first |  | 7 s |  |",
+        "| chunk | 2.5x | 2.11x (1.9 s, 1e-06), missed | 4.00x (1 s, 1e-06) |",
+        "| only here |  |  | 3 s |",
+    ]
+    assert lines[-1] == "- chunk: missed on Intel Xeon, AVX2"
+
+
+def test_machines_that_differ_in_anything_have_columns_of_their_own() -> None:
+    rows = [Row("chunk", ours="1 s")]
+    reports = [report("Xeon", rows), report("Xeon", rows, cores=4), report("Xeon", rows, limited={"A": "avx2"})]
+    assert [column.name for column in columns.columns(reports)] == ["Xeon, AVX2", "Xeon, AVX2 #2", "Xeon, AVX2, avx2"]
+
+
+def test_a_rehearsal_is_not_taken_for_a_measurement() -> None:
+    with pytest.raises(ValueError, match="rehearsal"):
+        columns.columns([{**report("Xeon", []), "rehearsal": True}])
+
+
+@pytest.mark.parametrize(
+    ("times", "told", "held"), [([10.0, 10.0], 10.0, [True, True]), ([14.0, 10.0], 13.0, [False, False])]
+)
+def test_short_songs_are_held_to_the_cost_of_a_long_one(
+    monkeypatch: pytest.MonkeyPatch, times: list[float], told: float, held: list[bool]
+) -> None:
+    """And the sum of their times to that of the run."""
+
+    def run(songs: list[Path], *_: object) -> commands.Run:
+        return commands.Run(20.0, 20.0, 2**20, times[0 if songs[0].is_dir() else 1], told)
+
+    monkeypatch.setattr(commands, "run", run)
+    assert [row.met for row in commands.short_songs(SMALL_GOALS)][:2] == held
+
+
+def test_a_network_is_compared_in_each_precision_of_this_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goals_of_networks, "gemm_rate", lambda *_: 1e9)
+    monkeypatch.setattr(goals_of_networks, "flops", lambda *_, **__: 1)
+    rows = list(goals_of_networks.bs(SMALL_GOALS))
+    assert rows[0].name.endswith("float32")
+    assert all("e-" in row.error or row.error.endswith("dB") for row in rows[:-1])
+    assert all(limit <= 900 for _, limit in GOALS.values())
