@@ -161,7 +161,8 @@ def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tenso
     if window.reach >= frames - 1:
         return attended(queries, keys, values, result)
     sums = torch.ones(groups, tokens, heads)
-    sums[:, first] = attended(queries[:, first], keys, values, result[:, first])
+    if window.sinks:
+        sums[:, first] = attended(queries[:, first], keys, values, result[:, first])
     found = _in_blocks(window, *(x.transpose(1, 2).flatten(0, 1) for x in (queries, keys, values)))
     result[:, window.sinks :] = found.unflatten(0, (groups, heads)).transpose(1, 2)
     return sums
