@@ -11,14 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
+from stemsplit.engine.work import count_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
 from stemsplit.fast.cpu.linear import Linear
@@ -113,32 +111,6 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
             if names:
                 raise
     return {precision_of[dtype]: dtype for dtype in dtypes}
-
-
-class _ShapesOfInverses(TorchFunctionMode):
-    """Gives only the shape of an inverse STFT, which has no products: on the meta device, PyTorch needs seconds."""
-
-    def __torch_function__(
-        self, function: Callable[..., Any], _: object, values: Sequence[Any] = (), named: dict[str, Any] | None = None
-    ) -> Any:
-        if function is torch.istft and named and "length" in named:
-            return torch.empty(*values[0].shape[:-2], named["length"], device="meta")
-        return function(*values, **(named or {}))
-
-
-def count_flops(entry: ModelEntry) -> int:
-    """Count a chunk's floating-point operations: two for each multiply-add of products, convolutions and attention.
-
-    They are counted in the plain network, even if a faster implementation saves or adds some.
-
-    Raises:
-        RegistryError: no network can be built from the entry's config.
-    """
-    with torch.device("meta"):
-        network = fresh_network(entry).to("meta")  # buffers too, so that nothing is computed
-    with FlopCounterMode(display=False) as counter, _ShapesOfInverses(), torch.inference_mode():
-        network(torch.empty(1, entry.channels, entry.chunk, device="meta"))
-    return counter.get_total_flops()
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:

@@ -1,6 +1,7 @@
 """How measurements are taken: in turns within one run, and memory in processes of their own."""
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,8 +95,60 @@ def in_process(module: str, *arguments: str) -> dict[str, float]:
     return {name: float(value) for name, value in json.loads(printed.splitlines()[-1]).items()}
 
 
-def machine() -> str:
-    """What this machine is."""
-    found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    cpu = found[1] if found else platform.processor()
-    return f"{cpu}, {torch.get_num_threads()} cores, PyTorch {torch.__version__}, Python {platform.python_version()}"
+CAPABILITIES = {
+    "AVX2": ("avx2",),
+    "AVX512": ("avx512_f",),
+    "VNNI": ("avx512_vnni", "avx_vnni"),
+    "BF16": ("avx512_bf16", "bf16", "arm_bf16"),
+    "AMX-BF16": ("amx_bf16",),
+    "AMX-INT8": ("amx_int8",),
+    "NEON": ("neon", "arm_neon"),
+    "SVE": ("sve", "arm_sve"),
+    "I8MM": ("i8mm", "arm_i8mm"),
+}
+"""What decides how fast products are -> PyTorch's names for it."""
+
+LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS")
+"""Variables that make this machine less than it is."""
+
+
+def facts() -> dict[str, Any]:
+    """What this machine is: names, capabilities of its CPU that matter, and its GPU if it has one."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.is_file() else None
+    able = torch.cpu.get_capabilities()
+    known: dict[str, Any] = {
+        "processor": found[1] if found else platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "capabilities": [name for name, keys in CAPABILITIES.items() if any(able.get(key) for key in keys)],
+        "limited": {name: os.environ[name] for name in LIMITS if name in os.environ},
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "gpu": None,
+    }
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        known["gpu"] = {
+            "name": gpu.name,
+            "memory_bytes": gpu.total_memory,
+            "capability": f"{gpu.major}.{gpu.minor}",
+            "cuda": torch.version.cuda,
+        }
+    return known
+
+
+def machine(known: dict[str, Any] | None = None) -> str:
+    """What this machine is, or the one with these facts, in a line."""
+    known = known or facts()
+    gpu = known["gpu"]
+    words = [
+        f"{known['processor']} ({', '.join(known['capabilities']) or known['architecture']})",
+        f"{known['cores']} cores",
+        *([f"{gpu['name']} ({gpu['memory_bytes'] / 2**30:.0f} GiB, CUDA {gpu['cuda']})"] if gpu else []),
+        f"PyTorch {known['torch']}",
+        f"Python {known['python']}",
+        *(f"{name}={value}" for name, value in known["limited"].items()),
+    ]
+    return ", ".join(words)

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from stemsplit.engine import work
 from stemsplit.models import build
 
 STEREO = {
@@ -59,11 +59,14 @@ def trained_like(architecture: str, config: dict[str, Any]) -> nn.Module:
 def flops(name: str, shape: tuple[int, ...], **changes: Any) -> int:
     """Floating-point operations of one of the configurations for a mixture (b, c, t)."""
     architecture, config = CONFIGS[name]
+    return flops_of(architecture, {**config, **changes}, shape)
+
+
+def flops_of(architecture: str, config: dict[str, Any], shape: tuple[int, ...]) -> int:
+    """Floating-point operations of a network for a mixture (b, c, t)."""
     with torch.device("meta"):
-        made = build(architecture, {**config, **changes}).to("meta")
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        made(torch.empty(shape, device="meta"))
-    return counter.get_total_flops()
+        made = build(architecture, config).to("meta")
+    return work.flops_of(made, shape)
 
 
 def music(seconds: float, rate: int = 44_100) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.fast.cpu.pool import torch_threads
+from stemsplit.fast.cuda.exact import exact
 
 
 class Plain:
@@ -23,9 +24,11 @@ class Plain:
         moved = network.to(device)
         self.network = torch.compile(moved, dynamic=False) if compiled else moved
         self.dtype, self.device, self.threads = dtype, device, threads
+        self.exact = dtype == torch.float32 and device.type == "cuda" and not compiled
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the stems, (b, c, t) -> float32 (b, n, c, t)."""
         half = self.dtype != torch.float32
-        with torch_threads(self.threads), torch.autocast(self.device.type, self.dtype, enabled=half):
+        autocast = torch.autocast(self.device.type, self.dtype, enabled=half)
+        with torch_threads(self.threads), exact(self.exact), autocast:
             return self.network(mixture).float()

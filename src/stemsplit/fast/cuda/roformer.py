@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemsplit.fast.cuda.bands import Bands
+from stemsplit.fast.cuda.exact import exact
 from stemsplit.fast.cuda.roformer_layers import Storage, Transformer, direction, gain, rms_norm
 from stemsplit.fast.cuda.roformer_masks import Masks, image, masks, refiner
 from stemsplit.models.roformer import RoFormer
@@ -195,4 +196,5 @@ class GpuRoFormer:
         Raises:
             ValueError: the channels do not divide into groups of those taken at once.
         """
-        return self.network.grouped(mixture, self.separated)
+        with exact(self.dtype == torch.float32 and mixture.is_cuda):
+            return self.network.grouped(mixture, self.separated)
