@@ -80,13 +80,13 @@ def main() -> None:
 def program() -> None:
     """Be the program: run the command line, and end the process."""
     process.hurry()
-    status: object = 0
+    status = 0
     try:
         main()
     except SystemExit as leaving:
-        status = leaving.code or 0
-        if not isinstance(status, int):
+        if not isinstance(leaving.code, int | None):
             raise
+        status = leaving.code or 0
     process.leave(status)
 
 
