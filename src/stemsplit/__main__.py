@@ -1,6 +1,6 @@
 """Runs `python -m stemsplit`."""
 
-from stemsplit.cli import main
+from stemsplit.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

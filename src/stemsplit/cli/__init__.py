@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 
-from stemsplit.cli import quick, typed
+from stemsplit.cli import process, quick, typed
 from stemsplit.cli.ending import exit_status
 from stemsplit.cli.signals import listen
 from stemsplit.errors import StemsplitError
@@ -75,6 +75,19 @@ def main() -> None:
             raise
         _say(told)
         sys.exit(1)
+
+
+def program() -> None:
+    """Be the program: run the command line, and end the process."""
+    process.hurry()
+    status = 0
+    try:
+        main()
+    except SystemExit as leaving:
+        if not isinstance(leaving.code, int | None):
+            raise
+        status = leaving.code or 0
+    process.leave(status)
 
 
 def _say(error: Exception) -> None:

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 def prepare_torch() -> None:
     """Import PyTorch, and keep its threads and Python's garbage collector out of the network's way."""
-    import gc
-
     import torch
 
-    # PyTorch's own million objects live as long as the process: the collector need not search them.
-    gc.freeze()
+    from stemsplit.cli import process
+
+    process.settle()
     # The network has threads of its own, and would wait for PyTorch's. All other work is too little to be shared.
     torch.set_num_threads(1)
 
