@@ -61,6 +61,19 @@ def test_each_precision_and_batch_size_is_measured() -> None:
     assert "fp32, batch size 2: the first call" in messages
 
 
+def test_a_kernel_s_rate_is_compared_with_that_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of precisions that were not measured are left out, and a rate that was not measured is unknown."""
+    found = [
+        ("linear 8 to 16", "fp32", "oneDNN", 5e10, True),
+        ("linear 8 to 16", "bf16", "oneDNN", 9e10, False),
+        ("attention", "fp32", "products per head", None, False),
+    ]
+    monkeypatch.setattr(bench, "chosen", lambda: found)
+    linear, attention = bench.kernels({"fp32": 2e11}, threads=2)
+    assert linear == bench.Kernel("linear 8 to 16", "fp32", "oneDNN", 5e10, 0.5, True)
+    assert (attention.rate, attention.share) == (None, None)
+
+
 def test_a_batch_that_does_not_fit_does_not_end_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(mixture: Tensor) -> Tensor:
         if len(mixture) == 2:

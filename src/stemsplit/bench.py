@@ -1,10 +1,6 @@
 """Measures how fast a model is on this machine, compared with how fast the machine multiplies matrices."""
 
-import ctypes
-import gc
 import platform
-import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -16,9 +12,11 @@ import torch
 from torch import Tensor
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
+from stemsplit.engine.peak import memory_growth
 from stemsplit.engine.work import count_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
+from stemsplit.fast.cpu.kernels import chosen
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
@@ -34,9 +32,6 @@ SIDES = {"cpu": 2_048}
 
 GEMM_SECONDS = 0.2
 """How long each way of multiplying them is timed; it is called at least `CALLS` times."""
-
-STATUS = Path("/proc/self/status")
-"""Where Linux says how much memory this process uses."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,27 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """What computes an operation of the network on this CPU.
+
+    Args:
+        operation: the operation, in words.
+        precision: precision in which it is computed.
+        kernel: name of the library, or of the way.
+        rate: FLOP/s of one thread, measured when the kernel was chosen; None if it follows from the CPU's instructions.
+        share: `rate` as a fraction of a thread's FLOP/s in products of large matrices; None without a rate.
+        remembered: whether the choice is that of an earlier run.
+    """
+
+    operation: str
+    precision: str
+    kernel: str
+    rate: float | None
+    share: float | None
+    remembered: bool
+
+
+@dataclass(frozen=True)
 class Report:
     """The figures of a model and of the machine.
 
@@ -82,6 +98,8 @@ class Report:
         rows: the measurements, in the order in which they were made.
         loading: seconds that loading the network took.
         torch: PyTorch's version.
+        kernels: what computes the network's operations on a CPU, in the order of their first use; empty where nothing
+            is chosen.
     """
 
     entry: ModelEntry
@@ -94,6 +112,7 @@ class Report:
     rows: list[Row]
     loading: float = 0.0
     torch: str = torch.__version__
+    kernels: Sequence[Kernel] = ()
 
 
 def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype]:
@@ -155,50 +174,6 @@ def least_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(times)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Return this process's peak memory in bytes; None if the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if STATUS.is_file():
-        # On Linux, getrusage would also count the program that started this one.
-        line = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8", errors="replace"), re.M)
-        return 1024 * int(line[1]) if line else None
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def reset_peak(device: torch.device) -> None:
-    """Reset the peak memory to what is in use now, where the system allows it."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    # Memory that the allocator keeps from earlier calls would be reused without being counted. Only Linux has this
-    # call.
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
-    """Return how many bytes a call needs temporarily; None if unknown."""
-    if device.type not in ("cpu", "cuda"):
-        work()
-        return None
-    reset_peak(device)
-    before = peak_memory(device)
-    work()
-    after = peak_memory(device)
-    # Where the peak cannot be reset, a call that does not exceed it shows no growth: its need is unknown.
-    return after - before or None if before is not None and after is not None else None
-
-
 def figures(entry: ModelEntry, seconds: float, memory: int | None, flops: int, gemm: float) -> Figures:
     """Derive the figures of a chunk from its seconds and memory, and the machine's FLOP/s in matrix products."""
     rate = flops / seconds
@@ -217,6 +192,27 @@ def chunk_seconds(
     while len(times) < CALLS or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_CALLS):
         times.append(timed(lambda: compute(mixture), device))
     return median(times) / len(mixture), memory
+
+
+def kernels(gemm: dict[str, float], threads: int) -> list[Kernel]:
+    """Return what this process has chosen to compute operations on a CPU, in the precisions that were measured.
+
+    Args:
+        gemm: precision -> FLOP/s in products of large matrices, on all threads.
+        threads: number of threads.
+    """
+    return [
+        Kernel(
+            operation,
+            precision,
+            kernel,
+            rate,
+            None if rate is None else rate * threads / gemm[precision],
+            remembered,
+        )
+        for operation, precision, kernel, rate, remembered in chosen()
+        if precision in gemm
+    ]
 
 
 def processor(device: torch.device) -> str:
@@ -293,4 +289,15 @@ def measure(
             for size, measurement in measurements.items()
         ]
     cpu_threads = pool.threads if device.type == "cpu" else None
-    return Report(entry, random_weights, flops, str(device), processor(device), cpu_threads, gemm, rows, loading)
+    return Report(
+        entry,
+        random_weights,
+        flops,
+        str(device),
+        processor(device),
+        cpu_threads,
+        gemm,
+        rows,
+        loading,
+        kernels=kernels(gemm, cpu_threads) if cpu_threads else (),
+    )

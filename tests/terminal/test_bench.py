@@ -45,6 +45,26 @@ def test_a_page_shows_the_same_bars_and_all_figures() -> None:
     assert "a 4-minute song: about " in page
 
 
+KERNELS = [
+    bench.Kernel("attention, 1,101 tokens, 64 features", "bf16", "products per head", 2.34e11, 0.7812, False),
+    bench.Kernel("linear 384 to 1536, gelu", "bf16", "oneDNN", None, None, True),
+]
+
+
+def test_kernels_are_shown_with_their_share_of_the_machine_s_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a rate was not measured, there is none."""
+    print_report(replace(report(ROWS), kernels=KERNELS))
+    *_, kernels, songs = capsys.readouterr().out.split("\n\n")
+    _, measured, by_capability = kernels.splitlines()
+    assert measured.split()[-3:] == ["234", "GFLOP/s", "78%"]
+    assert by_capability.endswith("oneDNN")
+    assert max(map(len, kernels.splitlines())) <= 90
+    assert songs.startswith("a 4-minute song")
+    page = page_of_bench(replace(report(ROWS), kernels=KERNELS)).decode()
+    assert "products per head" in page
+    assert "products per head" not in page_of_bench(report(ROWS)).decode()
+
+
 def test_a_table_of_large_figures_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
     entry = replace(registry.find("starter"), name="bs-roformer-vocals-resurrection")
     rows = [

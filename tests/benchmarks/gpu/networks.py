@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import registry
-from stemsplit.bench import gemm_rate, memory_growth
+from stemsplit.bench import gemm_rate
 from stemsplit.checkpoints.loading import load_network
 from stemsplit.engine.estimator import Estimator
+from stemsplit.engine.peak import memory_growth
 from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool
 from stemsplit.fast.device import memory_errors
