@@ -270,6 +270,7 @@ def _job(
         out=out,
         outputs=chosen,
         model=chain.identity(),
+        earlier_models=chain.earlier_identities(),
         adds_up=chain.adds_up,
         format=file_format,
         track=track,

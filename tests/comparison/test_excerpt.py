@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from stemsplit.audio import examine
+from stemsplit.choices import WindowName
 from stemsplit.comparison.excerpt import bounds, context, references, samples
+from stemsplit.engine.overlap_add import overlap_add
 from stemsplit.errors import AudioError
 from stemsplit.registry import find
+from tests.engine.test_overlap_add import ramp
 
 Write = Callable[..., Path]
 STARTER = find("starter")
@@ -48,23 +52,41 @@ def test_samples_are_the_same_as_in_the_whole_song(song: Write) -> None:
 
 def test_a_context_begins_where_a_chunk_of_the_whole_song_does(song: Write) -> None:
     found = replace(examine(song("a.wav")), frames=100_000)
-    entry = replace(STARTER, chunk=8_000, hop=2_000)
-    assert context(entry, found, 50_500, 60_000) == (44_000, 68_000)
+    entry = replace(STARTER, chunk=8_000, hop=2_000, longest=0)
+    assert context(entry, found, 50_500, 60_000) == (42_000, 70_000)
     assert context(entry, found, 1_000, 99_000) == (0, 100_000)
 
 
 def test_a_context_is_in_samples_at_the_song_s_rate(song: Write) -> None:
     found = replace(examine(song("a.wav", rate=88_200)), frames=200_000)
-    entry = replace(STARTER, chunk=8_000, hop=2_000)
-    assert context(entry, found, 101_000, 120_000) == (88_000, 136_000)
+    entry = replace(STARTER, chunk=8_000, hop=2_000, longest=0)
+    assert context(entry, found, 101_000, 120_000) == (84_000, 140_000)
 
 
 def test_a_context_near_the_end_is_not_a_short_song(song: Write) -> None:
     """Windows may treat a short song in another way."""
     found = replace(examine(song("a.wav")), frames=100_000)
-    entry = replace(STARTER, chunk=8_000, hop=2_000)
+    entry = replace(STARTER, chunk=8_000, hop=2_000, longest=0)
     first, last = context(entry, found, 99_000, 100_000)
+    assert last - first > 8_000
+    linear = replace(entry, window="linear")
+    first, last = context(linear, found, 99_000, 100_000)
     assert last - first > 2 * 6_000
+
+
+@pytest.mark.parametrize("window", WindowName)
+@pytest.mark.parametrize("hop", [20, 50, 75, 100])
+@pytest.mark.parametrize(("begin", "end"), [(0, 10), (60, 300), (433, 434), (700, 950), (996, 997), (899, 997)])
+def test_a_context_gives_an_excerpt_the_stems_of_the_whole_song(
+    song: Write, window: WindowName, hop: int, begin: int, end: int
+) -> None:
+    found = replace(examine(song("a.wav")), frames=997)
+    entry = replace(STARTER, chunk=100, hop=hop, window=window, longest=120)
+    mixture = torch.rand(2, found.frames)
+    first, last = context(entry, found, begin, end)
+    whole = overlap_add(mixture, ramp, chunk=100, hop=hop, window=window)[..., begin:end]
+    part = overlap_add(mixture[:, first:last], ramp, chunk=100, hop=hop, window=window)
+    assert (part[..., begin - first : end - first] - whole).abs().max() <= 1e-6
 
 
 def true_stems(folder: Path, rate: int = 44_100, channels: int = 2, frames: int = 22_050, name: str = "Vocals") -> Path:

@@ -43,7 +43,7 @@ def batcher(model: Callable[[Tensor], Tensor] = ramp, batch_size: int = 4, **mor
 
 def lasting(*counts: int) -> list[Tensor]:
     """Songs of so many chunks each."""
-    return [torch.rand(2, HOP * (count - 2) + 1) for count in counts]
+    return [torch.rand(2, HOP * count + 30) for count in counts]
 
 
 def estimates(how: Batcher, songs: Iterable[Tensor]) -> list[Tensor]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stemsplit.choices import WindowName
-from stemsplit.engine.overlap_add import Model, overlap_add, reflect, stream
+from stemsplit.engine.cutting import chunks, reflect
+from stemsplit.engine.overlap_add import Model, overlap_add, stream
 from stemsplit.models import build
 from tests import golden
 from tests.conftest import SHARED
@@ -59,12 +60,17 @@ def whole_file(mixture: Tensor, chunk: int, hop: int) -> Tensor:
     hop_share=st.floats(0, 1),
     window=st.sampled_from(WindowName),
     block=st.integers(1, 450),
+    least=st.floats(0, 1),
+    beyond=st.integers(0, 50),
 )
-def test_chunking_leaves_no_trace(length: int, chunk: int, hop_share: float, window: WindowName, block: int) -> None:
+def test_chunking_leaves_no_trace(
+    length: int, chunk: int, hop_share: float, window: WindowName, block: int, least: float, beyond: int
+) -> None:
     """A model that returns its input gets the mixture back, however the mixture was cut."""
-    hop = max(1, math.ceil(chunk * hop_share))
+    hop, shortest = (max(1, math.ceil(chunk * share)) for share in (hop_share, least))
     mixture = torch.rand(2, length, generator=torch.Generator().manual_seed(length)) * 2 - 1
-    blocks = stream(mixture.split(block, -1), identity, chunk=chunk, hop=hop, window=window)
+    settings = {"chunk": chunk, "hop": hop, "window": window, "ends": (shortest, chunk + beyond)}
+    blocks = stream(mixture.split(block, -1), identity, **settings)  # type: ignore[arg-type]
     result = torch.cat(list(blocks), -1)[0]
     assert result.shape == mixture.shape
     assert (result - mixture).abs().max() <= 1e-6
@@ -156,15 +162,41 @@ def test_joins_chunks_as_recorded(shared: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("window", ["hann", "linear"])
-def test_no_click_where_chunks_meet(window: str) -> None:
+@pytest.mark.parametrize("length", [1_001, 1_130, 1_300, 1_999, 10_000])
+@pytest.mark.parametrize("hop", [250, 500, 750])
+@pytest.mark.parametrize("shortest", [1, 1_000])
+def test_no_click_where_chunks_meet(window: str, length: int, hop: int, shortest: int) -> None:
     """A model that errs by a constant of its own in every chunk leaves no step in the result."""
     signs = iter([1.0, -1.0] * 100)
 
     def moody(mixtures: Tensor) -> Tensor:
         return torch.ones_like(mixtures)[:, None] * next(signs)
 
-    result = overlap_add(torch.zeros(1, 10_000), moody, chunk=1_000, hop=500, window=window)
+    result = overlap_add(torch.zeros(1, length), moody, chunk=1_000, hop=hop, window=window, ends=(shortest, 1_000))
     assert result.diff().abs().max() < 0.03
+
+
+@pytest.mark.parametrize("length", [1, 30, 87, 88, 100, 101, 120])
+def test_a_song_that_fits_into_a_chunk_is_one_chunk(length: int) -> None:
+    given: list[int] = []
+
+    def noted(mixtures: Tensor) -> Tensor:
+        given.append(mixtures.shape[-1])
+        return identity(mixtures)
+
+    song = torch.rand(2, length)
+    assert torch.equal(overlap_add(song, noted, chunk=100, hop=50, ends=(40, 120))[0], song)
+    assert given == [max(min(length + 16, 120), 40)]
+
+
+@pytest.mark.parametrize("hop", [10, 50, 75, 100])
+def test_a_song_costs_little_more_than_its_chunks(hop: int) -> None:
+    """Whatever its length: as much as its share of a long song, margins included. No chunk is very short for that."""
+    for length in range(1, 500):
+        cut = list(chunks([torch.zeros(1, length)], 100, hop, WindowName.hann, (1, 100)))
+        work = sum(each.samples.shape[-1] for each in cut)
+        assert work <= (length + 16) * 100 / hop + 1
+        assert min(each.samples.shape[-1] for each in cut) >= min(length, 50)
 
 
 def test_the_plain_mean_does_click() -> None:

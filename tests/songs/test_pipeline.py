@@ -161,6 +161,14 @@ def test_whatever_is_changed_is_made_again(
     assert (outcome.error, outcome.skipped) == ("", False)
 
 
+def test_stems_of_an_earlier_version_are_not_made_again(song: Song, tmp_path: Path, separator: Separator) -> None:
+    songs, before = [song("a.wav")], replace(STARTER, hop=STARTER.chunk).identity("digest")
+    ran(songs, replace(options(tmp_path), model=before), separator)
+    (outcome,) = ran(songs, replace(options(tmp_path), earlier_models=(before,)), separator)
+    assert outcome.skipped
+    assert not ran(songs, options(tmp_path), separator)[0].skipped
+
+
 def test_a_changed_song_is_split_again(song: Song, tmp_path: Path, separator: Separator) -> None:
     songs = [song("a.wav")]
     ran(songs, options(tmp_path), separator)

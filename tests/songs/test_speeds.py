@@ -13,7 +13,7 @@ import torch
 from stemsplit import registry
 from stemsplit.choices import WindowName
 from stemsplit.engine.chain_entry import ChainEntry
-from stemsplit.engine.overlap_add import chunks
+from stemsplit.engine.cutting import chunks
 from stemsplit.songs import speeds
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
@@ -34,12 +34,16 @@ def file(home: Path) -> Path:
 
 
 @pytest.mark.parametrize("window", WindowName)
-@pytest.mark.parametrize("length", [1, 99, 100, 101, 299, 300, 301, 450, 1_037])
-@pytest.mark.parametrize("hop", [25, 50, 60, 100])
-def test_as_many_chunks_are_foretold_as_a_song_is_cut_into(window: WindowName, length: int, hop: int) -> None:
-    entry = replace(registry.find("starter"), sample_rate=100, chunk=100, hop=hop, window=window)
-    cut = chunks([torch.zeros(2, length)], 100, hop, window)
-    assert entry.chunks_in(length / 100) == len(list(cut))
+@pytest.mark.parametrize("length", [1, 7, 99, 100, 101, 299, 300, 301, 450, 1_037])
+@pytest.mark.parametrize("hop", [1, 25, 50, 60, 100])
+@pytest.mark.parametrize(("shortest", "longest"), [(0, 0), (30, 130)])
+def test_as_much_work_is_foretold_as_a_song_is_cut_into(
+    window: WindowName, length: int, hop: int, shortest: int, longest: int
+) -> None:
+    changes = {"sample_rate": 100, "chunk": 100, "hop": hop, "window": window, "shortest": shortest, "longest": longest}
+    entry = replace(registry.find("starter"), **changes)
+    cut = chunks([torch.zeros(2, length)], 100, hop, window, entry.ends)
+    assert entry.chunks_in(length / 100) == pytest.approx(sum(each.samples.shape[-1] for each in cut) / 100)
 
 
 def test_a_song_of_six_channels_is_three_times_the_work_of_a_stereo_one() -> None:
@@ -201,6 +205,10 @@ for _ in range(5):
     assert not [path.name for path in file(home).parent.iterdir() if path.suffix == ".partial"]
 
 
+FIRST = STARTER.first.chunks_in(4.0)
+"""Work of the first 4 s of a song, in chunks."""
+
+
 class Loaded:
     """A splitter that need not split."""
 
@@ -233,16 +241,21 @@ def watched(monkeypatch: pytest.MonkeyPatch, first: float, *outcomes: Outcome) -
 
 @pytest.mark.parametrize("seconds", [36.0, 236.0])
 def test_short_and_long_songs_show_the_same_speed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """A chunk takes half a second, the first ones 3 s more; so does a song of any length."""
+    """A chunk takes half a second, the first one 3 s more; so does a song of any length."""
     count = STARTER.first.chunks_in(seconds)
-    found = watched(monkeypatch, 4.0, outcome("a", seconds, 3.0 + 0.5 * count))
-    assert found == Speed(5.0, 0.5, count - 2)
+    found = watched(monkeypatch, 3.0 + 0.5 * FIRST, outcome("a", seconds, 3.0 + 0.5 * count))
+    assert found
+    assert (found.start_up, found.per_chunk) == pytest.approx((5.0, 0.5))
+    assert found.chunks == round(count - FIRST)
 
 
 def test_a_folder_of_songs_shows_the_speed_of_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     count = STARTER.first.chunks_in(9.0)
     songs = [outcome("a", 9.0, 3.0 + 0.5 * count), *(outcome(name, 9.0, 0.5 * count) for name in "bcd")]
-    assert watched(monkeypatch, 4.0, *songs) == Speed(5.0, 0.5, 4 * count - 2)
+    found = watched(monkeypatch, 3.0 + 0.5 * FIRST, *songs)
+    assert found
+    assert (found.start_up, found.per_chunk) == pytest.approx((5.0, 0.5))
+    assert found.chunks == round(4 * count - FIRST)
 
 
 def test_a_song_that_was_already_split_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Decides how a command ends: its exit status, and the last lines of JSON of a run that ends before its songs do."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -59,6 +60,7 @@ class Account:
         totals: totals of the songs that have a line.
         told: paths of these songs.
         closed: whether the summary is printed.
+        begun: time at which the run began.
     """
 
     jobs: "Sequence[Job]" = ()
@@ -66,6 +68,7 @@ class Account:
     totals: "Totals | None" = None
     told: set[Path] = field(default_factory=set)
     closed: bool = False
+    begun: float = field(default_factory=time.monotonic)
 
 
 _present = ContextVar[Account]("account")
@@ -97,6 +100,7 @@ def _close(account: Account, message: str, status: int, dry_run: bool) -> None:
         print_line({"summary": {**plan_as_data((), None, None, None, None), **ended}})
         return
     totals = account.totals or Totals()
+    totals.seconds = time.monotonic() - account.begun
     # Songs that an interrupt came before did not fail: nobody tried them.
     for job in account.jobs if message != STOPPED else ():
         if job.path not in account.told:

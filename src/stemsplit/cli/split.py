@@ -234,6 +234,7 @@ def split(
         out=away.out,
         outputs=chosen,
         model=models.identity(precision.value),
+        earlier_models=models.earlier_identities(precision.value),
         adds_up=models.adds_up,
         format=file_format,
         like_source=like_source,

@@ -46,7 +46,7 @@ def run(
     from stemsplit.terminal.songs import outcome_as_data
     from stemsplit.terminal.stdout import print_line, print_paths
 
-    totals, begun, owed = Totals(), time.monotonic(), account()
+    totals, owed = Totals(), account()
     kinds = [extra.name for extra in further]
     owed.totals = totals
 
@@ -59,7 +59,6 @@ def run(
             outcome = extras.added(outcome, further, (lambda _: None) if quiet else console.note)
         tell_of_lacking(outcome)
         totals.add(outcome)
-        totals.seconds = time.monotonic() - begun
         owed.told.add(outcome.job.path)
         try:
             if as_json:
@@ -108,6 +107,7 @@ def close(
             known.write()
         except OSError as error:
             console.warning(f"cannot remember the songs that failed ({error.strerror}); they will be tried again")
+    totals.seconds = time.monotonic() - account().begun
     report.total(totals, found)
     data = totals_as_data(totals, found, [extra.name for extra in further])
     if notes:

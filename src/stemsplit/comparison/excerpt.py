@@ -9,9 +9,11 @@ import numpy as np
 
 from stemsplit.audio import Block, Reader, Song, examine
 from stemsplit.audio.kinds import EXTENSIONS
+from stemsplit.choices import WindowName
 from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import folders
 from stemsplit.registry import ModelEntry
+from stemsplit.registry.entry import margin
 from stemsplit.words import clock, counted
 
 
@@ -107,11 +109,15 @@ def context(entry: ModelEntry, song: Song, begin: int, end: int) -> tuple[int, i
     from stemsplit.engine.passes import offsets  # imported here: it imports PyTorch, and cheaper checks come first
 
     scale = Fraction(entry.sample_rate, song.sample_rate)
-    overlap = entry.chunk - entry.hop
+    closely, overlap = entry.window == WindowName.hann, entry.chunk - entry.hop
+    border = margin(entry.chunk) if closely else overlap
     # Every pass has its chunks at other places; only those that begin in what is read have all their samples.
     shifted = offsets(entry.hop, entry.shifts)
-    reach = entry.chunk - min((overlap + offset - 1) % entry.hop + 1 for offset in shifted)
-    # overlap_add treats anything up to twice the overlap as a short song.
-    first = min(begin * scale - reach, song.frames * scale - 2 * overlap - 1)
+    reach = entry.chunk - min((border + offset - 1) % entry.hop + 1 for offset in shifted)
+    # What fits into a chunk, or into an overlap at both ends, is cut in a way of its own.
+    short = entry.ends[1] if closely else 2 * overlap
+    first = min(begin * scale - reach, song.frames * scale - short - 1)
     hops = max(math.floor(first / entry.hop), 0)
-    return round(hops * entry.hop / scale), min(math.ceil(end + entry.chunk / scale), song.frames)
+    # The last two chunks of what is read are not those of the song.
+    last: Fraction = max(end * scale + entry.chunk + closely * entry.hop, Fraction(hops * entry.hop + short + 1))
+    return round(hops * entry.hop / scale), min(math.ceil(last / scale), song.frames)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from stemsplit.choices import WindowName
 from stemsplit.engine.ahead import ahead
-from stemsplit.engine.overlap_add import Accumulator, Chunk, Model, check, chunks, estimated
+from stemsplit.engine.cutting import Chunk, Ends, chunks
+from stemsplit.engine.overlap_add import Accumulator, Model, check, estimated
 from stemsplit.fast.cuda.transfer import Copied, Transfer
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ Step = tuple[Signal, Chunk | Exception | Mark]
 """A song, and its next chunk, the error that ended it, or a mark."""
 
 Batch = tuple[list[Step], list[tuple[Signal, Chunk]], Copied]
-"""Steps; the chunks among these steps; the same chunks as a batch (b, c, chunk) on the device."""
+"""Steps; the chunks among these steps; the same chunks as a batch (b, c, t) on the device."""
 
 Result = tuple[Signal, Copied | Exception | Mark]
 """A song, and its next finished samples, the error that ended it, or a mark."""
@@ -61,7 +62,7 @@ def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
     shapes: list[torch.Size] = []
     for song, step in steps:
         if isinstance(step, Chunk):
-            if shapes and shapes[0] != step.samples.shape:  # songs of another number of channels
+            if shapes and shapes[0] != step.samples.shape:  # a song's last chunks, or other channels
                 yield batch
                 batch, shapes = [], []
             shapes.append(step.samples.shape)
@@ -93,18 +94,19 @@ class Batcher:
     """Computes songs in batches of chunks.
 
     Args:
-        model: (b, c, chunk) -> (b, n, c, chunk). An estimate may depend on nothing but its own chunk. Estimates are
-            added up on the device that they are on.
+        model: (b, c, t) -> (b, n, c, t). An estimate may depend on nothing but its own chunk. Estimates are added up on
+            the device that they are on.
         chunk: number of samples given to the model at once.
         hop: samples between two chunks' starts, at most `chunk`.
         window: how overlapping estimates are joined, one of `WindowName`.
+        ends: lengths of chunks at a song's ends; None for whole chunks. See `cutting.chunks`.
         batch_size: largest number of chunks given to the model together; it has no effect on the result.
         transfer: copier to the model's device and back; None for the CPU.
         at_once: whether reading, computing and returning results get a thread each, for a device that computes by
             itself.
 
     Raises:
-        ValueError: the chunk, hop, window or batch size is impossible.
+        ValueError: the chunk, hop, window, ends or batch size is impossible.
     """
 
     def __init__(
@@ -114,15 +116,16 @@ class Batcher:
         chunk: int,
         hop: int,
         window: str = "hann",
+        ends: Ends | None = None,
         batch_size: int = 1,
         transfer: Transfer | None = None,
         at_once: bool = False,
     ) -> None:
-        check(chunk, hop)
+        check(chunk, hop, ends)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.model, self.chunk, self.hop, self.window = model, chunk, hop, WindowName(window)
-        self.batch_size, self.at_once = batch_size, at_once
+        self.ends, self.batch_size, self.at_once = ends, batch_size, at_once
         self.transfer = transfer or Transfer(torch.device("cpu"))
 
     def streams(self, songs: Iterable[Signal]) -> Generator[Generator[Tensor, None, None], None, None]:
@@ -153,7 +156,7 @@ class Batcher:
         for song in songs:
             yield song, Mark.BEGUN
             try:
-                for chunk in chunks(song.blocks, self.chunk, self.hop, self.window):
+                for chunk in chunks(song.blocks, self.chunk, self.hop, self.window, self.ends):
                     yield song, chunk
                     if song.over:
                         break
@@ -200,7 +203,7 @@ class Batcher:
             return error
 
     def _estimates(self, members: list[tuple[Signal, Chunk]], mixtures: Copied) -> Iterable[Tensor | Exception]:
-        """Return the estimate of each chunk, (n, c, chunk), or an error in its place."""
+        """Return the estimate of each chunk, (n, c, t), or an error in its place."""
         own = [list(group) for _, group in groupby(members, itemgetter(0))]
         try:
             return estimated(self.model, mixtures()).unbind()

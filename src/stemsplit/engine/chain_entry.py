@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stemsplit.engine.combination.entry import Combination, Source, entries_of, identity_of
+from stemsplit.engine.combination.entry import Combination, Source, adjusted, entries_of, identity_of
 from stemsplit.registry import ModelEntry
 
 REST = "rest"
@@ -109,3 +109,19 @@ class ChainEntry:
         own = identity_of(self.first, precision)
         onward = [{"stem": stem, **identity_of(source, precision)} for stem, source in self.then]
         return {**own, "then": onward} if onward else own
+
+    def earlier_identities(self, precision: str = "auto") -> tuple[dict[str, Any], ...]:
+        """Return what `identity` was in earlier versions, whose stems need not be made again.
+
+        Raises:
+            WeightsError: a file with weights cannot be read.
+        """
+        versions = max(len(entry.earlier_hops) for entry in self.entries)
+        chains = [
+            ChainEntry(
+                adjusted(self.first, "as_earlier", version),
+                tuple((stem, adjusted(source, "as_earlier", version)) for stem, source in self.then),
+            )
+            for version in range(versions)
+        ]
+        return tuple(chain.identity(precision) for chain in chains)

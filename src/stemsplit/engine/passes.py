@@ -5,7 +5,7 @@ from contextlib import closing
 
 from torch import Tensor
 
-from stemsplit.engine.overlap_add import Buffer, reflect
+from stemsplit.engine.cutting import Buffer, reflect
 from stemsplit.models.ensemble import mid_side
 
 Compute = Callable[[Tensor], Tensor]

@@ -221,7 +221,9 @@ class Separator(Splitter):
             estimator,
             chunk=self.entry.chunk,
             hop=self.entry.hop,
-            window=self.window,
+            window=self.entry.window,
+            # Batches, recorded graphs and compiled code are for chunks of one length.
+            ends=self.entry.ends if self.device.type == "cpu" and not estimator.compiled else None,
             batch_size=estimator.batch_size,
             transfer=self.transfer,
             # In parallel, networks that share too little memory would push each other out.

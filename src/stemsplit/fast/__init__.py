@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit.fast import roformers
+from stemsplit.fast.cpu.ensemble import FastEnsemble
 from stemsplit.fast.cpu.pool import Pool, torch_threads
 from stemsplit.fast.cpu.roformer import FastRoFormer
 from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
@@ -93,12 +94,7 @@ def accelerated(
             accelerated(member, dtype, device, pool, chunk=chunk, compiled=compiled, tell=tell)
             for member in network.members
         ]
-
-        def mean(mixture: Tensor) -> Tensor:
-            with torch_threads(pool.threads):
-                return network.averaged(mixture, members)
-
-        return mean
+        return FastEnsemble(network, members, pool)
     if device.type == "cpu" and not compiled:
         if roformers.supports(network):
             return at_first_call(lambda: FastRoFormer(network, dtype, pool))

@@ -49,7 +49,7 @@ def _fits(value: object, wanted: Any) -> bool:
 def _described(wanted: Any) -> str:
     """Return the type of an entry's field in words."""
     if get_origin(wanted) is tuple:
-        return "a list of texts"
+        return "a list of texts" if get_args(wanted)[0] is str else "a list of whole numbers"
     kinds = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     return kinds.get(wanted, "a table")
 
@@ -109,6 +109,14 @@ def entry_problem(entry: ModelEntry) -> str:
         return f"window must be one of {', '.join(WindowName)}, not {_shown(entry.window)}"
     if entry.hop > entry.chunk:
         return "hop must not be longer than chunk"
+    if not 0 <= entry.shortest <= entry.chunk:
+        return "shortest must be between 0 and chunk"
+    if entry.longest and not entry.chunk <= entry.longest <= 2**28:
+        return f"longest must be 0, or between chunk and {2**28}"
+    if len(entry.earlier_chunks) != len(entry.earlier_hops):
+        return "earlier_chunks and earlier_hops must be of the same versions"
+    if not all(1 <= hop <= chunk <= 2**28 for chunk, hop in zip(entry.earlier_chunks, entry.earlier_hops, strict=True)):
+        return "each of earlier_hops must be between 1 and that of earlier_chunks"
     if not entry.stems or not all(entry.stems) or len({name.casefold() for name in entry.outputs}) < len(entry.outputs):
         return "stems and residual must be different names, and there must be at least one stem"
     if unsafe := [stem for stem in entry.outputs if not re.fullmatch(r"[\w][\w .+-]*", stem)]:

@@ -20,6 +20,11 @@ SHOWN = 200
 """Characters of a value that are shown in a message."""
 
 
+def margin(chunk: int) -> int:
+    """Return how far chunks of a length reach over a song's ends, in samples, where they are joined by `hann`."""
+    return chunk // 12
+
+
 def redacted(source: str) -> str:
     """Return a source as it may be shown: anything that may be a password or a token is replaced by `***`.
 
@@ -78,6 +83,11 @@ class ModelEntry:
         shifts: number of passes over a song, each with its chunks at other places, of which the mean is taken.
         from_weights: hyperparameters that the config leaves out because only the file of the weights says them.
         cost: billions of floating-point operations for a second of audio, without overlaps; 0 if unknown.
+        shortest: samples that the network needs at least, so that a short song, and the end of any, costs less; 0 for
+            whole chunks, where nobody measured how short they may be.
+        longest: samples of the longest song that is best given to the network as one chunk; 0 for the chunk's.
+        earlier_chunks: chunks that the model had in earlier versions; stems made with them need not be made again.
+        earlier_hops: hop of each of these versions.
     """
 
     name: str
@@ -109,6 +119,10 @@ class ModelEntry:
     shifts: int = 1
     from_weights: tuple[str, ...] = ()
     cost: float = 0.0
+    shortest: int = 0
+    longest: int = 0
+    earlier_chunks: tuple[int, ...] = ()
+    earlier_hops: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -124,6 +138,11 @@ class ModelEntry:
     def work(self) -> float:
         """Billions of floating-point operations for a second of a song, with overlaps; 0 if unknown."""
         return self.cost * self.chunk / self.hop
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Samples that a chunk at a song's ends has at least, and those of the longest song that is one chunk."""
+        return min(self.shortest or self.chunk, self.chunk), max(self.longest, self.chunk)
 
     @property
     def augmentations(self) -> tuple[str, ...]:
@@ -154,10 +173,28 @@ class ModelEntry:
         if chunk_seconds is not None and not 1 <= chunk_seconds * self.sample_rate < math.inf:
             raise ValueError(f"chunk_seconds must be positive and finite, not {chunk_seconds}")
         chunk = self.chunk if chunk_seconds is None else round(chunk_seconds * self.sample_rate)
+        longest = self.longest if chunk_seconds is None else 0
         share = 1 - self.hop / self.chunk if overlap is None else overlap
         if not 0 <= share < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, not {overlap}")
-        return replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
+        changed = replace(self, chunk=chunk, hop=max(round(chunk * (1 - share)), 1), window=window or self.window)
+        changed = replace(changed, longest=longest)
+        earlier = [self._chunks_before(version, chunk_seconds, overlap) for version in range(len(self.earlier_chunks))]
+        return replace(
+            changed, earlier_chunks=tuple(each[0] for each in earlier), earlier_hops=tuple(each[1] for each in earlier)
+        )
+
+    def _chunks_before(self, version: int, chunk_seconds: float | None, overlap: float | None) -> tuple[int, int]:
+        """Return the chunk and the hop that an earlier version had with the same choices."""
+        before = self.as_earlier(version).with_chunks(chunk_seconds, overlap)
+        return before.chunk, before.hop
+
+    def as_earlier(self, version: int) -> "ModelEntry":
+        """Return the entry as it was in an earlier version, by its place in `earlier_hops`; as it is if it was not."""
+        if version >= len(self.earlier_hops):
+            return self
+        chunk, hop = self.earlier_chunks[version], self.earlier_hops[version]
+        return replace(self, chunk=chunk, hop=hop, earlier_chunks=(), earlier_hops=())
 
     def with_passes(self, tta: bool | None = None, shifts: int | None = None) -> "ModelEntry":
         """Return the entry with other passes over a song; see `ModelEntry` for both. None keeps the entry's own.
@@ -183,20 +220,34 @@ class ModelEntry:
             return self
         return replace(self, mixture_consistency=False)
 
-    def chunks_in(self, seconds: float, channels: int = 2) -> int:
-        """Return how many chunks the network computes for a song, with those that reach over its ends.
+    def chunks_in(self, seconds: float, channels: int = 2) -> float:
+        """Return how many chunks' work the network has with a song, with what reaches over its ends.
 
         Args:
             seconds: length of the song.
             channels: number of channels of the song; the network takes its own number of them at once.
         """
-        length, overlap = math.ceil(seconds * self.sample_rate), self.chunk - self.hop
-        if self.window == WindowName.mean:
-            length -= overlap
-        elif self.window != WindowName.linear or length > 2 * overlap:
-            length += overlap
-        chunks = max(math.ceil(length / self.hop), 1) * max(math.ceil(channels / self.channels), 1)
-        return chunks * self.shifts * (1 + len(self.augmentations))
+        length, overlap = math.ceil(round(seconds * self.sample_rate, 3)), self.chunk - self.hop
+        if self.window == WindowName.hann:
+            chunks = self._closely(length)
+        else:
+            if self.window == WindowName.mean:
+                length -= overlap
+            elif length > 2 * overlap:
+                length += overlap
+            chunks = max(math.ceil(length / self.hop), 1)
+        return chunks * max(math.ceil(channels / self.channels), 1) * self.shifts * (1 + len(self.augmentations))
+
+    def _closely(self, length: int) -> float:
+        """Return how many chunks' work as few chunks as cover a song are; see `stemsplit.engine.cutting`."""
+        padded = length + 2 * margin(self.chunk)
+        least, most = self.ends
+        if length <= most:
+            return min(max(padded, least), most) / self.chunk
+        # All but the last two, which share what is left.
+        whole = math.ceil((padded - self.chunk) / self.hop) - 1
+        rest = padded - whole * self.hop
+        return whole + 2 * max((rest + self.chunk - self.hop + 1) // 2, least) / self.chunk
 
     def identity(self, digest: str, precision: str = "auto") -> dict[str, Any]:
         """Return everything that decides what the model makes of a song.

@@ -26,6 +26,7 @@ class Options:
         out: output folder.
         outputs: files to write for each song.
         model: identity of the model, as records have it.
+        earlier_models: what it was in earlier versions, whose stems need not be made again.
         adds_up: whether all stems of the model together are the song.
         format: format of the files.
         like_source: whether to write each song's own format instead of `format`.
@@ -39,6 +40,7 @@ class Options:
     out: Path
     outputs: tuple[Output, ...]
     model: Mapping[str, Any] = field(default_factory=dict)
+    earlier_models: tuple[Mapping[str, Any], ...] = ()
     adds_up: bool = False
     format: Format = WAV
     like_source: bool = False
@@ -47,6 +49,10 @@ class Options:
     track: str = ""
     drop_silent: bool = False
     force: bool = False
+
+    def is_model(self, found: Mapping[str, Any]) -> bool:
+        """Return whether the model of a record is this one, as it is or as it was in an earlier version."""
+        return any(record.same(found, model) for model in (self.model, *self.earlier_models))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,7 @@ class Job:
         Raises:
             AudioError: the song cannot be read.
         """
-        if not found or not record.same(found.model, self.options.model):
+        if not found or not self.options.is_model(found.model):
             return False
         if not record.same(found.options, self.recorded_options):
             return False

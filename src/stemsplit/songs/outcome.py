@@ -19,7 +19,7 @@ class Outcome:
         error: why the song failed; empty if it did not.
         record: record of the stems, written in this run or in an earlier one; None if the song failed.
         skipped: whether the song was already split.
-        seconds: compute time of the song; 0 if it was not computed.
+        seconds: compute time of the song, without the time in which it was read; 0 if it was not computed.
         cause: exception that caused `error`, if there was one.
         notes: what people should know of the song's file; see `audio.Reader`.
         extras: further files beside the stems, by what they are; see `songs.extras`.
@@ -77,7 +77,7 @@ class Totals:
         not_tried: number of songs that the run ended before; None if no option may end it early.
         lacking: number of songs that lack a further file which was asked for, by what it is.
         duration: seconds of music that were split.
-        seconds: wall time of the run.
+        seconds: wall time of the run, start-up included.
     """
 
     songs: int = 0

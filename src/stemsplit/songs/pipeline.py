@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import get_ident
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ class Pipeline:
     ) -> None:
         self.load, self.progress, self.course = load, progress, Course(tell)
         self.jobs, self.busy = deque[Job](), list[Busy]()
+        self.thread = get_ident()
         self.reading = started(ThreadPoolExecutor(1, "reading"))
         self.finishing = Finishing(report, self.busy.append, self.course)
         self.separator: Splitter | None = None
@@ -81,7 +83,7 @@ class Pipeline:
         self.following: Outcome | Full | None = None
         """Outcome of the song that ended the separator's run, because there was nothing to compute."""
         self.computed_at = 0.0
-        """Time at which the last song was computed."""
+        """Time at which the last song was computed, later by the time that was spent on waiting for the next."""
 
     def run(self, jobs: deque[Job]) -> list[Busy]:
         """Split songs in their order.
@@ -95,7 +97,7 @@ class Pipeline:
         Raises:
             RegistryError, WeightsError, DeviceError: the model cannot be loaded, which every song would fail by.
         """
-        self.jobs = jobs
+        self.jobs, self.thread = jobs, get_ident()
         item = self._prepared()
         while item:
             if isinstance(item, StemFiles):
@@ -117,7 +119,7 @@ class Pipeline:
         while self.jobs:
             job = self.jobs.popleft()
             self.ahead = self.ahead or self.reading.submit(prepare, job, self.course)
-            item = self.ahead.result()
+            item = self._awaited(self.ahead)
             if isinstance(item, Full):
                 self.ahead = None
                 return item
@@ -126,6 +128,14 @@ class Pipeline:
                 return item
             self.busy.append(item)
         return None
+
+    def _awaited(self, song: "Future[StemFiles | Outcome | Busy | Full]") -> StemFiles | Outcome | Busy | Full:
+        """Wait for the next song. If nothing is computed meanwhile, the time does not count as any song's."""
+        began = monotonic()
+        item = song.result()
+        if get_ident() == self.thread:
+            self.computed_at += monotonic() - began
+        return item
 
     def _songs(self, first: StemFiles) -> Generator[Mixture, None, None]:
         """Yield songs for the separator, up to the first with nothing to compute."""

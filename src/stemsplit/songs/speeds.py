@@ -151,7 +151,7 @@ def known(models: "ChainEntry", settings: Settings) -> list[Speed]:
     return ([speed for speed in speeds if speed.chunks >= ENOUGH] or speeds)[-USED:]
 
 
-def estimate(speeds: Sequence[Speed], chunks: int) -> Estimate | None:
+def estimate(speeds: Sequence[Speed], chunks: float) -> Estimate | None:
     """Estimate the time that a number of chunks takes, with start-up; None if no run is known."""
     if not speeds:
         return None
@@ -161,8 +161,8 @@ def estimate(speeds: Sequence[Speed], chunks: int) -> Estimate | None:
     return Estimate(seconds, least, most)
 
 
-def chunks_of(jobs: Sequence["Job"], models: "ChainEntry") -> int:
-    """Return how many chunks the first model computes for songs whose length is known."""
+def chunks_of(jobs: Sequence["Job"], models: "ChainEntry") -> float:
+    """Return how many chunks' work the first model has with songs whose length is known."""
     return sum(models.first.chunks_in(job.seconds, job.channels) for job in jobs if job.seconds is not None)
 
 
@@ -216,9 +216,9 @@ class Stopwatch:
         self.models, self.settings = models, settings
         self.splitter: Splitter | None = None
         self.loading_seconds = self.loaded_at = 0.0
-        self.first: tuple[Job, int, float] | None = None
+        self.first: tuple[Job, float, float] | None = None
         """The first song, the chunks that its first result took, and the seconds from loading to that result."""
-        self.chunks, self.seconds, self.has_first = 0, 0.0, False
+        self.chunks, self.seconds, self.has_first = 0.0, 0.0, False
 
     def loads(self, load: "Callable[[], Splitter]") -> "Callable[[], Splitter]":
         """Return a function that loads the models once, and measures the time."""
@@ -262,7 +262,9 @@ class Stopwatch:
             _, chunks, seconds = self.first
             if (rest := self.chunks - chunks) > 0:
                 per_chunk = max(self.seconds - seconds, 0) / rest
-                return Speed(self.loading_seconds + max(seconds - chunks * per_chunk, 0), per_chunk, rest)
+                return Speed(
+                    self.loading_seconds + max(seconds - chunks * per_chunk, 0), per_chunk, max(round(rest), 1)
+                )
         return Speed(self.loading_seconds, self.seconds / self.chunks, 1)
 
     def remember(self) -> None:

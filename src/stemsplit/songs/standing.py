@@ -66,7 +66,7 @@ class Standings:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.known: dict[str, Standing] = {}
-        self._patterns: dict[Format, re.Pattern[bytes]] = {}
+        self._patterns: dict[Format, list[re.Pattern[bytes]]] = {}
 
     def of(self, job: Job) -> Standing | None:
         """Return what the record in a song's place says; None if there is none."""
@@ -96,7 +96,7 @@ class Standings:
             content = read_unlinked(place, record.LIMIT)
         except OSError:
             return None
-        if usual := self._pattern(job).fullmatch(content):
+        if usual := next(filter(None, (pattern.fullmatch(content) for pattern in self._forms(job))), None):
             name, length, digest, *files = usual.groups()
             if [file == b"null" for file in files[::2]] != [size == b"null" for size in files[1::2]]:
                 return None  # it is not a record
@@ -104,8 +104,8 @@ class Standings:
         found = record.parsed(content)
         return Standing.of(found, _fits(job, found)) if found else None
 
-    def _pattern(self, job: Job) -> re.Pattern[bytes]:
-        """Return a pattern that matches the records of this run's songs in a format."""
+    def _forms(self, job: Job) -> list[re.Pattern[bytes]]:
+        """Return patterns that match the records of this run's songs in a format, or of an earlier version's."""
         if job.format not in self._patterns:
             song = dict(zip(record.SONG, ("text", "count", "digest"), strict=True))
             stems: dict[str, dict[str, Any]] = {
@@ -118,8 +118,10 @@ class Standings:
                 for output in self.options.outputs
             }
             figures = dict.fromkeys(record.FIGURES, "any")
-            made = record.Record(song, self.options.model, job.recorded_options, stems, figures)
-            self._patterns[job.format] = _as_pattern(made)
+            self._patterns[job.format] = [
+                _as_pattern(record.Record(song, model, job.recorded_options, stems, figures))
+                for model in (self.options.model, *self.options.earlier_models)
+            ]
         return self._patterns[job.format]
 
 
@@ -172,7 +174,7 @@ def _are_there(job: Job, said: Sequence[bytes]) -> bool:
 
 def _fits(job: Job, found: record.Record) -> bool:
     """Return whether all outputs exist already, made in the same way; see `Job.is_done`."""
-    if not record.same(found.model, job.options.model) or not record.same(found.options, job.recorded_options):
+    if not job.options.is_model(found.model) or not record.same(found.options, job.recorded_options):
         return False
     said: list[bytes] = []
     for output in job.options.outputs:

@@ -39,6 +39,8 @@ def validate(
     scores = []
     for sources in songs:
         mixture = sources.sum(0)
-        estimates = overlap_add(mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=entry.window)
+        estimates = overlap_add(
+            mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=entry.window, ends=entry.ends
+        )
         scores.append(sdr(completed(estimates, mixture, entry), sources))
     return torch.stack(scores).nanmean(0)

@@ -83,8 +83,8 @@ class Combination:
         """Indices of the stems among which the remainder is divided."""
         return tuple(index for index, (stem, _) in enumerate(self.takes) if stem not in self.kept)
 
-    def chunks_in(self, seconds: float, channels: int = 2) -> int:
-        """Return how many chunks all networks compute for a song; see `ModelEntry.chunks_in`."""
+    def chunks_in(self, seconds: float, channels: int = 2) -> float:
+        """Return how many chunks' work all networks have with a song; see `ModelEntry.chunks_in`."""
         return sum(member.chunks_in(seconds, channels) for member in self.members)
 
 

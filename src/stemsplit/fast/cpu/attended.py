@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stemsplit.fast.cpu.linear import ONEDNN, product
+from stemsplit.fast.cpu.scratch import SCRATCH
 
 LANES = 16
 """Numbers that the CPU processes at once. PyTorch's softmax and some products are slow for sizes between multiples."""
 
-SCORES = 1 << 23
-"""Most attention scores in memory at once: all of an 8-second chunk, part of a longer one."""
+SCORES = 340_000
+"""About the most attention scores at once: with them, the second product starts before they leave the cache."""
 
 LONG = 128
 """Number of tokens from which on each head is computed in two products of its own."""
@@ -24,39 +24,88 @@ BLOCK = 30
 BLOCK_SCORES = 1 << 18
 """Most scores of blocks at once; they stay in the cache."""
 
+SAFE = 1e-15, 1e15
+"""Sums of exponentials between which no weight that matters has become zero, and none infinite."""
 
-def attended(queries: Tensor, keys: Tensor, values: Tensor, tokens: int) -> Tensor:
-    """Return each query's mean of the values, weighted by the softmax of its products with the keys.
+
+def pieces(count: int, most: int) -> list[slice]:
+    """Cut `count` items into the fewest pieces of at most `most`, all about as long."""
+    number = max(-(-count // max(most, 1)), 1)
+    size = -(-count // number)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def attended(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
+    """Sum the values, weighted by attention that is not yet divided by the sum of its weights.
+
+    The numbers of a head's token must be next to each other, those of different tokens and heads need not be.
 
     Args:
-        queries: (heads, queries and any padding, d).
-        keys: (heads, tokens and any padding, d).
-        values: same number of tokens.
-        tokens: number of tokens before the padding.
+        queries: scaled queries, (g, tokens that ask, heads, d).
+        keys: (g, tokens, heads, d).
+        values: (g, tokens, heads, e).
+        result: where each query's sum is written, (g, tokens that ask, heads, e).
 
     Returns:
-        (heads, at most `tokens` queries, d).
+        Sums of the weights, float32 (g, tokens that ask, heads).
     """
-    heads, padded, _ = keys.shape
-    count = min(queries.shape[1], tokens)
-    result = torch.empty(heads, count, values.shape[-1], dtype=values.dtype)
-    by_head = ONEDNN and queries.dtype == torch.float32 and tokens >= LONG
-    rows = max(SCORES // (padded if by_head else heads * padded), 1)
-    for start in range(0, count, rows):
-        here = slice(start, min(start + rows, count))
-        if by_head:
+    # Without the largest score subtracted, exponentials take a third of a softmax's time. Nearly always they are right.
+    sums = _summed(queries, keys, values, result, False)
+    least, most = torch.aminmax(sums)
+    if not (SAFE[0] < float(least) and float(most) < SAFE[1]):  # also if one is not a number
+        sums = _summed(queries, keys, values, result, True)
+    return sums
+
+
+def _summed(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, safely: bool) -> Tensor:
+    """Compute `attended`; `safely` has weights whose sums are 1."""
+    groups, count, heads, _ = queries.shape
+    sums = torch.ones(groups, heads, count)
+    if keys.shape[1] >= LONG:
+        for group in range(groups):
             for head in range(heads):
-                weights = attention_weights(product(queries[head, here], keys[head]), tokens)
-                result[head, here] = product(weights, values[head].mT)
-        else:
-            result[:, here] = torch.bmm(attention_weights(torch.bmm(queries[:, here], keys.mT), tokens), values)
-    return result
+                q, k, v, into = (x[group, :, head] for x in (queries, keys, values, result))
+                _one_head(q, k, v, into, sums[group, head], safely)
+    else:
+        some = pieces(groups, SCORES // (count * keys.shape[1]))
+        for head in range(heads):
+            for here in some:
+                q, k, v, into = (x[here, :, head] for x in (queries, keys, values, result))
+                scores = SCRATCH("scores", len(q), count, k.shape[1], dtype=q.dtype)
+                weigh(torch.bmm(q, k.mT, out=scores), sums[here, head], safely, k.shape[1])
+                into.copy_(torch.bmm(scores, v, out=SCRATCH("values", len(q), count, v.shape[-1], dtype=v.dtype)))
+    return sums.transpose(1, 2)
 
 
-def attention_weights(scores: Tensor, tokens: int) -> Tensor:
-    """Turn the scores (..., padded) of `tokens` tokens into attention weights, in place; padding gets weight 0."""
-    scores[..., tokens:] = -torch.inf
-    return torch.softmax(scores, -1, out=scores)
+def _one_head(q: Tensor, k: Tensor, v: Tensor, into: Tensor, sums: Tensor, safely: bool) -> None:
+    """Compute `attended` of one head in one group: (tokens, d) each, and `sums` (tokens that ask,)."""
+    tokens = len(k)
+    # Products are faster with rows of scores that begin on multiples of `LANES`, and with values in one piece.
+    width = tokens if q.dtype != torch.float32 else -(-tokens // LANES) * LANES
+    v = SCRATCH("values", *v.shape, dtype=v.dtype).copy_(v)
+    for here in pieces(len(q), SCORES // tokens):
+        some = q[here]
+        scores = SCRATCH("scores", len(some), width, dtype=q.dtype)
+        torch.mm(some, k.mT, out=scores[:, :tokens])
+        weigh(scores, sums[here], safely, tokens)
+        torch.mm(scores[:, :tokens], v, out=into[here])
+
+
+def weigh(scores: Tensor, sums: Tensor, safely: bool, tokens: int) -> None:
+    """Turn the scores of `tokens` tokens into weights in place.
+
+    Args:
+        scores: (..., tokens and any padding), whose numbers are overwritten too.
+        sums: where the sums of the weights are written, (...), if they are not 1.
+        safely: whether to make weights whose sums are 1.
+        tokens: number of tokens before the padding.
+    """
+    if safely:
+        scores[..., tokens:] = -torch.inf
+        torch.softmax(scores, -1, out=scores)
+    else:
+        scores.exp_()
+        torch.sum(scores[..., :tokens], -1, dtype=sums.dtype, out=sums)
 
 
 class Window(NamedTuple):
@@ -102,23 +151,34 @@ def unseen_here(window: Window, frames: int) -> Tensor:
     return unseen(window, frames, torch.device("cpu"))
 
 
-def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tensor, tokens: int) -> Tensor:
+def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
     """Compute `attended` with queries that see only what a window allows.
 
     The tokens after the sinks are computed in blocks, each with the sinks' keys and those in its reach.
     """
-    heads, frames = len(queries), tokens - window.sinks
+    groups, tokens, heads, _ = queries.shape
+    frames, first = tokens - window.sinks, slice(0, window.sinks)
     if window.reach >= frames - 1:
-        return attended(queries, keys, values, tokens)
-    result = torch.empty(heads, tokens, values.shape[-1], dtype=values.dtype)
-    result[:, : window.sinks] = attended(queries[:, : window.sinks], keys, values, tokens)
+        return attended(queries, keys, values, result)
+    sums = torch.ones(groups, tokens, heads)
+    if window.sinks:
+        sums[:, first] = attended(queries[:, first], keys, values, result[:, first])
+    found = _in_blocks(window, *(x.transpose(1, 2).flatten(0, 1) for x in (queries, keys, values)))
+    result[:, window.sinks :] = found.unflatten(0, (groups, heads)).transpose(1, 2)
+    return sums
+
+
+def _in_blocks(window: Window, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Return the means of values of the tokens after the sinks, (heads, tokens, d) each -> (heads, frames, d)."""
+    heads, tokens, _ = queries.shape
+    frames = tokens - window.sinks
     hidden = unseen_here(window, frames)
     blocks = len(hidden)
     whole = blocks * window.queries
 
     def laid_out(x: Tensor, reach: int) -> Tensor:
         """Return the tokens after the sinks, with zeros before them and after: (heads, whole + 2 * reach, d)."""
-        return F.pad(x[:, window.sinks : tokens], (0, 0, reach, whole - frames + reach))
+        return F.pad(x[:, window.sinks :], (0, 0, reach, whole - frames + reach))
 
     near = [laid_out(x, window.reach).unfold(1, window.keys - window.sinks, window.queries) for x in (keys, values)]
     sinks = [x[:, None, : window.sinks].mT for x in (keys, values)]
@@ -133,7 +193,6 @@ def attended_within(window: Window, queries: Tensor, keys: Tensor, values: Tenso
             for few, many in zip(sinks, near, strict=True)
         )
         scores = torch.bmm(asking[:, here].flatten(0, 1), some_keys).unflatten(0, (heads, count))
-        weights = attention_weights(scores.add_(hidden[here]), window.keys).flatten(0, 1)
+        weights = torch.softmax(scores.add_(hidden[here]), -1, out=scores).flatten(0, 1)
         found[:, here] = torch.bmm(weights, some_values.mT).unflatten(0, (heads, count))
-    result[:, window.sinks :] = found.flatten(1, 2)[:, :frames]
-    return result
+    return found.flatten(1, 2)[:, :frames]

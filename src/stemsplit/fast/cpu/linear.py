@@ -1,20 +1,22 @@
-"""Computes linear layers with weights that are laid out for this CPU."""
+"""Computes linear layers with the library that is fastest on this CPU."""
 
 from collections.abc import Callable
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from stemsplit.fast.cpu import kernels
+from stemsplit.fast.cpu.scratch import SCRATCH
 
 Activation = Literal["none", "gelu", "tanh", "relu"]
 
-# oneDNN is called as PyTorch's compiler does, because no public function keeps packed weights. PyTorch is pinned to one
-# version.
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""Whether this build of PyTorch has oneDNN. Without it, as on Apple's machines, PyTorch's own product is used."""
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "tanh": torch.tanh, "relu": torch.relu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": torch.ops.aten.gelu_,
+    "tanh": torch.tanh_,
+    "relu": torch.relu_,
+}
+"""Activations in place."""
 
 ROWS = 800
 """Number of rows that packed weights are optimised for: about the frames of an 8-second chunk."""
@@ -28,8 +30,9 @@ class Linear:
         bias: (outputs,), or None.
         dtype: type of the product, float32 or bfloat16.
         activation: activation after the product.
-        packed: whether to keep a copy of the weights in the order in which the product reads them, which is a tenth
+        packed: whether a copy of the weights in the order in which the product reads them may be kept, where that is
             faster. Weights that are not in `dtype` are copied in any case.
+        ones: whether the inputs may be followed by a column of ones, which adds the bias at no cost; see `takes_ones`.
     """
 
     def __init__(
@@ -40,13 +43,20 @@ class Linear:
         activation: Activation = "none",
         *,
         packed: bool = True,
+        ones: bool = False,
     ) -> None:
-        self.dtype, self.activation = dtype, activation
+        self.dtype, self.activation, self.outputs = dtype, activation, len(weight)
+        self.onednn = kernels.packs(dtype)
         same = weight.dtype == dtype
-        self.weight = weight.to(dtype).contiguous()
-        if ONEDNN and (packed or not same):
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, ROWS)
+        weight = weight.to(dtype)
         self.bias = None if bias is None else bias.to(dtype)
+        self.takes_ones = ones and self.bias is not None and not self.onednn
+        """Whether `__call__` expects a last column of ones."""
+        if self.takes_ones and self.bias is not None:
+            weight, self.bias = torch.cat([weight, self.bias[:, None]], 1), None
+        self.weight = weight.contiguous()
+        if self.onednn and (packed or not same):
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, ROWS)
 
     @classmethod
     def from_layer(
@@ -57,29 +67,37 @@ class Linear:
         *,
         gain: Tensor | None = None,
         packed: bool = True,
+        ones: bool = False,
     ) -> Self:
         """Make the layer from an `nn.Linear`, with its inputs multiplied by `gain`, (inputs,)."""
         assert isinstance(layer, nn.Linear)
         weight = layer.weight if gain is None else layer.weight * gain
-        return cls(weight, layer.bias, dtype, activation, packed=packed)
+        return cls(weight, layer.bias, dtype, activation, packed=packed, ones=ones)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the layer, (rows, inputs) -> (rows, outputs) in `dtype`."""
+    def __call__(self, x: Tensor, scratch: str = "") -> Tensor:
+        """Apply the layer, (rows, inputs) -> (rows, outputs) in `dtype`.
+
+        Args:
+            x: inputs, in any type.
+            scratch: name of the thread's scratch memory that may hold the result.
+        """
         x = x.to(self.dtype)
-        if ONEDNN:
+        if self.onednn:
             approximation = "none" if self.activation == "gelu" else ""  # GELU could be approximated by tanh
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], approximation)
-        y = F.linear(x, self.weight, self.bias)
+        if scratch:
+            y = torch.mm(x, self.weight.mT, out=SCRATCH(scratch, len(x), self.outputs, dtype=self.dtype))
+        else:
+            y = torch.mm(x, self.weight.mT)
+        if self.bias is not None:
+            y.add_(self.bias)
         return ACTIVATIONS[self.activation](y) if self.activation != "none" else y
 
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """Return a @ b.mT.
-
-    Args:
-        a: (rows, inner).
-        b: (columns, inner), contiguous or the transpose of a contiguous matrix.
-    """
-    if ONEDNN:
-        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-    return a @ b.mT
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the layer's result, without an activation, to float32 numbers (rows, outputs) in place."""
+        if self.onednn or self.dtype != total.dtype:
+            total.add_(self(x))
+            return
+        total.addmm_(x, self.weight.mT)
+        if self.bias is not None:
+            total.add_(self.bias)

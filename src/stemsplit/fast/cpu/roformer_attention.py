@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import kernels
 from stemsplit.fast.cpu.attended import LANES, Window, attended, attended_within
 from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.cpu.scratch import SCRATCH
 from stemsplit.models.roformer_layers import Attention, RMSNorm, RotaryEmbedding
 from stemsplit.models.roformer_value_residual import MixingAttention
 from stemsplit.models.roformer_windowed import WindowedAttention
@@ -20,6 +22,19 @@ KINDS = (Attention, MixingAttention, WindowedAttention)
 def unit(x: Tensor) -> Tensor:
     """Scale each token (..., d) to length 1; silence stays silence."""
     return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)
+
+
+def normed(x: Tensor, layer: Linear) -> Tensor:
+    """Return tokens (rows, d) scaled to length 1 as the inputs of a layer, in the thread's scratch memory."""
+    rows, d = x.shape
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)
+    inputs = SCRATCH("inputs", rows, d + layer.takes_ones)
+    if layer.takes_ones:
+        inputs[:, d] = 1
+    torch.div(x, length, out=inputs[:, :d])
+    if layer.dtype == inputs.dtype:
+        return inputs
+    return SCRATCH("inputs", *inputs.shape, dtype=layer.dtype).copy_(inputs)
 
 
 def gain(norm: nn.Module) -> Tensor:
@@ -68,78 +83,58 @@ class FastAttention:
         if isinstance(self.positions, RotaryEmbedding):
             weight[: self.inner] *= self.scale
             bias[: self.inner] *= self.scale
-        # Some widths that are not multiples of `LANES` are slow.
-        padding = -len(bias) % LANES
-        self.project = Linear(F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding)), dtype)
+        # A rotation takes pairs of numbers. Some widths that are not multiples of `LANES` are slow in oneDNN.
+        padding = -len(bias) % (LANES if kernels.packs(dtype) else 2)
+        weight, bias = F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding))
+        self.project = Linear(weight, bias, dtype, ones=True)
         self.out = Linear.from_layer(plain.to_out[0], dtype)
 
-    def positioned(self, queries_keys: Tensor, padded: int) -> tuple[Tensor, Tensor]:
-        """Encode positions: queries and keys (g, tokens, 2 * inner) -> scaled (g * heads, padded, d) each.
+    def positioned(self, queries_keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode positions: (g, tokens, 2 * inner) -> scaled queries and keys, (g, tokens, heads, d) each.
 
-        Zeros follow after the tokens.
+        What is given is overwritten.
         """
-        groups, tokens, _ = queries_keys.shape
         if isinstance(self.positions, RotaryEmbedding):
+            numbers = queries_keys
+            if self.dtype != torch.float32:
+                numbers = SCRATCH("numbers", *queries_keys.shape).copy_(queries_keys)
             # Pairs of features are complex numbers, and a rotation is a product.
-            numbers = queries_keys.float().unflatten(-1, (2, self.heads, -1, 2))
-            pairs = torch.view_as_complex(numbers).permute(2, 0, 3, 1, 4)
-            rotated = empty_padded(2, groups, self.heads, tokens, padded, pairs.shape[-1], dtype=pairs.dtype)
-            torch.mul(pairs, rotations(self.frequencies, tokens), out=rotated[..., :tokens, :])
-            queries, keys = torch.view_as_real(rotated).flatten(-2).to(self.dtype)
-        else:
-            heads = queries_keys.float().unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-            queries, keys = (F.pad(x, (0, 0, 0, padded - tokens)).to(self.dtype) for x in self.positions(*heads))
-            queries = queries * self.scale
-        return queries.flatten(0, 1), keys.flatten(0, 1)
+            pairs = torch.view_as_complex(numbers.unflatten(-1, (2 * self.heads, -1, 2)))
+            pairs.mul_(rotations(self.frequencies, numbers.shape[1])[:, None])
+            if numbers is not queries_keys:
+                queries_keys.copy_(numbers)
+            queries, keys = queries_keys.unflatten(-1, (2, self.heads, -1)).unbind(2)
+            return queries, keys
+        heads = queries_keys.float().unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys = (x.to(self.dtype).transpose(1, 2) for x in self.positions(*heads))
+        return queries * self.scale, keys
 
     def per_head(self, projected: Tensor, place: int) -> Tensor:
-        """Return the sigmoid of the gates (`place` 0) or shares (1) of each head, (g, tokens, heads, 1)."""
+        """Return the sigmoid of the gates (`place` 0) or shares (1) of each head, float32 (g, tokens, heads)."""
         start = 3 * self.inner + place * self.heads
-        return projected[..., start : start + self.heads].float().sigmoid().to(self.dtype)[..., None]
+        return projected[..., start : start + self.heads].float().sigmoid()
 
-    def __call__(self, x: Tensor, groups: int, first: Tensor | None = None) -> Tensor:
-        """Attend within each group.
+    def add_to(self, x: Tensor, groups: int, first: Tensor | None = None) -> None:
+        """Attend within each group, and add the result to the tokens.
 
         Args:
-            x: tokens, (g * tokens, d).
+            x: float32 tokens, (g * tokens, d).
             groups: number of groups.
             first: where the values of these tokens are kept that later layers mix with, (g * tokens, inner); None if
                 no layer does.
-
-        Returns:
-            (g * tokens, d) in the layer's type.
         """
-        projected = self.project(unit(x)).unflatten(0, (groups, -1))
-        tokens = projected.shape[1]
-        padded = -(-tokens // LANES) * LANES
-        queries, keys = self.positioned(projected[..., : 2 * self.inner], padded)
-        heads = projected[..., 2 * self.inner : 3 * self.inner].unflatten(-1, (self.heads, -1))
+        projected = self.project(normed(x, self.project), "projected").unflatten(0, (groups, -1))
+        queries, keys = self.positioned(projected[..., : 2 * self.inner])
+        values = projected[..., 2 * self.inner : 3 * self.inner].unflatten(-1, (self.heads, -1))
         if first is not None and self.keeps:
-            first.view(heads.shape).copy_(heads)
+            first.view(values.shape).copy_(values)
         elif first is not None and self.mixes:
-            heads = heads.lerp(first.view(heads.shape), self.per_head(projected, 1))
-        heads = heads.transpose(1, 2)
-        values = empty_padded(groups, self.heads, tokens, padded, heads.shape[-1], dtype=self.dtype)
-        values[..., :tokens, :] = heads
-        values = values.flatten(0, 1)
+            shares = self.per_head(projected, 1).to(self.dtype)
+            values = values.lerp(first.view(values.shape), shares[..., None])
+        result = SCRATCH("attended", *values.shape, dtype=self.dtype)
         if self.window is None:
-            result = attended(queries, keys, values, tokens)
+            sums = attended(queries, keys, values, result)
         else:
-            result = attended_within(self.window, queries, keys, values, tokens)
-        gated = x.new_empty(groups, tokens, self.heads, heads.shape[-1], dtype=self.dtype)
-        by_token = result.unflatten(0, (groups, self.heads)).transpose(1, 2)
-        torch.mul(by_token, self.per_head(projected, 0), out=gated)
-        return self.out(gated.view(len(x), self.inner))
-
-
-def empty_padded(*shape: int, dtype: torch.dtype) -> Tensor:
-    """Make a tensor (..., padded, d) with zeros after its tokens, and the tokens uninitialised.
-
-    Args:
-        shape: (..., tokens, padded, d).
-        dtype: type of the tensor.
-    """
-    *before, tokens, padded, d = shape
-    tensor = torch.empty(*before, padded, d, dtype=dtype)
-    tensor[..., tokens:, :] = 0
-    return tensor
+            sums = attended_within(self.window, queries, keys, values, result)
+        result.mul_(self.per_head(projected, 0).div_(sums).to(self.dtype)[..., None])
+        self.out.add_to(x, result.view(len(x), self.inner))

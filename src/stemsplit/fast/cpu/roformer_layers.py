@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu.attended import pieces
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
-from stemsplit.fast.cpu.roformer_attention import FastAttention, gain, unit
+from stemsplit.fast.cpu.roformer_attention import FastAttention, gain, normed, unit
 from stemsplit.models.roformer_layers import FeedForward, RMSNorm, Transformer
 
 TOKENS = 960
@@ -13,6 +14,17 @@ TOKENS = 960
 
 Values = tuple[Tensor, Tensor]
 """Values of the network's first attention along time, (k, m, inner), and of its first across bands, (m, k, inner)."""
+
+
+ROWS = 480
+"""Most tokens that a feed-forward layer computes at once: its many features stay in the cache."""
+
+
+def feed_forward(x: Tensor, wide: Linear, narrow: Linear) -> None:
+    """Add to tokens (rows, d) what two layers make of them."""
+    inputs = normed(x, wide)
+    for here in pieces(len(x), ROWS):
+        narrow.add_to(x[here], wide(inputs[here], "features"))
 
 
 class FastTransformer:
@@ -32,7 +44,7 @@ class FastTransformer:
             assert isinstance(feed_forward, FeedForward)
             norm, wide, _, _, narrow = feed_forward.net
             widen, narrow_again = (
-                Linear.from_layer(wide, dtype, "gelu", gain=gain(norm)),
+                Linear.from_layer(wide, dtype, "gelu", gain=gain(norm), ones=True),
                 Linear.from_layer(narrow, dtype),
             )
             self.layers.append((FastAttention(attention, dtype, keeps and number == 0), widen, narrow_again))
@@ -47,8 +59,8 @@ class FastTransformer:
             first: where the values of these tokens are kept, (g * tokens, inner), if any layer mixes with them.
         """
         for attention, wide, narrow in self.layers:
-            x += attention(x, groups, first)
-            x += narrow(wide(unit(x)))
+            attention.add_to(x, groups, first)
+            feed_forward(x, wide, narrow)
         if self.gain is not None:
             torch.mul(unit(x), self.gain, out=x)
 
