@@ -2,9 +2,10 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -13,12 +14,12 @@ from torch import Tensor
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
 from stemsplit.engine.peak import memory_growth
-from stemsplit.engine.work import count_flops
+from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
-from stemsplit.fast.cpu.kernels import chosen
-from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.cpu.linear import ROWS, Linear
 from stemsplit.fast.device import memory_errors
+from stemsplit.fast.plain import Plain
 from stemsplit.registry import ModelEntry
 
 BATCH_SIZES = {"cuda": (1, 4, 8)}
@@ -29,6 +30,9 @@ CALLS, ENOUGH_SECONDS, MOST_CALLS = 3, 1.0, 50
 
 SIDES = {"cpu": 2_048}
 """Kind of device -> side of the square matrices that are multiplied; 8,192 on other devices."""
+
+LEAST_WORK, MOST_KERNELS = 0.05, 6
+"""Least part of a chunk's work for a layer to be measured by itself, and how many are at most."""
 
 GEMM_SECONDS = 0.2
 """How long each way of multiplying them is timed; it is called at least `CALLS` times."""
@@ -69,18 +73,18 @@ class Kernel:
     Args:
         operation: the operation, in words.
         precision: precision in which it is computed.
-        kernel: name of the library, or of the way.
-        rate: FLOP/s of one thread, measured when the kernel was chosen; None if it follows from the CPU's instructions.
-        share: `rate` as a fraction of a thread's FLOP/s in products of large matrices; None without a rate.
-        remembered: whether the choice is that of an earlier run.
+        kernel: name of the library that computes it.
+        work: its part of the chunk's floating-point operations.
+        rate: its FLOP/s, with a product of its own in each thread.
+        share: `rate` as a fraction of the FLOP/s of products of large matrices.
     """
 
     operation: str
     precision: str
     kernel: str
-    rate: float | None
-    share: float | None
-    remembered: bool
+    work: float
+    rate: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,7 @@ class Report:
         rows: the measurements, in the order in which they were made.
         loading: seconds that loading the network took.
         torch: PyTorch's version.
-        kernels: what computes the network's operations on a CPU, in the order of their first use; empty where nothing
-            is chosen.
+        kernels: what computes the network's largest products on a CPU; empty where nothing is chosen.
     """
 
     entry: ModelEntry
@@ -194,25 +197,31 @@ def chunk_seconds(
     return median(times) / len(mixture), memory
 
 
-def kernels(gemm: dict[str, float], threads: int) -> list[Kernel]:
-    """Return what this process has chosen to compute operations on a CPU, in the precisions that were measured.
+def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Pool) -> Iterator[Kernel]:
+    """Measure the linear layers that are most of a network's work, as they are computed on this CPU.
 
     Args:
-        gemm: precision -> FLOP/s in products of large matrices, on all threads.
-        threads: number of threads.
+        entry: the model.
+        precision: one of `PRECISIONS`.
+        flops: floating-point operations of a chunk.
+        gemm: FLOP/s in products of large matrices.
+        pool: threads, each of which computes a product of its own.
+
+    Raises:
+        RegistryError: no network can be built from the entry's config.
     """
-    return [
-        Kernel(
-            operation,
-            precision,
-            kernel,
-            rate,
-            None if rate is None else rate * threads / gemm[precision],
-            remembered,
-        )
-        for operation, precision, kernel, rate, remembered in chosen()
-        if precision in gemm
-    ]
+    dtype, device, copies = PRECISIONS[precision], torch.device("cpu"), range(pool.threads)
+    largest = [each for each in linear_flops(entry).items() if each[1] >= LEAST_WORK * flops]
+    for (inputs, outputs), work in largest[:MOST_KERNELS]:
+        layer = Linear(torch.randn(outputs, inputs), None, dtype)
+        x = torch.randn(ROWS, inputs).to(dtype)
+
+        def product(_: int, layer: Linear = layer, x: Tensor = x) -> None:
+            layer(x, "benchmark")
+
+        seconds = least_seconds(partial(pool.run, product, copies), device)
+        rate = 2 * len(copies) * ROWS * inputs * outputs / seconds
+        yield Kernel(f"linear {inputs} to {outputs}", precision, layer.library, work / flops, rate, rate / gemm)
 
 
 def processor(device: torch.device) -> str:
@@ -253,7 +262,7 @@ def measure(
         WeightsError: the weights cannot be obtained, or do not fit the network.
         DeviceError: the network alone does not fit into the memory.
     """
-    pool, rows, gemm = Pool(threads), list[Row](), dict[str, float]()
+    pool, rows, gemm, chosen = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
     tell(f"loading {entry.name}")
     entry = entry if random_weights else completed(entry)
     flops = count_flops(entry)
@@ -288,6 +297,9 @@ def measure(
             Row(precision, size, measurement and figures(entry, *measurement, flops, gemm[precision]))
             for size, measurement in measurements.items()
         ]
+        if device.type == "cpu" and not isinstance(accelerated(network, torch.float32, device, pool), Plain):
+            tell(f"{precision}: the largest layers")
+            chosen += kernels(entry, precision, flops, gemm[precision], pool)
     cpu_threads = pool.threads if device.type == "cpu" else None
     return Report(
         entry,
@@ -299,5 +311,5 @@ def measure(
         gemm,
         rows,
         loading,
-        kernels=kernels(gemm, cpu_threads) if cpu_threads else (),
+        kernels=chosen,
     )

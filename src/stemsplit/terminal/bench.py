@@ -65,9 +65,9 @@ def _kernel_as_data(kernel: "Kernel") -> dict[str, Any]:
         "operation": kernel.operation,
         "precision": kernel.precision,
         "kernel": kernel.kernel,
-        "gflops": kernel.rate and kernel.rate / 1e9,
+        "work_share": kernel.work,
+        "gflops": kernel.rate / 1e9,
         "gemm_share": kernel.share,
-        "remembered": kernel.remembered,
     }
 
 
@@ -89,15 +89,13 @@ def cells(row: "Row") -> tuple[str, ...]:
     )
 
 
-KERNEL_COLUMNS = ("operation", "precision", "kernel", "a thread", "of GEMM")
+KERNEL_COLUMNS = ("operation", "precision", "kernel", "of the work", "GFLOP/s", "of GEMM")
 
 
 def kernel_cells(kernel: "Kernel") -> tuple[str, ...]:
     """Return a kernel's cells under `KERNEL_COLUMNS`."""
     start = (kernel.operation, kernel.precision, kernel.kernel)
-    if kernel.rate is None or kernel.share is None:
-        return (*start, "", "")
-    return (*start, f"{kernel.rate / 1e9:,.0f} GFLOP/s", f"{kernel.share:.0%}")
+    return (*start, f"{kernel.work:.0%}", f"{kernel.rate / 1e9:,.0f}", f"{kernel.share:.0%}")
 
 
 def songs_in_words(report: "Report") -> list[str]:
