@@ -85,6 +85,13 @@ class Linear:
         if self.onednn and (packed or not same):
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, ROWS)
 
+    @property
+    def library(self) -> str:
+        """Name of the library that computes the product."""
+        if self.onednn:
+            return "oneDNN"
+        return "MKL" if torch.backends.mkl.is_available() else "PyTorch's BLAS"
+
     @classmethod
     def from_layer(
         cls,
