@@ -49,6 +49,7 @@ def tiny(entry: ModelEntry) -> ModelEntry:
     """The entry with a network as small as can be, which anybody's weights fit."""
     config = {**TINY["config"], "num_sources": len(entry.stems)}
     facts = {name: TINY[name] for name in ("architecture", "channels", "chunk", "hop")}
+    entry = replace(entry, shortest=0, longest=0, earlier_chunks=(), earlier_hops=())
     return replace(entry, **facts, config=config, sha256="", git_sha1="", size=0, from_weights=())
 
 

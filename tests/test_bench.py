@@ -10,7 +10,10 @@ from torch import Tensor
 
 from stemsplit import bench, registry
 from stemsplit.checkpoints.loading import fresh_network
+from stemsplit.engine.work import linear_flops
 from stemsplit.errors import DeviceError, RegistryError
+from stemsplit.fast import Pool
+from stemsplit.fast.cpu.linear import Linear
 
 CPU = torch.device("cpu")
 SMALL = replace(
@@ -59,6 +62,24 @@ def test_each_precision_and_batch_size_is_measured() -> None:
         assert row.figures.share == pytest.approx(row.figures.rate / report.gemm[row.precision])
     assert (report.flops, report.threads, report.device) == (bench.count_flops(SMALL), 2, "cpu")
     assert "fp32, batch size 2: the first call" in messages
+
+
+def test_the_largest_layers_are_measured_as_they_are_computed() -> None:
+    """Most work first, and no more of it than there is."""
+    flops = bench.count_flops(SMALL)
+    found = list(bench.kernels(SMALL, "fp32", flops, 1e9, Pool(2)))
+    assert 1 <= len(found) <= bench.MOST_KERNELS
+    works = [kernel.work for kernel in found]
+    assert works == sorted(works, reverse=True)
+    assert bench.LEAST_WORK <= works[-1] <= sum(works) <= 1
+    assert all(kernel.share == pytest.approx(kernel.rate / 1e9) for kernel in found)
+    assert {kernel.kernel for kernel in found} == {Linear(torch.ones(1, 1), None).library}
+
+
+@pytest.mark.parametrize("name", ["mel-roformer-vocals", "sudormrf-speech"])
+def test_most_work_of_a_published_network_is_in_linear_layers(name: str) -> None:
+    entry = registry.find(name)
+    assert 0.5 < sum(linear_flops(entry).values()) / bench.count_flops(entry) <= 1
 
 
 def test_a_batch_that_does_not_fit_does_not_end_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,6 +272,22 @@ def check_read(folder: Path, text: str) -> None:
         registry.read(path)
 
 
+def test_earlier_versions_had_other_chunks_unless_they_were_chosen() -> None:
+    entry = replace(
+        registry.find("mel-roformer"), chunk=600, hop=450, sample_rate=100, earlier_chunks=(800,), earlier_hops=(400,)
+    )
+
+    def before(*chosen: float | None) -> tuple[int, int]:
+        found = entry.with_chunks(*chosen).as_earlier(0)
+        return found.chunk, found.hop
+
+    assert before(None, None) == (800, 400)
+    assert before(None, 0.25) == (800, 600)
+    assert before(4.0, None) == (400, 200)
+    assert before(4.0, 0.25) == (400, 300)
+    assert entry.as_earlier(1) == entry
+
+
 def test_the_chosen_precision_changes_the_identity() -> None:
     entry = registry.find("starter")
     identities = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]

@@ -1,14 +1,11 @@
 """Measures how fast a model is on this machine, compared with how fast the machine multiplies matrices."""
 
-import ctypes
-import gc
 import platform
-import re
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -16,11 +13,13 @@ import torch
 from torch import Tensor
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
-from stemsplit.engine.work import count_flops
+from stemsplit.engine.peak import memory_growth
+from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
-from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.cpu.linear import ROWS, Linear
 from stemsplit.fast.device import memory_errors
+from stemsplit.fast.plain import Plain
 from stemsplit.registry import ModelEntry
 
 BATCH_SIZES = {"cuda": (1, 4, 8)}
@@ -32,11 +31,11 @@ CALLS, ENOUGH_SECONDS, MOST_CALLS = 3, 1.0, 50
 SIDES = {"cpu": 2_048}
 """Kind of device -> side of the square matrices that are multiplied; 8,192 on other devices."""
 
+LEAST_WORK, MOST_KERNELS = 0.05, 6
+"""Least part of a chunk's work for a layer to be measured by itself, and how many are at most."""
+
 GEMM_SECONDS = 0.2
 """How long each way of multiplying them is timed; it is called at least `CALLS` times."""
-
-STATUS = Path("/proc/self/status")
-"""Where Linux says how much memory this process uses."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,27 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """What computes an operation of the network on this CPU.
+
+    Args:
+        operation: the operation, in words.
+        precision: precision in which it is computed.
+        kernel: name of the library that computes it.
+        work: its part of the chunk's floating-point operations.
+        rate: its FLOP/s, with a product of its own in each thread.
+        share: `rate` as a fraction of the FLOP/s of products of large matrices.
+    """
+
+    operation: str
+    precision: str
+    kernel: str
+    work: float
+    rate: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Report:
     """The figures of a model and of the machine.
 
@@ -82,6 +102,7 @@ class Report:
         rows: the measurements, in the order in which they were made.
         loading: seconds that loading the network took.
         torch: PyTorch's version.
+        kernels: what computes the network's largest products on a CPU; empty where nothing is chosen.
     """
 
     entry: ModelEntry
@@ -94,6 +115,7 @@ class Report:
     rows: list[Row]
     loading: float = 0.0
     torch: str = torch.__version__
+    kernels: Sequence[Kernel] = ()
 
 
 def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype]:
@@ -155,50 +177,6 @@ def least_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(times)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Return this process's peak memory in bytes; None if the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if STATUS.is_file():
-        # On Linux, getrusage would also count the program that started this one.
-        line = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8", errors="replace"), re.M)
-        return 1024 * int(line[1]) if line else None
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def reset_peak(device: torch.device) -> None:
-    """Reset the peak memory to what is in use now, where the system allows it."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    # Memory that the allocator keeps from earlier calls would be reused without being counted. Only Linux has this
-    # call.
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:
-    """Return how many bytes a call needs temporarily; None if unknown."""
-    if device.type not in ("cpu", "cuda"):
-        work()
-        return None
-    reset_peak(device)
-    before = peak_memory(device)
-    work()
-    after = peak_memory(device)
-    # Where the peak cannot be reset, a call that does not exceed it shows no growth: its need is unknown.
-    return after - before or None if before is not None and after is not None else None
-
-
 def figures(entry: ModelEntry, seconds: float, memory: int | None, flops: int, gemm: float) -> Figures:
     """Derive the figures of a chunk from its seconds and memory, and the machine's FLOP/s in matrix products."""
     rate = flops / seconds
@@ -217,6 +195,33 @@ def chunk_seconds(
     while len(times) < CALLS or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_CALLS):
         times.append(timed(lambda: compute(mixture), device))
     return median(times) / len(mixture), memory
+
+
+def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Pool) -> Iterator[Kernel]:
+    """Measure the linear layers that are most of a network's work, as they are computed on this CPU.
+
+    Args:
+        entry: the model.
+        precision: one of `PRECISIONS`.
+        flops: floating-point operations of a chunk.
+        gemm: FLOP/s in products of large matrices.
+        pool: threads, each of which computes a product of its own.
+
+    Raises:
+        RegistryError: no network can be built from the entry's config.
+    """
+    dtype, device, copies = PRECISIONS[precision], torch.device("cpu"), range(pool.threads)
+    largest = [each for each in linear_flops(entry).items() if each[1] >= LEAST_WORK * flops]
+    for (inputs, outputs), work in largest[:MOST_KERNELS]:
+        layer = Linear(torch.randn(outputs, inputs), None, dtype)
+        x = torch.randn(ROWS, inputs).to(dtype)
+
+        def product(_: int, layer: Linear = layer, x: Tensor = x) -> None:
+            layer(x, "benchmark")
+
+        seconds = least_seconds(partial(pool.run, product, copies), device)
+        rate = 2 * len(copies) * ROWS * inputs * outputs / seconds
+        yield Kernel(f"linear {inputs} to {outputs}", precision, layer.library, work / flops, rate, rate / gemm)
 
 
 def processor(device: torch.device) -> str:
@@ -257,7 +262,7 @@ def measure(
         WeightsError: the weights cannot be obtained, or do not fit the network.
         DeviceError: the network alone does not fit into the memory.
     """
-    pool, rows, gemm = Pool(threads), list[Row](), dict[str, float]()
+    pool, rows, gemm, chosen = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
     tell(f"loading {entry.name}")
     entry = entry if random_weights else completed(entry)
     flops = count_flops(entry)
@@ -292,5 +297,19 @@ def measure(
             Row(precision, size, measurement and figures(entry, *measurement, flops, gemm[precision]))
             for size, measurement in measurements.items()
         ]
+        if device.type == "cpu" and not isinstance(accelerated(network, torch.float32, device, pool), Plain):
+            tell(f"{precision}: the largest layers")
+            chosen += kernels(entry, precision, flops, gemm[precision], pool)
     cpu_threads = pool.threads if device.type == "cpu" else None
-    return Report(entry, random_weights, flops, str(device), processor(device), cpu_threads, gemm, rows, loading)
+    return Report(
+        entry,
+        random_weights,
+        flops,
+        str(device),
+        processor(device),
+        cpu_threads,
+        gemm,
+        rows,
+        loading,
+        kernels=chosen,
+    )

@@ -152,6 +152,12 @@ def rows_of(part: Part, seconds: float, report: dict[str, Any]) -> Iterator[Row]
         yield Row(f"part {part.name}", error=failure)
 
 
+def written(file: Path, report: dict[str, Any], started: float) -> None:
+    """Write what there is so far, so that an interrupt loses nothing."""
+    report["seconds"] = round(time.monotonic() - started, 1)
+    file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
 def run(
     benchmark: str,
     parts: Sequence[Part],
@@ -161,7 +167,7 @@ def run(
     show: Callable[[str], object] = lambda text: print(text, flush=True),
     **more: object,
 ) -> dict[str, Any]:
-    """Run parts in turn, show a table as it comes, and write all of it as JSON after each part.
+    """Run parts in turn, show a table as it comes, and write all of it as JSON after each row.
 
     Args:
         benchmark: the benchmark's name.
@@ -182,8 +188,8 @@ def run(
         left = total_seconds - (time.monotonic() - started)
         for row in rows_of(part, min(part.seconds, left), report):
             show(line_of(row.cells()))
-        report["seconds"] = round(time.monotonic() - started, 1)
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            written(file, report, started)
+        written(file, report, started)
     if report["machine"]:
         show(f"\n{machine(report['machine'])}")
     failed = [name for name, part in report["parts"].items() if part["failure"]]

@@ -20,9 +20,11 @@ import torch
 from stemsplit import Separator
 from stemsplit.choices import WindowName
 from stemsplit.engine.completion import completed
+from stemsplit.engine.overlap_add import fade_length
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import multitracks
 from stemsplit.fast.device import native_bfloat16
+from stemsplit.registry.entry import ModelEntry, margin
 from stemsplit.training.data import read_song
 
 
@@ -36,13 +38,22 @@ def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(scores).nanmean(0)
 
 
+def fades(entry: ModelEntry, length: int) -> torch.Tensor:
+    """Where fades begin and end in a song of so many samples, but for those of its last two chunks."""
+    overlap, window = entry.chunk - entry.hop, WindowName(entry.window)
+    before = {WindowName.hann: margin(entry.chunk), WindowName.linear: overlap, WindowName.mean: 0}[window]
+    begins, fade = torch.arange(entry.hop, length, entry.hop) - before, fade_length(window, entry.chunk, entry.hop)
+    ends = (begins, begins + fade, begins + overlap - fade, begins + overlap)
+    return torch.cat(ends).clamp(0, length - 1).unique()
+
+
 def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
     """How much larger the stems' second differences are where a chunk's fade begins or ends than elsewhere, in dB."""
     at_seams, elsewhere = [], []
     for sources in songs:
         stems = separator.separate(sources.sum(0), separator.entry.sample_rate)
         bends = torch.stack(list(stems.values())).diff(n=2).square().mean((0, 1))
-        starts = torch.arange(separator.entry.hop, len(bends), separator.entry.hop)
+        starts = fades(separator.entry, len(bends))
         near = torch.zeros_like(bends, dtype=torch.bool)
         near[(starts[:, None] + torch.arange(-3, 2)).clamp(0, len(bends) - 1).flatten()] = True
         at_seams.append(bends[near].mean())

@@ -45,7 +45,8 @@ def test_a_table_has_a_line_for_each_precision_and_batch_size(stemsplit: Command
     assert result.status == 0
     assert result.err.splitlines()[-1] == "report: speed.html"
     assert "<h1>Speed of small</h1>" in Path("speed.html").read_text()
-    facts, table, songs = result.out.split("\n\n")
+    facts, table, *kernels, songs = result.out.split("\n\n")
+    assert all(block.startswith("operation ") for block in kernels)
     assert [line.split()[0] for line in facts.splitlines()] == ["model", "chunk", "device", "GEMM"]
     header, *rows = table.splitlines()
     precisions = bench.formats((), torch.device("cpu"))
@@ -70,6 +71,7 @@ def test_a_script_gets_the_same_as_json(stemsplit: Command) -> None:
     chunks = find("small", Path("models.toml")).chunks_in(240.0)
     assert row["seconds_per_four_minutes"] == pytest.approx(chunks * row["seconds_per_chunk"], abs=0.01)
     assert row["gflops"] == pytest.approx(data["gflop_per_chunk"] / row["seconds_per_chunk"])
+    assert all(kernel["precision"] == "fp32" for kernel in data["kernels"])
     assert row["gemm_share"] == pytest.approx(row["gflops"] / data["machine"]["gemm_gflops"]["fp32"])
 
 

@@ -1,5 +1,6 @@
 """Chains: what a stem becomes is in its place, in time with all else, and adds up to it."""
 
+import dataclasses
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -313,6 +314,17 @@ def test_what_identifies_a_model_alone_is_what_it_always_was() -> None:
     alone = entry("music", sha256="0" * 64)
     assert ChainEntry(alone).identity("bf16") == alone.identity("0" * 64, "bf16")
     assert (ChainEntry(alone).name, ChainEntry(alone).stems, ChainEntry(alone).sums) == ("music", alone.outputs, {})
+
+
+def test_a_chain_was_in_an_earlier_version_what_its_models_were() -> None:
+    first, speech = (entry(name, sha256="0" * 64) for name in ("music", "speech"))
+    chain = ChainEntry(first, (("vocals", speech),))
+    assert chain.earlier_identities() == ()
+    before = dataclasses.replace(speech, chunk=2 * speech.chunk, hop=speech.hop + 1)
+    now = dataclasses.replace(speech, earlier_chunks=(before.chunk,), earlier_hops=(before.hop,))
+    changed = ChainEntry(first, (("vocals", now),))
+    assert changed.identity() == chain.identity()
+    assert changed.earlier_identities() == (ChainEntry(first, (("vocals", before),)).identity(),)
 
 
 def test_what_identifies_a_chain_tells_all_its_models_and_stems() -> None:

@@ -45,6 +45,22 @@ def test_a_page_shows_the_same_bars_and_all_figures() -> None:
     assert "a 4-minute song: about " in page
 
 
+KERNELS = [
+    bench.Kernel("linear 1536 to 384", "bf16", "oneDNN", 0.214, 2.34e11, 0.7812),
+    bench.Kernel("linear 384 to 1536", "bf16", "PyTorch's BLAS", 0.214, 1.34e12, 1.0),
+]
+
+
+def test_kernels_are_shown_with_their_share_of_the_machine_s_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(replace(report(ROWS), kernels=KERNELS))
+    *_, kernels, songs = capsys.readouterr().out.split("\n\n")
+    _, first, _ = kernels.splitlines()
+    assert first.split()[-5:] == ["bf16", "oneDNN", "21%", "234", "78%"]
+    assert max(map(len, kernels.splitlines())) <= 80
+    assert songs.startswith("a 4-minute song")
+    assert "PyTorch&#x27;s BLAS" in page_of_bench(replace(report(ROWS), kernels=KERNELS)).decode()
+
+
 def test_a_table_of_large_figures_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
     entry = replace(registry.find("starter"), name="bs-roformer-vocals-resurrection")
     rows = [

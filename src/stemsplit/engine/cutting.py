@@ -108,7 +108,9 @@ def _closely(source: Iterator[Tensor], chunk: int, hop: int, shortest: int, long
     held, edge, overlap = Buffer(), margin(chunk), chunk - hop
     if not held.fill(source, longest + 1):
         if held.length:
-            yield _only(held.samples(0, held.length), edge, shortest, longest)
+            # Where chunks are whole, there are only two lengths of them.
+            least = longest if shortest == chunk < held.length else shortest
+            yield _only(held.samples(0, held.length), edge, least, longest)
         return
     held.put_first(reflect(held.samples(0, edge + 1), edge, 0)[:, :edge])
     place, ended = 0, False

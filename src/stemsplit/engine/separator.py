@@ -21,6 +21,7 @@ from stemsplit.engine.base import Pair, Splitter
 from stemsplit.engine.batching import Batcher, Signal
 from stemsplit.engine.combination.combined import mean_of
 from stemsplit.engine.completion import completed
+from stemsplit.engine.cutting import Ends
 from stemsplit.engine.estimator import Estimator
 from stemsplit.engine.memory import Memory
 from stemsplit.engine.mixture import Mixture
@@ -222,13 +223,20 @@ class Separator(Splitter):
             chunk=self.entry.chunk,
             hop=self.entry.hop,
             window=self.entry.window,
-            # Batches, recorded graphs and compiled code are for chunks of one length.
-            ends=self.entry.ends if self.device.type == "cpu" and not estimator.compiled else None,
+            ends=self._ends(),
             batch_size=estimator.batch_size,
             transfer=self.transfer,
             # In parallel, networks that share too little memory would push each other out.
             at_once=self.device.type == "cuda" and not estimator.memory,
         )
+
+    def _ends(self) -> Ends | None:
+        """Return the lengths of chunks at a song's ends; None for whole chunks."""
+        if self.estimator.compiled:
+            return None  # for each length, the network would be compiled again
+        shortest, longest = self.entry.ends
+        # Batches, and recorded graphs, are of chunks of one length.
+        return (shortest if self.device.type == "cpu" else self.entry.chunk), longest
 
     def _taken_apart(self, adapter: Adapter, estimates: Generator[Tensor, None, None]) -> Generator[Pair, None, None]:
         """Yield the song with its completed stems, at the song's own rate and channels."""

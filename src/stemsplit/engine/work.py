@@ -1,7 +1,8 @@
 """Counts the floating-point operations of networks, as their definitions have them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -29,6 +30,33 @@ def flops_of(network: nn.Module, shape: tuple[int, ...]) -> int:
     with FlopCounterMode(display=False) as counter, _ShapesOfInverses():
         network(torch.empty(shape, device="meta"))
     return counter.get_total_flops()
+
+
+def linear_flops(entry: ModelEntry) -> dict[tuple[int, int], int]:
+    """Count a chunk's floating-point operations in linear layers, and in convolutions of one sample, by their shapes.
+
+    Returns:
+        (inputs, outputs) -> operations of all layers of this shape, most first.
+
+    Raises:
+        RegistryError: no network can be built from the entry's config.
+    """
+    with torch.device("meta"):
+        network = fresh_network(entry).to("meta")
+    found: Counter[tuple[int, int]] = Counter()
+
+    def count(layer: nn.Module, _: object, result: torch.Tensor) -> None:
+        outputs, inputs = cast(torch.Tensor, layer.weight).shape[:2]
+        found[inputs, outputs] += 2 * inputs * result.numel()
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear) or (
+            isinstance(layer, nn.Conv1d) and layer.kernel_size == (1,) and layer.groups == 1
+        ):
+            layer.register_forward_hook(count)
+    with torch.inference_mode(), _ShapesOfInverses():
+        network(torch.empty(1, entry.channels, entry.chunk, device="meta"))
+    return dict(found.most_common())
 
 
 def count_flops(entry: ModelEntry) -> int:

@@ -243,7 +243,7 @@ class ModelEntry:
         padded = length + 2 * margin(self.chunk)
         least, most = self.ends
         if length <= most:
-            return min(max(padded, least), most) / self.chunk
+            return min(max(padded, most if least == self.chunk < length else least), most) / self.chunk
         # All but the last two, which share what is left.
         whole = math.ceil((padded - self.chunk) / self.hop) - 1
         rest = padded - whole * self.hop

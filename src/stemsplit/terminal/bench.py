@@ -8,7 +8,7 @@ from stemsplit.terminal.tables import aligned
 from stemsplit.words import clock, counted, printable
 
 if TYPE_CHECKING:
-    from stemsplit.bench import Figures, Report, Row
+    from stemsplit.bench import Figures, Kernel, Report, Row
     from stemsplit.registry import ModelEntry
 
 
@@ -32,6 +32,7 @@ def report_as_data(report: "Report") -> dict[str, Any]:
             "gemm_gflops": {name: rate / 1e9 for name, rate in report.gemm.items()},
         },
         "rows": [_row_as_data(entry, row) for row in report.rows],
+        "kernels": [_kernel_as_data(kernel) for kernel in report.kernels],
     }
 
 
@@ -59,6 +60,17 @@ def _row_as_data(entry: "ModelEntry", row: "Row") -> dict[str, Any]:
     }
 
 
+def _kernel_as_data(kernel: "Kernel") -> dict[str, Any]:
+    return {
+        "operation": kernel.operation,
+        "precision": kernel.precision,
+        "kernel": kernel.kernel,
+        "work_share": kernel.work,
+        "gflops": kernel.rate / 1e9,
+        "gemm_share": kernel.share,
+    }
+
+
 COLUMNS = ("precision", "batch", "ms a chunk", "x real time", "memory", "GFLOP/s", "of GEMM")
 
 
@@ -75,6 +87,15 @@ def cells(row: "Row") -> tuple[str, ...]:
         f"{figures.rate / 1e9:,.0f}",
         f"{figures.share:.0%}",
     )
+
+
+KERNEL_COLUMNS = ("operation", "precision", "kernel", "of the work", "GFLOP/s", "of GEMM")
+
+
+def kernel_cells(kernel: "Kernel") -> tuple[str, ...]:
+    """Return a kernel's cells under `KERNEL_COLUMNS`."""
+    start = (kernel.operation, kernel.precision, kernel.kernel)
+    return (*start, f"{kernel.work:.0%}", f"{kernel.rate / 1e9:,.0f}", f"{kernel.share:.0%}")
 
 
 def songs_in_words(report: "Report") -> list[str]:
@@ -112,7 +133,7 @@ def facts(report: "Report") -> list[tuple[str, str]]:
 
 
 def print_report(report: "Report", bars: Sequence[str] = ()) -> None:
-    """Print the figures for people: the model and the machine, then a line for each precision and batch size.
+    """Print the figures for people: the model and the machine, a line for each precision and batch size, the kernels.
 
     Args:
         report: what was measured.
@@ -120,5 +141,7 @@ def print_report(report: "Report", bars: Sequence[str] = ()) -> None:
     """
     lines = aligned([(name, printable(fact)) for name, fact in facts(report)])
     print_text(*lines, "", *aligned([COLUMNS, *map(cells, report.rows)], words=1), *bars)
+    if report.kernels:
+        print_text("", *aligned([KERNEL_COLUMNS, *map(kernel_cells, report.kernels)], words=3))
     if told := songs_in_words(report):
         print_text("", *told)

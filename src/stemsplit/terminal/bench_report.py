@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stemsplit.pictures import pages, svg
 from stemsplit.pictures.pages import element
 from stemsplit.pictures.text import bar, has_blocks
-from stemsplit.terminal.bench import COLUMNS, cells, facts, songs_in_words
+from stemsplit.terminal.bench import COLUMNS, KERNEL_COLUMNS, cells, facts, kernel_cells, songs_in_words
 
 if TYPE_CHECKING:
     from stemsplit.bench import Report
@@ -77,11 +77,16 @@ def page_of_bench(report: "Report") -> bytes:
         pictures.append(pages.figure(title, drawn, ("precision", heading), [(name, text) for name, _, text in rows]))
     about = pages.table("What was measured", ("what", "figures"), facts(report), words=2)
     figures = pages.table("All figures", COLUMNS, map(cells, report.rows))
+    chosen = []
+    if report.kernels:
+        told = pages.table("Kernels", KERNEL_COLUMNS, map(kernel_cells, report.kernels), words=3)
+        chosen = [element("h2", "What computes it"), told]
     return pages.page(
         f"Speed of {report.entry.name}",
         about,
         element("div", *pictures, kind="pictures"),
         element("h2", "All figures"),
         figures,
+        *chosen,
         *(element("p", line) for line in songs_in_words(report)),
     )

@@ -165,7 +165,8 @@ def facts(entry: ModelEntry, path: Path | None, verbose: bool = False) -> dict[s
         verbose: whether to include the network's hyperparameters.
     """
     found = {name.replace("_", " "): value for name, value in vars(entry).items() if value not in ("", {}, (), 0)}
-    for name in ("chunk", "hop"):
+    found = {name: value for name, value in found.items() if not name.startswith("earlier ")}
+    for name in {"chunk", "hop", "shortest", "longest"} & found.keys():
         found[name] = f"{found[name]} samples ({found[name] / entry.sample_rate:.4g} s)"
     if entry.sources:
         found["sources"] = _sources(entry)

@@ -12,6 +12,7 @@ SECONDS = 900.0
 WORKS: tuple[Callable[[Size], Iterator[Row]], ...] = (
     *(
         networks.rates,
+        commands.starting,
         commands.command,
         networks.starter,
         networks.mel,

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import registry
-from stemsplit.bench import gemm_rate, memory_growth
+from stemsplit.bench import gemm_rate
 from stemsplit.checkpoints.loading import load_network
 from stemsplit.engine.estimator import Estimator
+from stemsplit.engine.peak import memory_growth
 from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool
 from stemsplit.fast.device import memory_errors
-from tests.benchmarks.gpu.scale import HALVES, Compute, Ours, Scale, finished, freed, made, plain, tf32
+from tests.benchmarks.gpu.scale import Compute, Ours, Scale, finished, freed, halves, made, plain, tf32
 from tests.benchmarks.measuring import interleaved, relative_error
 from tests.benchmarks.networks import flops_of, music
 from tests.benchmarks.parts import Row
@@ -37,7 +38,7 @@ def decibels(error: float) -> str:
 def rates(size: Scale) -> Iterator[Row]:
     """How fast the device multiplies large matrices."""
     pool, exact = Pool(), 0.0
-    types = {"fp32": torch.float32, "TF32": torch.float32, **HALVES}
+    types = {"fp32": torch.float32, "TF32": torch.float32, **halves(size)}
     if size.device.type == "cpu":
         del types["fp16"]  # few CPUs can
     for name, dtype in types.items():
@@ -66,8 +67,8 @@ def parity(size: Scale) -> Iterator[Row]:
         yield on_cpu(size, name, network)
         computed = plain(size, deepcopy(network))
         expected = computed(mixture)
-        for precision, most in EXACT.items():
-            dtype = HALVES.get(precision, torch.float32)
+        for precision, dtype in {"fp32": torch.float32, "TF32": torch.float32, **halves(size)}.items():
+            most = EXACT[precision]
             with tf32() if precision == "TF32" else nullcontext():
                 ours = Ours(size, network, dtype)
                 error = relative_error(ours(mixture), expected)
@@ -91,8 +92,8 @@ def works(size: Scale, network: nn.Module, mixture: Tensor) -> dict[str, Callabl
     """The ways to compute a mixture: the plain network, its autocast, and stemsplit's in every precision."""
     found: dict[str, Compute] = {"plain": plain(size, deepcopy(network))}
     found["autocast"] = plain(size, deepcopy(network), torch.float16)
-    for precision in ("fp32", "fp16", "bf16"):
-        found[precision] = Ours(size, network, HALVES.get(precision, torch.float32))
+    for precision, dtype in {"fp32": torch.float32, **halves(size)}.items():
+        found[precision] = Ours(size, network, dtype)
     return {way: finished(lambda compute=compute: compute(mixture), size.device) for way, compute in found.items()}
 
 
@@ -128,7 +129,7 @@ def chunks(size: Scale, number: int) -> Iterator[Row]:
         times = {way: timing.wall / batch for way, timing in interleaved(fit, size.rounds).items()}
         usual = times.get("autocast")
         baseline = ", ".join(f"{way} {1e3 * times[way]:.1f} ms" for way in ("plain", "autocast") if way in times)
-        for way in ("fp32", "fp16", "bf16"):
+        for way in ("fp32", *halves(size)):
             title = f"{name}, {way}, batch size {batch}"
             if way not in times:
                 yield Row(title, baseline, error="out of memory")

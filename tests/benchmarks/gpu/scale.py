@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from stemsplit.fast import Pool, WithFallback, accelerated
+from stemsplit.errors import DeviceError
+from stemsplit.fast import Pool, WithFallback, accelerated, dtype_of
 from stemsplit.fast.cuda.graph import Captured
 from stemsplit.fast.cuda.roformer import GpuRoFormer
 from stemsplit.fast.plain import Plain
@@ -18,7 +19,8 @@ from tests.benchmarks.networks import CONFIGS, STEREO, music, trained_like
 Compute = Callable[[Tensor], Tensor]
 Networks = dict[str, tuple[str, dict[str, Any]]]
 
-HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+Precisions = dict[str, torch.dtype]
+HALVES: Precisions = {"fp16": torch.float16, "bf16": torch.bfloat16}
 PUBLISHED: Networks = {
     "Mel-Band RoFormer, dim 384, depth 6": CONFIGS["Mel"],
     "BS-RoFormer, dim 512, depth 12": CONFIGS["BS"],
@@ -101,6 +103,17 @@ def scale(rehearse: bool) -> Scale:
     if not torch.cuda.is_available():
         raise SystemExit("PyTorch finds no NVIDIA GPU here; --rehearse needs none")
     return FULL
+
+
+def halves(size: Scale) -> Precisions:
+    """The half precisions that the device has; all of them in a rehearsal, as the path for GPUs takes both anywhere."""
+    found = dict(HALVES)
+    for name in HALVES if size.device.type == "cuda" else ():
+        try:
+            dtype_of(name, size.device)
+        except DeviceError:
+            del found[name]
+    return found
 
 
 def made(size: Scale, name: str, **changes: int) -> nn.Module:

@@ -16,8 +16,8 @@ import torch
 
 from stemsplit import Separator
 from stemsplit.audio import Format, Reader, Writer
-from stemsplit.bench import memory_growth
 from stemsplit.checkpoints.checkpoint import save
+from stemsplit.engine.peak import memory_growth
 from stemsplit.registry import find
 from tests.benchmarks.gpu.networks import told_bytes
 from tests.benchmarks.gpu.scale import Ours, Scale, finished, made
@@ -25,6 +25,8 @@ from tests.benchmarks.measuring import SONG, interleaved
 from tests.benchmarks.parts import Row
 
 STEMS = ("vocals", "residual")
+FOLDER_SECONDS = 20.0
+"""About how long the network should compute for a folder, which has fewer songs on a slow device."""
 TABLE = """
 [mine]
 description = "a published configuration with random weights"
@@ -107,7 +109,9 @@ def folder(size: Scale) -> Iterator[Row]:
         model.mkdir()
         songs.mkdir()
         table = registry(size, name, model)
-        for number in range(size.songs):
+        each = chunk_seconds(size, name) * find("mine", table).chunks_in(size.song_seconds)
+        count = max(2, min(size.songs, round(FOLDER_SECONDS / each)))
+        for number in range(count):
             long_song(songs / f"{number}.flac", size.song_seconds, 10_000 * number)
         options = ["--model", "mine", "--registry", table, "--format", "flac", "--bit-depth", "16"]
         options += ["--device", str(size.device), "--force", "-o", Path(place) / "stems"]
@@ -115,23 +119,20 @@ def folder(size: Scale) -> Iterator[Row]:
         first, *_ = sorted(songs.iterdir())
         alone = [timed_split(first, *options) for _ in range(2)][-1]
         whole = timed_split(songs, *options)
-        files = around(first, Path(place)) * size.songs
-        chunks = find("mine", table).chunks_in(size.song_seconds)
-    network = chunk_seconds(size, name) * size.songs * chunks
+        files = around(first, Path(place)) * count
     # Both runs start up once, and all songs are as long.
-    start = max(0.0, (size.songs * alone - whole) / (size.songs - 1))
-    turns = files + network
-    audio = size.songs * size.song_seconds
-    title = f"{size.songs} songs of {size.song_seconds:g} s, {name.partition(',')[0]}, {len(STEMS)} stems in flac"
+    start = max(0.0, (count * alone - whole) / (count - 1))
+    turns, audio, rest = files + count * each, count * size.song_seconds, max(whole - start, 1e-9)
+    title = f"songs of {size.song_seconds:g} s, {name.partition(',')[0]}, {len(STEMS)} stems in flac"
     yield Row(
         f"{title}, after start-up",
-        f"in turns {turns:.1f} s: files {files:.1f} s, network {network:.1f} s",
-        f"{whole - start:.1f} s",
-        f"{turns / max(whole - start, 1e-9):.2f}x",
+        f"in turns {turns:.1f} s: files {files:.1f} s, network {count * each:.1f} s",
+        f"{rest:.1f} s for {count} songs",
+        f"{turns / rest:.2f}x",
         "1x",
-        met=whole - start <= turns,
+        met=rest <= turns,
     )
-    yield Row(f"{title}, with start-up", "real time", f"{whole:.1f} s", f"{audio / whole:.0f}x")
+    yield Row(f"{title}, with start-up", "real time", f"{whole:.1f} s for {count} songs", f"{audio / whole:.0f}x")
     yield Row("start-up of the command on this device", "", f"{start:.1f} s")
 
 

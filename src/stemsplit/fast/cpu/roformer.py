@@ -6,10 +6,12 @@ tasks of a pool. Norms are folded into the weights that follow them.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu.fourier import Fourier, OverlapAdd
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
 from stemsplit.fast.cpu.roformer_attention import gain, unit
@@ -19,7 +21,7 @@ from stemsplit.models.roformer import RoFormer
 from stemsplit.models.roformer_value_residual import ValueResidualRoFormer
 from stemsplit.models.roformer_windowed import WindowedRoFormer
 
-FRAMES = 64
+FRAMES = 32
 """Frames of a tile of a spectrogram."""
 
 
@@ -41,7 +43,10 @@ class FastRoFormer:
 
     def __init__(self, network: RoFormer, dtype: torch.dtype, pool: Pool) -> None:
         self.network, self.dtype, self.pool = network, dtype, pool
-        self.bands = network.bands
+        self.bands, c = network.bands, network.config
+        self.in_sequence = all(band.stop == after.start for band, after in pairwise(self.bands))
+        self.bands_per_number = network.bands_per_bin.flatten().repeat_interleave(2 * c.channels)
+        self.fourier = Fourier(c.stft_n_fft, c.stft_hop_length, network.window, c.stft_normalized)
         self.sinks = None
         if isinstance(network, WindowedRoFormer):
             self.sinks = network.sink_tokens.detach().transpose(0, 1)
@@ -62,32 +67,42 @@ class FastRoFormer:
 
     def separated(self, x: Tensor) -> Tensor:
         """Separate groups of channels: (b, channels, t) -> (b, n, channels, t), t more than half of `stft_n_fft`."""
-        return torch.stack([self._item(item) for item in x])
-
-    def _item(self, x: Tensor) -> Tensor:
-        """Separate one group of channels, (channels, t) -> (n, channels, t)."""
-        mixture = self.spectrogram(x)
-        frames, tokens = mixture.shape[-1], self.tokens(mixture)
-        self.transform(tokens)
-        estimates = torch.empty(len(self.masks), *x.shape)
-        for stem, parts in zip(estimates, self.masks, strict=True):
-            self.waveforms(self.masked(parts(tokens[:, -frames:]), mixture), stem)
+        if not self.fourier.invertible(x.shape[-1]):
+            return self.network.separated(x)  # as far as it can be: PyTorch says what is wrong
+        estimates = x.new_empty(len(x), len(self.masks), *x.shape[1:])
+        for item, result in zip(x, estimates, strict=True):
+            self._item(item, result)
         return estimates
 
-    def spectrogram(self, x: Tensor) -> Tensor:
-        """Compute the STFT, (c, t) -> complex (c, f, m)."""
-        frames = x.shape[-1] // self.network.config.stft_hop_length + 1
-        spectrogram = torch.empty(len(x), self.network.config.bins, frames, dtype=torch.complex64)
+    def _item(self, x: Tensor, result: Tensor) -> None:
+        """Separate one group of channels, (channels, t), and write the stems into `result`, (n, channels, t)."""
+        waves = OverlapAdd(self.fourier, result[:, :, 0].numel(), x.shape[-1], FRAMES)
+        mixture = self.spectrogram(x, waves.tiles())
+        tokens = self.tokens(mixture)
+        self.transform(tokens)
+        for stem, parts in enumerate(self.masks):
+            self.invert(parts(tokens[:, -waves.frames :]), mixture, waves, stem * len(x))
 
-        def channel(index: int) -> None:
-            spectrogram[index] = self.network.spectrogram(x[None, index, None])[0, 0]
+        def finish(tile: slice) -> None:
+            here, samples = waves.take(tile)
+            result[..., here] = samples.unflatten(0, result.shape[:2])
 
-        self.pool.run(channel, range(len(x)))
+        self.pool.run(finish, waves.tiles())
+
+    def spectrogram(self, x: Tensor, tiles: list[slice]) -> Tensor:
+        """Compute the STFT, (c, t) -> complex (m, f, c)."""
+        padded = self.fourier.padded(x)
+        spectrogram = torch.empty(tiles[-1].stop, self.network.config.bins, len(x), dtype=torch.complex64)
+
+        def tile(frames: slice) -> None:
+            spectrogram[frames] = self.fourier.spectra(padded, frames).permute(1, 2, 0)
+
+        self.pool.run(tile, tiles)
         return spectrogram
 
     def tokens(self, mixture: Tensor) -> Tensor:
-        """Turn the bands into tokens, complex (c, f, m) -> (k, m, d), after those that the network puts before."""
-        numbers = torch.view_as_real(mixture).permute(2, 1, 0, 3)
+        """Turn the bands into tokens, complex (m, f, c) -> (k, m, d), after those that the network puts before."""
+        numbers = torch.view_as_real(mixture)
         frames, sinks = len(numbers), 0 if self.sinks is None else self.sinks.shape[1]
         tokens = torch.empty(len(self.bands), sinks + frames, self.network.config.dim)
         if self.sinks is not None:
@@ -95,7 +110,7 @@ class FastRoFormer:
 
         def band(index: int) -> None:
             bins = self.bands[index]
-            tokens[index, sinks:] = self.split[index](unit(numbers[:, bins.start : bins.stop].reshape(frames, -1)))
+            tokens[index, sinks:] = self.split[index](unit(numbers[:, bins.start : bins.stop].flatten(1)))
 
         self.pool.run(band, range(len(self.bands)))
         return tokens
@@ -121,29 +136,32 @@ class FastRoFormer:
             if self.network.config.skip_connection:
                 outputs.append(tokens.clone())
 
-    def masked(self, parts: Sequence[Tensor], mixture: Tensor) -> Tensor:
-        """Multiply the mixture, complex (c, f, m), by the mask. A bin in several bands gets the mean of their masks."""
-        channels, bins, frames = mixture.shape
-        masked = torch.empty_like(mixture)
+    def invert(self, parts: Sequence[Tensor], mixture: Tensor, waves: OverlapAdd, first: int) -> None:
+        """Multiply the mixture by a stem's mask, and put the products' inverse transforms into `waves`.
 
-        def tile_at(start: int) -> None:
-            here = slice(start, min(start + FRAMES, frames))
-            whole = torch.zeros(here.stop - start, bins, channels, 2)
-            for band, part in zip(self.bands, parts, strict=True):
-                whole[:, band.start : band.stop] += part[here].view(-1, len(band), channels, 2)
-            whole /= self.network.bands_per_bin
-            mask = torch.view_as_complex(whole).permute(2, 1, 0)
-            torch.mul(mask, mixture[..., here], out=masked[..., here])
+        Args:
+            parts: mask of each band, (m, numbers of the band). A bin in several bands gets the mean of their masks.
+            mixture: complex (m, f, c).
+            waves: where to put all channels.
+            first: place of the first channel.
+        """
+        _, bins, channels = mixture.shape
+
+        def tile(frames: slice) -> None:
+            mask = self._whole([part[frames] for part in parts])
+            masked = torch.view_as_complex(mask.view(-1, bins, channels, 2)).mul_(mixture[frames])
             if self.network.config.zero_dc:
-                masked[:, 0, here] = 0
+                masked[:, 0] = 0
+            waves.put(masked.permute(2, 0, 1).contiguous(), frames, first)
 
-        self.pool.run(tile_at, range(0, frames, FRAMES))
-        return masked
+        self.pool.run(tile, waves.tiles())
 
-    def waveforms(self, spectrogram: Tensor, waves: Tensor) -> None:
-        """Invert the STFT, complex (c, f, m) -> (c, t), and write the result into `waves`."""
-
-        def channel(index: int) -> None:
-            waves[index] = self.network.waveform(spectrogram[None, index, None], waves.shape[-1])[0, 0]
-
-        self.pool.run(channel, range(len(waves)))
+    def _whole(self, parts: Sequence[Tensor]) -> Tensor:
+        """Join the masks of all bands, (frames, numbers of the band) each, to (frames, numbers of all bins)."""
+        if self.in_sequence:
+            return torch.cat(list(parts), 1)
+        numbers = 2 * self.network.config.channels
+        whole = torch.zeros(len(parts[0]), numbers * self.network.config.bins)
+        for band, part in zip(self.bands, parts, strict=True):
+            whole[:, numbers * band.start : numbers * band.stop] += part
+        return whole.div_(self.bands_per_number)

@@ -56,7 +56,13 @@ class FastSuDoRMRF:
         act, masks = network.mask_net
         self.mask_slope = slope(act)
         self.masks = pointwise(masks, dtype, "relu")
-        self.decoder = dense(network.decoder.weight.flatten(1).T, None, dtype)
+        self.decoded, filters = c.num_sources, network.decoder.weight.detach()
+        if c.mixture_consistency and c.num_sources > 1:
+            # Of consistent stems, only the differences from their mean are used, and the last one follows from the
+            # others.
+            stems = filters.unflatten(1, (c.num_sources, -1))
+            self.decoded, filters = c.num_sources - 1, (stems - stems.mean(1, keepdim=True))[:, :-1].flatten(1, 2)
+        self.decoder = dense(filters.flatten(1).T, None, dtype)
         self._thread = local()
 
     @torch.inference_mode()
@@ -120,7 +126,7 @@ class FastSuDoRMRF:
             tile.frames_of(buffers.stream).copy_(self.bottleneck(coded(tile.frames_of(buffers.coded), tile.signal)))
 
         run_blocks(pool, buffers, self.blocks, begin)
-        decoded = signals.new_empty(len(signals), estimates[0].flatten(0, 1).shape[0], frames, hop)
+        decoded = signals.new_empty(len(signals), self.decoded * signals.shape[1], frames, hop)
         pool.run(lambda tile: self._decode(buffers, tile, decoded[tile.signal]), buffers.tiles())
 
         def finish(i: int) -> None:
@@ -161,10 +167,17 @@ class FastSuDoRMRF:
         y[:, tile.start == 0 :, 0] += waves[:, : own.stop - 1, 2 * hop]
 
     def _finish(self, decoded: Tensor, signal: Tensor, scale: tuple[float, float], estimates: Tensor) -> None:
-        """Write the estimates (n, c, t) of a signal (c, t) from hops (n * c, m, hop)."""
+        """Write the estimates (n, c, t) of a signal (c, t) from hops (decoded * c, m, hop)."""
         mean, deviation = scale
-        estimates.copy_(decoded.flatten(1)[:, : signal.shape[-1]].view(estimates.shape))
+        own, last = estimates[: self.decoded], estimates[self.decoded :]
+        own.copy_(decoded.flatten(1)[:, : signal.shape[-1]].view(own.shape))
         if self.config.normalize:
-            estimates.mul_(deviation).add_(mean)
-        if self.config.mixture_consistency:
-            estimates += (signal - estimates.sum(0)) / self.config.num_sources
+            own.mul_(deviation)
+        if len(last):
+            share = signal / self.config.num_sources
+            torch.sub(share, own.sum(0), out=last[0])
+            own += share
+        elif self.config.mixture_consistency:
+            own.copy_(signal)  # the only stem
+        elif self.config.normalize:
+            own += mean
