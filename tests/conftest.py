@@ -14,6 +14,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Several such processes share the cores. Said before anything loads PyTorch, and to the processes that tests start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test depends on how fast the machine happens to be.
+os.environ["STEMSPLIT_KERNELS"] = "fixed"
+
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 """Material of this project's developers and CI; a user's clone has none of it."""

@@ -1,6 +1,7 @@
 """Removes, moves and replaces files. No other room does, and this one trusts nothing that it finds on a disk."""
 
 from stemsplit.disk.files import (
+    create_once,
     link,
     make_below,
     move,
@@ -19,6 +20,7 @@ from stemsplit.disk.folder import Folder, flush
 
 __all__ = [
     "Folder",
+    "create_once",
     "flush",
     "link",
     "make_below",

@@ -146,6 +146,22 @@ def replacing_in(folder: Folder, name: str) -> Iterator[IO[bytes]]:
     folder.sync()
 
 
+def create_once(path: Path, content: bytes) -> None:
+    """Make a small file, whole or not at all, unless something of that name exists: the first process wins.
+
+    Raises:
+        OSError: it cannot be made; the file system may have no hard links.
+    """
+    part = path.with_name(f".{_shortened(path.name)}.{os.urandom(4).hex()}")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        with suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def move(source: Path, target: Path) -> None:
     """Move a file to another name on the same file system. An older file or link of that name is replaced.
 

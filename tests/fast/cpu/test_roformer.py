@@ -142,7 +142,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 
 
 def test_without_onednn_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stemsplit.fast.cpu.kernels.ONEDNN", False)
+    monkeypatch.setattr("stemsplit.fast.cpu.linear.ONEDNN", False)
     model = network("bs_roformer", dim=32, depth=1, stereo=True, mask_estimator_depth=3)
     assert error(model, torch.randn(1, 2, 512 * fast.LONG)) <= 1e-5
 

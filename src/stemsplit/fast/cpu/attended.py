@@ -1,5 +1,6 @@
 """Computes means of values weighted by attention, over all tokens or within windows."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stemsplit.fast.cpu.kernels import choose
 from stemsplit.fast.cpu.scratch import SCRATCH
 
 LANES = 16
@@ -49,6 +51,33 @@ def attended(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> T
     Returns:
         Sums of the weights, float32 (g, tokens that ask, heads).
     """
+    if keys.shape[1] >= LONG and keys.shape[-1] == values.shape[-1] and fuses(keys.dtype):
+        return _fused(queries, keys, values, result)
+    return _in_products(queries, keys, values, result)
+
+
+def fuses(dtype: torch.dtype) -> bool:
+    """Return whether attention is PyTorch's own, which computes softmax and products at once, in small tiles."""
+    heads, tokens, d = 4, 600, 64
+
+    def example(attend: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Callable[[], object]:
+        queries, keys, values, result = torch.rand(4, 1, tokens, heads, d).sub_(0.5).to(dtype)
+        return lambda: attend(queries, keys, values, result)
+
+    kernels = {"products": lambda: example(_in_products), "fused": lambda: example(_fused)}
+    return choose("attention", dtype, kernels, 4.0 * heads * tokens**2 * d) == "fused"
+
+
+def _fused(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
+    """Compute `attended` in one operation, with weights whose sums are 1."""
+    q, k, v = (x.transpose(1, 2) for x in (queries, keys, values))
+    mean = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+    result.copy_(mean.transpose(1, 2))
+    return torch.ones(result.shape[:-1])
+
+
+def _in_products(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
+    """Compute `attended` in products of each head."""
     # Without the largest score subtracted, exponentials take a third of a softmax's time. Nearly always they are right.
     sums = _summed(queries, keys, values, result, False)
     least, most = torch.aminmax(sums)
@@ -72,40 +101,28 @@ def _summed(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, safel
             for here in some:
                 q, k, v, into = (x[here, :, head] for x in (queries, keys, values, result))
                 scores = SCRATCH("scores", len(q), count, k.shape[1], dtype=q.dtype)
-                weigh(torch.bmm(q, k.mT, out=scores), sums[here, head], safely, k.shape[1])
+                weigh(torch.bmm(q, k.mT, out=scores), sums[here, head], safely)
                 into.copy_(torch.bmm(scores, v, out=SCRATCH("values", len(q), count, v.shape[-1], dtype=v.dtype)))
     return sums.transpose(1, 2)
 
 
 def _one_head(q: Tensor, k: Tensor, v: Tensor, into: Tensor, sums: Tensor, safely: bool) -> None:
     """Compute `attended` of one head in one group: (tokens, d) each, and `sums` (tokens that ask,)."""
-    tokens = len(k)
-    # Products are faster with rows of scores that begin on multiples of `LANES`, and with values in one piece.
-    width = tokens if q.dtype != torch.float32 else -(-tokens // LANES) * LANES
+    # The second product is faster with values in one piece.
     v = SCRATCH("values", *v.shape, dtype=v.dtype).copy_(v)
-    for here in pieces(len(q), SCORES // tokens):
+    for here in pieces(len(q), SCORES // len(k)):
         some = q[here]
-        scores = SCRATCH("scores", len(some), width, dtype=q.dtype)
-        torch.mm(some, k.mT, out=scores[:, :tokens])
-        weigh(scores, sums[here], safely, tokens)
-        torch.mm(scores[:, :tokens], v, out=into[here])
+        scores = SCRATCH("scores", len(some), len(k), dtype=q.dtype)
+        weigh(torch.mm(some, k.mT, out=scores), sums[here], safely)
+        torch.mm(scores, v, out=into[here])
 
 
-def weigh(scores: Tensor, sums: Tensor, safely: bool, tokens: int) -> None:
-    """Turn the scores of `tokens` tokens into weights in place.
-
-    Args:
-        scores: (..., tokens and any padding), whose numbers are overwritten too.
-        sums: where the sums of the weights are written, (...), if they are not 1.
-        safely: whether to make weights whose sums are 1.
-        tokens: number of tokens before the padding.
-    """
+def weigh(scores: Tensor, sums: Tensor, safely: bool) -> None:
+    """Turn scores (..., tokens) into weights in place, and write their sums into `sums`, (...), unless these are 1."""
     if safely:
-        scores[..., tokens:] = -torch.inf
         torch.softmax(scores, -1, out=scores)
     else:
-        scores.exp_()
-        torch.sum(scores[..., :tokens], -1, dtype=sums.dtype, out=sums)
+        torch.sum(scores.exp_(), -1, dtype=sums.dtype, out=sums)
 
 
 class Window(NamedTuple):

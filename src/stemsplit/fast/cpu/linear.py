@@ -6,7 +6,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from stemsplit.fast.cpu import kernels
+from stemsplit.fast.cpu.kernels import choose
 from stemsplit.fast.cpu.scratch import SCRATCH
 
 Activation = Literal["none", "gelu", "tanh", "relu"]
@@ -21,6 +21,31 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 ROWS = 800
 """Number of rows that packed weights are optimised for: about the frames of an 8-second chunk."""
 
+# oneDNN is called as PyTorch's compiler does, because no public function keeps packed weights. PyTorch is pinned to one
+# version.
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether this build of PyTorch has oneDNN. Without it, as on Apple's machines, PyTorch's own product is used."""
+
+EXAMPLE = 400, 384, 1_536
+"""Rows, inputs and outputs of the product that is measured."""
+
+
+def packs(dtype: torch.dtype) -> bool:
+    """Return whether products with weights are oneDNN's, with packed weights, rather than those of PyTorch's BLAS."""
+    if not ONEDNN:
+        return False
+    rows, inputs, outputs = EXAMPLE
+
+    def example(onednn: bool) -> Callable[[], object]:
+        weight, x = torch.rand(outputs, inputs), torch.rand(rows, inputs).to(dtype)
+        layer = Linear(weight, None, dtype, onednn=onednn)
+        return lambda: layer(x, "example")
+
+    kernels = {"oneDNN": lambda: example(True), "BLAS": lambda: example(False)}
+    if dtype == torch.float32 and torch.backends.mkl.is_available():
+        kernels = dict(reversed(kernels.items()))
+    return choose("products with weights", dtype, kernels, 2.0 * rows * inputs * outputs) == "oneDNN"
+
 
 class Linear:
     """Computes x @ weight.mT + bias, then an activation.
@@ -32,6 +57,7 @@ class Linear:
         activation: activation after the product.
         packed: whether a copy of the weights in the order in which the product reads them may be kept, where that is
             faster. Weights that are not in `dtype` are copied in any case.
+        onednn: whether oneDNN computes the product; None for what is faster on this machine.
         ones: whether the inputs may be followed by a column of ones, which adds the bias at no cost; see `takes_ones`.
     """
 
@@ -44,9 +70,10 @@ class Linear:
         *,
         packed: bool = True,
         ones: bool = False,
+        onednn: bool | None = None,
     ) -> None:
         self.dtype, self.activation, self.outputs = dtype, activation, len(weight)
-        self.onednn = kernels.packs(dtype)
+        self.onednn = packs(dtype) if onednn is None else onednn
         same = weight.dtype == dtype
         weight = weight.to(dtype)
         self.bias = None if bias is None else bias.to(dtype)

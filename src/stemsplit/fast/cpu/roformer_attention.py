@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemsplit.fast.cpu import kernels
 from stemsplit.fast.cpu.attended import LANES, Window, attended, attended_within
-from stemsplit.fast.cpu.linear import Linear
+from stemsplit.fast.cpu.linear import Linear, packs
 from stemsplit.fast.cpu.scratch import SCRATCH
 from stemsplit.models.roformer_layers import Attention, RMSNorm, RotaryEmbedding
 from stemsplit.models.roformer_value_residual import MixingAttention
@@ -84,7 +83,7 @@ class FastAttention:
             weight[: self.inner] *= self.scale
             bias[: self.inner] *= self.scale
         # A rotation takes pairs of numbers. Some widths that are not multiples of `LANES` are slow in oneDNN.
-        padding = -len(bias) % (LANES if kernels.packs(dtype) else 2)
+        padding = -len(bias) % (LANES if packs(dtype) else 2)
         weight, bias = F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding))
         self.project = Linear(weight, bias, dtype, ones=True)
         self.out = Linear.from_layer(plain.to_out[0], dtype)
