@@ -17,6 +17,7 @@ from stemsplit.engine.peak import memory_growth
 from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
+from stemsplit.fast.cpu.kernels import chosen
 from stemsplit.fast.cpu.linear import ROWS, Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.fast.plain import Plain
@@ -74,17 +75,17 @@ class Kernel:
         operation: the operation, in words.
         precision: precision in which it is computed.
         kernel: name of the library that computes it.
-        work: its part of the chunk's floating-point operations.
-        rate: its FLOP/s, with a product of its own in each thread.
-        share: `rate` as a fraction of the FLOP/s of products of large matrices.
+        work: its part of the chunk's floating-point operations; None if unknown.
+        rate: its FLOP/s on all threads; None if nothing was measured.
+        share: `rate` as a fraction of the FLOP/s of products of large matrices; None without a rate.
     """
 
     operation: str
     precision: str
     kernel: str
-    work: float
-    rate: float
-    share: float
+    work: float | None
+    rate: float | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Report:
         rows: the measurements, in the order in which they were made.
         loading: seconds that loading the network took.
         torch: PyTorch's version.
-        kernels: what computes the network's largest products on a CPU; empty where nothing is chosen.
+        kernels: what was chosen to compute operations on a CPU, then the network's largest products; empty elsewhere.
     """
 
     entry: ModelEntry
@@ -224,6 +225,15 @@ def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Po
         yield Kernel(f"linear {inputs} to {outputs}", precision, layer.library, work / flops, rate, rate / gemm)
 
 
+def choices(gemm: dict[str, float], threads: int) -> Iterator[Kernel]:
+    """Return the kernels that this process has chosen, in precisions with FLOP/s in products of large matrices."""
+    for operation, precision, kernel, rate, _ in chosen():
+        if precision in gemm:
+            # Measured on one thread when it was chosen.
+            whole = None if rate is None else rate * threads
+            yield Kernel(operation, precision, kernel, None, whole, None if whole is None else whole / gemm[precision])
+
+
 def processor(device: torch.device) -> str:
     """Return the device's product name."""
     if device.type == "cuda":
@@ -262,7 +272,7 @@ def measure(
         WeightsError: the weights cannot be obtained, or do not fit the network.
         DeviceError: the network alone does not fit into the memory.
     """
-    pool, rows, gemm, chosen = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
+    pool, rows, gemm, layers = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
     tell(f"loading {entry.name}")
     entry = entry if random_weights else completed(entry)
     flops = count_flops(entry)
@@ -299,7 +309,7 @@ def measure(
         ]
         if device.type == "cpu" and not isinstance(accelerated(network, torch.float32, device, pool), Plain):
             tell(f"{precision}: the largest layers")
-            chosen += kernels(entry, precision, flops, gemm[precision], pool)
+            layers += kernels(entry, precision, flops, gemm[precision], pool)
     cpu_threads = pool.threads if device.type == "cpu" else None
     return Report(
         entry,
@@ -311,5 +321,5 @@ def measure(
         gemm,
         rows,
         loading,
-        kernels=chosen,
+        kernels=[*choices(gemm, cpu_threads), *layers] if cpu_threads else (),
     )
