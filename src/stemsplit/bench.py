@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
-from stemsplit.engine.peak import memory_growth
+from stemsplit.engine.costs import memory_growth, timed
 from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
@@ -134,15 +134,6 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
             if names:
                 raise
     return {precision_of[dtype]: dtype for dtype in dtypes}
-
-
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Return how many seconds a call takes."""
-    started = time.perf_counter()
-    work()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-    return time.perf_counter() - started
 
 
 def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
