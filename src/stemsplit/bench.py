@@ -203,6 +203,8 @@ def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Po
         RegistryError: no network can be built from the entry's config.
     """
     dtype, device, copies = PRECISIONS[precision], torch.device("cpu"), range(pool.threads)
+    if not dtype.is_floating_point:
+        return  # such layers are not `Linear`
     largest = [each for each in linear_flops(entry).items() if each[1] >= LEAST_WORK * flops]
     for (inputs, outputs), work in largest[:MOST_KERNELS]:
         layer = Linear(torch.randn(outputs, inputs), None, dtype)
