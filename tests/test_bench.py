@@ -69,11 +69,24 @@ def test_the_largest_layers_are_measured_as_they_are_computed() -> None:
     flops = bench.count_flops(SMALL)
     found = list(bench.kernels(SMALL, "fp32", flops, 1e9, Pool(2)))
     assert 1 <= len(found) <= bench.MOST_KERNELS
-    works = [kernel.work for kernel in found]
+    works = [kernel.work or 0.0 for kernel in found]
     assert works == sorted(works, reverse=True)
     assert bench.LEAST_WORK <= works[-1] <= sum(works) <= 1
-    assert all(kernel.share == pytest.approx(kernel.rate / 1e9) for kernel in found)
+    assert all(kernel.rate and kernel.share == pytest.approx(kernel.rate / 1e9) for kernel in found)
     assert {kernel.kernel for kernel in found} == {Linear(torch.ones(1, 1), None).library}
+
+
+def test_a_choice_s_rate_is_that_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not measured has no rate, and other precisions are left out."""
+    found = [
+        ("products with weights", "fp32", "MKL", 5e10, True),
+        ("products with weights", "bf16", "oneDNN", 9e10, False),
+        ("attention", "fp32", "fused", None, False),
+    ]
+    monkeypatch.setattr(bench, "chosen", lambda: found)
+    products, attention = bench.choices({"fp32": 2e11}, threads=2)
+    assert products == bench.Kernel("products with weights", "fp32", "MKL", None, 1e11, 0.5)
+    assert (attention.rate, attention.share) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["mel-roformer-vocals", "sudormrf-speech"])

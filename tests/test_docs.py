@@ -226,7 +226,9 @@ def test_named_tests_and_modules_are_there(path: Path) -> None:
     for name in re.findall(r"`((?:tests|src)/[\w./-]+)`", text(path)):
         assert (ROOT / name).exists(), name
     for name in re.findall(r"python -m ((?:tests|stemsplit)\.[\w.]+)", text(path)):
-        assert any((top / f"{name.replace('.', '/')}.py").is_file() for top in (ROOT, ROOT / "src")), name
+        stem = name.replace(".", "/")
+        files = [top / f"{stem}{end}.py" for top in (ROOT, ROOT / "src") for end in ("", "/__main__")]
+        assert any(file.is_file() for file in files), name
 
 
 @pytest.mark.parametrize("name", TOPICS)

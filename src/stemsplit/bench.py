@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
-from stemsplit.engine.peak import memory_growth
+from stemsplit.engine.costs import memory_growth, timed
 from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
+from stemsplit.fast.cpu.kernels import chosen
 from stemsplit.fast.cpu.linear import ROWS, Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.fast.plain import Plain
@@ -74,17 +75,17 @@ class Kernel:
         operation: the operation, in words.
         precision: precision in which it is computed.
         kernel: name of the library that computes it.
-        work: its part of the chunk's floating-point operations.
-        rate: its FLOP/s, with a product of its own in each thread.
-        share: `rate` as a fraction of the FLOP/s of products of large matrices.
+        work: its part of the chunk's floating-point operations; None if unknown.
+        rate: its FLOP/s on all threads; None if nothing was measured.
+        share: `rate` as a fraction of the FLOP/s of products of large matrices; None without a rate.
     """
 
     operation: str
     precision: str
     kernel: str
-    work: float
-    rate: float
-    share: float
+    work: float | None
+    rate: float | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Report:
         rows: the measurements, in the order in which they were made.
         loading: seconds that loading the network took.
         torch: PyTorch's version.
-        kernels: what computes the network's largest products on a CPU; empty where nothing is chosen.
+        kernels: what was chosen to compute operations on a CPU, then the network's largest products; empty elsewhere.
     """
 
     entry: ModelEntry
@@ -133,15 +134,6 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
             if names:
                 raise
     return {precision_of[dtype]: dtype for dtype in dtypes}
-
-
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Return how many seconds a call takes."""
-    started = time.perf_counter()
-    work()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-    return time.perf_counter() - started
 
 
 def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
@@ -211,6 +203,8 @@ def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Po
         RegistryError: no network can be built from the entry's config.
     """
     dtype, device, copies = PRECISIONS[precision], torch.device("cpu"), range(pool.threads)
+    if not dtype.is_floating_point:
+        return  # such layers are not `Linear`
     largest = [each for each in linear_flops(entry).items() if each[1] >= LEAST_WORK * flops]
     for (inputs, outputs), work in largest[:MOST_KERNELS]:
         layer = Linear(torch.randn(outputs, inputs), None, dtype)
@@ -222,6 +216,15 @@ def kernels(entry: ModelEntry, precision: str, flops: int, gemm: float, pool: Po
         seconds = least_seconds(partial(pool.run, product, copies), device)
         rate = 2 * len(copies) * ROWS * inputs * outputs / seconds
         yield Kernel(f"linear {inputs} to {outputs}", precision, layer.library, work / flops, rate, rate / gemm)
+
+
+def choices(gemm: dict[str, float], threads: int) -> Iterator[Kernel]:
+    """Return the kernels that this process has chosen, in precisions with FLOP/s in products of large matrices."""
+    for operation, precision, kernel, rate, _ in chosen():
+        if precision in gemm:
+            # Measured on one thread when it was chosen.
+            whole = None if rate is None else rate * threads
+            yield Kernel(operation, precision, kernel, None, whole, None if whole is None else whole / gemm[precision])
 
 
 def processor(device: torch.device) -> str:
@@ -262,7 +265,7 @@ def measure(
         WeightsError: the weights cannot be obtained, or do not fit the network.
         DeviceError: the network alone does not fit into the memory.
     """
-    pool, rows, gemm, chosen = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
+    pool, rows, gemm, layers = Pool(threads), list[Row](), dict[str, float](), list[Kernel]()
     tell(f"loading {entry.name}")
     entry = entry if random_weights else completed(entry)
     flops = count_flops(entry)
@@ -299,7 +302,7 @@ def measure(
         ]
         if device.type == "cpu" and not isinstance(accelerated(network, torch.float32, device, pool), Plain):
             tell(f"{precision}: the largest layers")
-            chosen += kernels(entry, precision, flops, gemm[precision], pool)
+            layers += kernels(entry, precision, flops, gemm[precision], pool)
     cpu_threads = pool.threads if device.type == "cpu" else None
     return Report(
         entry,
@@ -311,5 +314,5 @@ def measure(
         gemm,
         rows,
         loading,
-        kernels=chosen,
+        kernels=[*choices(gemm, cpu_threads), *layers] if cpu_threads else (),
     )

@@ -66,7 +66,7 @@ def _kernel_as_data(kernel: "Kernel") -> dict[str, Any]:
         "precision": kernel.precision,
         "kernel": kernel.kernel,
         "work_share": kernel.work,
-        "gflops": kernel.rate / 1e9,
+        "gflops": kernel.rate and kernel.rate / 1e9,
         "gemm_share": kernel.share,
     }
 
@@ -94,8 +94,10 @@ KERNEL_COLUMNS = ("operation", "precision", "kernel", "of the work", "GFLOP/s", 
 
 def kernel_cells(kernel: "Kernel") -> tuple[str, ...]:
     """Return a kernel's cells under `KERNEL_COLUMNS`."""
-    start = (kernel.operation, kernel.precision, kernel.kernel)
-    return (*start, f"{kernel.work:.0%}", f"{kernel.rate / 1e9:,.0f}", f"{kernel.share:.0%}")
+    work = "" if kernel.work is None else f"{kernel.work:.0%}"
+    rate = "" if kernel.rate is None else f"{kernel.rate / 1e9:,.0f}"
+    share = "" if kernel.share is None else f"{kernel.share:.0%}"
+    return (kernel.operation, kernel.precision, kernel.kernel, work, rate, share)
 
 
 def songs_in_words(report: "Report") -> list[str]:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from stemsplit import registry
 from stemsplit.bench import gemm_rate
 from stemsplit.checkpoints.loading import load_network
+from stemsplit.engine.costs import memory_growth
 from stemsplit.engine.estimator import Estimator
-from stemsplit.engine.peak import memory_growth
 from stemsplit.errors import DeviceError
 from stemsplit.fast import Pool
 from stemsplit.fast.device import memory_errors

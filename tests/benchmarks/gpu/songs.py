@@ -17,7 +17,7 @@ import torch
 from stemsplit import Separator
 from stemsplit.audio import Format, Reader, Writer
 from stemsplit.checkpoints.checkpoint import save
-from stemsplit.engine.peak import memory_growth
+from stemsplit.engine.costs import memory_growth
 from stemsplit.registry import find
 from tests.benchmarks.gpu.networks import told_bytes
 from tests.benchmarks.gpu.scale import Ours, Scale, finished, made

@@ -1,9 +1,10 @@
-"""Measures how much memory a call needs, on a device or in the machine."""
+"""Measures what a call costs on a device or on the CPU: time, and memory."""
 
 import ctypes
 import gc
 import re
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,15 @@ import torch
 
 STATUS = Path("/proc/self/status")
 """Where Linux says how much memory this process uses."""
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Return how many seconds a call takes."""
+    started = time.perf_counter()
+    work()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter() - started
 
 
 def peak_memory(device: torch.device) -> int | None:
