@@ -18,7 +18,7 @@ from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
 from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
 from stemsplit.fast.cpu.kernels import chosen
-from stemsplit.fast.cpu.linear import ROWS, Linear
+from stemsplit.fast.cpu.linear import ONEDNN, ROWS, Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.fast.plain import Plain
 from stemsplit.registry import ModelEntry
@@ -145,7 +145,7 @@ def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
     side, copies = SIDES.get(device.type, 8_192), pool.threads if on_cpu else 1
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     outs = [torch.empty_like(left) for _ in range(copies)]
-    packed = Linear(right, None, dtype) if on_cpu else None
+    packed = Linear(right, None, dtype, onednn=ONEDNN) if on_cpu else None  # whatever was chosen: both are measured
 
     def product(index: int) -> None:
         torch.mm(left, right, out=outs[index])

@@ -156,6 +156,8 @@ def create_once(path: Path, content: bytes) -> None:
     try:
         with part.open("xb") as file:
             file.write(content)
+            file.flush()
+            flush(file.fileno())
         with suppress(FileExistsError):
             os.link(part, path)
     finally:
