@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stemsplit.fast import Pool, accelerated
+from stemsplit.fast.cpu.wiener import WienerFilter, fourier_of
 from stemsplit.models import build
 from stemsplit.models.ensemble import Ensemble
 from tests import golden
@@ -63,3 +64,17 @@ def test_what_is_not_a_number_does_not_become_one(broken: float) -> None:
 
 def test_silence_stays_silent() -> None:
     assert not accelerated(network(True, True), torch.float32, CPU, POOL)(torch.zeros(1, 2, 3_000)).any()
+
+
+@torch.inference_mode()
+def test_the_filter_makes_nothing_louder_however_faint_it_is() -> None:
+    """Squares of such samples are too small for float32, where they are not zero anyway."""
+    torch.set_flush_denormal(True)
+    try:
+        for exponent in range(-24, -8):
+            fourier, sources = fourier_of(256), 10.0**exponent * torch.randn(3, 2, 1_000)
+            refined = WienerFilter(*map(fourier.padded, (sources.sum(0), sources)), fourier.size, POOL)
+            for tile in refined.tiles():
+                assert refined.take(tile)[1].abs().max() <= 20 * sources.abs().max(), exponent
+    finally:
+        torch.set_flush_denormal(False)

@@ -33,3 +33,6 @@ def test_tiles_are_transformed_as_the_whole_and_give_the_signals_back(
 def test_a_window_that_leaves_samples_out_cannot_be_inverted() -> None:
     assert not Fourier(64, 64, torch.hann_window(64)).invertible(1_000)
     assert not Fourier(64, 30, torch.hann_window(20)).invertible(1_000)
+    # The last frame begins too early to reach the end.
+    assert not Fourier(64, 16, torch.hann_window(21)).invertible(79)
+    assert Fourier(64, 16, torch.hann_window(21)).invertible(72)

@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LEAST_WEIGHT = 1e-11
+"""Sum of squared windows up to which PyTorch counts a sample as not covered."""
+
 
 class Fourier:
     """A short-time Fourier transform with frames centred on multiples of the hop, as `torch.stft` computes it.
@@ -31,7 +34,7 @@ class Fourier:
         self.before = window * scale
         self.after = window / scale
         self._squares = F.pad(window.square(), (0, self.reach * hop - size)).view(self.reach, hop)
-        self._unweighted = lru_cache(8)(self._unweighted_anew)
+        self.unweighted = lru_cache(8)(self._unweighted)
 
     def frames(self, length: int) -> int:
         """Return the number of frames of a signal."""
@@ -65,20 +68,16 @@ class Fourier:
 
     def invertible(self, length: int) -> bool:
         """Return whether the frames of a signal of this length cover all of it, so that it can be had from them."""
-        return self.hop <= self.size // 2 and self.unweighted(self.frames(length))[1] > 1e-11
+        covered = self.unweighted(self.frames(length))[self.size // 2 :][:length]
+        return self.hop <= self.size // 2 and float(covered.max()) < 1 / LEAST_WEIGHT
 
-    def unweighted(self, frames: int) -> tuple[Tensor, float]:
-        """Return what undoes the windows in the sum of frames, ((frames + reach - 1) * hop,), and the least weight."""
-        return self._unweighted(frames)
-
-    def _unweighted_anew(self, frames: int) -> tuple[Tensor, float]:
+    def _unweighted(self, frames: int) -> Tensor:
+        """Return what undoes the windows in the sum of frames, ((frames + reach - 1) * hop,)."""
         weights = torch.zeros(frames + self.reach - 1, self.hop)
         for place, squares in enumerate(self._squares):
             weights[place : place + frames] += squares
-        weights = weights.flatten()
-        least = weights[self.size // 2 : self.size // 2 + (frames - 1) * self.hop + 1].min()
-        # Beyond the ends, nothing is used.
-        return weights.clamp_min_(1e-11).reciprocal_(), float(least)
+        # Where frames do not reach, nothing is used: beyond the ends, or anywhere if the signal is not `invertible`.
+        return weights.flatten().clamp_min_(LEAST_WEIGHT / 2).reciprocal_()
 
 
 class OverlapAdd:
@@ -137,7 +136,7 @@ class OverlapAdd:
             hops[:, : before.shape[1]] += before[:, :count]
         start = frames.start * f.hop
         samples = hops.flatten(1)
-        samples *= f.unweighted(self.frames)[0][start : start + samples.shape[-1]]
+        samples *= f.unweighted(self.frames)[start : start + samples.shape[-1]]
         offset = start - f.size // 2
         here = slice(max(offset, 0), max(min(offset + samples.shape[-1], self.length), 0))
         return here, samples[:, here.start - offset : here.stop - offset]

@@ -18,6 +18,9 @@ from stemsplit.models.wiener import DIFFUSE, SILENCE
 FRAMES = 15
 """Frames of a tile: at the usual size, a stereo signal's transforms of a tile have a megabyte."""
 
+FAINTEST = 1e-25
+"""Least power that is scaled to one. Below it, squares lose digits, and sources get even shares of the mixture."""
+
 
 @lru_cache(maxsize=4)
 def fourier_of(size: int) -> Fourier:
@@ -99,7 +102,7 @@ class WienerFilter:
         frames, count = self.refined.frames, sums[0].numel()
         # The power in `self.power` is that of both channels together.
         both = (sums[0] + sums[1]).double()
-        level = max(float(both.sum()) / (2 * count * frames), torch.finfo(torch.float32).tiny)
+        level = max(float(both.sum()) / (2 * count * frames), FAINTEST)
         scaled = sums.double() / level
         covariances = (scaled / ((scaled[0] + scaled[1]) / 2 + SILENCE * frames)).float()
         covariances[:2] += DIFFUSE
