@@ -18,7 +18,6 @@ from stemsplit.disk.owner import is_local, machine
 TEXT_LIMIT = 16_000_000
 """Largest size in bytes of a text that a person or this program wrote: a registry, a config, a record."""
 
-
 DAY = 86_400.0
 """Seconds of a day."""
 
