@@ -104,7 +104,7 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     """
     precision_of = {dtype: name for name, dtype in PRECISIONS.items()}
     dtypes = []
-    for name in names or PRECISIONS:
+    for name in names or (each for each in PRECISIONS if each != "int8"):  # few models have it
         try:
             dtypes.append(dtype_of(name, device))
         except DeviceError:
@@ -131,17 +131,23 @@ def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
     side, copies = SIDES.get(device.type, 8_192), pool.threads if on_cpu else 1
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     outs = [torch.empty_like(left) for _ in range(copies)]
-    packed = Linear(right, None, dtype) if on_cpu else None
+    integers = dtype == torch.int8
+    packed = Linear(right, None, dtype) if on_cpu and not integers else None
 
     def product(index: int) -> None:
-        torch.mm(left, right, out=outs[index])
+        if integers:
+            torch._int_mm(left, right)
+        else:
+            torch.mm(left, right, out=outs[index])
 
     def packed_product(_: int) -> None:
         assert packed
         packed(left)
 
     methods: list[Callable[[], object]] = [lambda: product(0)]
-    if on_cpu:
+    if integers:
+        methods = [lambda: pool.run(product, range(copies))]
+    elif on_cpu:
         methods = [lambda: pool.run(product, range(copies)), lambda: pool.run(packed_product, range(copies))]
     return copies * 2 * side**3 / min(least_seconds(method, device) for method in methods)
 
