@@ -18,7 +18,7 @@ from torch import Tensor
 from stemsplit.checkpoints.loading import completed, fresh_network, load_network
 from stemsplit.engine.work import count_flops
 from stemsplit.errors import DeviceError
-from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
+from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of, roformers
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.device import memory_errors
 from stemsplit.registry import ModelEntry
@@ -277,6 +277,8 @@ def measure(
 
     def measured(precision: str, size: int) -> tuple[float, int | None] | None:
         prefix = f"{precision}, batch size {size}: "
+        if precisions[precision] == torch.int8 and not roformers.supports_int8(network):
+            raise DeviceError(f"{entry.name}: {roformers.ONLY_INT8}")  # not to be taken for too little memory
         with suppress(DeviceError), memory_errors("on a batch", "try a smaller one"):
             # Set up anew for each size, because some implementations are laid out for the first batches that they get.
             compute = accelerated(network, precisions[precision], device, pool, chunk=entry.chunk)
