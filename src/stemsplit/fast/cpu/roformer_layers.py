@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.attended import pieces
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
@@ -32,7 +33,8 @@ def tiles(count: int, most: int) -> list[slice]:
 def feed_forward(x: Tensor, wide: Linear, narrow: Linear) -> None:
     """Add to tokens (rows, d) what two layers make of them."""
     inputs = normed(x, wide)
-    for here in pieces(len(x), max(ROWS, FEATURES // wide.outputs)):
+    most = max(ROWS, FEATURES // wide.outputs) if type(wide) is Linear else int8.ROWS
+    for here in pieces(len(x), most):
         narrow.add_to(x[here], wide(inputs[here], "features"))
 
 
@@ -53,8 +55,8 @@ class FastTransformer:
             assert isinstance(feed_forward, FeedForward)
             norm, wide, _, _, narrow = feed_forward.net
             widen, narrow_again = (
-                Linear.from_layer(wide, dtype, "gelu", gain=gain(norm), ones=True),
-                Linear.from_layer(narrow, dtype),
+                int8.kind(dtype).from_layer(wide, dtype, "gelu", gain=gain(norm), ones=True),
+                int8.kind(dtype, after_gelu=True).from_layer(narrow, dtype),
             )
             self.layers.append((FastAttention(attention, dtype, keeps and number == 0), widen, narrow_again))
         self.gain = gain(plain.norm) if isinstance(plain.norm, RMSNorm) else None
