@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from stemsplit.errors import DeviceError
-from stemsplit.fast import Pool, accelerated, device
+from stemsplit.fast import Pool, accelerated, device, roformers
 from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.int8 import AfterGelu, Int8Linear, native_int8
 from stemsplit.fast.cpu.roformer import FastRoFormer
 from tests import golden
 from tests.fast.cpu.test_roformer import FORMERS, POOL, network
+from tests.fast.variants import VARIANTS
+from tests.fast.variants import network as variant
 
 in_int8 = pytest.mark.skipif(not native_int8(), reason="this CPU has no fast products of integers")
 CPU = torch.device("cpu")
@@ -62,6 +64,18 @@ def test_every_roformer_is_close_to_float32(name: str) -> None:
 
 
 @in_int8
+@pytest.mark.parametrize("name", [name for name in VARIANTS if "HyperACE" not in name])
+def test_every_variant_is_close_to_float32_and_silent_where_it_was(name: str) -> None:
+    model = variant(*VARIANTS[name])
+    with torch.inference_mode():
+        compute = FastRoFormer(model, torch.int8, POOL)
+        mixture = torch.randn(1, 2, 1_237)
+        exact = FastRoFormer(model, torch.float32, POOL)(mixture)
+        assert golden.relative_error(compute(mixture), exact) < 0.01
+        assert not compute(torch.zeros(1, 2, 900)).any()
+
+
+@in_int8
 def test_threads_and_neighbours_in_a_batch_do_not_change_a_song() -> None:
     architecture, settings = next(iter(FORMERS.values()))
     model, mixtures = network(architecture, **settings), 0.1 * torch.randn(2, 2, 6_000)
@@ -96,3 +110,9 @@ def test_a_model_that_would_not_be_faster_is_refused() -> None:
     architecture, settings = next(iter(FORMERS.values()))  # small
     with pytest.raises(DeviceError, match="int8 is for RoFormers"):
         accelerated(network(architecture, **settings), torch.int8, CPU, POOL)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_model_that_magnifies_errors_is_refused_at_any_width(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roformers, "WIDE", 1)
+    assert roformers.supports_int8(variant(*VARIANTS[name])) == ("HyperACE" not in name)

@@ -31,8 +31,9 @@ SMALLEST = 1e-30
 ROWS = 240
 """Most tokens that a feed-forward layer computes at once, as each of its features is passed over several times."""
 
-SLOWER = 8
-"""How many times as long as in float32 a small product may take. Without a kernel for this CPU it takes a thousand."""
+SLOWER = 2
+"""How many times as long as in float32 a product may take, lest a busy CPU be thought unable. Without a kernel for this
+CPU, it takes a thousand."""
 
 
 class Int8Linear(Linear):
@@ -152,7 +153,7 @@ def native_int8() -> bool:
     """Return whether this CPU computes products of integers exactly, and at all fast."""
     if not (hasattr(torch.ops.onednn, "qlinear_pointwise") and torch.cpu.get_capabilities().get("avx512_vnni")):
         return False
-    side = 64
+    side = 256  # much smaller ones take as long with any kernel
     inputs, weights = torch.full((side, side), 2.0), torch.full((side, side), 1.0)
     weights[::2] *= -1  # older instructions add pairs of products in 16 bits, which overflows here
     try:
@@ -160,7 +161,7 @@ def native_int8() -> bool:
         exact = torch.allclose(layer(inputs), inputs @ weights.mT, rtol=1e-5)
     except RuntimeError:
         return False
-    return exact and least(lambda: layer(inputs)) < SLOWER * max(least(lambda: inputs @ weights.mT), 1e-5)
+    return exact and least(lambda: layer(inputs)) < SLOWER * least(lambda: inputs @ weights.mT)
 
 
 def least(work: Callable[[], object]) -> float:

@@ -55,7 +55,7 @@ class FastRoFormer:
         layers = network.band_split.to_features
         self.split = pool.map(lambda band: band_layer(*band.children()), layers)
         self.blocks = pool.map(self._block, range(len(network.layers)))
-        self.masks = pool.map(lambda stem: masks(stem, network.final_norm, self.dtype, pool), network.mask_estimators)
+        self.masks = pool.map(lambda stem: masks(stem, network.final_norm, dtype, pool), network.mask_estimators)
 
     def _block(self, index: int) -> tuple[list[nn.Module], FastBlock]:
         """Return a block's transformers over all tokens, which are rare and stay plain, and those along an axis."""

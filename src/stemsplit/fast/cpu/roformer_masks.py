@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool, torch_threads
 from stemsplit.fast.cpu.roformer_attention import gain, unit
@@ -29,9 +30,12 @@ class FastMlp:
     def __init__(self, plain: nn.Module, dtype: torch.dtype) -> None:
         *hidden, last = (layer for layer in plain.modules() if isinstance(layer, nn.Linear))
         # Each layer is used once per chunk, which does not justify a second copy of weights that may still be in their
-        # file.
-        self.layers = [Linear.from_layer(layer, dtype, "tanh", packed=False) for layer in hidden]
-        self.layers.append(Linear.from_layer(last, dtype, packed=False))
+        # file. Integers are a quarter of it. Only results of tanh are rounded to them: tokens have outliers, and the
+        # last layer's result is what is heard.
+        exact = int8.others(dtype)
+        self.layers = [Linear.from_layer(layer, exact, "tanh", packed=False) for layer in hidden[:1]]
+        self.layers += [int8.kind(dtype).from_layer(layer, dtype, "tanh", packed=False) for layer in hidden[1:]]
+        self.layers.append(Linear.from_layer(last, exact, packed=False))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(m, d) -> (m, numbers of the band)."""
@@ -141,7 +145,7 @@ def masks(stem: nn.Module, norm: nn.Module, dtype: torch.dtype, pool: Pool) -> M
         return ImageMasks(stem, norm, dtype, pool)
     if type(stem) is FourierMaskEstimator:
         operators = [band.get_submodule("0") for band in stem.to_freqs]
-        return BandMasks([FastFourierOperator(operator, dtype) for operator in operators], norm, pool)
+        return BandMasks([FastFourierOperator(each, int8.others(dtype)) for each in operators], norm, pool)
     if type(stem) is MaskEstimator:
         return BandMasks([FastMlp(band, dtype) for band in stem.to_freqs], norm, pool)
     raise TypeError(f"no fast implementation of {type(stem).__name__}")
