@@ -288,6 +288,19 @@ def test_earlier_versions_had_other_chunks_unless_they_were_chosen() -> None:
     assert entry.as_earlier(1) == entry
 
 
+def test_lengths_of_chunks_at_the_ends_are_part_of_an_identity_where_they_change_stems() -> None:
+    """Stems that were made with other ends are not those that a run would make, and no earlier version had any."""
+    whole = replace(registry.find("mel-roformer"), chunk=600, hop=450, sample_rate=100)
+    short = replace(whole, shortest=200, longest=800)
+    found = [each.identity("0") for each in (whole, short, replace(short, longest=0), replace(short, shortest=0))]
+    assert all(one != other for one in found for other in found if one is not other)
+    assert short.with_chunks(6.0).identity("0") == replace(short, longest=0).identity("0")
+    assert short.with_chunks(2.0).identity("0") == whole.with_chunks(2.0).identity("0")
+    assert short.with_chunks(window="mean").identity("0") == whole.with_chunks(window="mean").identity("0")
+    before = replace(short, earlier_chunks=(800,), earlier_hops=(400,)).as_earlier(0)
+    assert before.identity("0") == replace(whole, chunk=800, hop=400).identity("0")
+
+
 def test_the_chosen_precision_changes_the_identity() -> None:
     entry = registry.find("starter")
     identities = [entry.identity("0", precision) for precision in ("auto", "fp32", "bf16")]

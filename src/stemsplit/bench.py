@@ -16,7 +16,7 @@ from stemsplit.checkpoints.loading import completed, fresh_network, load_network
 from stemsplit.engine.costs import memory_growth, timed
 from stemsplit.engine.work import count_flops, linear_flops
 from stemsplit.errors import DeviceError
-from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of
+from stemsplit.fast import PRECISIONS, Pool, accelerated, dtype_of, roformers
 from stemsplit.fast.cpu.kernels import chosen
 from stemsplit.fast.cpu.linear import ROWS, Linear
 from stemsplit.fast.device import memory_errors
@@ -127,7 +127,7 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     """
     precision_of = {dtype: name for name, dtype in PRECISIONS.items()}
     dtypes = []
-    for name in names or PRECISIONS:
+    for name in names or (each for each in PRECISIONS if each != "int8"):  # few models have it
         try:
             dtypes.append(dtype_of(name, device))
         except DeviceError:
@@ -141,22 +141,20 @@ def gemm_rate(dtype: torch.dtype, device: torch.device, pool: Pool) -> float:
 
     On a CPU, each of the pool's threads computes a product of its own.
     """
-    on_cpu = device.type == "cpu"
+    on_cpu, multiply = device.type == "cpu", torch.mm if dtype.is_floating_point else torch._int_mm
     side, copies = SIDES.get(device.type, 8_192), pool.threads if on_cpu else 1
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    outs = [torch.empty_like(left) for _ in range(copies)]
-    packed = Linear(right, None, dtype) if on_cpu else None
+    outs = [multiply(left, right) for _ in range(copies)]
 
     def product(index: int) -> None:
-        torch.mm(left, right, out=outs[index])
-
-    def packed_product(_: int) -> None:
-        assert packed
-        packed(left)
+        multiply(left, right, out=outs[index])
 
     methods: list[Callable[[], object]] = [lambda: product(0)]
     if on_cpu:
-        methods = [lambda: pool.run(product, range(copies)), lambda: pool.run(packed_product, range(copies))]
+        methods = [lambda: pool.run(product, range(copies))]
+    if on_cpu and dtype.is_floating_point:
+        packed = Linear(right, None, dtype)
+        methods.append(lambda: pool.run(lambda _: packed(left), range(copies)))
     return copies * 2 * side**3 / min(least_seconds(method, device) for method in methods)
 
 
@@ -279,6 +277,8 @@ def measure(
 
     def measured(precision: str, size: int) -> tuple[float, int | None] | None:
         prefix = f"{precision}, batch size {size}: "
+        if precisions[precision] == torch.int8 and not roformers.supports_int8(network):
+            raise DeviceError(f"{entry.name}: {roformers.ONLY_INT8}")  # not to be taken for too little memory
         with suppress(DeviceError), memory_errors("on a batch", "try a smaller one"):
             # Set up anew for each size, because some implementations are laid out for the first batches that they get.
             compute = accelerated(network, precisions[precision], device, pool, chunk=entry.chunk)

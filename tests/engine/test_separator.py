@@ -333,7 +333,7 @@ def test_of_a_batch_only_what_half_precision_fails_on_is_computed_again() -> Non
 
 @pytest.mark.parametrize(
     ("precision", "complaint"),
-    [("fp16", "fp16 is for CUDA devices, not for cpu"), ("int8", "no precision 'int8'; there are auto, fp32, bf16")],
+    [("fp16", "fp16 is for CUDA devices, not for cpu"), ("int4", "no precision 'int4'; there are auto, fp32, bf16")],
 )
 def test_a_precision_that_the_device_has_not_is_refused(precision: str, complaint: str) -> None:
     with pytest.raises(DeviceError, match=complaint):

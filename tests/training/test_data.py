@@ -53,6 +53,7 @@ def ramps(tmp_path: Path) -> Path:
 # Which example it is
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more processes than a small machine has cores
 def test_the_number_and_the_seed_say_which_example_it_is(album: Path) -> None:
     """In any order, read from disk or held in memory, in this process or in others."""
     mixing = Mixing(1_000, augmentations=AUGMENTATION_NAMES)

@@ -216,6 +216,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
         assert (tmp_path / "cut off" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more processes than a small machine has cores
 def test_processes_that_prepare_examples_change_nothing(album: Path, tmp_path: Path) -> None:
     runs = [a_run(album, tmp_path / f"{loaders}.safetensors", loaders=loaders) for loaders in (0, 2)]
     assert whole(runs[0]) == whole(runs[1])

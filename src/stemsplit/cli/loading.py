@@ -21,13 +21,17 @@ def prepare_torch() -> None:
 
 
 def check_memory(models: "ChainEntry", limit: int | None, device: str, precision: str) -> None:
-    """Raise DeviceError if a model does not fit into a limit of memory; before any download, and without one."""
-    if limit is None:
+    """Raise DeviceError if a model does not fit into a limit of memory, or has no integers; before any download."""
+    if limit is None and precision != "int8":
         return
-    from stemsplit.engine.memory import check_fits
+    from stemsplit.engine.memory import check_fits, check_int8
     from stemsplit.fast.device import dtype_of, pick_device
 
-    check_fits(models.entries, limit, dtype_of(precision, pick_device(device)))
+    dtype = dtype_of(precision, pick_device(device))
+    if precision == "int8":
+        check_int8(models.entries)
+    if limit is not None:
+        check_fits(models.entries, limit, dtype)
 
 
 def load_models(

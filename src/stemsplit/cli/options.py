@@ -214,7 +214,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         help="Number format to compute in. auto: fp16 on NVIDIA GPUs where that is faster, otherwise fp32. bf16 is "
-        "faster on newer CPUs.",
+        "faster on newer CPUs; int8, on others with AVX512-VNNI, for large RoFormers.",
         rich_help_panel=COMPUTING,
     ),
 ]

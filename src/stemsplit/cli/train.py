@@ -227,6 +227,8 @@ def train(
     Training writes weights that `--model` takes, an entry for models.toml,
     and a CSV file of losses and scores.
     """
+    if precision == PrecisionName.int8:
+        raise typer.BadParameter("int8 is too coarse to train in", param_hint="--precision")
     until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     given = [*data, *(path for path in (validation, registry_file, config, Path(from_ or like)) if path)]
     check_output(out, given)

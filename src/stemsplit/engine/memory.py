@@ -8,6 +8,7 @@ import torch
 
 from stemsplit.checkpoints.loading import built
 from stemsplit.errors import DeviceError, StemsplitError
+from stemsplit.fast import roformers
 from stemsplit.fast.forks import Turns
 from stemsplit.registry import ModelEntry
 from stemsplit.words import size
@@ -53,6 +54,18 @@ def bytes_of(entry: ModelEntry, dtype: torch.dtype) -> int:
     except StemsplitError:
         return 0  # only the file tells how large it is, or loading it will say what is wrong
     return sum(each.numel() for each in network.parameters()) * (4 + dtype.itemsize)
+
+
+def check_int8(entries: Iterable[ModelEntry]) -> None:
+    """Raise DeviceError if one of the models has no implementation with integers, as far as that is known."""
+    for entry in entries:
+        try:
+            with torch.device("meta"):
+                network = built(entry)
+        except StemsplitError:
+            continue  # loading its file will say
+        if not roformers.supports_int8(network):
+            raise DeviceError(f"{entry.name}: {roformers.ONLY_INT8}")
 
 
 def check_fits(entries: Iterable[ModelEntry], limit: int, dtype: torch.dtype) -> None:

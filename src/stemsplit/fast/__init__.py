@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from stemsplit.errors import DeviceError
 from stemsplit.fast import roformers
 from stemsplit.fast.cpu.ensemble import FastEnsemble
 from stemsplit.fast.cpu.pool import Pool, torch_threads
@@ -88,7 +89,12 @@ def accelerated(
     Returns:
         A callable (b, c, t) -> (b, n, c, t), both float32 on the device, with the network's result to the precision of
         `dtype`.
+
+    Raises:
+        DeviceError: the network has no implementation with integers, and these are asked for.
     """
+    if dtype == torch.int8 and (compiled or not roformers.supports_int8(network)):
+        raise DeviceError(roformers.ONLY_INT8)
     if isinstance(network, Ensemble):
         members = [
             accelerated(member, dtype, device, pool, chunk=chunk, compiled=compiled, tell=tell)

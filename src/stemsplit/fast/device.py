@@ -8,11 +8,13 @@ import torch
 
 from stemsplit.choices import PrecisionName
 from stemsplit.errors import DeviceError
+from stemsplit.fast.cpu.int8 import native_int8
 
 PRECISIONS: dict[str, torch.dtype] = {
     PrecisionName.fp32: torch.float32,
     PrecisionName.bf16: torch.bfloat16,
     PrecisionName.fp16: torch.float16,
+    PrecisionName.int8: torch.int8,
 }
 
 
@@ -37,7 +39,7 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     float16 is more exact than bfloat16.
 
     Args:
-        name: "auto", "fp32", "bf16" or "fp16".
+        name: "auto", "fp32", "bf16", "fp16" or "int8".
         device: a device of this machine.
 
     Raises:
@@ -45,7 +47,9 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     """
     if name not in (*PRECISIONS, "auto"):
         raise DeviceError(f"no precision {name!r}; there are auto, {', '.join(PRECISIONS)}")
-    if device.type == "cuda":
+    if name == "int8":
+        check_int8(device)
+    elif device.type == "cuda":
         # Tensor cores for half precision came with 7.0, for bfloat16 with 8.0.
         major, _ = torch.cuda.get_device_capability(device)
         if name == "bf16" and major < 8:
@@ -59,6 +63,16 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     elif name == "bf16" and not native_bfloat16():
         raise DeviceError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
     return PRECISIONS.get(name, torch.float32)
+
+
+def check_int8(device: torch.device) -> None:
+    """Raise DeviceError if a device has no products of integers, or another precision that is as fast."""
+    if device.type != "cpu":
+        raise DeviceError(f"int8 is for CPUs, not for {device.type}; try auto")
+    if native_bfloat16():
+        raise DeviceError("int8 is hardly faster than bf16 on this CPU, and less exact; try bf16")
+    if not native_int8():
+        raise DeviceError("this CPU has no fast products of integers (AVX512-VNNI); try fp32")
 
 
 def or_bfloat16(device: torch.device) -> str:

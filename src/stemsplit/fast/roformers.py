@@ -24,6 +24,18 @@ NETWORKS = (
 """The classes of networks that both the CPU's and the GPU's implementation compute."""
 
 
+WIDE = 256
+"""Features of a token from which products with integers save time; the built-in model's 88 are too few."""
+
+ONLY_INT8 = f"int8 is for RoFormers with at least {WIDE} features, and would not make this model faster; try fp32"
+"""Says why a model is not computed with integers."""
+
+
 def supports(network: nn.Module) -> TypeGuard[RoFormer]:
     """Return whether a network has fast implementations. A subclass of one that has may compute something else."""
     return type(network) in NETWORKS
+
+
+def supports_int8(network: nn.Module) -> bool:
+    """Return whether a network's products are also computed with integers on CPUs."""
+    return supports(network) and network.config.dim >= WIDE

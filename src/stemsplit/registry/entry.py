@@ -194,7 +194,8 @@ class ModelEntry:
         if version >= len(self.earlier_hops):
             return self
         chunk, hop = self.earlier_chunks[version], self.earlier_hops[version]
-        return replace(self, chunk=chunk, hop=hop, earlier_chunks=(), earlier_hops=())
+        # Then, all chunks were whole.
+        return replace(self, chunk=chunk, hop=hop, shortest=0, longest=0, earlier_chunks=(), earlier_hops=())
 
     def with_passes(self, tta: bool | None = None, shifts: int | None = None) -> "ModelEntry":
         """Return the entry with other passes over a song; see `ModelEntry` for both. None keeps the entry's own.
@@ -263,6 +264,9 @@ class ModelEntry:
         chosen |= {"part": self.part} if self.part else {}
         chosen |= {"tta": True} if self.tta else {}
         chosen |= {"shifts": self.shifts} if self.shifts > 1 else {}
+        if self.window == WindowName.hann:  # the others have whole chunks
+            ends = dict(zip(("shortest", "longest"), self.ends, strict=True))
+            chosen |= {key: length for key, length in ends.items() if length != self.chunk}
         return {"name": self.name, "weights": digest, **{name: getattr(self, name) for name in names}, **sums, **chosen}
 
     @property

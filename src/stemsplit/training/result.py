@@ -33,6 +33,8 @@ def entry_of(entry: ModelEntry, fine_tuned: bool, about: str, license_: str, aut
         license_url="",
         page="",
         score={},
+        earlier_chunks=(),
+        earlier_hops=(),
     )
 
 

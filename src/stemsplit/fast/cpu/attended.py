@@ -18,7 +18,8 @@ SCORES = 340_000
 """About the most attention scores at once: with them, the second product starts before they leave the cache."""
 
 LONG = 128
-"""Number of tokens from which on each head is computed in two products of its own."""
+"""Number of tokens from which on the two products of a head are not computed together with those of other groups if a
+group's scores fill the cache."""
 
 BLOCK = 30
 """Fewest queries of a block of a window. With fewer, copying their keys takes longer than the products with them."""
@@ -90,13 +91,14 @@ def _summed(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, safel
     """Compute `attended`; `safely` has weights whose sums are 1."""
     groups, count, heads, _ = queries.shape
     sums = torch.ones(groups, heads, count)
-    if keys.shape[1] >= LONG:
+    at_once = SCORES // (count * keys.shape[1])
+    if keys.shape[1] >= LONG and min(groups, at_once) < 2:
         for group in range(groups):
             for head in range(heads):
                 q, k, v, into = (x[group, :, head] for x in (queries, keys, values, result))
                 _one_head(q, k, v, into, sums[group, head], safely)
     else:
-        some = pieces(groups, SCORES // (count * keys.shape[1]))
+        some = pieces(groups, at_once)
         for head in range(heads):
             for here in some:
                 q, k, v, into = (x[here, :, head] for x in (queries, keys, values, result))

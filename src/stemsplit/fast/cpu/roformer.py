@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.fourier import Fourier, OverlapAdd
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
@@ -42,7 +43,7 @@ class FastRoFormer:
     """
 
     def __init__(self, network: RoFormer, dtype: torch.dtype, pool: Pool) -> None:
-        self.network, self.dtype, self.pool = network, dtype, pool
+        self.network, self.products, self.dtype, self.pool = network, dtype, int8.others(dtype), pool
         self.bands, c = network.bands, network.config
         self.in_sequence = all(band.stop == after.start for band, after in pairwise(self.bands))
         self.bands_per_number = network.bands_per_bin.flatten().repeat_interleave(2 * c.channels)
@@ -54,12 +55,12 @@ class FastRoFormer:
         layers = network.band_split.to_features
         self.split = pool.map(lambda band: band_layer(*band.children()), layers)
         self.blocks = pool.map(self._block, range(len(network.layers)))
-        self.masks = pool.map(lambda stem: masks(stem, network.final_norm, dtype, pool), network.mask_estimators)
+        self.masks = pool.map(lambda stem: masks(stem, network.final_norm, self.dtype, pool), network.mask_estimators)
 
     def _block(self, index: int) -> tuple[list[nn.Module], FastBlock]:
         """Return a block's transformers over all tokens, which are rare and stay plain, and those along an axis."""
         *linear, time, freq = self.network.layers[index].children()
-        return linear, FastBlock(time, freq, self.dtype, self.pool, keeps=self.keeps_values and index == 0)
+        return linear, FastBlock(time, freq, self.products, self.pool, keeps=self.keeps_values and index == 0)
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the stems as the network's forward does, (b, c, t) -> (b, n, c, t)."""

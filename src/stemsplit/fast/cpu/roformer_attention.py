@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.attended import LANES, Window, attended, attended_within
 from stemsplit.fast.cpu.linear import Linear, packs
 from stemsplit.fast.cpu.scratch import SCRATCH
@@ -65,7 +66,7 @@ class FastAttention:
         if type(plain) not in KINDS:  # a subclass may compute something else
             raise TypeError(f"no fast implementation of {type(plain).__name__}")
         assert isinstance(plain, Attention)
-        self.heads, self.dtype, self.keeps = plain.heads, dtype, keeps
+        self.heads, self.dtype, self.keeps = plain.heads, int8.others(dtype), keeps
         self.positions = plain.get_submodule(plain.positions)
         if isinstance(self.positions, RotaryEmbedding):
             self.frequencies = tuple(self.positions.freqs.tolist())
@@ -83,10 +84,10 @@ class FastAttention:
             weight[: self.inner] *= self.scale
             bias[: self.inner] *= self.scale
         # A rotation takes pairs of numbers. Some widths that are not multiples of `LANES` are slow in oneDNN.
-        padding = -len(bias) % (LANES if packs(dtype) else 2)
+        padding = -len(bias) % (LANES if dtype == torch.int8 or packs(dtype) else 2)
         weight, bias = F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding))
-        self.project = Linear(weight, bias, dtype, ones=True)
-        self.out = Linear.from_layer(plain.to_out[0], dtype)
+        self.project = int8.kind(dtype)(weight, bias, dtype, ones=True)
+        self.out = int8.kind(dtype).from_layer(plain.to_out[0], dtype)
 
     def positioned(self, queries_keys: Tensor) -> tuple[Tensor, Tensor]:
         """Encode positions: (g, tokens, 2 * inner) -> scaled queries and keys, (g, tokens, heads, d) each.

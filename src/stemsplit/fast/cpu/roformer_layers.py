@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from stemsplit.fast.cpu import int8
 from stemsplit.fast.cpu.attended import pieces
 from stemsplit.fast.cpu.linear import Linear
 from stemsplit.fast.cpu.pool import Pool
@@ -10,20 +11,30 @@ from stemsplit.fast.cpu.roformer_attention import FastAttention, gain, normed, u
 from stemsplit.models.roformer_layers import FeedForward, RMSNorm, Transformer
 
 TOKENS = 960
-"""Most tokens of a tile across bands, in whole frames; about as many as in a tile along time."""
+"""Fewest tokens for which a tile has room; about as many as a band of an 8-second chunk has."""
+
+ACROSS, ALONG = 180_000, 100_000
+"""Most numbers of a tile of narrow tokens, across bands and along time: in few large tiles, threads meet less often."""
 
 Values = tuple[Tensor, Tensor]
 """Values of the network's first attention along time, (k, m, inner), and of its first across bands, (m, k, inner)."""
 
 
-ROWS = 480
-"""Most tokens that a feed-forward layer computes at once: its many features stay in the cache."""
+ROWS, FEATURES = 480, 740_000
+"""Tokens that a feed-forward layer computes at once, and features if its tokens have few: they stay in the cache."""
+
+
+def tiles(count: int, most: int) -> list[slice]:
+    """Cut `count` bands or frames into tiles of at most `most`: an even number of them, which two threads can share."""
+    number = max(-(-count // max(most, 1)), 1)
+    return pieces(count, -(-count // (number + number % 2)))
 
 
 def feed_forward(x: Tensor, wide: Linear, narrow: Linear) -> None:
     """Add to tokens (rows, d) what two layers make of them."""
     inputs = normed(x, wide)
-    for here in pieces(len(x), ROWS):
+    most = max(ROWS, FEATURES // wide.outputs) if type(wide) is Linear else int8.ROWS
+    for here in pieces(len(x), most):
         narrow.add_to(x[here], wide(inputs[here], "features"))
 
 
@@ -44,8 +55,8 @@ class FastTransformer:
             assert isinstance(feed_forward, FeedForward)
             norm, wide, _, _, narrow = feed_forward.net
             widen, narrow_again = (
-                Linear.from_layer(wide, dtype, "gelu", gain=gain(norm), ones=True),
-                Linear.from_layer(narrow, dtype),
+                int8.kind(dtype).from_layer(wide, dtype, "gelu", gain=gain(norm), ones=True),
+                int8.kind(dtype, after_gelu=True).from_layer(narrow, dtype),
             )
             self.layers.append((FastAttention(attention, dtype, keeps and number == 0), widen, narrow_again))
         self.gain = gain(plain.norm) if isinstance(plain.norm, RMSNorm) else None
@@ -87,19 +98,18 @@ class FastBlock:
         self._across_bands(tokens, across_bands)
 
     def _along_time(self, tokens: Tensor, first: Tensor | None) -> None:
-        def band(index: int) -> None:
-            self.time(tokens[index], 1, None if first is None else first[index])
+        def tile(bands: slice) -> None:
+            values = None if first is None else first[bands].flatten(0, 1)
+            self.time(tokens[bands].view(-1, tokens.shape[-1]), len(tokens[bands]), values)
 
-        self.pool.run(band, range(len(tokens)))
+        self.pool.run(tile, tiles(len(tokens), ALONG // tokens[0].numel()))
 
     def _across_bands(self, tokens: Tensor, first: Tensor | None) -> None:
-        frames = max(TOKENS // len(tokens), 1)
-
-        def tile_at(start: int) -> None:
-            here = slice(start, start + frames)
+        def tile_of(here: slice) -> None:
             view = tokens[:, here].transpose(0, 1)
             tile = view.clone(memory_format=torch.contiguous_format).flatten(0, 1)
             self.freq(tile, len(view), None if first is None else first[here].flatten(0, 1))
             view.copy_(tile.view_as(view))
 
-        self.pool.run(tile_at, range(0, tokens.shape[1], frames))
+        most = max(TOKENS, ACROSS // tokens.shape[-1])
+        self.pool.run(tile_of, tiles(tokens.shape[1], most // len(tokens)))
