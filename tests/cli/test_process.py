@@ -1,5 +1,6 @@
 """How the process of a command begins and ends."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,20 @@ def test_leaving_prints_all_and_waits_for_threads_and_handlers(status: int) -> N
     )
     found = ended(late)
     assert (found.returncode, found.stdout.split(), found.stderr) == (status, ["first", "thread", "handler"], "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot signal a thread")
+def test_an_interrupt_while_leaving_is_told_by_the_status_alone() -> None:
+    late = (
+        "import signal, threading, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "main = threading.main_thread().ident\n"
+        "def work():\n    time.sleep(0.1)\n    signal.pthread_kill(main, signal.SIGINT)\n    time.sleep(0.1)\n"
+        "threading.Thread(target=work).start()\n"
+        "print('a result')\nprocess.leave(0)\n"
+    )
+    found = ended(late)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "a result\n", "")
 
 
 def test_leaving_skips_only_the_freeing_of_objects() -> None:

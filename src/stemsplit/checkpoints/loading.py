@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stemsplit import models
 from stemsplit.checkpoints import checkpoint
+from stemsplit.checkpoints.shapes import Shapes
 from stemsplit.errors import RegistryError, WeightsError
 from stemsplit.fetch import download
 from stemsplit.registry import ModelEntry
@@ -93,7 +94,7 @@ def load_network(entry: ModelEntry) -> nn.Module:
     held = checkpoint.read_contents(download.fetch(entry), entry.part)
     tensors = held.tensors
     entry = completed(entry, tensors)
-    with torch.device("meta"):
+    with Shapes():
         network = built(entry)
     try:
         tensors = models.adapt_keys(entry.architecture, tensors)

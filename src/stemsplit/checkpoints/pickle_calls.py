@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 
 from torch import nn
 
@@ -29,8 +30,15 @@ MOST_DIMENSIONS = 64
 REBUILD = "torch._utils._rebuild_"
 """Prefix of the functions that make tensors of any kind."""
 
-OWN = frozenset(key for key in dir(nn.Parameter) if inspect.isdatadescriptor(inspect.getattr_static(nn.Parameter, key)))
-"""Attributes that PyTorch defines on tensors. Setting one may do anything: `real` overwrites a tensor's numbers."""
+
+@cache  # and not as the module is imported: a safetensors file needs no answer, and it takes milliseconds
+def own_attributes() -> frozenset[str]:
+    """Return the attributes that PyTorch defines on tensors.
+
+    Setting one may do anything: `real` overwrites a tensor's numbers.
+    """
+    names = dir(nn.Parameter)
+    return frozenset(name for name in names if inspect.isdatadescriptor(inspect.getattr_static(nn.Parameter, name)))
 
 
 def refusal(names: str) -> str:
@@ -139,7 +147,7 @@ def are_attributes(budget: Budget, state: object) -> bool:
         if not isinstance(part, Table | None):
             return False
         budget.spend(len(part or ()))
-        if not all(isinstance(key, str) and key not in OWN for key in (part or ())[::2]):
+        if not all(isinstance(key, str) and key not in own_attributes() for key in (part or ())[::2]):
             return False
     return True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stemsplit.cli import process
 from stemsplit.cli.options import likely_song, seconds
 
 if TYPE_CHECKING:
@@ -189,4 +190,5 @@ def serve(server: "Server", what: str, where: str, no_open: bool) -> None:
     if not no_open and not told:
         opening.open_browser(f"{server.door}{where}")
     console.note(f"{what}; end with Ctrl-C")
+    process.settle()
     server.serve_forever()

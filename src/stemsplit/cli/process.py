@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import signal
 import sys
 import threading
 
@@ -18,7 +19,7 @@ def hurry() -> None:
 
 
 def settle() -> None:
-    """Let the garbage collector work as usual, and never search what was imported so far."""
+    """Let the garbage collector work as usual, and never search what was imported so far: before long work."""
     # PyTorch's own million objects live as long as the process.
     gc.freeze()
     gc.set_threshold(*_usual)
@@ -38,12 +39,15 @@ def leave(status: int) -> None:
         status: exit status.
 
     Raises:
-        SystemExit: PyTorch was not loaded, or stdout cannot be written.
+        SystemExit: PyTorch was not loaded, or stdout cannot be written, or a signal came meanwhile.
     """
     if "torch" not in sys.modules or _is_watched():
         sys.exit(status)
-    threading._shutdown()  # type: ignore[attr-defined]  # ends the threads of all pools
-    atexit._run_exitfuncs()
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # ends the threads of all pools
+        atexit._run_exitfuncs()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from stemsplit.cli import process
 from stemsplit.cli.signals import AskedError, Stop
 from stemsplit.words import counted
 
@@ -45,6 +46,7 @@ def carry_out(
 
     stems, first = run.entry.outputs if run.validation else (), run.workers.first
     advice = "try a smaller --batch-size or --seconds"
+    process.settle()
     with Stop() as stop:
         if run.resume():
             report.note(f"{run.out} resumes from step {run.step} of {run.plan.steps}")

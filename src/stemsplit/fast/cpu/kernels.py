@@ -148,10 +148,11 @@ def _seconds(kernels: Mapping[str, Callable[[], Callable[[], object]]]) -> dict[
 
 def machine() -> str:
     """Return a name for machines that compute alike, of characters that file names can have."""
-    model = platform.processor() or platform.machine()
+    found = None
     with suppress(OSError):
         found = re.search(r"^model name\s*:(.*)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.M)
-        model = found[1] if found else model
+    # On some systems, `platform` starts a program to find out.
+    model = found[1] if found else platform.processor() or platform.machine()
     isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     blas = "mkl" if torch.backends.mkl.is_available() else ""
     parts = torch.__version__, blas, torch.backends.cpu.get_cpu_capability(), isa, model
