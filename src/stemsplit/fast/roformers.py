@@ -24,7 +24,7 @@ NETWORKS = (
 """The classes of networks that both the CPU's and the GPU's implementation compute."""
 
 
-WIDE = 256
+WIDE = 384
 """Features of a token from which products with integers save time; the built-in model's 88 are too few."""
 
 ONLY_INT8 = (
