@@ -34,7 +34,7 @@ class Row:
         ours: stemsplit's figure.
         ratio: how the two compare.
         goal: what the ratio, or the figure, should reach.
-        error: distance from the baseline's result, or why there is no figure.
+        error: distance from the baseline's result, or why a figure is missing.
         met: whether the goal is reached; None if there is none.
     """
 

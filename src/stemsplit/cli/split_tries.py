@@ -66,7 +66,7 @@ class Queue(deque["Job"]):
             super().append(job)
 
     def appendleft(self, job: "Job") -> None:
-        """Put a song back at the front, as there is no room for it yet."""
+        """Put a song back at the front until there is room for it."""
         if not self.stopped:
             super().appendleft(job)
 

@@ -141,7 +141,7 @@ def starting(size: Size) -> Iterator[Row]:
     for name, seconds in zip(("start", "end"), zip(*ours[1:], strict=True), strict=True):
         now = median(seconds)
         yield Row(
-            f"from `stemsplit song.wav` to the {name} of the first chunk",
+            f"from `stemsplit song.wav`, 1 s, to the {name} of its chunk",
             f"`import torch` {before:.2f} s",
             f"{now:.2f} s",
             f"{now / before:.2f}x",

@@ -63,6 +63,10 @@ class Int8Linear(Linear):
         self.weight = torch.ops.onednn.qlinear_prepack(integers, None)
         self.bias = None if bias is None else bias.detach().float()
         self.finite = bool(torch.isfinite(self.scales).all())
+        self.prepare(weight.shape[1])
+
+    def prepare(self, inputs: int) -> None:
+        """Compute what else is needed, for a number of inputs, once the weights are there: here nothing."""
 
     def __call__(self, x: Tensor, scratch: str = "") -> Tensor:  # noqa: ARG002 (the product makes its own memory)
         """Apply the layer, float32 (rows, inputs) -> (rows, outputs)."""
@@ -103,21 +107,10 @@ class Int8Linear(Linear):
 class AfterGelu(Int8Linear):
     """Computes an `Int8Linear` of results of GELU, which need no integers for numbers far below 0."""
 
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        dtype: torch.dtype = torch.int8,
-        activation: Activation = "none",
-        *,
-        packed: bool = True,
-        ones: bool = False,
-        onednn: bool | None = None,
-    ) -> None:
-        super().__init__(weight, bias, dtype, activation, packed=packed, ones=ones, onednn=onednn)
-        # The least input stands for 0, which the bias makes up for.
-        one = torch.ones(1, weight.shape[1], dtype=torch.uint8)
-        self.offset = self.product(one, 1.0, 0, None, "none")[0] * LEAST_GELU
+    def prepare(self, inputs: int) -> None:
+        """Make the bias up for the least input, which stands for 0."""
+        ones = torch.ones(1, inputs, dtype=torch.uint8)
+        self.offset = self.product(ones, 1.0, 0, None, "none")[0] * LEAST_GELU
         if self.bias is not None:
             self.offset += self.bias
 
