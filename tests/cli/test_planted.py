@@ -77,7 +77,7 @@ class Planted:
             else:
                 with place.open("xb") as file:  # x: what is there may be a pipe, which nobody reads
                     file.write(self.content.encode("utf-8", "surrogatepass"))
-        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        except OSError:  # a file where a folder would have to be, or links that lead in a circle
             return
 
 

@@ -138,6 +138,7 @@ def test_what_stemsplit_did_not_write_stays_unless_forced(stemsplit: Command, bu
     assert below(bucket, "stems")["one/vocals.wav"] != b"somebody's"
 
 
+@pytest.mark.usefixtures("no_ffmpeg")
 def test_songs_that_fail_are_told_by_address_and_stop_no_other(
     stemsplit: Command, s3: Server, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_songs_that_fail_are_told_by_address_and_stop_no_other(
     failed = {line["song"]: line["error"] for line in lines if line["status"] == "failed"}
     assert failed.keys() == {*songs[:3]}
     assert all(name in error for name, error in failed.items())
+    assert failed[songs[2]].endswith(": ffmpeg -i broken.wav broken.flac")
     said = result.out + result.err + Path("table.csv").read_text()
     assert str(tmp_path) not in said
     assert "SECRET" not in said

@@ -1,6 +1,7 @@
 """A song that comes from an address, or whose stems go to one: brought here, kept for a while, and sent away."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -153,7 +154,9 @@ class Away:
     def told(self, text: str) -> str:
         """Return a message with addresses in the place of paths of staged files."""
         if self.source is not None:
-            text = text.replace(str(self.path), self.song)
+            # A command in the message is for the reader's own copy: few programs read from object stores.
+            text = text.replace(f"-i {shlex.quote(str(self.path))}", f"-i {shlex.quote(self.path.name)}")
+            text = text.replace(str(self.path), self.song).replace(f"{self.path.parent}{os.sep}", "")
         if self.output is None:
             return text
         if f"{self.out}{os.sep}{PREFIX}" in text:  # what fails is on this machine
