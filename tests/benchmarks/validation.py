@@ -34,7 +34,7 @@ def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
     for sources in songs:
         stems = separator.separate(sources.sum(0), separator.entry.sample_rate)
         estimates = torch.stack([stems[name] for name in separator.stems])
-        scores.append(sdr(estimates, sources))
+        scores.append(sdr(estimates, sources[: len(estimates)]))
     return torch.stack(scores).nanmean(0)
 
 

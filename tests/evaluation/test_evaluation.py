@@ -140,6 +140,31 @@ def test_each_estimate_is_measured_against_its_own_stems(
     assert stems_of_outputs(outputs, ("bass", "other", "piano", "vocals"), rest) == found
 
 
+@pytest.mark.parametrize(
+    ("outputs", "rest", "found"),
+    [
+        (("drums", "bass", "other"), ("other",), {"drums": ["drums"]}),
+        (("bass", "accompaniment"), (), {"accompaniment": ["bass+other", "drums"]}),
+        (("other", "drums"), ("other",), {"other": ["bass+other"], "drums": ["drums"]}),
+        (("no_bass", "no_drums"), (), {"no_drums": ["bass+other"]}),
+        (("bass+other",), (), {"bass+other": ["bass+other"]}),
+    ],
+)
+def test_parts_of_a_sum_are_not_measured(
+    outputs: Sequence[str], rest: Sequence[str], found: dict[str, list[str]]
+) -> None:
+    assert stems_of_outputs(outputs, ("bass+other", "drums"), rest) == found
+
+
+def test_a_song_with_a_sum_is_measured_in_its_other_stems(references: Path, estimates: Path) -> None:
+    true = sources(1_000)
+    put(references / "song", {"drums": true["drums"], "bass+other": true["bass"] + true["other"]})
+    put(estimates / "song", worse({name: true[name] for name in ("drums", "bass", "other")}))
+    result = only(references, FromFolder(estimates))
+    assert list(result.scores) == ["drums"]
+    assert result.unmeasured == ["bass", "other"]
+
+
 def test_some_stems_alone_can_be_measured(references: Path, estimates: Path) -> None:
     put(references / "song", sources(1_000))
     put(estimates / "song", sources(1_000, ["vocals", "other"]))

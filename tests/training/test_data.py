@@ -58,24 +58,24 @@ def test_the_number_and_the_seed_say_which_example_it_is(album: Path) -> None:
     """In any order, read from disk or held in memory, in this process or in others."""
     mixing = Mixing(1_000, augmentations=AUGMENTATION_NAMES)
     from_disk = Examples([gathered(album)], mixing, RATE, 5)
-    expected = [from_disk[index] for index in range(12)]
-    assert all(torch.equal(from_disk[index], expected[index]) for index in reversed(range(12)))
+    expected = [from_disk[index].sources for index in range(12)]
+    assert all(torch.equal(from_disk[index].sources, expected[index]) for index in reversed(range(12)))
     in_memory = examples(gathered(album), mixing=mixing, seed=5)
-    assert all(torch.equal(in_memory[index], expected[index]) for index in range(12))
+    assert all(torch.equal(in_memory[index].sources, expected[index]) for index in range(12))
     batches = DataLoader(in_memory, batch_sampler=[[0, 1], [2, 3], [4, 5]], num_workers=2)
-    assert torch.equal(torch.cat(list(batches)), torch.stack(expected[:6]))
+    assert torch.equal(torch.cat([batch.sources for batch in batches]), torch.stack(expected[:6]))
 
 
 def test_another_number_or_seed_is_another_example(album: Path) -> None:
     one, other = (examples(gathered(album), mixing=Mixing(1_000), seed=seed) for seed in (0, 1))
-    found = [made[index] for made in (one, other) for index in range(10)]
+    found = [made[index].sources for made in (one, other) for index in range(10)]
     assert not any(torch.equal(found[a], found[b]) for a in range(20) for b in range(a) if found[a].any())
 
 
 def test_examples_can_be_sent_to_a_process_that_knows_nothing(album: Path) -> None:
     """As on systems that cannot fork."""
     made = examples(gathered(album))
-    assert torch.equal(pickle.loads(pickle.dumps(made))[3], made[3])
+    assert torch.equal(pickle.loads(pickle.dumps(made))[3].sources, made[3].sources)
 
 
 def test_memory_is_not_taken_beyond_what_is_allowed(album: Path) -> None:
@@ -92,12 +92,14 @@ def test_memory_is_not_taken_beyond_what_is_allowed(album: Path) -> None:
 
 def test_each_example_has_the_length_asked_for_and_a_source_an_output(album: Path) -> None:
     made = examples(gathered(album), mixing=Mixing(1_234, augmentations=AUGMENTATION_NAMES))
-    assert all(made[index].shape == (2, 2, 1_234) and made[index].isfinite().all() for index in range(20))
+    assert all(
+        made[index].sources.shape == (2, 2, 1_234) and made[index].sources.isfinite().all() for index in range(20)
+    )
 
 
 def test_an_example_longer_than_its_songs_ends_in_silence(album: Path) -> None:
     for index in range(4):
-        example = examples(gathered(album), mixing=replace(PLAIN, length=9_000))[index]
+        example = examples(gathered(album), mixing=replace(PLAIN, length=9_000))[index].sources
         assert example[..., :8_000].any()
         assert not example[..., 8_000:].any()
 
@@ -105,7 +107,7 @@ def test_an_example_longer_than_its_songs_ends_in_silence(album: Path) -> None:
 @pytest.mark.parametrize("remix", [0.0, 0.5, 1.0])
 def test_so_many_examples_are_of_different_songs_or_places(ramps: Path, remix: float) -> None:
     made = examples(gathered(ramps), mixing=replace(PLAIN, remix=remix))
-    apart = sum(not torch.equal(*made[index]) for index in range(400))
+    apart = sum(not torch.equal(*made[index].sources) for index in range(400))
     assert abs(apart - 400 * remix) < (40 if 0 < remix < 1 else 1)
 
 
@@ -113,14 +115,14 @@ def test_so_many_examples_are_of_different_songs_or_places(ramps: Path, remix: f
 def test_so_many_sources_of_remixes_are_two_at_once(tmp_path: Path, remix: float, expected: int) -> None:
     put(tmp_path / "ones" / "song", low=np.full((3_000, 2), 0.25), high=np.full((3_000, 2), 0.25))
     made = examples(gathered(tmp_path / "ones"), mixing=replace(PLAIN, remix=remix, mixup=0.3))
-    heights = torch.stack([made[index] for index in range(200)]).amax((2, 3))
+    heights = torch.stack([made[index].sources for index in range(200)]).amax((2, 3))
     assert set(heights.flatten().tolist()) <= {0.25, 0.5}
     assert abs(int((heights == 0.5).sum()) - expected) <= (30 if expected else 0)
 
 
 def test_so_many_sources_are_left_out(ramps: Path) -> None:
     made = examples(gathered(ramps), mixing=replace(PLAIN, source_dropout=0.1))
-    silent = torch.stack([made[index] for index in range(1_000)]).flatten(2).abs().amax(-1) == 0
+    silent = torch.stack([made[index].sources for index in range(1_000)]).flatten(2).abs().amax(-1) == 0
     assert 160 < int(silent.sum()) < 240
     # One source's silence is no other's: of both there is as much as chance has it.
     assert int(silent.all(1).sum()) < 30
@@ -128,7 +130,9 @@ def test_so_many_sources_are_left_out(ramps: Path) -> None:
 
 def test_each_source_is_made_louder_or_softer_by_itself(ramps: Path) -> None:
     made = examples(gathered(ramps), mixing=replace(PLAIN, gain=3.0, remix=0))
-    ratios = [float(20 * (low.norm() / high.norm()).log10()) for low, high in (made[index] for index in range(300))]
+    ratios = [
+        float(20 * (low.norm() / high.norm()).log10()) for low, high in (made[index].sources for index in range(300))
+    ]
     assert -6 <= min(ratios) < -4
     assert 4 < max(ratios) <= 6
 
@@ -142,20 +146,20 @@ def test_sources_are_taken_from_where_they_are_heard(tmp_path: Path) -> None:
         put(tmp_path / "data" / f"{seed}", **stems)
     for remix in (0.0, 1.0):
         made = examples(gathered(tmp_path / "data"), mixing=replace(PLAIN, remix=remix))
-        assert all(made[index].square().mean() > 1e-5 for index in range(200))
+        assert all(made[index].sources.square().mean() > 1e-5 for index in range(200))
 
 
 def test_what_is_nowhere_louder_is_taken_as_it_is(tmp_path: Path) -> None:
     put(tmp_path / "data" / "song", low=0.02 * noise(3_000), high=0.02 * noise(3_000, seed=1))
     made = examples(gathered(tmp_path / "data"), mixing=replace(PLAIN, loudness=0.0))
-    assert made[0].any()
+    assert made[0].sources.any()
 
 
 @pytest.mark.parametrize("ways", [("swap",), ("polarity",), ("equalise",), ("speed",)])
 def test_ways_to_vary_are_used_where_they_are_asked_for(album: Path, ways: tuple[str, ...]) -> None:
     plain = examples(gathered(album), mixing=PLAIN)
     varied = examples(gathered(album), mixing=replace(PLAIN, augmentations=ways))
-    assert any(not torch.equal(plain[index], varied[index]) for index in range(10))
+    assert any(not torch.equal(plain[index].sources, varied[index].sources) for index in range(10))
 
 
 def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Pat
     for collections, share in (((many, few), 1 / 2), ((many, few, few), 2 / 3)):
         for remix in (0.0, 1.0):
             made = examples(*collections, mixing=replace(PLAIN, remix=remix))
-            levels = torch.stack([made[index][:, 0, 0] for index in range(600)])
+            levels = torch.stack([made[index].sources[:, 0, 0] for index in range(600)])
             assert abs(float((levels > 0.3).float().mean()) - share) < 0.06
 
 
@@ -196,10 +200,10 @@ def test_a_stem_without_a_file_is_not_in_the_song(tmp_path: Path) -> None:
     """So it is silent there, and everything else is pure."""
     put(tmp_path / "data" / "song", drums=noise(2_000), other=noise(2_000, seed=1), vocals=noise(2_000, seed=2))
     collection = gathered(tmp_path / "data", FOUR)
-    assert [len(part) for part in collection.songs[0]] == [1, 0, 1, 1]
+    assert [len(part) for part in collection.songs[0].parts] == [1, 0, 1, 1]
     assert [len(sources) for sources in collection.sources] == [1, 0, 1, 1]
     for remix in (0.0, 1.0):
-        example = examples(collection, mixing=replace(PLAIN, remix=remix))[0]
+        example = examples(collection, mixing=replace(PLAIN, remix=remix))[0].sources
         assert example.flatten(1).any(1).tolist() == [True, False, True, True]
 
 
@@ -209,8 +213,55 @@ def test_a_silent_file_may_be_inside_another(tmp_path: Path) -> None:
     put(tmp_path / "data" / "mixed", **{**stems, "bass": np.zeros((2_000, 2), np.float32)})
     put(tmp_path / "data" / "whole", **stems)
     collection = gathered(tmp_path / "data", FOUR)
-    assert [song[0][0].song.name for song in collection.songs] == ["whole"]
+    assert [song.parts[0][0].song.name for song in collection.songs] == ["whole"]
     assert [len(sources) for sources in collection.sources] == [2, 1, 1, 2]
+
+
+def test_stems_in_one_file_are_known_as_their_sum(tmp_path: Path) -> None:
+    """The song is used as a whole; on their own, only the stems that have a file each."""
+    bass_and_other = noise(2_000, seed=1)
+    put(tmp_path / "data" / "song", drums=noise(2_000), vocals=noise(2_000, seed=2), **{"bass+other": bass_and_other})
+    collection = gathered(tmp_path / "data", FOUR)
+    assert [len(sources) for sources in collection.sources] == [1, 0, 0, 1]
+    made = examples(collection, mixing=replace(PLAIN, length=2_000, remix=0))[0]
+    assert made.together.tolist() == [[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
+    # The file has 16 bits.
+    assert torch.allclose(made.sources[1] + made.sources[2], torch.from_numpy(bass_and_other.T), atol=1e-4)
+    remixed = examples(collection, mixing=PLAIN)[0]
+    assert torch.equal(remixed.together, torch.eye(4, dtype=torch.bool))
+    assert remixed.sources.flatten(1).any(1).tolist() == [True, False, False, True]
+
+
+def test_files_that_share_a_stem_are_known_as_one_sum(tmp_path: Path) -> None:
+    stems = {"bass+other": noise(2_000), "drums + bass": noise(2_000, seed=1), "piano": noise(2_000, seed=2)}
+    put(tmp_path / "data" / "song", vocals=noise(2_000, seed=3), **stems)
+    (song,) = gathered(tmp_path / "data", FOUR).songs
+    assert song.together == [{0, 1, 2}]
+    assert [song.knows(output) for output in range(4)] == [False, False, False, True]
+
+
+def test_stems_in_one_file_that_one_output_collects_are_that_output(tmp_path: Path) -> None:
+    put(tmp_path / "data" / "song", **{"piano+strings": noise(2_000), "bass+other": noise(2_000, seed=1)})
+    (song,) = gathered(tmp_path / "data", replace(FOUR, stems=("other", "vocals"))).songs
+    assert (stems_of(song.parts), song.together) == ([["bass+other", "piano+strings"], []], [])
+
+
+def test_a_sum_is_a_part_of_the_mixture_that_gets_no_score(tmp_path: Path) -> None:
+    put(tmp_path / "data" / "song", drums=noise(2_000), **{"bass+other": noise(1_500, seed=1)})
+    (song,) = song_folders(tmp_path / "data")
+    sources = read_song(song, FOUR)
+    assert sources.flatten(1).any(1).tolist() == [True, False, False, False, True]
+
+
+def test_single_sources_are_mixed_with_others_and_not_heard_alone(tmp_path: Path) -> None:
+    put(tmp_path / "solo" / "song", low=np.full((500, 2), 0.5, np.float32))
+    put(tmp_path / "both" / "song", **dict.fromkeys(("low", "high"), np.full((500, 2), 0.25, np.float32)))
+    solo, both = gathered(tmp_path / "solo"), gathered(tmp_path / "both")
+    for remix, share in ((0.0, 0.0), (1.0, 0.5)):
+        made = examples(solo, both, mixing=replace(PLAIN, remix=remix))
+        heights = torch.stack([made[index].sources[:, 0, 0] for index in range(200)])
+        assert (heights[:, 1] == 0.25).all()
+        assert abs(float((heights[:, 0] == 0.5).float().mean()) - share) < 0.1
 
 
 @pytest.mark.parametrize("quiet", [1e-4, 1e-9])
@@ -266,7 +317,7 @@ def test_a_stem_that_ends_before_the_others_is_silent_there_at_any_speed(tmp_pat
     put(tmp_path / "data" / "song", low=noise(500), high=noise(8_000))
     mixing = replace(PLAIN, remix=0, augmentations=("speed",))
     made = examples(gathered(tmp_path / "data"), mixing=mixing)
-    assert any(not made[index][0].any() and made[index][1].any() for index in range(40))
+    assert any(not made[index].sources[0].any() and made[index].sources[1].any() for index in range(40))
 
 
 # How they are read
@@ -316,7 +367,7 @@ def test_a_stem_mp4_is_a_song_to_train_on(tmp_path: Path, ffmpeg: Path) -> None:
         maps += ["-map", str(number)]
     file = tmp_path / "A - B.stem.mp4"
     subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *maps, file], check=True)
-    example = examples(gathered(tmp_path, FOUR), mixing=replace(PLAIN, length=4_000))[0]
+    example = examples(gathered(tmp_path, FOUR), mixing=replace(PLAIN, length=4_000))[0].sources
     pitches = torch.fft.rfft(example[:, 0]).abs().argmax(-1) * RATE / 4_000
     assert pitches.tolist() == [500 * (PLACES.index(stem) + 1) for stem in FOUR.stems]
 
@@ -355,5 +406,5 @@ def test_examples_add_up_to_a_mixture_in_stereo(tmp_path: Path) -> None:
     """Sides stay sides: nothing is summed to mono on the way."""
     left = np.stack([noise(2_000, 1)[:, 0], np.zeros(2_000, np.float32)], 1)
     put(tmp_path / "data" / "song", low=left, high=left[:, ::-1])
-    example: Tensor = examples(gathered(tmp_path / "data"))[0]
+    example: Tensor = examples(gathered(tmp_path / "data"))[0].sources
     assert example.flatten(0, 1).any(1).tolist() == [True, False, False, True]

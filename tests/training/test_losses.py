@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stemsplit.training.losses import HOP, LOSSES, WINDOWS, relative_error, spectral
+from stemsplit.training.losses import HOP, LOSSES, WINDOWS, relative_error, spectral, summed
 from stemsplit.training.plan import LOSS_NAMES
 
 
@@ -66,6 +66,30 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_examples(name: str) -> None:
     whole = LOSSES[name](estimates, sources, mixture)
     parts = [LOSSES[name](estimates[n, None], sources[n, None], mixture[n, None]) for n in range(2)]
     assert torch.allclose(whole, (parts[0] + parts[1]) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_how_an_estimate_divides_a_sum_makes_no_difference(name: str) -> None:
+    """Where only the sum of two stems is known."""
+    estimates, sources, mixture = signals(stems=3)
+    together = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.bool).expand(2, 3, 3)
+    moved = torch.randn(2, 1, 2, 5_000) * torch.tensor([1.0, -1.0, 0.0])[:, None, None]
+
+    def loss(estimates: Tensor, sources: Tensor) -> float:
+        return float(LOSSES[name](summed(estimates, together), summed(sources, together), mixture))
+
+    assert loss(estimates + moved, sources) == pytest.approx(loss(estimates, sources), rel=1e-5)
+    assert loss(estimates, sources + moved) == pytest.approx(loss(estimates, sources), rel=1e-5)
+    assert loss(estimates + 0.5 * moved.abs(), sources) > loss(estimates, sources) + 0.1
+
+
+def test_only_examples_with_sums_are_summed() -> None:
+    estimates, _, _ = signals()
+    known = torch.eye(2, dtype=torch.bool)
+    assert summed(estimates, known.expand(2, 2, 2)) is estimates
+    mixed = summed(estimates, torch.stack([known, torch.ones_like(known)]))
+    assert torch.equal(mixed[0], estimates[0])
+    assert torch.allclose(mixed[1], estimates[1].sum(0).expand(2, 2, 5_000))
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -16,7 +16,7 @@ from stemsplit.evaluation.estimates import Estimates, opened
 from stemsplit.evaluation.lockstep import in_step
 from stemsplit.evaluation.metrics import Measurement
 from stemsplit.evaluation.multitracks import Multitrack
-from stemsplit.evaluation.stems import stems_of_outputs
+from stemsplit.evaluation.stems import joined, stems_of_outputs
 from stemsplit.failures import cause, is_lost_device
 
 
@@ -147,7 +147,11 @@ def measure_song(
         if not wanted or output in wanted
     }
     used = list(dict.fromkeys(stem for stems in sums.values() for stem in stems))
-    lacking = [name for name in wanted if name not in outputs] if wanted else [s for s in song.stems if s not in used]
+    if wanted:
+        lacking = [name for name in wanted if name not in outputs]
+    else:
+        # There may be an estimate of a part of `bass+other`, which cannot be measured.
+        lacking = [stem for stem in song.stems if stem not in used and not {*joined(stem)} & {*outputs}]
     if lacking and not estimates.partial:
         raise AudioError(
             f"no estimate of {', '.join(lacking)} for {song.title}; name the stems to measure with --stems"

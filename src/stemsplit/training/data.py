@@ -13,7 +13,7 @@ from torch import Tensor
 from stemsplit.audio import layout, resampled
 from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import Multitrack, multitracks
-from stemsplit.evaluation.stems import output_of, rest_of
+from stemsplit.evaluation.stems import outputs_of, rest_of
 from stemsplit.registry import ModelEntry
 
 SILENT = 1e-6
@@ -105,40 +105,63 @@ class Recording:
         return not any(float(self.read(start, step).square().mean()) > SILENT for start in range(0, self.length, step))
 
 
+@dataclass(frozen=True)
+class Song:
+    """The recordings of one song, sorted by a model's outputs.
+
+    Args:
+        parts: for each output, the recordings that add up to it; none if the song lacks it. A recording that holds
+            several outputs' stems is with the first of these.
+        together: groups of outputs of which only the sum is known. No output is in two of them.
+    """
+
+    parts: list[list[Recording]]
+    together: list[set[int]] = field(default_factory=list)
+
+    def knows(self, output: int) -> bool:
+        """Return whether an output is recorded by itself, or not in the song."""
+        return not any(output in group for group in self.together)
+
+
 @dataclass
 class Collection:
     """The multitracks of one folder or list.
 
     Args:
         outputs: names of the network's outputs, in their order.
-        songs: for each song and each output, the recordings that add up to that output; none if the song lacks it.
+        songs: songs that can be used as a whole.
         sources: for each output, the sources that can be drawn on their own, each as recordings that add up to it.
     """
 
     outputs: Sequence[str]
-    songs: list[list[list[Recording]]] = field(default_factory=list)
+    songs: list[Song] = field(default_factory=list)
     sources: list[list[list[Recording]]] = field(default_factory=list)
 
     @property
     def recordings(self) -> set[Recording]:
         """All recordings that are used."""
-        of_songs = {recording for song in self.songs for part in song for recording in part}
+        of_songs = {recording for song in self.songs for part in song.parts for recording in part}
         return of_songs | {recording for sources in self.sources for source in sources for recording in source}
 
 
-def parts_of(song: Multitrack, entry: ModelEntry) -> list[list[Recording]]:
-    """Return, for each of a model's outputs, the recordings that add up to it in a song.
+def sorted_by_output(song: Multitrack, entry: ModelEntry) -> Song:
+    """Sort the recordings of a song by a model's outputs.
 
     Raises:
         AudioError: the model has no output for one of the song's stems.
     """
     parts: list[list[Recording]] = [[] for _ in entry.outputs]
+    groups: list[set[int]] = []
     for stem, path in song.stems.items():
-        index = output_of(stem, entry)
-        if index is None:
+        indices = outputs_of(stem, entry)
+        if not indices:
             raise AudioError(f"{path} is of a stem that {entry.name} has no place for")
-        parts[index].append(Recording(song, stem, entry.sample_rate))
-    return parts
+        parts[indices[0]].append(Recording(song, stem, entry.sample_rate))
+        if len(indices) > 1:
+            # Of bass+other and drums+bass, only the sum of all three is known.
+            touched = [group for group in groups if group & {*indices}]
+            groups = [group for group in groups if group not in touched] + [{*indices}.union(*touched)]
+    return Song(parts, groups)
 
 
 def collect(songs: Sequence[Multitrack], entry: ModelEntry) -> Collection:
@@ -147,18 +170,21 @@ def collect(songs: Sequence[Multitrack], entry: ModelEntry) -> Collection:
     A stem without a file is not in the song. A stem with a silent file may be inside another stem, because some bands
     mix two into one. Such a song is not used as a whole, nor is its rest; its other stems are used on their own.
 
+    A stem that is named after several, such as `bass+other`, is their sum. Such a song is used as a whole, and what
+    the sum does not hold on its own as well.
+
     Raises:
         AudioError: a file cannot be read, or a stem has no place in the model.
     """
     collection = Collection(entry.outputs, sources=[[] for _ in entry.outputs])
     for song in songs:
-        parts = parts_of(song, entry)
-        heard = [[recording for recording in part if not recording.silent] for part in parts]
-        pure = heard == parts
-        if pure and any(parts):
-            collection.songs.append(parts)
-        for name, sources, part in zip(entry.outputs, collection.sources, heard, strict=True):
-            if part and (pure or name != rest_of(entry)):
+        whole = sorted_by_output(song, entry)
+        heard = [[recording for recording in part if not recording.silent] for part in whole.parts]
+        pure = heard == whole.parts
+        if pure and any(heard):
+            collection.songs.append(whole)
+        for index, (name, sources, part) in enumerate(zip(entry.outputs, collection.sources, heard, strict=True)):
+            if part and whole.knows(index) and (pure or name != rest_of(entry)):
                 sources.append(part)
     return collection
 
@@ -180,14 +206,19 @@ def collections_of(paths: Sequence[Path], entry: ModelEntry) -> list[Collection]
 def read_song(song: Multitrack, entry: ModelEntry) -> Tensor:
     """Return the sources of a song, (n, 2, t), in the order of the model's outputs; those that it lacks are silent.
 
+    A song in which some outputs are only known together has one more source, (n + 1, 2, t): the sum of all these. The
+    outputs themselves are silent then, so that they get no score. All sources add up to the mixture.
+
     Raises:
         AudioError: a file cannot be read, or a stem has no place in the model.
     """
-    parts = [[recording.read() for recording in part] for part in parts_of(song, entry)]
-    sources = torch.zeros(len(parts), 2, max(samples.shape[1] for part in parts for samples in part))
-    for source, part in zip(sources, parts, strict=True):
+    whole = sorted_by_output(song, entry)
+    parts = [[recording.read() for recording in part] for part in whole.parts]
+    count = len(parts) + bool(whole.together)
+    sources = torch.zeros(count, 2, max(samples.shape[1] for part in parts for samples in part))
+    for index, part in enumerate(parts):
         for samples in part:
-            source[:, : samples.shape[1]] += samples
+            sources[index if whole.knows(index) else -1, :, : samples.shape[1]] += samples
     return sources
 
 

@@ -6,21 +6,41 @@ it would have got without the interruption.
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stemsplit.training.augmentation import AUGMENTATIONS, SPEEDS, faster, needed, with_random_gain
-from stemsplit.training.data import Collection, Recording
+from stemsplit.training.data import Collection, Recording, Song
 from stemsplit.training.plan import Mixing
 
 TRIES = 10
 """How many times a source is drawn at most, until one is loud enough."""
 
 
-class Examples(Dataset[Tensor]):
-    """Endless examples, each (n, 2, length): the sources of a mixture, in the order of the model's outputs.
+def has_mixtures(collection: Collection) -> bool:
+    """Return whether a collection has a song of several outputs, rather than single sources to make mixtures of."""
+    several = min(len(collection.outputs), 2)
+    return any(sum(map(bool, song.parts)) >= several or song.together for song in collection.songs)
+
+
+class Example(NamedTuple):
+    """What a network learns from in one go, or a batch of that.
+
+    Args:
+        sources: (..., n, 2, length), in the order of the model's outputs; they add up to the mixture.
+        together: bool (..., n, n): True where two outputs are the same, or only known as a part of the same sum. The
+            sum is in the place of any of them.
+    """
+
+    sources: Tensor
+    together: Tensor
+
+
+class Examples(Dataset[Example]):
+    """Endless examples, determined by the seed and their index.
 
     Args:
         collections: collections to draw from; each is as likely as any other that has what is needed.
@@ -32,17 +52,20 @@ class Examples(Dataset[Tensor]):
     def __init__(self, collections: Sequence[Collection], mixing: Mixing, sample_rate: int, seed: int) -> None:
         self.collections, self.mixing, self.sample_rate, self.seed = collections, mixing, sample_rate, seed
         self.outputs = collections[0].outputs
-        self.with_songs = [collection for collection in collections if collection.songs]
+        self.with_songs = [collection for collection in collections if has_mixtures(collection)]
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Example:
         """Return the example with that index."""
         rng = random.Random(f"{self.seed} {index}")
+        together = torch.eye(len(self.outputs), dtype=torch.bool)
         if self.with_songs and rng.random() >= self.mixing.remix:
-            sources = self._from_one_song(rng)
+            song, sources = self._from_one_song(rng)
+            for group in song.together:
+                together[torch.tensor([[output] for output in group]), torch.tensor([*group])] = True
         else:
             sources = torch.stack([self._remixed(output, rng) for output in range(len(self.outputs))])
         kept = [0.0 if rng.random() < self.mixing.source_dropout else 1.0 for _ in self.outputs]
-        return sources * torch.tensor(kept)[:, None, None]
+        return Example(sources * torch.tensor(kept)[:, None, None], together)
 
     def _draw_speed(self, rng: random.Random) -> tuple[int, int]:
         return rng.choice(SPEEDS) if "speed" in self.mixing.augmentations else (1, 1)
@@ -69,15 +92,15 @@ class Examples(Dataset[Tensor]):
     def _is_loud(self, source: Tensor) -> bool:
         return float(source.square().mean()) > 10 ** (self.mixing.loudness / 10)
 
-    def _from_one_song(self, rng: random.Random) -> Tensor:
-        """Return the sources of one song, all from the same position."""
+    def _from_one_song(self, rng: random.Random) -> tuple[Song, Tensor]:
+        """Return a song and its sources, all from the same position."""
         for _ in range(TRIES):
             song, speed = rng.choice(rng.choice(self.with_songs).songs), self._draw_speed(rng)
-            start = self._draw_start([recording for part in song for recording in part], speed, rng)
-            sources = torch.stack([self._excerpt(part, start, speed) for part in song])
+            start = self._draw_start([recording for part in song.parts for recording in part], speed, rng)
+            sources = torch.stack([self._excerpt(part, start, speed) for part in song.parts])
             if self._is_loud(sources.sum(0)):
                 break
-        return torch.stack([self._augmented(source, rng) for source in sources])
+        return song, torch.stack([self._augmented(source, rng) for source in sources])
 
     def _remixed(self, output: int, rng: random.Random) -> Tensor:
         """Return a source of any song, or the sum of two."""

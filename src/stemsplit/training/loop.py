@@ -21,8 +21,8 @@ from stemsplit.engine.completion import completed
 from stemsplit.errors import StemsplitError, WeightsError
 from stemsplit.registry import ModelEntry
 from stemsplit.training import result
-from stemsplit.training.examples import Examples
-from stemsplit.training.losses import LOSSES
+from stemsplit.training.examples import Example, Examples
+from stemsplit.training.losses import LOSSES, summed
 from stemsplit.training.network import add_dropout, add_pulse, compile_blocks, update_ema
 from stemsplit.training.optimizers import Optimizers
 from stemsplit.training.plan import EARLIER_NAMES, Plan
@@ -174,8 +174,8 @@ class Run:
         except (OSError, RuntimeError) as error:
             raise WeightsError(f"cannot write {self.state_file}: {error}") from error
 
-    def _batches(self) -> Iterator[Tensor]:
-        """Yield the batches (b, n, 2, t) of this process, from the current step on."""
+    def _batches(self) -> Iterator[Example]:
+        """Yield the batches of this process, from the current step on."""
         size, count = self.plan.batch_size, self.workers.count
         indices = range(self.step * size * count, self.plan.steps * size * count)
         mine = (
@@ -189,13 +189,13 @@ class Run:
             message = str(error).strip().rpartition("\n")[2].partition(": ")[2] if self.loaders else str(error)
             raise type(error)(message) from error
 
-    def _update(self, sources: Tensor) -> None:
-        """Make a step on a batch (b, n, 2, t)."""
+    def _update(self, batch: Example) -> None:
+        """Make a step on a batch."""
         if self.plan.dropout:
             # A run that resumes must drop the same features that it would have dropped.
             index = self.step * self.workers.count + self.workers.rank
             torch.manual_seed((self.plan.seed * 1_000_003 + index) % 2**63)
-        sources = sources.to(self.device, non_blocking=True)
+        sources = batch.sources.to(self.device, non_blocking=True)
         mixture = sources.sum(1)
         # On a CPU, a step takes twice as long with PyTorch's fused attention as with plain products.
         attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
@@ -203,7 +203,8 @@ class Run:
             estimates = self.compute(mixture)
         if estimates.requires_grad:
             estimates.register_hook(lambda _: self.pulse())
-        loss = self.loss(completed(estimates.float(), mixture, self.entry), sources, mixture)
+        estimates = completed(estimates.float(), mixture, self.entry)
+        loss = self.loss(summed(estimates, batch.together), summed(sources, batch.together), mixture)
         self.optimizers.zero_grad()
         self.optimizers.set_learning_rate(self.plan.learning_rate_at(self.step))
         self.pulse()
@@ -265,8 +266,8 @@ class Run:
         if self.device.type == "cpu":
             # Otherwise, the attention in `_update` would be computed in float32, whatever the precision.
             torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-        for sources in self._batches():
-            self._update(sources)
+        for batch in self._batches():
+            self._update(batch)
             now = time.monotonic()
             ends = self.step == self.plan.steps
             if until < math.inf:

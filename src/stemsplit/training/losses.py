@@ -14,6 +14,25 @@ HOP = 147
 """Hop of these spectrograms, in samples."""
 
 
+def summed(signals: Tensor, together: Tensor) -> Tensor:
+    """Replace each output by the sum of all outputs that are only known together with it.
+
+    A loss of these sums asks nothing of how an estimate divides what the recordings do not divide. It counts a sum as
+    often as it has outputs.
+
+    Args:
+        signals: estimates or sources, (b, n, c, t).
+        together: bool (b, n, n), see `Example`.
+
+    Returns:
+        (b, n, c, t); `signals` themselves if all outputs are known.
+    """
+    if torch.equal(together, torch.eye(together.shape[-1], dtype=torch.bool).expand_as(together)):
+        return signals
+    together = together.to(signals.device, signals.dtype, non_blocking=True)
+    return torch.einsum("bij,bjct->bict", together, signals)
+
+
 def spectral(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:  # noqa: ARG001  # losses are called alike
     """Return the mean absolute error of waveforms plus that of their complex spectrograms at several resolutions.
 

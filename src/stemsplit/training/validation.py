@@ -26,7 +26,8 @@ def validate(
 
     Args:
         network: network to measure.
-        songs: sources of each song, (n, 2, t), in the order of the entry's outputs.
+        songs: sources of each song, (n, 2, t), in the order of the entry's outputs. What is not separate in a song may
+            follow them, see `read_song`; it is a part of the mixture and gets no score.
         entry: entry of the model.
         dtype: type of the network's large products.
     """
@@ -42,5 +43,5 @@ def validate(
         estimates = overlap_add(
             mixture, estimate, chunk=entry.chunk, hop=entry.hop, window=entry.window, ends=entry.ends
         )
-        scores.append(sdr(completed(estimates, mixture, entry), sources))
+        scores.append(sdr(completed(estimates, mixture, entry), sources[: len(entry.outputs)]))
     return torch.stack(scores).nanmean(0)
