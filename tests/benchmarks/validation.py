@@ -8,6 +8,7 @@ and with chunks of 2 s, so that even short clips have seams; then in every preci
 song, the SDR of the network given the whole song at once, of `Separator`, and of the files that the command writes.
 """
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,11 @@ import torch
 from stemsplit import Separator
 from stemsplit.choices import WindowName
 from stemsplit.engine.completion import completed
-from stemsplit.engine.overlap_add import fade_length
 from stemsplit.evaluation.metrics import sdr
 from stemsplit.evaluation.multitracks import multitracks
 from stemsplit.fast.device import native_bfloat16
-from stemsplit.registry.entry import ModelEntry, margin
 from stemsplit.training.data import read_song
+from tests.benchmarks.quality.seams import bends, fades
 
 
 def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
@@ -38,27 +38,14 @@ def measure(separator: Separator, songs: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(scores).nanmean(0)
 
 
-def fades(entry: ModelEntry, length: int) -> torch.Tensor:
-    """Where fades begin and end in a song of so many samples, but for those of its last two chunks."""
-    overlap, window = entry.chunk - entry.hop, WindowName(entry.window)
-    before = {WindowName.hann: margin(entry.chunk), WindowName.linear: overlap, WindowName.mean: 0}[window]
-    begins, fade = torch.arange(entry.hop, length, entry.hop) - before, fade_length(window, entry.chunk, entry.hop)
-    ends = (begins, begins + fade, begins + overlap - fade, begins + overlap)
-    return torch.cat(ends).clamp(0, length - 1).unique()
-
-
 def seam_steps(separator: Separator, songs: list[torch.Tensor]) -> float:
     """How much larger the stems' second differences are where a chunk's fade begins or ends than elsewhere, in dB."""
-    at_seams, elsewhere = [], []
+    pairs = []
     for sources in songs:
         stems = separator.separate(sources.sum(0), separator.entry.sample_rate)
-        bends = torch.stack(list(stems.values())).diff(n=2).square().mean((0, 1))
-        starts = fades(separator.entry, len(bends))
-        near = torch.zeros_like(bends, dtype=torch.bool)
-        near[(starts[:, None] + torch.arange(-3, 2)).clamp(0, len(bends) - 1).flatten()] = True
-        at_seams.append(bends[near].mean())
-        elsewhere.append(bends[~near].mean())
-    return float(10 * torch.log10(torch.stack(at_seams).sum() / torch.stack(elsewhere).sum()))
+        pairs.append(bends(torch.stack(list(stems.values())), fades(separator.entry, sources.shape[-1])))
+    at_seams, elsewhere = map(sum, zip(*pairs, strict=True))
+    return 10 * math.log10(at_seams / elsewhere)
 
 
 def by_network(separator: Separator, sources: torch.Tensor) -> torch.Tensor:

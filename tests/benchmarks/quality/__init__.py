@@ -1,0 +1,1 @@
+"""How good a model's stems are, by figures that hear what SDR does not."""
