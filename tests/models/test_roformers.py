@@ -14,7 +14,7 @@ from torch.nn import Module
 from stemsplit.libraries import load_torchaudio
 from stemsplit.models import adapt_keys, build, infer
 from stemsplit.models.mel_band_roformer import mel_bands
-from stemsplit.models.roformer_layers import PolarEmbedding
+from stemsplit.models.roformer_layers import PolarEmbedding, RotaryEmbedding
 from tests import golden
 from tests.conftest import DATA, SHARED
 
@@ -224,6 +224,18 @@ def test_polar_positions_have_the_similarity_of_their_paper() -> None:
 
 
 @torch.inference_mode()
+def test_the_gradient_through_rotary_positions_is_that_of_finite_differences() -> None:
+    positions = RotaryEmbedding(6).double()
+    drawn = torch.Generator().manual_seed(0)
+    queries, keys = (torch.randn(1, 2, 3, 6, generator=drawn).double().requires_grad_() for _ in range(2))
+
+    def similarities(queries: Tensor, keys: Tensor) -> Tensor:
+        rotated = positions(queries, keys)
+        return rotated[0] @ rotated[1].mT
+
+    assert torch.autograd.gradcheck(similarities, (queries, keys))
+
+
 def test_bfloat16_positions_are_not_rounded() -> None:
     """bfloat16 cannot represent odd numbers above 256, but such positions must differ from their neighbours."""
     from stemsplit.models.roformer_layers import RotaryEmbedding

@@ -149,12 +149,15 @@ class RoFormer(Network):
 
     def mask(self, stem: nn.Module, tokens: Tensor) -> Tensor:
         """Compute a stem's complex mask (b, c, f, m). A bin in several bands gets the mean of their masks."""
-        bands = stem(tokens)
-        whole = bands[0].new_zeros(*tokens.shape[:2], self.config.bins, self.config.channels, 2)
-        for band, part in zip(self.bands, bands, strict=True):
-            whole[:, :, band.start : band.stop] += part.unflatten(-1, (len(band), -1, 2))
-        mean = (whole / self.bands_per_bin).float()
-        return torch.view_as_complex(mean).permute(0, 3, 2, 1)
+        parts = [part.unflatten(-1, (len(band), -1, 2)) for band, part in zip(self.bands, stem(tokens), strict=True)]
+        if sum(map(len, self.bands)) == self.config.bins:
+            mean = torch.cat(parts, 2)
+        else:
+            whole = parts[0].new_zeros(*tokens.shape[:2], self.config.bins, self.config.channels, 2)
+            for band, part in zip(self.bands, parts, strict=True):
+                whole[:, :, band.start : band.stop] += part
+            mean = whole / self.bands_per_bin
+        return torch.view_as_complex(mean.float()).permute(0, 3, 2, 1)
 
     def spectrogram(self, x: Tensor) -> Tensor:
         """Compute the STFT, (b, c, t) -> complex (b, c, f, m), t more than half of `stft_n_fft`."""
