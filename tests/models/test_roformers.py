@@ -223,7 +223,6 @@ def test_polar_positions_have_the_similarity_of_their_paper() -> None:
     assert torch.allclose(similarity, wanted, atol=1e-5)
 
 
-@torch.inference_mode()
 def test_the_gradient_through_rotary_positions_is_that_of_finite_differences() -> None:
     positions = RotaryEmbedding(6).double()
     drawn = torch.Generator().manual_seed(0)
@@ -236,6 +235,7 @@ def test_the_gradient_through_rotary_positions_is_that_of_finite_differences() -
     assert torch.autograd.gradcheck(similarities, (queries, keys))
 
 
+@torch.inference_mode()
 def test_bfloat16_positions_are_not_rounded() -> None:
     """bfloat16 cannot represent odd numbers above 256, but such positions must differ from their neighbours."""
     from stemsplit.models.roformer_layers import RotaryEmbedding
