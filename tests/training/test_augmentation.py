@@ -8,7 +8,10 @@ from torch import Tensor
 
 from stemsplit.training.augmentation import (
     AUGMENTATIONS,
+    OF_EXAMPLES,
+    OF_MIXTURES,
     SPEEDS,
+    WHERE_READ,
     equalise,
     faster,
     needed,
@@ -101,4 +104,4 @@ def test_the_same_chance_gives_the_same_source(way) -> None:  # type: ignore[no-
 
 
 def test_every_augmentation_has_a_name_to_ask_for_it_by() -> None:
-    assert {*AUGMENTATION_NAMES} == {*AUGMENTATIONS, "speed"}
+    assert {*AUGMENTATION_NAMES} == {*AUGMENTATIONS, *OF_EXAMPLES, *OF_MIXTURES, *WHERE_READ}

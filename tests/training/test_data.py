@@ -155,11 +155,42 @@ def test_what_is_nowhere_louder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert made[0].sources.any()
 
 
-@pytest.mark.parametrize("ways", [("swap",), ("polarity",), ("equalise",), ("speed",)])
+@pytest.mark.parametrize("ways", [(name,) for name in AUGMENTATION_NAMES])
 def test_ways_to_vary_are_used_where_they_are_asked_for(album: Path, ways: tuple[str, ...]) -> None:
     plain = examples(gathered(album), mixing=PLAIN)
     varied = examples(gathered(album), mixing=replace(PLAIN, augmentations=ways))
-    assert any(not torch.equal(plain[index].sources, varied[index].sources) for index in range(10))
+    pairs = [(plain[index], varied[index]) for index in range(60)]
+    assert any(not torch.equal(one.mixture, other.mixture) for one, other in pairs)
+
+
+def test_sources_add_up_to_the_mixture_unless_that_is_coded(album: Path) -> None:
+    for augmentations in (AUGMENTATION_NAMES[:-1], AUGMENTATION_NAMES):
+        made = examples(gathered(album), mixing=Mixing(1_000, augmentations=augmentations))
+        apart = [not torch.allclose(made[index].sources.sum(0), made[index].mixture, atol=1e-5) for index in range(60)]
+        assert any(apart) == ("codec" in augmentations)
+
+
+def test_remixed_stems_have_the_levels_of_a_song(tmp_path: Path) -> None:
+    """Both stems of one song, however loud the recordings that are mixed."""
+    for number, (low, high) in enumerate([(0.4, 0.2), (0.1, 0.05)]):
+        levels = {"low": low, "high": high}
+        put(tmp_path / "songs" / f"{number}", **{stem: np.full((9_000, 2), level) for stem, level in levels.items()})
+    put(tmp_path / "solo" / "loud", low=np.full((9_000, 2), 0.9))
+    made = examples(
+        gathered(tmp_path / "songs"), gathered(tmp_path / "solo"), mixing=replace(PLAIN, augmentations=("levels",))
+    )
+    pairs = [made[index].sources[:, 0, 0] for index in range(40)]
+    assert all(float(low / high) == pytest.approx(2, rel=1e-2) for low, high in pairs)
+    assert {round(float(low), 1) for low, _ in pairs} == {0.1, 0.4}
+
+
+def test_the_power_of_a_recording_is_that_of_where_it_is_heard(tmp_path: Path) -> None:
+    samples = np.full((2 * RATE, 2), 0.5, np.float32)
+    samples[: RATE + RATE // 2] *= 0.01
+    put(tmp_path / "data" / "song", low=samples, high=np.zeros((0, 2), np.float32))
+    high, low = recordings(tmp_path / "data")
+    assert low.power == pytest.approx(0.25, rel=1e-3)
+    assert high.power == 0
 
 
 def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Path) -> None:
@@ -178,7 +209,7 @@ def test_a_folder_that_is_named_twice_is_drawn_from_twice_as_often(tmp_path: Pat
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"augmentations": ("swap", "reverb")}, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
+        ({"augmentations": ("swap", "wah")}, "no augmentation 'wah'; there are swap, polarity, equalise, speed"),
         ({"source_dropout": 1.1}, "source_dropout, remix and mixup must be between 0 and 1"),
         ({"remix": -0.1}, "source_dropout, remix and mixup must be between 0 and 1"),
         ({"remix": float("nan")}, "source_dropout, remix and mixup must be between 0 and 1"),

@@ -25,7 +25,7 @@ from stemsplit.cli.options import (
 )
 from stemsplit.cli.training import carry_out
 from stemsplit.cli.watching import watching
-from stemsplit.training.plan import EARLIER_NAMES, Mixing, Plan
+from stemsplit.training.plan import AUGMENTATION_NAMES, EARLIER_NAMES, Mixing, Plan
 from stemsplit.words import counted
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def train(
         float, share("Share of stems made of two recordings, in examples mixed from different songs.", DATA)
     ] = Mixing.mixup,
     augment: Annotated[
-        list[str] | None, option("Augmentations, separated by commas: swap, polarity, equalise, speed.", DATA)
+        list[str] | None, option(f"Augmentations, separated by commas: {', '.join(AUGMENTATION_NAMES)}.", DATA)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.", rich_help_panel=DATA)] = Plan.seed,
     memory: Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stemsplit.libraries import load_torchaudio
+from stemsplit.training.effects import codec, compress, lowpass, master, reverb
 
 SPEEDS = ((1, 1), (10, 9), (9, 8), (8, 9), (9, 10), (17, 16), (16, 17))
 """Resampling ratios; speed and pitch go up or down together, by a whole tone at most."""
@@ -46,11 +47,24 @@ def equalise(source: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
 
 
 Augmentation = Callable[[Tensor, random.Random, int], Tensor]
-AUGMENTATIONS: dict[str, Augmentation] = {"swap": swap, "polarity": polarity, "equalise": equalise}
-"""Name -> function of a source (2, t), a random generator and a sample rate in Hz that keeps the source's length.
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "swap": swap,
+    "polarity": polarity,
+    "equalise": equalise,
+    "compress": compress,
+    "reverb": reverb,
+}
+"""Name -> function of a source (2, t), a random generator and a sample rate in Hz that keeps the source's length."""
 
-`speed` is not among them: it needs more of a recording than it gives, so it is applied where recordings are read.
-"""
+OF_EXAMPLES: dict[str, Augmentation] = {"master": master, "lowpass": lowpass}
+"""Name -> function of all sources of an example (n, 2, t)."""
+
+OF_MIXTURES: dict[str, Augmentation] = {"codec": codec}
+"""Name -> function of a mixture (2, t)."""
+
+WHERE_READ = ("speed", "levels")
+"""Augmentations that are applied where recordings are read: speed needs more of a recording than it gives, and levels
+are those of whole recordings."""
 
 
 def with_random_gain(source: Tensor, rng: random.Random, limit: float) -> Tensor:

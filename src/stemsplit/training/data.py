@@ -104,6 +104,15 @@ class Recording:
         step = 10 * self.sample_rate
         return not any(float(self.read(start, step).square().mean()) > SILENT for start in range(0, self.length, step))
 
+    @cached_property
+    def power(self) -> float:
+        """Mean square of the half seconds in which it is heard: those up to 20 dB below the loudest."""
+        step = self.sample_rate // 2
+        stretches = range(0, self.length, step)
+        powers = torch.tensor([float(self.read(start, step).square().mean()) for start in stretches])
+        heard = powers[powers >= powers.amax() / 100] if len(powers) else powers
+        return float(heard.double().mean()) if len(heard) else 0.0
+
 
 @dataclass(frozen=True)
 class Song:

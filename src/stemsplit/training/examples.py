@@ -4,6 +4,7 @@ An example is determined by the run's seed and its own index alone, so a run tha
 it would have got without the interruption.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stemsplit.training.augmentation import AUGMENTATIONS, SPEEDS, faster, needed, with_random_gain
+from stemsplit.training.augmentation import (
+    AUGMENTATIONS,
+    OF_EXAMPLES,
+    OF_MIXTURES,
+    SPEEDS,
+    faster,
+    needed,
+    with_random_gain,
+)
 from stemsplit.training.data import Collection, Recording, Song
 from stemsplit.training.plan import Mixing
 
@@ -26,17 +35,24 @@ def has_mixtures(collection: Collection) -> bool:
     return any(sum(map(bool, song.parts)) >= several or song.together for song in collection.songs)
 
 
+def power_of(recordings: Sequence[Recording]) -> float:
+    """Return the power of the sum of recordings, as if they had nothing in common."""
+    return sum(recording.power for recording in recordings)
+
+
 class Example(NamedTuple):
     """What a network learns from in one go, or a batch of that.
 
     Args:
-        sources: (..., n, 2, length), in the order of the model's outputs; they add up to the mixture.
+        sources: (..., n, 2, length), in the order of the model's outputs.
         together: bool (..., n, n): True where two outputs are the same, or only known as a part of the same sum. The
             sum is in the place of any of them.
+        mixture: (..., 2, length): the sum of the sources, unless it is coded with losses.
     """
 
     sources: Tensor
     together: Tensor
+    mixture: Tensor
 
 
 class Examples(Dataset[Example]):
@@ -63,9 +79,18 @@ class Examples(Dataset[Example]):
             for group in song.together:
                 together[torch.tensor([[output] for output in group]), torch.tensor([*group])] = True
         else:
-            sources = torch.stack([self._remixed(output, rng) for output in range(len(self.outputs))])
+            powers = self._draw_powers(rng)
+            sources = torch.stack([self._remixed(output, power, rng) for output, power in enumerate(powers)])
         kept = [0.0 if rng.random() < self.mixing.source_dropout else 1.0 for _ in self.outputs]
-        return Example(sources * torch.tensor(kept)[:, None, None], together)
+        sources = sources * torch.tensor(kept)[:, None, None]
+        for name in self.mixing.augmentations:
+            if name in OF_EXAMPLES:
+                sources = OF_EXAMPLES[name](sources, rng, self.sample_rate)
+        mixture = sources.sum(0)
+        for name in self.mixing.augmentations:
+            if name in OF_MIXTURES:
+                mixture = OF_MIXTURES[name](mixture, rng, self.sample_rate)
+        return Example(sources, together, mixture)
 
     def _draw_speed(self, rng: random.Random) -> tuple[int, int]:
         return rng.choice(SPEEDS) if "speed" in self.mixing.augmentations else (1, 1)
@@ -102,12 +127,28 @@ class Examples(Dataset[Example]):
                 break
         return song, torch.stack([self._augmented(source, rng) for source in sources])
 
-    def _remixed(self, output: int, rng: random.Random) -> Tensor:
-        """Return a source of any song, or the sum of two."""
-        source = self._from_any_song(output, rng)
-        return source + self._from_any_song(output, rng) if rng.random() < self.mixing.mixup else source
+    def _draw_powers(self, rng: random.Random) -> list[float]:
+        """Return the power that each output should have: as in any song that has it, and in the same song if possible.
 
-    def _from_any_song(self, output: int, rng: random.Random) -> Tensor:
+        It is 0 where recordings keep their own level.
+        """
+        powers = [0.0] * len(self.outputs)
+        if not self.with_songs or "levels" not in self.mixing.augmentations:
+            return powers
+        for _ in range(TRIES):
+            song = rng.choice(rng.choice(self.with_songs).songs)
+            known = [power_of(part) if song.knows(output) else 0.0 for output, part in enumerate(song.parts)]
+            powers = [before or now for before, now in zip(powers, known, strict=True)]
+            if all(powers):
+                break
+        return powers
+
+    def _remixed(self, output: int, power: float, rng: random.Random) -> Tensor:
+        """Return a source of any song, or the sum of two; with a power, each of them has that."""
+        source = self._from_any_song(output, power, rng)
+        return source + self._from_any_song(output, power, rng) if rng.random() < self.mixing.mixup else source
+
+    def _from_any_song(self, output: int, power: float, rng: random.Random) -> Tensor:
         able = [collection for collection in self.collections if collection.sources[output]]
         if not able:
             return torch.zeros(2, self.mixing.length)
@@ -116,4 +157,6 @@ class Examples(Dataset[Example]):
             source = self._excerpt(recordings, self._draw_start(recordings, speed, rng), speed)
             if self._is_loud(source):
                 break
+        if power and (own := power_of(recordings)):
+            source = source * math.sqrt(power / own)
         return self._augmented(source, rng)

@@ -196,7 +196,7 @@ class Run:
             index = self.step * self.workers.count + self.workers.rank
             torch.manual_seed((self.plan.seed * 1_000_003 + index) % 2**63)
         sources = batch.sources.to(self.device, non_blocking=True)
-        mixture = sources.sum(1)
+        mixture = batch.mixture.to(self.device, non_blocking=True)
         # On a CPU, a step takes twice as long with PyTorch's fused attention as with plain products.
         attention = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with autocast(self.device, self.dtype), attention:

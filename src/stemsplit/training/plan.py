@@ -4,7 +4,18 @@ from dataclasses import dataclass
 
 LOSS_NAMES = ("spectral", "sdr")
 OPTIMIZER_NAMES = ("adamw", "muon")
-AUGMENTATION_NAMES = ("swap", "polarity", "equalise", "speed")
+AUGMENTATION_NAMES = (
+    "swap",
+    "polarity",
+    "equalise",
+    "speed",
+    "compress",
+    "reverb",
+    "levels",
+    "master",
+    "lowpass",
+    "codec",
+)
 TORCHAUDIO_NAMES = {"equalise", "speed"}
 """The augmentations that need torchaudio."""
 
