@@ -10,6 +10,7 @@ from tests.training.conftest import put, tone
 
 SONGS = {
     "musdb18-7s/band-a": ("bass", "drums", "other", "vocals"),
+    "musdb18-7s/group-b": ("bass", "drums", "other", "vocals"),
     "everything-is-free/1-hydrogen-1": ("bass", "drums", "other", "vocals"),
     "everything-is-free/3-sodium-1": ("bass", "drums", "other", "vocals"),
     "everything-is-free/3-sodium-2": ("bass", "drums", "other", "vocals"),
@@ -19,6 +20,7 @@ SONGS = {
     "songs/mdn-multitrack-1": ("bass", "drums", "other"),
     "songs/trackswitch-demo-1": ("bass", "drums", "other"),
     "songs/lmms-somebody-song-1": ("bass", "drums", "other"),
+    "songs/lmms-somebody-tune-1": ("bass", "drums", "other"),
 }
 
 
@@ -63,3 +65,15 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path, capsys: pytest.Captur
     put(tmp_path / "musdb18-7s" / "a", vocals=tone(200))
     assert material.main([str(tmp_path), "-o", str(tmp_path / "lists")]) == 1
     assert "everything-is-free" in capsys.readouterr().err
+
+
+def test_a_fold_is_left_out_of_the_lists(audio: Path, tmp_path: Path) -> None:
+    whole = {song.name for name in material.COLLECTIONS for song in material.collection(name, audio)}
+    for index in (1, 2):
+        lists = tmp_path / str(index)
+        assert material.main([str(audio), "-o", str(lists), "--fold", f"{index}/2"]) == 0
+        apart = {*stems(lists, "fold")}
+        kept = {song for name in material.COLLECTIONS for song in stems(lists, name)}
+        assert apart
+        assert not apart & kept
+        assert apart | kept == whole

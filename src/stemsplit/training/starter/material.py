@@ -1,7 +1,8 @@
 """Lists the songs and single sources that the built-in model is trained on.
 
 `python -m stemsplit.training.starter.material AUDIO -o FOLDER` writes a list for each collection, FOLDER/NAME.csv, for
-`stemsplit train` to draw from.
+`stemsplit train` to draw from. With `--fold 2/5`, the second of five folds is left out of them, and its songs are in
+FOLDER/fold.csv.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.disk import replacing
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.evaluation.multitracks import COLUMNS, Multitrack, folders, multitracks
+from stemsplit.training.starter.folds import Fold, divided
 
 PROGRAM = "python -m stemsplit.training.starter.material"
 
@@ -49,6 +51,9 @@ COLLECTIONS: Mapping[str, tuple[Place, ...]] = {
     "singers": (Place("voice", "vocals"),),
 }
 """Name of each collection -> where its files are. The first four have songs, the others single sources."""
+
+WITH_SONGS = tuple(name for name, places in COLLECTIONS.items() if not any(place.stem for place in places))
+"""Collections that have songs rather than single sources."""
 
 JOINED = ("hydrogen", "potassium", "rubidium", "caesium", "francium")
 """Songs of "Everything is Free" whose bass is a part of `other`. In sodium it is not."""
@@ -116,6 +121,31 @@ def collection(name: str, audio: Path) -> list[Multitrack]:
     return [song for place in COLLECTIONS[name] for song in songs_of(place, audio)]
 
 
+def write_lists(audio: Path, folder: Path, fold: Fold | None = None) -> list[Path]:
+    """Write a list of each collection, without the songs of a fold if there is one; these are written to `fold.csv`.
+
+    Args:
+        audio: folder that has the folders of all collections.
+        folder: folder for the lists; it is made.
+        fold: fold to leave out.
+
+    Returns:
+        The files.
+
+    Raises:
+        AudioError: a folder is missing or empty.
+        OSError: a list cannot be written.
+    """
+    songs = {name: collection(name, audio) for name in COLLECTIONS}
+    if fold:
+        songs, apart = divided(songs, WITH_SONGS, fold)
+        songs["fold"] = [song for group in apart.values() for song in group]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, group in songs.items():
+        write(folder / f"{name}.csv", group)
+    return [folder / f"{name}.csv" for name in songs]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `python -m stemsplit.training.starter.material`; the exit status is 1 if something is missing."""
     parser = argparse.ArgumentParser(PROGRAM, description="List the songs that the built-in model is trained on.")
@@ -123,13 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "audio", type=Path, metavar="AUDIO", help="folder with musdb18-7s, everything-is-free, songs ..."
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the lists")
+    parser.add_argument("--fold", type=Fold.parsed, metavar="INDEX/COUNT", help="fold to leave out, such as 2/5")
     args = parser.parse_args(arguments)
     try:
-        args.output.mkdir(parents=True, exist_ok=True)
-        for name in COLLECTIONS:
-            path = args.output / f"{name}.csv"
-            write(path, collection(name, args.audio))
-            print(path)
+        print(*write_lists(args.audio, args.output, args.fold), sep="\n")
     except (OSError, StemsplitError) as error:
         print(error, file=sys.stderr)
         return 1
