@@ -13,10 +13,11 @@ import torch
 from stemsplit import models, registry
 from stemsplit.checkpoints.describe import own_entry
 from stemsplit.engine.separator import Separator
-from stemsplit.training.starter import ensemble, recipe
+from stemsplit.training.starter import ensemble, material, recipe, scores
 from tests.cli.conftest import Result
 from tests.cli.conftest import stemsplit as stemsplit
 from tests.training.conftest import ROFORMER, TINY, put, tone
+from tests.training.starter.test_material import audio as audio
 
 LIKE = replace(
     TINY,
@@ -85,15 +86,16 @@ def in_this_process(
 
 def test_its_stages_make_a_model(
     tmp_path: Path,
+    audio: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     in_this_process: Callable[..., object],
 ) -> None:
     stages = (
-        recipe.Stage("one", 0, "musdb musdb free", "--steps 2"),
-        recipe.Stage("two", "one", "musdb voices midi", "--steps 1 --seed 1"),
+        recipe.Stage("one", 0, "musdb*2 free", "--steps 2"),
+        recipe.Stage("two", "one", "musdb singers midi", "--steps 1 --seed 1"),
         recipe.Stage("both", ("one", "two")),
-        recipe.Stage("other", 1, "voices", "--steps 2 --optimizer muon"),
+        recipe.Stage("other", 1, "free loops", "--steps 2 --optimizer muon"),
     )
     monkeypatch.setattr(recipe, "STAGES", stages)
     monkeypatch.setattr(recipe, "MEMBERS", ("both", "other"))
@@ -102,10 +104,7 @@ def test_its_stages_make_a_model(
     monkeypatch.setattr(recipe, "subprocess", SimpleNamespace(run=in_this_process))
     for module in (recipe, ensemble):
         monkeypatch.setattr(module.registry, "find", lambda _: LIKE)
-    put(tmp_path / "songs" / "a", vocals=tone(200), other=tone(1_500))
     put(tmp_path / "midi songs" / "a", other=tone(900))
-    (tmp_path / "voices").mkdir()
-    put(tmp_path / "voices", somebody=tone(700))
     out = tmp_path / "out"
 
     def rendered(arguments: list[str]) -> int:
@@ -113,27 +112,43 @@ def test_its_stages_make_a_model(
         return 1  # as where one of many files is damaged
 
     monkeypatch.setattr(recipe.midi, "main", rendered)
-    folders = [f"--{name}={tmp_path / 'songs'}" for name in ("musdb", "free", "validation")]
-    given = ["-o", str(out), *folders, f"--voices={tmp_path / 'voices'}", "--midi=none", "--sound-font=none"]
+    given = [str(audio), "-o", str(out), "--fold=1/2", "--midi=none", "--sound-font=none"]
     assert recipe.main(given) == 0, capfd.readouterr().err
     made = own_entry(out / "starter.safetensors")
     assert made is not None
     assert [member["share"] for member in made.config["members"]] == [3.0, 1.0]
     stems = Separator(made, "cpu").separate(torch.randn(2, 9_000) / 10, 8_000)
     assert stems.keys() == {"vocals", "other"}
+    assert {score.fold for score in scores.read(out / recipe.SCORES)} == {"1/2"}
     before = {name: (out / f"{name}.safetensors").read_bytes() for name in ("one", "two", "both", "other")}
     assert recipe.main(given) == 0  # nothing is left to do
     assert before == {name: (out / f"{name}.safetensors").read_bytes() for name in before}
 
 
-def test_a_stage_that_fails_ends_it(tmp_path: Path, album: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_that_fails_ends_it(tmp_path: Path, audio: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """It is a process of its own."""
     (tmp_path / "out" / "midi").mkdir(parents=True)
-    folders = [f"--{name}={album}" for name in ("musdb", "free", "validation", "voices", "midi")]
-    assert recipe.main(["-o", str(tmp_path / "out"), *folders, "--sound-font=none"]) == 1
-    assert "no recording of drums" in capfd.readouterr().err
-    assert (
-        recipe.main(["-o", str(tmp_path / "out"), *folders[:-2], "--voices=nowhere", "--midi=no", "--sound-font=no"])
-        == 1
-    )
+    given = ["-o", str(tmp_path / "out"), "--midi=none", "--sound-font=none"]
+    (audio / "musdb18-7s" / "band-a" / "drums.wav").write_text("not audio")
+    assert recipe.main([str(audio), *given]) == 1
+    assert "cannot read" in capfd.readouterr().err
+    assert recipe.main([str(tmp_path / "nowhere"), *given]) == 1
     assert "nowhere" in capfd.readouterr().err
+
+
+def test_midi_songs_are_asked_for_only_where_a_stage_needs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(tmp_path), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        recipe.main(given)
+    assert "--midi" in capsys.readouterr().err
+    monkeypatch.setattr(recipe, "STAGES", (recipe.Stage("one", 0, "musdb*2 free", ""),))
+    assert recipe.main(given) == 1
+    assert "musdb18-7s" in capsys.readouterr().err
+
+
+def test_every_stage_draws_from_collections_that_exist() -> None:
+    known = {*material.COLLECTIONS, "midi"}
+    assert all({*recipe.repeated(stage.songs)} <= known for stage in recipe.STAGES)
+    assert recipe.repeated("musdb*3 free") == ["musdb", "musdb", "musdb", "free"]

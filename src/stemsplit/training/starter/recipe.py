@@ -1,8 +1,6 @@
-"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter.recipe -o FOLDER ...`."""
+"""Trains the built-in model anew, in all its stages: `python -m stemsplit.training.starter.recipe AUDIO -o FOLDER`."""
 
 import argparse
-import csv
-import io
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +12,10 @@ import torch
 from stemsplit import registry
 from stemsplit.disk import move, replacing
 from stemsplit.errors import StemsplitError
-from stemsplit.evaluation.multitracks import COLUMNS, multitracks
 from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
-from stemsplit.training.starter import ensemble, midi
+from stemsplit.training.starter import ensemble, material, midi, scores
+from stemsplit.training.starter.folds import Fold
 
 COMMON = "--loss sdr --batch-size 4 --seconds 3 --ema-decay 0.998 --compile"
 """Options of all stages."""
@@ -34,7 +32,8 @@ class Stage:
         name: name of the weights that it writes.
         begin: the stage whose weights it begins with; or the index of the starter's member that it trains from scratch;
             or the stages whose weights it averages.
-        songs: names of the collections to draw from; a collection that is named twice is drawn from twice as often.
+        songs: names of the collections to draw from, those of `material` and `midi`; `musdb*4` is drawn from four times
+            as often as `free`.
         options: options of the command, besides `COMMON`.
     """
 
@@ -48,49 +47,49 @@ STAGES = (
     Stage(
         "first",
         0,
-        "musdb musdb musdb musdb free",
+        "musdb*4 free",
         "--steps 5400 --learning-rate 1e-3 --cooldown 0.4 --gain 6 --source-dropout 0.05 --remix 0.6 "
         "--augment swap,polarity",
     ),
     Stage(
         "second",
         "first",
-        "musdb musdb musdb musdb voices midi",
+        "musdb*8 free singers midi*2",
         "--steps 600 --learning-rate 6e-4 --warmup 30 --gain 6 --source-dropout 0.05 --remix 0.75 --mixup 0.15 "
         "--augment speed,swap,polarity,equalise",
     ),
     Stage(
         "third",
         "second",
-        "musdb musdb musdb musdb musdb voices",
+        "musdb*10 free singers",
         "--steps 2100 --learning-rate 5e-4 --warmup 20 --cooldown 1 --gain 4 --source-dropout 0.04 --remix 0.5 "
         "--augment speed,swap,polarity --seed 1",
     ),
     Stage(
         "fourth",
         "third",
-        "musdb musdb musdb musdb musdb voices",
+        "musdb*10 free singers",
         "--steps 3300 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.8 --gain 4 --source-dropout 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 12",
     ),
     Stage(
         "sudormrf",
         "fourth",
-        "musdb musdb musdb musdb musdb voices",
+        "musdb*10 free singers",
         "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --gain 4 --source-dropout 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 31",
     ),
     Stage(
         "roformer-first",
         1,
-        "musdb musdb musdb musdb free midi",
+        "musdb*4 free midi",
         "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --gain 5 --source-dropout 0.03 "
         "--remix 0.6 --augment speed,swap,polarity",
     ),
     Stage(
         "roformer-second",
         "roformer-first",
-        "musdb musdb musdb musdb musdb voices",
+        "musdb*10 free singers",
         "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --ema-decay 0.996 "
         "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.5 --augment speed,swap,polarity "
         "--seed 1",
@@ -99,7 +98,7 @@ STAGES = (
     Stage(
         "roformer",
         "roformer-mean",
-        "musdb musdb musdb musdb musdb voices",
+        "musdb*10 free singers",
         "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --ema-decay 0.996 "
         "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.35 --augment speed,swap,polarity "
         "--seed 51",
@@ -112,6 +111,9 @@ MEMBERS = ("sudormrf", "roformer")
 
 BITS = 8
 """Bits per weight in the starter's file."""
+
+SCORES = "scores.csv"
+"""Name of the file of what a fold's songs score."""
 
 NETWORKS = "networks.toml"
 """Name of the registry file with an entry for each member."""
@@ -135,30 +137,35 @@ def networks(starter: ModelEntry) -> list[ModelEntry]:
     ]
 
 
-def write_list(path: Path, songs: Path, voices: Path) -> None:
-    """Write a list of songs: those in one folder, and each file of another as a song that only has vocals.
-
-    Raises:
-        OSError: a folder cannot be read, or the list cannot be written.
-        AudioError: there are no songs.
-    """
-    rows = [(song.name, stem, file.resolve()) for song in multitracks(songs) for stem, file in song.stems.items()]
-    rows += [(file.stem, "vocals", file.resolve()) for file in sorted(voices.iterdir()) if file.is_file()]
-    lines = io.StringIO(newline="")
-    csv.writer(lines).writerows([COLUMNS, *rows])
-    with replacing(path) as file:
-        file.write(lines.getvalue().encode())
+def repeated(songs: str) -> list[str]:
+    """Return the names of collections, each as often as a stage says: `musdb*2 free` is musdb, musdb and free."""
+    parts = [part.partition("*") for part in songs.split()]
+    return [name for name, _, times in parts for _ in range(int(times or 1))]
 
 
-def trained(stage: Stage, songs: Mapping[str, Path], validation: Path) -> list[str]:
+def trained(stage: Stage, songs: Mapping[str, Path], validation: Path | None) -> list[str]:
     """Return the arguments of the command that trains a stage; it runs in the folder with the weights of all stages."""
     if isinstance(stage.begin, int):
         begin = ["--registry", NETWORKS, "--like", f"member-{stage.begin}"]
     else:
         begin = ["--from", f"{stage.begin}.safetensors"]
-    data = [str(songs[name].resolve()) for name in stage.songs.split()]
-    measured = ["--validation", str(validation.resolve()), "-o", f"{stage.name}.safetensors"]
-    return ["train", *data, *begin, *measured, "--precision", PRECISION, *COMMON.split(), *stage.options.split()]
+    data = [str(songs[name].resolve()) for name in repeated(stage.songs)]
+    measured = ["--validation", str(validation.resolve())] if validation else []
+    out = ["-o", f"{stage.name}.safetensors", "--precision", PRECISION]
+    return ["train", *data, *begin, *measured, *out, *COMMON.split(), *stage.options.split()]
+
+
+def rendered(folder: Path, midi_folder: Path, sound_font: Path) -> int:
+    """Render MIDI songs into a folder, unless it exists; the exit status is 0 if it exists in the end."""
+    if folder.exists():
+        return 0
+    part = folder.with_name(f"{folder.name}.partial")
+    status = midi.main([str(midi_folder), "-o", str(part), "--sound-font", str(sound_font), "--seed", "1"])
+    # One of many songs may be damaged. That was reported, and the others were rendered.
+    if not part.exists():
+        return status or 1
+    move(part, folder)
+    return 0
 
 
 def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:
@@ -167,51 +174,60 @@ def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> in
     return ensemble.main([*members, "-o", made, *options])
 
 
+def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments of the command."""
+    program = "python -m stemsplit.training.starter.recipe"
+    parser = argparse.ArgumentParser(program, description="Train the built-in model.")
+    parser.add_argument("audio", type=Path, metavar="AUDIO", help="folder with musdb18-7s, songs ...")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for all results")
+    parser.add_argument("--midi", type=Path, metavar="FOLDER", help="folder to search for .mid files")
+    parser.add_argument("--sound-font", type=Path, metavar="FILE", help="sound font to play them with")
+    apart = parser.add_mutually_exclusive_group()
+    apart.add_argument("--validation", type=Path, metavar="FOLDER", help="songs to measure every stage on")
+    fold_help = "fold of the songs to measure on, and not to train on"
+    apart.add_argument("--fold", type=Fold.parsed, metavar="INDEX/COUNT", help=fold_help)
+    args = parser.parse_args(words)
+    if any("midi" in repeated(stage.songs) for stage in STAGES) and not (args.midi and args.sound_font):
+        parser.error("a stage needs --midi and --sound-font")
+    return args
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `python -m stemsplit.training.starter.recipe`; the exit status is that of the stage that failed.
 
     Started again, it resumes where it was.
     """
-    program = "python -m stemsplit.training.starter.recipe"
-    parser = argparse.ArgumentParser(program, description="Train the built-in model.")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for all results")
-    parser.add_argument("--musdb", type=Path, required=True, metavar="FOLDER", help="clips of MUSDB18's training songs")
-    parser.add_argument("--free", type=Path, required=True, metavar="FOLDER", help="clips of 'Everything is Free'")
-    parser.add_argument("--voices", type=Path, required=True, metavar="FOLDER", help="recordings of solo singing")
-    parser.add_argument("--midi", type=Path, required=True, metavar="FOLDER", help="folder to search for .mid files")
-    parser.add_argument("--sound-font", type=Path, required=True, metavar="FILE", help="sound font to play them with")
-    parser.add_argument("--validation", type=Path, required=True, metavar="FOLDER", help="validation songs")
-    args = parser.parse_args(arguments)
+    args = arguments_of(arguments)
     folder: Path = args.output
-    songs = {"musdb": args.musdb, "free": args.free, "voices": folder / "voices.csv", "midi": folder / "midi"}
     starter = registry.find("starter")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / NETWORKS) as file:
             file.write("\n".join(map(as_toml, networks(starter))).encode())
-        write_list(songs["voices"], args.free, args.voices)
+        songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}
     except (OSError, StemsplitError) as error:
         print(error, file=sys.stderr)
         return 1
-    if not songs["midi"].exists():
-        part = folder / "midi.partial"
-        status = midi.main([str(args.midi), "-o", str(part), "--sound-font", str(args.sound_font), "--seed", "1"])
-        # One of many songs may be damaged. That was reported, and the others were rendered.
-        if not part.exists():
-            return status or 1
-        move(part, songs["midi"])
+    if args.midi:
+        songs["midi"] = folder / "midi"
+        if status := rendered(songs["midi"], args.midi, args.sound_font):
+            return status
     for stage in STAGES:
         print(f"{stage.name}:", flush=True)
         if isinstance(stage.begin, tuple):
             status = averaged(folder, stage.begin, stage.name, "--weights")
         else:
-            words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, args.validation)]
+            words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, songs.get("fold", args.validation))]
             status = subprocess.run(words, cwd=folder, check=False).returncode
         if status:
             return status
     shares = ",".join(str(member["share"]) for member in starter.config["members"])
     options = ["--shares", shares, "--wiener", str(starter.config["wiener"]), "--bits", str(BITS)]
-    return averaged(folder, MEMBERS, "starter", *options, "--facts-of", "starter")
+    status = averaged(folder, MEMBERS, "starter", *options, "--facts-of", "starter")
+    if status or not args.fold:
+        return status
+    # What a stage kept was chosen on these songs, so the table is a little too good.
+    return scores.main([str(args.audio), f"{args.fold}={folder / 'starter.safetensors'}", "-o", str(folder / SCORES)])
 
 
 if __name__ == "__main__":
