@@ -192,9 +192,11 @@ def test_an_input_tells_where_its_energy_goes_and_whether_it_adds_up() -> None:
 def test_what_scales_with_a_song_is_linear() -> None:
     sources = noise(2.0)
     given = list(variants(Input("song", sources.sum(0), sources=sources)))
-    assert [tuple(each.mixture.shape) for each in given] == [(2, 2 * RATE)] * 2 + [
-        (1, 2 * RATE), (2, 2 * inputs.OTHER_RATE), (2, 2 * RATE), (2, 2 * RATE)
-    ]  # fmt: skip
+    shapes = {each.name: tuple(each.mixture.shape) for each in given}
+    assert shapes["song, mono"] == (1, 2 * RATE)
+    at_48 = {name: shape for name, shape in shapes.items() if name.endswith("48 kHz")}
+    assert set(at_48.values()) == {(2, 2 * inputs.OTHER_RATE)}
+    assert {shape for name, shape in shapes.items() if name not in {*at_48, "song, mono"}} == {(2, 2 * RATE)}
     assert given[-1].mixture.abs().max() > 1
     estimates = {each.name: 0.9 * each.sources for each in given if each.sources is not None}
     measured = {each.name: measure_input(Fake(estimates[each.name]), each) for each in given}
@@ -216,6 +218,13 @@ def test_models_stand_side_by_side() -> None:
     assert "| SDR, dB | set | two | 20.00 | 20.00 | 20.00 |" in lines
     assert sum(line.startswith("| noise | ") for line in lines) == 2
     assert defined({"a": [math.nan, 1.0], "b": -math.inf}) == {"a": [None, 1.0], "b": None}
+
+
+def test_pauses_are_silent() -> None:
+    song = inputs.paused(noise(5.0, 1)[0])
+    assert not song[:, 2 * RATE : 4 * RATE].any()
+    assert song[:, : 2 * RATE].all()
+    assert song[:, 4 * RATE :].all()
 
 
 def test_what_is_made_needs_no_file_and_is_the_same_every_time() -> None:

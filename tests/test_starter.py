@@ -44,6 +44,15 @@ def test_no_stem_of_a_song_is_louder_than_the_song(starter: Separator, mixture: 
     assert found.decibels < LOUDER, f"{starter.stems[found.stem]} at {found.at:.1f} s"
 
 
+@pytest.mark.parametrize("floor", [0.0, 1e-5])
+def test_a_pause_in_a_song_is_a_pause_in_all_stems(starter: Separator, mixture: Tensor, floor: float) -> None:
+    """Whether it is digital silence or faint noise: filters smear nothing into it that can be heard."""
+    samples = mixture[:, : 3 * RATE].clone()
+    samples[:, RATE : 2 * RATE] = floor * torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    found = loudest(split(starter, samples, RATE), samples, RATE)
+    assert found.decibels < LOUDER, f"{starter.stems[found.stem]} at {found.at:.1f} s"
+
+
 @pytest.mark.parametrize("decibels", [-60, 12])
 def test_a_song_at_another_level_gives_the_same_stems_at_this_level(
     starter: Separator, excerpt: Split, decibels: int

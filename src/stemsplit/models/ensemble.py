@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stemsplit import models
+from stemsplit.models.bounded import bounded
 from stemsplit.models.network import Network
 from stemsplit.models.wiener import filtered
 
@@ -45,7 +46,7 @@ class Config:
         num_stems: number of stems.
         members: the networks, each a table with the fields of `Member`.
         wiener: weight of the estimates filtered by `wiener.filtered` in the result, from 0 to 1; the rest is
-            unfiltered.
+            unfiltered. With the filter, the stems have to add up to the mixture, and are `bounded.bounded`.
         wiener_n_fft: STFT size of that filter, in samples.
 
     Raises:
@@ -128,7 +129,7 @@ class Ensemble(Network):
         self.keeps_silence = all(network.keeps_silence for network in networks)
 
     def averaged(self, mixture: Tensor, members: Iterable[Callable[[Tensor], Tensor]]) -> Tensor:
-        """Return the mean of the members' estimates, weighted by their shares, and filtered if the config says so.
+        """Return the weighted mean of the members' estimates, filtered and bounded if the config says so.
 
         Args:
             mixture: (b, c, t).
@@ -149,8 +150,11 @@ class Ensemble(Network):
         if not self.config.wiener:
             return mean
         pairs = zip(mixture.split(self.channels, 1), mean.split(self.channels, 2), strict=True)
-        refined = torch.cat([filtered(*pair, self.config.wiener_n_fft) for pair in pairs], 2)
-        return mean.lerp(refined, self.config.wiener)
+        refined = [
+            bounded(mixed, own.lerp(filtered(mixed, own, self.config.wiener_n_fft), self.config.wiener))
+            for mixed, own in pairs
+        ]
+        return torch.cat(refined, 2)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the stems.

@@ -86,6 +86,11 @@ def noise(slope: float, seconds: float = SECONDS) -> Tensor:
     return as_loud(np.fft.irfft(spectrum / np.maximum(np.arange(spectrum.shape[1]), 1) ** (slope / 2), length))
 
 
+def noise_like(given: "Input") -> Tensor:
+    """White noise at `LEVEL`, as long as an input."""
+    return noise(0.0, given.mixture.shape[-1] / RATE)
+
+
 def recording(path: Path, seconds: float = SECONDS) -> Tensor:
     """The first seconds of a file in stereo at `RATE`, (2, t)."""
     with Reader(path, 0.0, seconds) as reader:
@@ -98,12 +103,23 @@ def at_other_rate(samples: Tensor) -> Tensor:
     return torch.from_numpy(np.concatenate(list(resampled([samples.numpy()], RATE, OTHER_RATE)), -1))
 
 
+def paused(samples: Tensor) -> Tensor:
+    """Samples of which every third and fourth second is silent."""
+    return samples * (torch.arange(samples.shape[-1]) // RATE % 4 < 2)
+
+
 def variants(song: Input) -> Iterator[Input]:
-    """A song as it is, first, and in other channels, at another rate, and at other levels."""
+    """A song as it is, first, and with pauses, in other channels, at another rate, and at other levels."""
     yield song
     yield song.changed(f"{song.name}, mono as stereo", lambda x: x.mean(0, keepdim=True).expand(2, -1).contiguous())
     yield song.changed(f"{song.name}, mono", lambda x: x.mean(0, keepdim=True))
     yield song.changed(f"{song.name}, 48 kHz", at_other_rate, OTHER_RATE)
+    pauses = song.changed(f"{song.name} with pauses", paused)
+    yield pauses
+    yield replace(
+        pauses, name=f"{song.name} with faint noise in pauses", mixture=pauses.mixture + 1e-4 * noise_like(song)
+    )
+    yield pauses.changed(f"{song.name} with pauses, 48 kHz", at_other_rate, OTHER_RATE)
     for gain in (-60, 12):
         yield song.changed(f"{song.name}, {gain:+} dB", lambda x, gain=gain: x * 10 ** (gain / 20))
 

@@ -1,4 +1,4 @@
-"""Computes ensembles of stereo networks on a CPU: their members, the mean of their estimates, and its Wiener filter."""
+"""Computes ensembles of stereo networks on a CPU: the mean of their members' estimates, filtered and bounded."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stemsplit.fast.cpu.pool import Pool, torch_threads
 from stemsplit.fast.cpu.wiener import WienerFilter, fourier_of
+from stemsplit.models.bounded import WINDOW, drawn, kept
 from stemsplit.models.ensemble import Ensemble, mid_side
 
 SAMPLES = 1 << 15
@@ -52,6 +53,7 @@ class FastEnsemble:
             for first in range(0, mixture.shape[1], 2):
                 pair = slice(first, first + 2)
                 self._combine(own[item, pair], [x[item, :, pair] for x in estimates], result[item, :, pair])
+                self._bound(mixture[item, pair], result[item, :, pair])
         return result
 
     @staticmethod
@@ -92,6 +94,22 @@ class FastEnsemble:
                 result[:, :, here] = blended
 
         self.pool.run(finish, refined.tiles())
+
+    def _bound(self, mixture: Tensor, result: Tensor) -> None:
+        """Bound the stems (n, 2, t) of a mixture (2, t), as `models.bounded` says, where they lie."""
+        length = mixture.shape[-1]
+        keep = mixture.new_empty(length)
+
+        def measure(first: int) -> None:
+            # With the windows that end and begin in this tile.
+            start, stop = max(first - WINDOW, 0), min(first + SAMPLES + WINDOW, length)
+            here = slice(first, min(first + SAMPLES, length))
+            found = kept(mixture[None, :, start:stop], result[None, ..., start:stop])
+            keep[here] = found[0, here.start - start : here.stop - start]
+
+        self.pool.run(measure, range(0, length, SAMPLES))
+        if bool((keep < 1).any()):
+            result.copy_(drawn(mixture[None], result[None], keep[None])[0])
 
     def _average(self, mixture: Tensor, estimates: Sequence[Tensor], mean: Tensor, here: slice) -> None:
         """Average some samples of the members' estimates."""
