@@ -346,6 +346,23 @@ def test_a_cpu_that_is_slower_in_bfloat16_is_not_asked_for_it(monkeypatch: pytes
         Separator(device="cpu", precision="bf16")
 
 
+@pytest.mark.parametrize(
+    ("able", "as_good", "expected"),
+    [
+        ({"avx512_bf16": True}, True, torch.bfloat16),
+        ({"avx512_bf16": True}, False, torch.float32),
+        ({}, True, torch.float32),
+    ],
+)
+def test_bfloat16_is_usual_where_it_is_faster_and_as_good(
+    able: dict[str, bool], as_good: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    entry = dataclasses.replace(LIGHT, bfloat16=as_good)
+    assert Separator(entry, device="cpu").estimator.dtype == expected
+    assert Separator(entry, device="cpu", precision="fp32").estimator.dtype == torch.float32
+
+
 def as_on_a_gpu() -> Separator:
     """Computes on the CPU, but as it would on a CUDA device: ahead of what is asked for."""
     model = separator()

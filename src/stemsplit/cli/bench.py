@@ -50,7 +50,7 @@ def remember(report: "Report", device: str, threads: int | None, importing: floa
     for row in report.rows:
         if row.figures is None:
             continue
-        usual = PRECISIONS[row.precision] == dtype_of("auto", found)
+        usual = PRECISIONS[row.precision] == dtype_of("auto", found, bfloat16=report.entry.bfloat16)
         default = row.batch_size == BATCHES.get(found.type, 1)
         given = Settings(device, threads, "auto" if usual else row.precision, None if default else row.batch_size)
         meant = Settings(str(found), report.threads, row.precision, row.batch_size)

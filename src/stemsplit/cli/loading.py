@@ -27,11 +27,12 @@ def check_memory(models: "ChainEntry", limit: int | None, device: str, precision
     from stemsplit.engine.memory import check_fits, check_int8
     from stemsplit.fast.device import dtype_of, pick_device
 
-    dtype = dtype_of(precision, pick_device(device))
+    found = pick_device(device)
+    dtypes = [dtype_of(precision, found, bfloat16=entry.bfloat16) for entry in models.entries]
     if precision == "int8":
         check_int8(models.entries)
     if limit is not None:
-        check_fits(models.entries, limit, dtype)
+        check_fits(zip(models.entries, dtypes, strict=True), limit)
 
 
 def load_models(

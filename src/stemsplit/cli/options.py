@@ -213,8 +213,9 @@ Precision = Annotated[
     PrecisionName,
     typer.Option(
         "--precision",
-        help="Number format to compute in. auto: fp16 on NVIDIA GPUs where that is faster, otherwise fp32. bf16 is "
-        "faster on newer CPUs; int8, on others with AVX512-VNNI, for large RoFormers.",
+        help="Number format to compute in. auto: fp16 on NVIDIA GPUs where that is faster, bf16 on newer CPUs for the "
+        "built-in model, otherwise fp32. bf16 is faster on newer CPUs; int8, on others with AVX512-VNNI, for large "
+        "RoFormers.",
         rich_help_panel=COMPUTING,
     ),
 ]

@@ -68,9 +68,9 @@ def check_int8(entries: Iterable[ModelEntry]) -> None:
             raise DeviceError(f"{entry.name}: {roformers.ONLY_INT8}")
 
 
-def check_fits(entries: Iterable[ModelEntry], limit: int, dtype: torch.dtype) -> None:
-    """Raise DeviceError if one of the models does not fit into a limit of memory by itself, as far as that is known."""
-    for entry in entries:
+def check_fits(models: Iterable[tuple[ModelEntry, torch.dtype]], limit: int) -> None:
+    """Raise DeviceError if a model, computed in its type, does not fit into a limit, as far as that is known."""
+    for entry, dtype in models:
         if (needs := bytes_of(entry, dtype)) > limit:
             raise _too_large(entry.name, needs, limit)
 

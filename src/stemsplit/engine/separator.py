@@ -68,8 +68,8 @@ class Separator(Splitter):
         batch_size: number of chunks computed together, which changes memory and speed but not the result; None for
             what suits the device.
         precision: precision of the network's large products: "fp32", "bf16", "fp16", or "auto" for half precision on
-            CUDA devices that are faster in it, else float32. A chunk that half precision fails on is computed again in
-            float32.
+            devices that are faster in it, on CPUs only if the entry says so, else float32. A chunk that half precision
+            fails on is computed again in float32.
         threads: number of threads that compute on a CPU; None for one per core.
         compiled: whether PyTorch compiles the network at the first chunk, which takes minutes.
         registry: file with more models, in the format of models.toml.
@@ -122,7 +122,8 @@ class Separator(Splitter):
         self.device, self._process = pick_device(device), os.getpid()
         self.transfer = Transfer(self.device)
         # Before the weights are read, so that an impossible precision is reported at once.
-        dtype, pool = dtype_of(precision, self.device), Pool(threads)
+        bfloat16 = entry.bfloat16 and not compiled  # in what PyTorch compiles, it may be less exact
+        dtype, pool = dtype_of(precision, self.device, bfloat16=bfloat16), Pool(threads)
         self.estimator = Estimator(
             _loaded(entry, tell),
             entry,

@@ -32,7 +32,7 @@ def native_bfloat16() -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def dtype_of(name: str, device: torch.device) -> torch.dtype:
+def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False) -> torch.dtype:
     """Return the type of a network's large products for a precision.
 
     "auto" is float16 on CUDA devices that are faster in it, else float32. As long as no number gets too large for it,
@@ -41,6 +41,8 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
     Args:
         name: "auto", "fp32", "bf16", "fp16" or "int8".
         device: a device of this machine.
+        bfloat16: whether the network's stems are as good in bfloat16, so that "auto" is that on CPUs with instructions
+            for it.
 
     Raises:
         DeviceError: the precision does not exist, or the device cannot compute in it, or only more slowly.
@@ -62,6 +64,8 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
         raise DeviceError(f"bf16 is not for {device.type}; try fp32")
     elif name == "bf16" and not native_bfloat16():
         raise DeviceError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
+    elif name == "auto" and bfloat16 and device.type == "cpu" and native_bfloat16():
+        return torch.bfloat16
     return PRECISIONS.get(name, torch.float32)
 
 

@@ -86,6 +86,7 @@ class ModelEntry:
         shortest: samples that the network needs at least, so that a short song, and the end of any, costs less; 0 for
             whole chunks, where nobody measured how short they may be.
         longest: samples of the longest song that is best given to the network as one chunk; 0 for the chunk's.
+        bfloat16: whether its stems are as good in bfloat16, and computed in it on CPUs with instructions for it.
         earlier_chunks: chunks that the model had in earlier versions; stems made with them need not be made again.
         earlier_hops: hop of each of these versions.
     """
@@ -121,6 +122,7 @@ class ModelEntry:
     cost: float = 0.0
     shortest: int = 0
     longest: int = 0
+    bfloat16: bool = False
     earlier_chunks: tuple[int, ...] = ()
     earlier_hops: tuple[int, ...] = ()
 

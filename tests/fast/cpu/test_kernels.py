@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stemsplit.fast.cpu import attended, kernels
+from stemsplit.fast.cpu.linear import ONEDNN
 
 SPEEDS = {"usual": 1.0, "other": 0.5}
 
@@ -129,7 +131,18 @@ def test_where_nothing_can_be_remembered_the_usual_kernel_computes(home: Path, m
 
 
 @pytest.mark.parametrize("tokens", [5, attended.LONG + 3])
-@pytest.mark.parametrize("attend", [attended._in_products, attended._fused])
+@pytest.mark.parametrize(
+    "attend",
+    [
+        attended._in_products,
+        attended._fused,
+        pytest.param(
+            partial(attended._in_products, onednn=True),
+            marks=pytest.mark.skipif(not ONEDNN, reason="this build of PyTorch has no oneDNN"),
+        ),
+    ],
+    ids=["BLAS", "fused", "oneDNN"],
+)
 @pytest.mark.parametrize("largest", [0.0, 1.0, 30.0, 1_000.0, -1_000.0])
 def test_attention_is_right_however_large_scores_are(largest: float, attend: object, tokens: int) -> None:
     """Exponentials of such scores would be infinite, or all zero."""

@@ -1,7 +1,8 @@
 """Computes means of values weighted by attention, over all tokens or within windows."""
 
+import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -9,13 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stemsplit.fast.cpu.kernels import choose
+from stemsplit.fast.cpu.linear import ONEDNN, product
 from stemsplit.fast.cpu.scratch import SCRATCH
 
 LANES = 16
 """Numbers that the CPU processes at once. PyTorch's softmax and some products are slow for sizes between multiples."""
 
 SCORES = 340_000
-"""About the most attention scores at once: with them, the second product starts before they leave the cache."""
+"""About the most attention scores at once, twice as many in half precision: with them, the second product starts before
+they leave the cache."""
 
 LONG = 128
 """Number of tokens from which on the two products of a head are not computed together with those of other groups if a
@@ -26,6 +29,9 @@ BLOCK = 30
 
 BLOCK_SCORES = 1 << 18
 """Most scores of blocks at once; they stay in the cache."""
+
+LOG2_E = math.log2(math.e)
+"""What makes powers of two of exponentials."""
 
 SAFE = 1e-15, 1e15
 """Sums of exponentials between which no weight that matters has become zero, and none infinite."""
@@ -52,21 +58,28 @@ def attended(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> T
     Returns:
         Sums of the weights, float32 (g, tokens that ask, heads).
     """
-    if keys.shape[1] >= LONG and keys.shape[-1] == values.shape[-1] and fuses(keys.dtype):
+    kernel = kernel_of(keys.dtype) if keys.shape[1] >= LONG else "BLAS"
+    if kernel == "fused" and keys.shape[-1] == values.shape[-1]:
         return _fused(queries, keys, values, result)
-    return _in_products(queries, keys, values, result)
+    return _in_products(queries, keys, values, result, onednn=kernel == "oneDNN")
 
 
-def fuses(dtype: torch.dtype) -> bool:
-    """Return whether attention is PyTorch's own, which computes softmax and products at once, in small tiles."""
+def kernel_of(dtype: torch.dtype) -> str:
+    """Return what computes attention over many tokens.
+
+    "fused" is PyTorch's own, which computes softmax and products at once, in small tiles. Otherwise, it is the library
+    that computes the products.
+    """
     heads, tokens, d = 4, 600, 64
 
     def example(attend: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Callable[[], object]:
         queries, keys, values, result = torch.rand(4, 1, tokens, heads, d).sub_(0.5).to(dtype)
         return lambda: attend(queries, keys, values, result)
 
-    kernels = {"products": lambda: example(_in_products), "fused": lambda: example(_fused)}
-    return choose("attention", dtype, kernels, 4.0 * heads * tokens**2 * d) == "fused"
+    kernels = {"BLAS": lambda: example(_in_products), "fused": lambda: example(_fused)}
+    if ONEDNN and dtype == torch.float32:  # in half precision, PyTorch's own products are oneDNN's
+        kernels["oneDNN"] = lambda: example(partial(_in_products, onednn=True))
+    return choose("long attention", dtype, kernels, 4.0 * heads * tokens**2 * d)
 
 
 def _fused(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
@@ -77,54 +90,83 @@ def _fused(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Ten
     return torch.ones(result.shape[:-1])
 
 
-def _in_products(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor) -> Tensor:
-    """Compute `attended` in products of each head."""
+def _in_products(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, *, onednn: bool = False) -> Tensor:
+    """Compute `attended` in products of each head; `onednn` says which library computes those over many tokens."""
     # Without the largest score subtracted, exponentials take a third of a softmax's time. Nearly always they are right.
-    sums = _summed(queries, keys, values, result, False)
+    sums = _summed(queries, keys, values, result, safely=False, onednn=onednn)
     least, most = torch.aminmax(sums)
     if not (SAFE[0] < float(least) and float(most) < SAFE[1]):  # also if one is not a number
-        sums = _summed(queries, keys, values, result, True)
+        sums = _summed(queries, keys, values, result, safely=True, onednn=onednn)
     return sums
 
 
-def _summed(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, safely: bool) -> Tensor:
+def _summed(queries: Tensor, keys: Tensor, values: Tensor, result: Tensor, *, safely: bool, onednn: bool) -> Tensor:
     """Compute `attended`; `safely` has weights whose sums are 1."""
     groups, count, heads, _ = queries.shape
     sums = torch.ones(groups, heads, count)
-    at_once = SCORES // (count * keys.shape[1])
+    most = SCORES * torch.float32.itemsize // keys.dtype.itemsize
+    at_once = most // (count * keys.shape[1])
     if keys.shape[1] >= LONG and min(groups, at_once) < 2:
+        one_head = _one_head_by_onednn if onednn else _one_head
         for group in range(groups):
             for head in range(heads):
                 q, k, v, into = (x[group, :, head] for x in (queries, keys, values, result))
-                _one_head(q, k, v, into, sums[group, head], safely)
+                one_head(q, k, v, into, sums[group, head], most // len(k), safely)
     else:
         some = pieces(groups, at_once)
         for head in range(heads):
             for here in some:
                 q, k, v, into = (x[here, :, head] for x in (queries, keys, values, result))
                 scores = SCRATCH("scores", len(q), count, k.shape[1], dtype=q.dtype)
-                weigh(torch.bmm(q, k.mT, out=scores), sums[here, head], safely)
+                weigh(torch.bmm(asking(q, safely), k.mT, out=scores), sums[here, head], safely)
                 into.copy_(torch.bmm(scores, v, out=SCRATCH("values", len(q), count, v.shape[-1], dtype=v.dtype)))
     return sums.transpose(1, 2)
 
 
-def _one_head(q: Tensor, k: Tensor, v: Tensor, into: Tensor, sums: Tensor, safely: bool) -> None:
-    """Compute `attended` of one head in one group: (tokens, d) each, and `sums` (tokens that ask,)."""
+def _one_head(q: Tensor, k: Tensor, v: Tensor, into: Tensor, sums: Tensor, most: int, safely: bool) -> None:
+    """Compute `attended` of one head in one group, for `most` queries at once at most.
+
+    The tensors are (tokens, d) each, and `sums` is (tokens that ask,).
+    """
     # The second product is faster with values in one piece.
-    v = SCRATCH("values", *v.shape, dtype=v.dtype).copy_(v)
-    for here in pieces(len(q), SCORES // len(k)):
+    v, q = SCRATCH("values", *v.shape, dtype=v.dtype).copy_(v), asking(q, safely)
+    for here in pieces(len(q), most):
         some = q[here]
         scores = SCRATCH("scores", len(some), len(k), dtype=q.dtype)
         weigh(torch.mm(some, k.mT, out=scores), sums[here], safely)
         torch.mm(scores, v, out=into[here])
 
 
+def _one_head_by_onednn(q: Tensor, k: Tensor, v: Tensor, into: Tensor, sums: Tensor, most: int, safely: bool) -> None:
+    """Compute `_one_head`."""
+    # Of anything that is not in one piece, oneDNN takes a thousand times as long.
+    k = SCRATCH("keys", *k.shape, dtype=k.dtype).copy_(k)
+    v = SCRATCH("values", *v.mT.shape, dtype=v.dtype).copy_(v.mT)
+    q = asking(q, safely).contiguous()
+    for here in pieces(len(q), most):
+        scores = product(q[here], k)
+        weigh(scores, sums[here], safely)
+        into[here] = product(scores, v)
+
+
+def asking(queries: Tensor, safely: bool) -> Tensor:
+    """Return queries whose scores `weigh` takes: (..., d), perhaps in the thread's scratch memory."""
+    if safely or queries.dtype != torch.float32:
+        return queries
+    return torch.mul(queries, LOG2_E, out=SCRATCH("asking", *queries.shape))
+
+
 def weigh(scores: Tensor, sums: Tensor, safely: bool) -> None:
-    """Turn scores (..., tokens) into weights in place, and write their sums into `sums`, (...), unless these are 1."""
+    """Turn scores of queries from `asking`, (..., tokens), into weights in place, and write their sums, (...).
+
+    If `safely`, the sums are 1, and are not written.
+    """
     if safely:
         torch.softmax(scores, -1, out=scores)
-    else:
-        torch.sum(scores.exp_(), -1, dtype=sums.dtype, out=sums)
+        return
+    # Powers of two are computed by PyTorch itself, exponentials by a library that is slow on other makers' CPUs.
+    powers = scores.exp2_() if scores.dtype == torch.float32 else scores.exp_()
+    torch.sum(powers, -1, dtype=sums.dtype, out=sums)
 
 
 class Window(NamedTuple):

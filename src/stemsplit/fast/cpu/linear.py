@@ -47,6 +47,20 @@ def packs(dtype: torch.dtype) -> bool:
     return choose("products with weights", dtype, kernels, 2.0 * rows * inputs * outputs) == "oneDNN"
 
 
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Activation = "none") -> Tensor:
+    """Return oneDNN's x @ weight.mT + bias, then an activation: (rows, inputs) -> (rows, outputs).
+
+    Args:
+        x: inputs, in one piece.
+        weight: (outputs, inputs) in one piece, or what oneDNN packed them into.
+        bias: (outputs,), or None.
+        activation: activation after the product.
+    """
+    approximation = "none" if activation == "gelu" else ""  # GELU could be approximated by tanh
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], approximation)
+    return result
+
+
 class Linear:
     """Computes x @ weight.mT + bias, then an activation.
 
@@ -117,8 +131,7 @@ class Linear:
         """
         x = x.to(self.dtype)
         if self.onednn:
-            approximation = "none" if self.activation == "gelu" else ""  # GELU could be approximated by tanh
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], approximation)
+            return product(x, self.weight, self.bias, self.activation)
         if scratch:
             y = torch.mm(x, self.weight.mT, out=SCRATCH(scratch, len(x), self.outputs, dtype=self.dtype))
         else:
