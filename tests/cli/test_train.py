@@ -205,7 +205,7 @@ def test_songs_may_be_named_in_a_list(stemsplit: Command, album: Path, tiny: lis
         (["--dropout", "0.1"], 2, "this network has no layers with dropout"),
         (["--seed", "-1"], 2, "invalid value for '--seed'"),
         (["--optimizer", "sgd"], 2, "no optimizer 'sgd'; there are adamw, muon"),
-        (["--augment", "swap,reverb"], 2, "no augmentation 'reverb'; there are swap, polarity, equalise, speed"),
+        (["--augment", "swap,wah"], 2, "no augmentation 'wah'; there are swap, polarity, equalise, speed"),
         (["--mixup", "1.5"], 2, "invalid value for '--mixup'"),
         (["--dropout", "nan"], 2, "invalid value for '--dropout'"),
         (["--bits", "3"], 2, "invalid value for '--bits'"),
