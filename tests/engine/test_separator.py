@@ -405,7 +405,14 @@ def causal(tmp_path: Path) -> Separator:
     weights["sb_model.fc_output_layer.bias"] = torch.tensor([0.4, 0.0])  # or masks are next to nothing
     torch.save(weights, tmp_path / "causal.pt")
     speech = {"architecture": "fullsubnet_plus", "config": config, "stems": ("speech",), "residual": "noise"}
-    plan = {"sample_rate": 16_000, "channels": 1, "chunk": 800, "hop": 400, "mixture_consistency": False}
+    plan = {
+        "sample_rate": 16_000,
+        "channels": 1,
+        "chunk": 800,
+        "hop": 400,
+        "mixture_consistency": False,
+        "bfloat16": False,
+    }
     source = {"sources": (f"file:{tmp_path / 'causal.pt'}",), "sha256": "", "size": 0}
     return Separator(dataclasses.replace(STARTER, **speech, **plan, **source), "cpu", threads=1)  # type: ignore[arg-type]
 
