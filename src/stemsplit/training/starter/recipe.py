@@ -11,10 +11,10 @@ import torch
 
 from stemsplit import registry
 from stemsplit.disk import move, replacing
-from stemsplit.errors import StemsplitError
+from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
-from stemsplit.training.starter import ensemble, material, midi, scores
+from stemsplit.training.starter import ensemble, fingerprints, material, midi, scores
 from stemsplit.training.starter.folds import Fold
 
 COMMON = "--loss sdr --batch-size 4 --seconds 3 --ema-decay 0.998 --compile"
@@ -205,6 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with replacing(folder / NETWORKS) as file:
             file.write("\n".join(map(as_toml, networks(starter))).encode())
         songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}
+        if args.validation:
+            index = fingerprints.index_of([args.validation])
+            if found := list(fingerprints.shared(args.audio, material.COLLECTIONS, index)):
+                raise AudioError("; ".join(found))
     except (OSError, StemsplitError) as error:
         print(error, file=sys.stderr)
         return 1
