@@ -48,8 +48,8 @@ DRIFT = 3
 """Frames by which landmarks of a passage that is a little faster or slower may be displaced."""
 
 ENOUGH = 60
-"""Landmarks in common that make a passage. Different songs had up to 39; 5 s of the validation songs' mixtures as MP3 had
-at least 82 at up to 2 % more or less speed, or at up to 1 % with another song that was half as loud."""
+"""Landmarks in common that make a passage. Different songs had up to 39. Five seconds of the validation songs' mixtures
+as MP3 had at least 82, at up to 2 % more or less speed, or at up to 1 % with another song that was half as loud."""
 
 Integers = npt.NDArray[np.int64]
 
