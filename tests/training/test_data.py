@@ -220,6 +220,16 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float], message: str) -
         Mixing(100, **wrong)  # type: ignore[arg-type]
 
 
+def test_examples_are_those_of_earlier_versions(ramps: Path) -> None:
+    """So that a run that one of these began goes on as it would have."""
+    mixing = Mixing(100, source_dropout=0.1, remix=0.5, mixup=0.2, augmentations=("swap", "polarity"))
+    made = examples(gathered(ramps), mixing=mixing, seed=7)
+    firsts = torch.stack([made[index].sources[:, 0, 0] for index in range(6)])
+    lows = [-0.088737, -0.112234, 0.106884, -0.160788, 0.295789, -0.064166]
+    highs = [-0.00952, 0.062618, -0.143063, 0.00503, -0.01001, 0.018351]
+    assert torch.allclose(firsts, torch.tensor([lows, highs]).T, atol=1e-6)
+
+
 # Which stems there are
 
 

@@ -62,9 +62,9 @@ OF_EXAMPLES: dict[str, Augmentation] = {"master": master, "lowpass": lowpass}
 OF_MIXTURES: dict[str, Augmentation] = {"codec": codec}
 """Name -> function of a mixture (2, t)."""
 
-WHERE_READ = ("speed", "levels")
-"""Augmentations that are applied where recordings are read: speed needs more of a recording than it gives, and levels
-are those of whole recordings."""
+WHERE_READ = ("speed", "pitch", "levels")
+"""Augmentations that are applied where recordings are read: speed needs more of a recording than it gives, sources of
+one song are all shifted in pitch alike, and levels are those of whole recordings."""
 
 
 def with_random_gain(source: Tensor, rng: random.Random, limit: float) -> Tensor:

@@ -24,6 +24,7 @@ from stemsplit.training.augmentation import (
 )
 from stemsplit.training.data import Collection, Recording, Song
 from stemsplit.training.plan import Mixing
+from stemsplit.training.stretching import pitch
 
 TRIES = 10
 """How many times a source is drawn at most, until one is loud enough."""
@@ -108,6 +109,9 @@ class Examples(Dataset[Example]):
             source[:, : samples.shape[1]] += samples
         return source
 
+    def _shifted(self, sources: Tensor, rng: random.Random) -> Tensor:
+        return pitch(sources, rng, self.sample_rate) if "pitch" in self.mixing.augmentations else sources
+
     def _augmented(self, source: Tensor, rng: random.Random) -> Tensor:
         for name in self.mixing.augmentations:
             if name in AUGMENTATIONS:
@@ -125,6 +129,7 @@ class Examples(Dataset[Example]):
             sources = torch.stack([self._excerpt(part, start, speed) for part in song.parts])
             if self._is_loud(sources.sum(0)):
                 break
+        sources = self._shifted(sources, rng)
         return song, torch.stack([self._augmented(source, rng) for source in sources])
 
     def _draw_powers(self, rng: random.Random) -> list[float]:
@@ -159,4 +164,4 @@ class Examples(Dataset[Example]):
                 break
         if power and (own := power_of(recordings)):
             source = source * math.sqrt(power / own)
-        return self._augmented(source, rng)
+        return self._augmented(self._shifted(source[None], rng)[0], rng)

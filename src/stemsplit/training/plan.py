@@ -9,6 +9,7 @@ AUGMENTATION_NAMES = (
     "polarity",
     "equalise",
     "speed",
+    "pitch",
     "compress",
     "reverb",
     "levels",
@@ -16,7 +17,7 @@ AUGMENTATION_NAMES = (
     "lowpass",
     "codec",
 )
-TORCHAUDIO_NAMES = {"equalise", "speed"}
+TORCHAUDIO_NAMES = {"equalise", "speed", "pitch"}
 """The augmentations that need torchaudio."""
 
 EARLIER_NAMES = {"averaging": "ema_decay", "levels": "gain", "silence": "source_dropout", "doubled": "mixup"}
