@@ -308,6 +308,13 @@ def test_the_chosen_precision_changes_the_identity() -> None:
     assert all(one != other for one in identities for other in identities if one is not other)
 
 
+def test_stems_that_are_as_good_in_bfloat16_need_not_be_made_again() -> None:
+    """An earlier version computed in float32 where this one chooses bfloat16, and songs split by it count as split."""
+    now, before = (replace(registry.find("starter"), bfloat16=as_good) for as_good in (True, False))
+    assert now.identity("0") == before.identity("0")
+    assert now.identity("0", "fp32") == before.identity("0", "fp32")
+
+
 def test_raw_estimates_are_another_identity_only_where_stems_would_be_changed() -> None:
     """What was split before there was a choice counts as consistent."""
     entry = registry.find("starter")
