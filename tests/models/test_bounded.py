@@ -80,3 +80,15 @@ def test_the_fast_implementation_gives_the_same_in_tiles(length: int, monkeypatc
     assert float(kept(mixture, estimates).min()) < 0.9
     FastEnsemble(build("ensemble", CONFIGS["ensemble"][1]), [], Pool(2))._bound(mixture[0], result[0])
     assert torch.equal(result, bounded(mixture, estimates))
+
+
+def test_it_can_be_trained_through_where_the_mixture_or_a_stem_is_silent() -> None:
+    estimates = stems(9_000)
+    mixture = estimates.sum(1)
+    mixture[..., 2_000:5_000] = 0
+    estimates[..., 4_000:8_000] = 0
+    estimates.requires_grad_()
+    bounded(mixture, estimates).square().sum().backward()
+    assert estimates.grad is not None
+    assert estimates.grad.isfinite().all()
+    assert estimates.grad.any()

@@ -21,10 +21,12 @@ def windowed(power: Tensor) -> Tensor:
     return total
 
 
+@torch.no_grad()
 def kept(mixture: Tensor, estimates: Tensor) -> Tensor:
     """Return how much `bounded` keeps of the estimates at each sample, from 0 to 1.
 
-    It depends on the window that ends at the sample, and on the one that begins there.
+    It depends on the window that ends at the sample, and on the one that begins there. It is a constant to training:
+    its gradient would be infinite where the mixture is silent.
 
     Args:
         mixture: (b, c, t).
