@@ -265,6 +265,13 @@ def test_of_a_multitrack_only_the_mixture_is_a_song() -> None:
     assert [found.path.name for found in find(["set/one/bass.wav"], Path("x")).songs] == ["bass.wav"]
 
 
+def test_a_sum_of_stems_is_a_true_stem_and_another_name_with_a_plus_is_not() -> None:
+    multitrack("set", "vocals", "drums", "bass+other", "mixture", "vocals+fx", "bass+")
+    search = find(["set"], Path("nowhere"))
+    assert {found.path.stem for found in search.songs} == {"mixture", "vocals+fx", "bass+"}
+    assert search.true_stems == 3
+
+
 def test_true_stems_without_a_mixture_are_songs_and_said() -> None:
     multitrack("one", "vocals", "drums")
     multitrack("two", "vocals", "drums", "a song of another name")

@@ -13,7 +13,8 @@ REST = ("other", "noise")
 
 def joined(stem: str) -> list[str]:
     """Return the stems that one recording holds together: `bass+other` is the sum of bass and other."""
-    return [name for part in stem.split("+") if (name := part.strip())] or [stem]
+    names = [part.strip() for part in stem.split("+")]
+    return names if all(names) else [stem]
 
 
 def wanted_by(

@@ -5,11 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from stemsplit.evaluation.stems import joined
+
 MIXTURE = "mixture"
 """Name of the file with all stems of a multitrack together, without its suffix."""
 
 NAMES = frozenset(["vocals", "drums", "bass", "other", "guitar", "piano", "no_vocals", "instrumental", "accompaniment"])
-"""Names of the files that are stems beside a mixture; files of other names are songs."""
+"""Names of the files that are stems beside a mixture, or several of these joined, as in `bass+other`; files of other
+names are songs."""
 
 
 def true_stems(songs: Mapping[str, Path], named: Iterable[str]) -> tuple[set[str], list[Path], list[Path]]:
@@ -29,7 +32,7 @@ def true_stems(songs: Mapping[str, Path], named: Iterable[str]) -> tuple[set[str
     for real, path in songs.items():
         folder, name = os.path.split(path)
         name = os.path.splitext(name)[0].lower()  # noqa: PTH122  # of 200,000
-        if real not in named and name in (MIXTURE, *NAMES):
+        if real not in named and (name == MIXTURE or NAMES.issuperset(joined(name))):
             folders[folder][name] = real
         else:
             plain.add(folder)
