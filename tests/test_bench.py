@@ -123,6 +123,11 @@ def test_auto_stands_for_one_of_the_others() -> None:
     assert bench.formats(["auto", "fp32"], CPU) == {"fp32": torch.float32}
 
 
+def test_auto_is_what_the_model_is_computed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert bench.formats(["auto"], CPU, bfloat16=True) == {"bf16": torch.bfloat16}
+
+
 @pytest.mark.parametrize(("name", "complaint"), [("fp8", "no precision 'fp8'"), ("fp16", "for CUDA devices")])
 def test_an_unsupported_precision_is_refused(name: str, complaint: str) -> None:
     with pytest.raises(DeviceError, match=complaint):

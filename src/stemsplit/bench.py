@@ -119,8 +119,10 @@ class Report:
     kernels: Sequence[Kernel] = ()
 
 
-def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype]:
+def formats(names: Sequence[str], device: torch.device, *, bfloat16: bool = False) -> dict[str, torch.dtype]:
     """Return the types of the named precisions by name; without names, all that the device supports.
+
+    `bfloat16` says what "auto" is, see `dtype_of`.
 
     Raises:
         DeviceError: the device does not support one of them, or a name is unknown.
@@ -129,7 +131,7 @@ def formats(names: Sequence[str], device: torch.device) -> dict[str, torch.dtype
     dtypes = []
     for name in names or (each for each in PRECISIONS if each != "int8"):  # few models have it
         try:
-            dtypes.append(dtype_of(name, device))
+            dtypes.append(dtype_of(name, device, bfloat16=bfloat16))
         except DeviceError:
             if names:
                 raise

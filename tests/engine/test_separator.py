@@ -361,6 +361,7 @@ def test_bfloat16_is_usual_where_it_is_faster_and_as_good(
     entry = dataclasses.replace(LIGHT, bfloat16=as_good)
     assert Separator(entry, device="cpu").estimator.dtype == expected
     assert Separator(entry, device="cpu", precision="fp32").estimator.dtype == torch.float32
+    assert Separator(entry, device="cpu", compiled=True).estimator.dtype == torch.float32
 
 
 def as_on_a_gpu() -> Separator:

@@ -127,7 +127,7 @@ def bench(
     importing = time.monotonic() - began
     found = pick_device(device)
     # Before any download: an unsupported precision is refused at once.
-    precisions = formats(listed(precision), found)
+    precisions = formats(listed(precision), found, bfloat16=entry.bfloat16)
     if not random_weights:
         obtain(entry, quiet=False)
     if found.type == "cpu" and load() > 0.5:

@@ -131,7 +131,8 @@ def eval_(
         entry = adjusted(adjusted(entry, "with_chunks", **chunks), "with_passes", **passes)
         entry = entry.with_estimates(kind) if kind else entry
         check_stems(entry, wanted, registry_file)
-        check_memory(ChainEntry(entry), limit, device or "auto", precision.value if precision else "auto")
+        number = precision.value if precision else "auto"
+        check_memory(ChainEntry(entry), limit, device or "auto", number, compiled=compile_)
         obtain_all(ChainEntry(entry), quiet=False)
 
     from stemsplit.evaluation.estimates import FromFolder

@@ -20,7 +20,9 @@ def prepare_torch() -> None:
     torch.set_num_threads(1)
 
 
-def check_memory(models: "ChainEntry", limit: int | None, device: str, precision: str) -> None:
+def check_memory(
+    models: "ChainEntry", limit: int | None, device: str, precision: str, *, compiled: bool = False
+) -> None:
     """Raise DeviceError if a model does not fit into a limit of memory, or has no integers; before any download."""
     if limit is None and precision != "int8":
         return
@@ -28,7 +30,7 @@ def check_memory(models: "ChainEntry", limit: int | None, device: str, precision
     from stemsplit.fast.device import dtype_of, pick_device
 
     found = pick_device(device)
-    dtypes = [dtype_of(precision, found, bfloat16=entry.bfloat16) for entry in models.entries]
+    dtypes = [dtype_of(precision, found, bfloat16=each.bfloat16, compiled=compiled) for each in models.entries]
     if precision == "int8":
         check_int8(models.entries)
     if limit is not None:

@@ -257,7 +257,7 @@ def split(
         if whole:
             tell_of_whole(file_format, chosen, models)
     needed = split_extras.tell_of_extras(further, jobs, quiet, alone=len(found.songs) == 1)
-    check_memory(models, limit, device, precision.value)
+    check_memory(models, limit, device, precision.value, compiled=compile_)
     if dry_run:
         fits = print_dry_run(
             jobs, found, models, pace, away.out, as_json, partial(split_extras.foreseen, further), machines

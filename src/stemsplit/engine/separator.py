@@ -122,8 +122,8 @@ class Separator(Splitter):
         self.device, self._process = pick_device(device), os.getpid()
         self.transfer = Transfer(self.device)
         # Before the weights are read, so that an impossible precision is reported at once.
-        bfloat16 = entry.bfloat16 and not compiled  # in what PyTorch compiles, it may be less exact
-        dtype, pool = dtype_of(precision, self.device, bfloat16=bfloat16), Pool(threads)
+        dtype = dtype_of(precision, self.device, bfloat16=entry.bfloat16, compiled=compiled)
+        pool = Pool(threads)
         self.estimator = Estimator(
             _loaded(entry, tell),
             entry,

@@ -32,10 +32,11 @@ def native_bfloat16() -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False) -> torch.dtype:
+def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False, compiled: bool = False) -> torch.dtype:
     """Return the type of a network's large products for a precision.
 
-    "auto" is float16 on CUDA devices that are faster in it, else float32. As long as no number gets too large for it,
+    "auto" is float16 on CUDA devices that are faster in it, bfloat16 on some CPUs for some networks (see below), else
+    float32. As long as no number gets too large for it,
     float16 is more exact than bfloat16.
 
     Args:
@@ -43,6 +44,7 @@ def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False) -> torc
         device: a device of this machine.
         bfloat16: whether the network's stems are as good in bfloat16, so that "auto" is that on CPUs with instructions
             for it.
+        compiled: whether PyTorch compiles the network; bfloat16 may be less exact then, and has to be asked for.
 
     Raises:
         DeviceError: the precision does not exist, or the device cannot compute in it, or only more slowly.
@@ -64,7 +66,7 @@ def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False) -> torc
         raise DeviceError(f"bf16 is not for {device.type}; try fp32")
     elif name == "bf16" and not native_bfloat16():
         raise DeviceError("this CPU has no instructions for bfloat16, and would be slower than in fp32")
-    elif name == "auto" and bfloat16 and device.type == "cpu" and native_bfloat16():
+    elif name == "auto" and bfloat16 and not compiled and device.type == "cpu" and native_bfloat16():
         return torch.bfloat16
     return PRECISIONS.get(name, torch.float32)
 
