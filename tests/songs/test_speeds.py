@@ -12,14 +12,17 @@ import torch
 
 from stemsplit import registry
 from stemsplit.choices import WindowName
+from stemsplit.engine.chain import Chain
 from stemsplit.engine.chain_entry import ChainEntry
 from stemsplit.engine.cutting import chunks
+from stemsplit.engine.separator import Separator
 from stemsplit.songs import speeds
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outcome import Outcome
 from stemsplit.songs.record import Record
 from stemsplit.songs.speeds import Settings, Speed, Stopwatch, estimate, known, remember
+from tests.cli.processes import registry as small_network
 
 STARTER = ChainEntry(registry.find("starter"))
 USUAL = Settings()
@@ -105,6 +108,15 @@ def test_what_a_default_turned_out_to_be_is_the_same_as_giving_it() -> None:
     told()
     assert known(STARTER, Settings("cpu", 2, "fp32", 1))
     assert known(STARTER, Settings("cpu", None, "auto", 1))
+
+
+def test_models_of_different_precisions_have_none_but_what_was_given(tmp_path: Path) -> None:
+    entry = registry.read(small_network(tmp_path / "model", "starter"))["starter"]
+    first, second = (Separator(entry, device="cpu", precision="fp32") for _ in range(2))
+    chain = Chain(first, first.stems[0], second)
+    assert speeds.found(chain, USUAL).precision == "fp32"
+    second.estimator.dtype = torch.bfloat16
+    assert speeds.found(chain, USUAL).precision == "auto"
 
 
 @pytest.mark.parametrize("other", [{"chunk": 100_000}, {"config": {"n": 1}}, {"name": "another"}])

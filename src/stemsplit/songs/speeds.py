@@ -280,11 +280,19 @@ def found(splitter: "Splitter", settings: Settings) -> Settings:
     from stemsplit.engine.separator import Separator
     from stemsplit.fast import PRECISIONS
 
-    while isinstance(splitter, Chain | Combined):
-        splitter = splitter.before if isinstance(splitter, Chain) else splitter.members[0]
-    if not isinstance(splitter, Separator):
+    def separators(splitter: "Splitter") -> Iterator[Separator]:
+        if isinstance(splitter, Separator):
+            yield splitter
+        elif isinstance(splitter, Chain | Combined):
+            for part in (splitter.before, splitter.then) if isinstance(splitter, Chain) else splitter.members:
+                yield from separators(part)
+
+    networks = [*separators(splitter)]
+    if not networks:
         return settings
-    estimator = splitter.estimator
-    precision = next(name for name, dtype in PRECISIONS.items() if dtype == estimator.dtype)
-    threads = estimator.pool.threads if splitter.device.type == "cpu" else settings.threads
-    return Settings(str(splitter.device), threads, precision, estimator.batch_size, settings.compiled)
+    device, estimator = networks[0].device, networks[0].estimator
+    dtypes = {network.estimator.dtype for network in networks}
+    # "auto" may be another precision for each model, which no other setting means.
+    precision = next((name for name, dtype in PRECISIONS.items() if {dtype} == dtypes), settings.precision)
+    threads = estimator.pool.threads if device.type == "cpu" else settings.threads
+    return Settings(str(device), threads, precision, estimator.batch_size, settings.compiled)
