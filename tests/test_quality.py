@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from stemsplit import registry
 from stemsplit.registry import ModelEntry
 from tests.benchmarks.quality import inputs
-from tests.benchmarks.quality.__main__ import Found, defined, report
+from tests.benchmarks.quality.__main__ import Found, defined, report, sets_of
 from tests.benchmarks.quality.figures import bleed, error_above, kurtosis, loudest, musical_noise
 from tests.benchmarks.quality.inputs import Input, variants
 from tests.benchmarks.quality.seams import bends, fades, level_steps, overlaps
@@ -237,3 +238,14 @@ def test_what_is_made_needs_no_file_and_is_the_same_every_time() -> None:
         power = torch.fft.rfft(noisy).abs().square().sum(0)
         octaves = [float(power[2_000 << octave : 4_000 << octave].sum()) for octave in range(3)]
         assert octaves[2] / octaves[1] == pytest.approx(ratio, rel=0.1)
+
+
+def test_a_song_whose_stems_nobody_recorded_apart_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for song, stem in (("one", "bass"), ("two", "bass+other")):
+        (tmp_path / song).mkdir()
+        (tmp_path / song / f"{stem}.wav").touch()
+    (found,) = sets_of({"set": (tmp_path, ("*",))}).values()
+    assert [song.title for song in found] == ["one"]
+    assert "without two: some of its stems" in capsys.readouterr().err

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from stemsplit.audio.lossy import as_if_coded
+from stemsplit.errors import AudioError
 from tests.conftest import noise
 
 
@@ -22,3 +24,12 @@ def test_any_rate_and_length_can_be_coded(rate: int, length: int) -> None:
     samples = noise(length).T
     coded = as_if_coded(samples, rate, "mp3", 0.5)
     assert (coded.shape, coded.dtype) == (samples.shape, samples.dtype)
+
+
+def test_a_library_without_a_format_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("Unknown format: 'MP3'")
+
+    monkeypatch.setattr(soundfile, "write", refuse)
+    with pytest.raises(AudioError, match=r"cannot code samples as MP3 .*; leave out the augmentation codec"):
+        as_if_coded(noise(100).T, 44_100, "mp3", 0.5)

@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 
 from stemsplit.audio.conversion import Block
+from stemsplit.errors import AudioError
 
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Sample rates in Hz that MP3 can hold."""
@@ -25,15 +26,21 @@ def as_if_coded(samples: Block, sample_rate: int, codec: str, loss: float) -> Bl
 
     Returns:
         (c, t), in place: neither later nor earlier.
+
+    Raises:
+        AudioError: libsndfile cannot code them, as one without MP3.
     """
     peak = max(float(np.abs(samples).max(initial=0.0)), ROOM)
     stream = io.BytesIO()
     kind = ("MP3", "MPEG_LAYER_III") if codec == "mp3" and sample_rate in MP3_RATES else ("OGG", "VORBIS")
     frames = np.ascontiguousarray(samples.T * (ROOM / peak))
-    # libsndfile refuses 1 itself.
-    soundfile.write(stream, frames, sample_rate, kind[1], format=kind[0], compression_level=min(loss, 0.99))
-    stream.seek(0)
-    decoded, _ = soundfile.read(stream, dtype="float32", always_2d=True)
+    try:
+        # libsndfile refuses 1 itself.
+        soundfile.write(stream, frames, sample_rate, kind[1], format=kind[0], compression_level=min(loss, 0.99))
+        stream.seek(0)
+        decoded, _ = soundfile.read(stream, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, ValueError) as error:  # ValueError: a format that it does not know
+        raise AudioError(f"cannot code samples as {kind[0]} ({error}); leave out the augmentation codec") from error
     result = np.zeros_like(frames)
     result[: len(decoded)] = decoded[: len(frames)]
     return np.ascontiguousarray(result.T) * np.float32(peak / ROOM)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stemsplit.evaluation.multitracks import Multitrack
-from stemsplit.training.starter import scores
+from stemsplit.training.starter import material, scores
 from stemsplit.training.starter.folds import Fold, divided, folds_of, origin
 from stemsplit.training.starter.material import WITH_SONGS, collection
 from stemsplit.training.starter.scores import Score
@@ -67,6 +67,12 @@ def test_what_is_no_fold_is_refused(text: str) -> None:
         Fold.parsed(text)
 
 
+def test_a_command_says_what_a_fold_looks_like(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        material.main([str(tmp_path), "-o", str(tmp_path), "--fold", "6/5"])
+    assert "there is no fold 6/5; write 1/5 for the first of five" in capsys.readouterr().err
+
+
 def test_models_are_measured_on_what_is_separate(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,3 +132,9 @@ def test_what_holds_no_scores_is_refused(tmp_path: Path, text: str, capsys: pyte
     put(tmp_path / "audio", one=tone(100, 10))
     assert scores.main([str(tmp_path / "audio"), str(tmp_path / "a.csv")]) == 1
     assert "cannot read the scores in" in capsys.readouterr().err
+
+
+def test_no_scores_at_all_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores.write(tmp_path / "a.csv", [])
+    assert scores.main([str(tmp_path), str(tmp_path / "a.csv")]) == 1
+    assert "there are no scores" in capsys.readouterr().err

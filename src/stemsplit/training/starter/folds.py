@@ -1,5 +1,6 @@
 """Divides the songs that the built-in model is trained on into folds, so that choices need no other songs."""
 
+import argparse
 import hashlib
 import re
 from collections import Counter
@@ -54,6 +55,14 @@ class Fold:
         if not (found := re.fullmatch(r"(\d{1,3})/(\d{1,3})", text, re.ASCII)):
             raise ValueError(f"{text!r} is not a fold; write 1/5 for the first of five")
         return cls(*map(int, found.groups()))
+
+
+def fold_argument(text: str) -> Fold:
+    """Parse a fold on a command line, where `argparse` shows the message of no other error."""
+    try:
+        return Fold.parsed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def origin(name: str) -> str:

@@ -17,7 +17,7 @@ from stemsplit.audio.kinds import EXTENSIONS
 from stemsplit.disk import replacing
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.evaluation.multitracks import COLUMNS, Multitrack, folders, multitracks
-from stemsplit.training.starter.folds import Fold, divided
+from stemsplit.training.starter.folds import Fold, divided, fold_argument
 
 PROGRAM = "python -m stemsplit.training.starter.material"
 
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "audio", type=Path, metavar="AUDIO", help="folder with musdb18-7s, everything-is-free, songs ..."
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the lists")
-    parser.add_argument("--fold", type=Fold.parsed, metavar="INDEX/COUNT", help="fold to leave out, such as 2/5")
+    parser.add_argument("--fold", type=fold_argument, metavar="INDEX/COUNT", help="fold to leave out, such as 2/5")
     args = parser.parse_args(arguments)
     try:
         print(*write_lists(args.audio, args.output, args.fold), sep="\n")

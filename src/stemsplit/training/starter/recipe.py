@@ -15,7 +15,7 @@ from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training.starter import ensemble, fingerprints, material, midi, scores
-from stemsplit.training.starter.folds import Fold
+from stemsplit.training.starter.folds import fold_argument
 
 COMMON = "--loss sdr --batch-size 4 --seconds 3 --ema-decay 0.998 --compile"
 """Options of all stages."""
@@ -185,7 +185,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     apart = parser.add_mutually_exclusive_group()
     apart.add_argument("--validation", type=Path, metavar="FOLDER", help="songs to measure every stage on")
     fold_help = "fold of the songs to measure on, and not to train on"
-    apart.add_argument("--fold", type=Fold.parsed, metavar="INDEX/COUNT", help=fold_help)
+    apart.add_argument("--fold", type=fold_argument, metavar="INDEX/COUNT", help=fold_help)
     args = parser.parse_args(words)
     if any("midi" in repeated(stage.songs) for stage in STAGES) and not (args.midi and args.sound_font):
         parser.error("a stage needs --midi and --sound-font")

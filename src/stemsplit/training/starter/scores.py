@@ -150,6 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for given in args.models:
             fold, separated, model = given.partition("=")
             scores += measured(args.audio, model, Fold.parsed(fold)) if separated else read(Path(given))
+        if not scores:
+            raise StemsplitError("there are no scores: no stem of these songs can be measured")
         if args.output:
             write(args.output, scores)
     except (OSError, ValueError, StemsplitError) as error:
