@@ -36,8 +36,7 @@ def dtype_of(name: str, device: torch.device, *, bfloat16: bool = False, compile
     """Return the type of a network's large products for a precision.
 
     "auto" is float16 on CUDA devices that are faster in it, bfloat16 on some CPUs for some networks (see below), else
-    float32. As long as no number gets too large for it,
-    float16 is more exact than bfloat16.
+    float32. As long as no number gets too large for it, float16 is more exact than bfloat16.
 
     Args:
         name: "auto", "fp32", "bf16", "fp16" or "int8".
