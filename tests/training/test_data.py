@@ -17,7 +17,7 @@ from stemsplit.errors import AudioError
 from stemsplit.evaluation.multitracks import song_folders
 from stemsplit.evaluation.stem_mp4 import PLACES
 from stemsplit.registry import ModelEntry
-from stemsplit.training.data import Collection, Recording, hold, read_song
+from stemsplit.training.data import Collection, Recording, collections_of, hold, read_song
 from stemsplit.training.examples import Examples
 from stemsplit.training.plan import AUGMENTATION_NAMES, Mixing
 from tests.conftest import noise
@@ -271,6 +271,13 @@ def test_stems_in_one_file_are_known_as_their_sum(tmp_path: Path) -> None:
     remixed = examples(collection, mixing=PLAIN)[0]
     assert torch.equal(remixed.together, torch.eye(4, dtype=torch.bool))
     assert remixed.sources.flatten(1).any(1).tolist() == [True, False, False, True]
+
+
+def test_a_stem_that_is_only_known_in_sums_is_asked_for(tmp_path: Path) -> None:
+    stems = dict.fromkeys(("drums", "other", "bass+other", "vocals"), noise(2_000))
+    put(tmp_path / "data" / "song", **stems)
+    with pytest.raises(AudioError, match="no recording of bass by itself in"):
+        collections_of([tmp_path / "data"], FOUR)
 
 
 def test_files_that_share_a_stem_are_known_as_one_sum(tmp_path: Path) -> None:

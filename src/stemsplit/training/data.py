@@ -202,13 +202,15 @@ def collections_of(paths: Sequence[Path], entry: ModelEntry) -> list[Collection]
     """Return the recordings to train on, a collection for each folder or list of songs.
 
     Raises:
-        AudioError: a path holds no songs, a file cannot be read, or none of the songs has one of the model's stems.
+        AudioError: a path holds no songs, a file cannot be read, or none of the songs has one of the model's stems by itself.
     """
     by_path = {path: collect(multitracks(path), entry) for path in dict.fromkeys(paths)}
     collections = [by_path[path] for path in paths]
     for index, name in enumerate(entry.outputs):
         if not any(collection.sources[index] for collection in collections):
-            raise AudioError(f"no recording of {name} in {', '.join(map(str, paths))}")
+            songs = [song for collection in collections for song in collection.songs]
+            alone = "" if all(song.knows(index) for song in songs) else " by itself"
+            raise AudioError(f"no recording of {name}{alone} in {', '.join(map(str, paths))}")
     return collections
 
 
