@@ -202,7 +202,7 @@ def collections_of(paths: Sequence[Path], entry: ModelEntry) -> list[Collection]
     """Return the recordings to train on, a collection for each folder or list of songs.
 
     Raises:
-        AudioError: a path holds no songs, a file cannot be read, or none of the songs has one of the model's stems by itself.
+        AudioError: a path holds no songs, a file cannot be read, or no song has one of the model's stems by itself.
     """
     by_path = {path: collect(multitracks(path), entry) for path in dict.fromkeys(paths)}
     collections = [by_path[path] for path in paths]
