@@ -54,6 +54,11 @@ def test_what_recommended_a_model_does_not_recommend_what_was_trained_from_it(tm
     assert written.recommended == registry.read(tmp_path / "mine.toml")["mine"].recommended == ""
 
 
+def test_what_was_measured_of_a_model_does_not_hold_for_what_is_trained_from_it() -> None:
+    entry = result.entry_of(replace(FULL, bfloat16=True), True, "songs", "", "")
+    assert (entry.score, entry.bfloat16) == ({}, False)
+
+
 @pytest.mark.parametrize("entry", [*ENTRIES.values(), FULL])
 def test_the_weights_tell_the_same_entry_wherever_they_are(tmp_path: Path, entry: ModelEntry) -> None:
     written = result.save(network(entry), entry, tmp_path / "mine.safetensors")

@@ -111,7 +111,7 @@ def as_toml(entry: ModelEntry) -> str:
 def as_json(entry: ModelEntry) -> str:
     """Return an entry as a file of weights holds it, under its keys' first names: earlier versions read it too."""
     first = {present: earlier for earlier, present in EARLIER_KEYS.items()}
-    unknown = ("cost", "shortest", "longest", "earlier_chunks", "earlier_hops")  # to earlier versions
+    unknown = ("cost", "shortest", "longest", "bfloat16", "earlier_chunks", "earlier_hops")  # to earlier versions
     table = {key: value for key, value in table_of(entry).items() if key not in unknown}
     return json.dumps({first.get(key, key): value for key, value in table.items()}, ensure_ascii=False)
 

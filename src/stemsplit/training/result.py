@@ -33,6 +33,7 @@ def entry_of(entry: ModelEntry, fine_tuned: bool, about: str, license_: str, aut
         license_url="",
         page="",
         score={},
+        bfloat16=False,  # nobody has measured that
         earlier_chunks=(),
         earlier_hops=(),
     )
