@@ -211,4 +211,5 @@ def remark(results: "list[Result]") -> None:
                 console.note(f"{result.name}: {', '.join(names)}: {what}")
     for name, songs in unmeasured.items():
         where = songs[0] if len(songs) == 1 else f"{len(songs)} songs"
-        console.note(f"{where}: {name}: not scored, because only the true or only the separated stem is there")
+        why = "only the true or only the separated stem is there, or the true one only in a sum"
+        console.note(f"{where}: {name}: not scored, because {why}")

@@ -71,7 +71,7 @@ class Result:
     Args:
         name: name of the song.
         scores: scores of its estimates, by name.
-        unmeasured: names that have only a source, or only an estimate.
+        unmeasured: names that have only a source or only an estimate, or whose source is known only as a part of a sum.
         error: why there are no scores; empty if there are.
         worst: seconds with the lowest SDR of each estimate, the lowest first; at most `WORST`.
         folder: folder of the estimates, if they are files.

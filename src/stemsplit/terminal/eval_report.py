@@ -113,6 +113,6 @@ def page_of_scores(results: Sequence["Result"], summary: "Summary", what: str, r
     parts += _worst(measured, report)
     parts += [element("h2", "All figures"), _scores(measured)]
     if unmeasured:
-        only = "Only the true stem or only the separated one is there:"
+        only = "Only the true stem or only the separated one is there, or the true one only in a sum:"
         parts += [element("p", only), pages.table("Stems without scores", ("song", "stems"), unmeasured, words=2)]
     return pages.page(f"Scores of {what}", *parts)
