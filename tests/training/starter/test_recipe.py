@@ -121,6 +121,8 @@ def test_its_stages_make_a_model(
     assert stems.keys() == {"vocals", "other"}
     assert {score.fold for score in scores.read(out / recipe.SCORES)} == {"1/2"}
     before = {name: (out / f"{name}.safetensors").read_bytes() for name in ("one", "two", "both", "other")}
+    assert recipe.main([argument.replace("1/2", "2/2") for argument in given]) == 1
+    assert "was begun with all folds but 1/2, not with all folds but 2/2" in capfd.readouterr().err
     assert recipe.main(given) == 0  # nothing is left to do
     assert before == {name: (out / f"{name}.safetensors").read_bytes() for name in before}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from stemsplit import registry
-from stemsplit.disk import move, replacing
+from stemsplit.disk import move, read_text, replacing
 from stemsplit.errors import AudioError, StemsplitError
 from stemsplit.fast.device import native_bfloat16
 from stemsplit.registry import ModelEntry, as_toml
 from stemsplit.training.starter import ensemble, fingerprints, material, midi, scores
-from stemsplit.training.starter.folds import fold_argument
+from stemsplit.training.starter.folds import Fold, fold_argument
 
 COMMON = "--loss sdr --batch-size 4 --seconds 3 --ema-decay 0.998 --compile"
 """Options of all stages."""
@@ -115,6 +115,9 @@ BITS = 8
 SCORES = "scores.csv"
 """Name of the file of what a fold's songs score."""
 
+BEGUN_WITH = "begun-with.txt"
+"""Name of the file that says which songs the weights in a folder were trained on."""
+
 NETWORKS = "networks.toml"
 """Name of the registry file with an entry for each member."""
 
@@ -153,6 +156,20 @@ def trained(stage: Stage, songs: Mapping[str, Path], validation: Path | None) ->
     measured = ["--validation", str(validation.resolve())] if validation else []
     out = ["-o", f"{stage.name}.safetensors", "--precision", PRECISION]
     return ["train", *data, *begin, *measured, *out, *COMMON.split(), *stage.options.split()]
+
+
+def keep_apart(folder: Path, fold: Fold | None) -> None:
+    """Note which songs a folder is for, so that no fold is measured with weights that were trained on its songs.
+
+    Raises:
+        StemsplitError: the folder was begun with other songs.
+        OSError: the note cannot be written.
+    """
+    note, songs = folder / BEGUN_WITH, f"all folds but {fold}" if fold else "all songs"
+    if note.exists() and (before := read_text(note).strip()) != songs:
+        raise StemsplitError(f"{folder} was begun with {before}, not with {songs}; use that, or another --output")
+    with replacing(note) as file:
+        file.write(f"{songs}\n".encode())
 
 
 def rendered(folder: Path, midi_folder: Path, sound_font: Path) -> int:
@@ -202,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     starter = registry.find("starter")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        keep_apart(folder, args.fold)
         with replacing(folder / NETWORKS) as file:
             file.write("\n".join(map(as_toml, networks(starter))).encode())
         songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}
