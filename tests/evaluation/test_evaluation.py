@@ -131,6 +131,7 @@ def test_instrumentals_are_measured_against_sums(references: Path, estimates: Pa
         (("other", "vocals"), (), {"other": ["other"], "vocals": ["vocals"]}),
         (("other", "vocals"), ("other",), {"other": ["bass", "other", "piano"], "vocals": ["vocals"]}),
         (("no_piano", "piano"), (), {"no_piano": ["bass", "other", "vocals"], "piano": ["piano"]}),
+        (("bass+other", "other+piano"), (), {"bass+other": ["bass", "other"], "other+piano": ["other", "piano"]}),
         (("guitar", "drums"), ("noise",), {}),
     ],
 )
@@ -148,6 +149,7 @@ def test_each_estimate_is_measured_against_its_own_stems(
         (("other", "drums"), ("other",), {"other": ["bass+other"], "drums": ["drums"]}),
         (("no_bass", "no_drums"), (), {"no_drums": ["bass+other"]}),
         (("bass+other",), (), {"bass+other": ["bass+other"]}),
+        (("drums+bass", "drums"), (), {"drums": ["drums"]}),
     ],
 )
 def test_parts_of_a_sum_are_not_measured(

@@ -24,8 +24,10 @@ def wanted_by(
     left_out = "vocals" if output in WITHOUT_VOCALS else output.removeprefix("no_")
     if output in rest:
         return lambda stem: stem == output or stem not in outputs
-    if output in known or left_out == output:
+    if output in known:
         return lambda stem: stem == output
+    if left_out == output:
+        return lambda stem: stem in joined(output)
     return lambda stem: stem != left_out
 
 
@@ -34,9 +36,9 @@ def stems_of_outputs(
 ) -> dict[str, list[str]]:
     """Choose the stems of a song whose sum each estimate is measured against.
 
-    An estimate is measured against the stem of its name; otherwise an instrumental against all stems but vocals, and a
-    `no_X` against all stems but X. Where a stem such as `bass+other` holds only a part of what an estimate should, the
-    estimate cannot be measured.
+    An estimate is measured against the stem of its name; otherwise an instrumental against all stems but vocals, a
+    `no_X` against all stems but X, and a `bass+other` against both of these. Where a stem such as `bass+other` holds
+    more than an estimate should, the estimate cannot be measured.
 
     Args:
         outputs: names of the estimates.

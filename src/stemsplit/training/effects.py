@@ -102,7 +102,7 @@ def room(rng: random.Random, sample_rate: int) -> Tensor:
 def convolved(samples: Tensor, response: Tensor) -> Tensor:
     """Convolve samples (c, t) with impulse responses (c, r); what rings on after the end is left out."""
     length = samples.shape[-1]
-    size = math.ceil((length + response.shape[-1]) / 4_096) * 4_096  # a product of small primes, for the FFT
+    size = math.ceil((length + response.shape[-1]) / 4_096) * 4_096  # 4,096 times a small number, for the FFT
     return torch.fft.irfft(torch.fft.rfft(samples, size) * torch.fft.rfft(response, size), size)[..., :length]
 
 
