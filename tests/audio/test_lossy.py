@@ -33,3 +33,8 @@ def test_a_library_without_a_format_is_said_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(soundfile, "write", refuse)
     with pytest.raises(AudioError, match=r"cannot code samples as MP3 .*; leave out the augmentation codec"):
         as_if_coded(noise(100).T, 44_100, "mp3", 0.5)
+
+
+def test_a_rate_that_no_format_holds_is_refused() -> None:
+    with pytest.raises(AudioError, match="no lossy format holds 384000 Hz"):
+        as_if_coded(noise(100).T, 384_000, "vorbis", 0.5)
