@@ -38,7 +38,9 @@ def test_every_network_can_be_computed_in_bfloat16(name: str) -> None:
     model, mixture = network(name), torch.randn(2, 2, 777)
     estimates = accelerated(model, torch.bfloat16, CPU, POOL)(mixture)
     assert estimates.dtype == torch.float32
-    assert 0 < golden.relative_error(estimates, model(mixture)) <= 0.05 * magnified(model, mixture)
+    error = golden.relative_error(estimates, model(mixture))
+    assert error <= 0.05 * magnified(model, mixture)
+    assert (error > 1e-4) == (name != "fullsubnet_plus convolutions")  # all of that one is computed in float32
 
 
 def test_roformers_have_a_faster_implementation_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
