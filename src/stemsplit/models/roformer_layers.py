@@ -53,7 +53,7 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Rotation(torch.autograd.Function):
-    """Rotates as `_rotated`. Its gradient is rotated back, which takes PyTorch's own gradient several times as long."""
+    """Rotates as `_rotated`. The gradient is rotated back, which is faster than the gradient that PyTorch derives."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

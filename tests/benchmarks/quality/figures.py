@@ -153,8 +153,8 @@ def musical_noise(estimates: Tensor, sources: Tensor, mixture: Tensor, rate: int
 
     Masks that open in single bins for single frames leave isolated peaks, which sound like chimes. They raise the
     kurtosis of the power spectrum: Uemura et al. 2008, "Automatic optimization scheme of spectral subtraction based on
-    musical noise assessment via higher-order statistics" (IWAENC). It is measured where the source is silent, as there
-    where nothing but noise is. It agrees with listeners only in part (Torcoli 2019, "An improved measure of musical
+    musical noise assessment via higher-order statistics" (IWAENC). It is measured where the source is silent, so that
+    all that is heard is an error. It agrees with listeners only in part (Torcoli 2019, "An improved measure of musical
     noise based on spectral kurtosis", WASPAA).
 
     Args:
