@@ -26,21 +26,20 @@ PRECISION = "bf16" if torch.cuda.is_available() or native_bfloat16() else "fp32"
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of `stemsplit train`, or the mean of some runs' weights.
+    """One run of `stemsplit train`.
 
     Args:
         name: name of the weights that it writes.
-        begin: the stage whose weights it begins with; or the index of the starter's member that it trains from scratch;
-            or the stages whose weights it averages.
+        begin: the stage whose weights it begins with, or the index of the starter's member that it trains from scratch.
         songs: names of the collections to draw from, those of `material` and `midi`; `musdb*4` is drawn from four times
             as often as `free`.
         options: options of the command, besides `COMMON`.
     """
 
     name: str
-    begin: str | int | tuple[str, ...]
-    songs: str = ""
-    options: str = ""
+    begin: str | int
+    songs: str
+    options: str
 
 
 STAGES = (
@@ -80,28 +79,12 @@ STAGES = (
         "--remix 0.25 --augment speed,swap,polarity --seed 31",
     ),
     Stage(
-        "roformer-first",
-        1,
-        "musdb*4 free midi",
-        "--steps 2100 --optimizer muon --learning-rate 2e-3 --warmup 50 --cooldown 0.4 --gain 5 --source-dropout 0.03 "
-        "--remix 0.6 --augment speed,swap,polarity",
-    ),
-    Stage(
-        "roformer-second",
-        "roformer-first",
-        "musdb*10 free singers",
-        "--steps 800 --optimizer muon --learning-rate 7e-4 --warmup 20 --cooldown 1 --ema-decay 0.996 "
-        "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.5 --augment speed,swap,polarity "
-        "--seed 1",
-    ),
-    Stage("roformer-mean", ("roformer-first", "roformer-second")),
-    Stage(
         "roformer",
-        "roformer-mean",
-        "musdb*10 free singers",
-        "--steps 1400 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --ema-decay 0.996 "
-        "--weight-decay 0.1 --dropout 0.15 --gain 4 --source-dropout 0.04 --remix 0.35 --augment speed,swap,polarity "
-        "--seed 51",
+        1,
+        "musdb*12 free*2 bands electronic drummers loops basses guitars pianos singers",
+        "--steps 6400 --optimizer muon --learning-rate 2e-3 --warmup 100 --cooldown 0.5 --ema-decay 0.999 "
+        "--weight-decay 0.05 --gain 4 --source-dropout 0.05 --remix 0.35 --augment speed,swap,polarity,pitch,levels "
+        "--seed 24",
     ),
 )
 """All stages, in order. Their scores are in the README beside this file."""
@@ -185,12 +168,6 @@ def rendered(folder: Path, midi_folder: Path, sound_font: Path) -> int:
     return 0
 
 
-def averaged(folder: Path, stages: Sequence[str], out: str, *options: str) -> int:
-    """Combine the weights of some stages into one file; the exit status is 1 if that fails."""
-    *members, made = (str(folder / f"{name}.safetensors") for name in (*stages, out))
-    return ensemble.main([*members, "-o", made, *options])
-
-
 def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments of the command."""
     program = "python -m stemsplit.training.starter.recipe"
@@ -236,20 +213,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return status
     for stage in STAGES:
         print(f"{stage.name}:", flush=True)
-        if isinstance(stage.begin, tuple):
-            status = averaged(folder, stage.begin, stage.name, "--weights")
-        else:
-            words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, songs.get("fold", args.validation))]
-            status = subprocess.run(words, cwd=folder, check=False).returncode
-        if status:
+        words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, songs.get("fold", args.validation))]
+        if status := subprocess.run(words, cwd=folder, check=False).returncode:
             return status
     shares = ",".join(str(member["share"]) for member in starter.config["members"])
     options = ["--shares", shares, "--wiener", str(starter.config["wiener"]), "--bits", str(BITS)]
-    status = averaged(folder, MEMBERS, "starter", *options, "--facts-of", "starter")
+    *members, made = (str(folder / f"{name}.safetensors") for name in (*MEMBERS, "starter"))
+    status = ensemble.main([*members, "-o", made, *options, "--facts-of", "starter"])
     if status or not args.fold:
         return status
     # What a stage kept was chosen on these songs, so the table is a little too good.
-    return scores.main([str(args.audio), f"{args.fold}={folder / 'starter.safetensors'}", "-o", str(folder / SCORES)])
+    return scores.main([str(args.audio), f"{args.fold}={made}", "-o", str(folder / SCORES)])
 
 
 if __name__ == "__main__":
