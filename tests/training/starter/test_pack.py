@@ -83,9 +83,8 @@ def test_networks_learn_from_a_copy_and_go_on(
     in_this_process: Callable[..., object],
 ) -> None:
     """First from scratch, within a time; then on from its checkpoint; then on from the weights, in another pack."""
-    monkeypatch.setattr(recipe, "COMMON", "--seconds 0.1")
     monkeypatch.setattr(recipe, "PRECISION", "fp32")
-    monkeypatch.setattr(packed, "OPTIONS", "--cooldown 0.9 --augment swap --threads 1")
+    monkeypatch.setattr(packed, "OPTIONS", "--seconds 0.1 --cooldown 0.9 --augment swap --threads 1")
     monkeypatch.setattr(packed, "TRIAL_REPORTS", 2)
     monkeypatch.setattr(packed, "subprocess", SimpleNamespace(run=in_this_process))
     (tmp_path / "small.toml").write_text(as_toml(recipe.networks(LIKE)[0]))
@@ -122,6 +121,13 @@ def test_networks_learn_from_a_copy_and_go_on(
     assert [row[0] for row in run("--minutes=1", "--steps=1", "--bits=8", "--work", str(tmp_path / "other"))[1:]] == [
         "1"
     ]
+
+
+def test_a_step_is_timed_without_what_comes_before_the_first() -> None:
+    """Of a hundred steps of half a second, the first began a minute late, and the run was started twice."""
+    reports = [(1, 60.5), (25, 95.2), (50, 107.7), (75, 120.2), (76, 120.8), (100, 158.0)]
+    assert packed.seconds_per_step(reports) == pytest.approx(0.5)
+    assert packed.seconds_per_step(reports[-3:-1]) == pytest.approx(0.6)
 
 
 def test_the_script_in_a_pack_calls_the_module(audio: Path, tmp_path: Path) -> None:

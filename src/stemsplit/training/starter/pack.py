@@ -275,7 +275,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bits", type=int, choices=bits, default=8, help="bits per weight in the pack; default: 8")
     parser.add_argument("--songs", type=songs_argument, default=SONGS, help=SONGS_HELP)
     parser.add_argument("--fold", type=fold_argument, metavar="INDEX/COUNT", help="fold to leave out and validate on")
-    parser.add_argument("--megabytes", type=float, default=40.0, help="largest size of the folder; default: 40")
+    parser.add_argument("--megabytes", type=float, default=36.0, help="largest size of the folder; default: 36")
     args = parser.parse_args(words)
     if not 0 < args.megabytes < math.inf:
         parser.error("--megabytes must be above 0")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from stemsplit import registry
@@ -28,10 +29,10 @@ from stemsplit.training.starter.pack import FOLD, SONGS, SONGS_HELP, WEIGHTS, co
 PROGRAM = "python -m stemsplit.training.starter.packed"
 
 OPTIONS = (
-    "--optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --gain 4 --source-dropout 0.04 --remix 0.35 "
-    "--augment speed,swap,polarity,equalise"
+    "--loss sdr --seconds 3 --ema-decay 0.998 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 "
+    "--gain 4 --source-dropout 0.04 --remix 0.35 --augment speed,swap,polarity,equalise"
 )
-"""Options of `stemsplit train`, besides those of all stages of the recipe."""
+"""Options of `stemsplit train`, much as in the last stages of the recipe."""
 
 ENDLESS = 10_000_000
 """Number of steps that no run comes to."""
@@ -39,7 +40,7 @@ ENDLESS = 10_000_000
 TRIAL, TRIALS, TRIAL_REPORTS = 0.15, 3, 25
 """Share of a network's time in which its steps are timed, how often that is tried, steps between reports."""
 
-SAFE = 0.97
+SAFE = 0.95
 """Share of the steps for which there seems to be time that is planned."""
 
 REPORTS = 4
@@ -96,6 +97,18 @@ def networks(pack: Path) -> dict[str, list[str]]:
     return {name: ["--registry", str(entries), "--like", name] for name in registry.read(entries)}
 
 
+def seconds_per_step(reports: Sequence[tuple[int, float]]) -> float:
+    """Return the time of a step in seconds, by two or more reports: number of steps, and seconds that they took.
+
+    It is that of the fastest stretch, because others hold the compiling of the network.
+    """
+    stretches = [(last - first, max(late - early, 0.1)) for (first, early), (last, late) in pairwise(reports)]
+    long = [
+        stretch for stretch in stretches if stretch[0] >= TRIAL_REPORTS // 2
+    ]  # times are given in tenths of a second
+    return min(seconds / steps for steps, seconds in long or stretches)
+
+
 @dataclass(frozen=True)
 class Training:
     """The training of one network.
@@ -146,9 +159,7 @@ class Training:
             if status := self.run(time.monotonic() + TRIAL * (until - began), ENDLESS, TRIAL_REPORTS, validated=False):
                 return status, 0
             made = [report for report in self.reports() if report[0] > before]
-        (first, early), (last, late) = made[0], made[-1]
-        each = max(late - early, 0.1) / (last - first)
-        now = time.monotonic()
+        each, last, now = seconds_per_step(made), made[-1][0], time.monotonic()
         start = max(now - began - each * (last - before), 0.0) / trials  # to read the songs and to compile
         return 0, last + max(int(SAFE * (until - now - start) / each), 1)
 
@@ -173,7 +184,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(PROGRAM, description="Train the networks of a pack.")
     parser.add_argument("pack", type=Path, metavar="PACK", help="folder that stemsplit.training.starter.pack made")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the weights")
-    parser.add_argument("--minutes", type=float, required=True, help="time for everything")
+    parser.add_argument("--minutes", type=float, required=True, help="time for everything, to half a minute")
     parser.add_argument("--steps", type=int, help="steps of each network; default: as many as there is time for")
     parser.add_argument("--network", action="append", metavar="NAME", help="network to train; default: all, in turn")
     parser.add_argument("--songs", type=songs_argument, default=SONGS, help=SONGS_HELP)
@@ -201,10 +212,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     until, pack = began + 60 * args.minutes, args.pack.absolute()
     work: Path = (args.work or pack.with_name(f"{pack.name}.work")).absolute()
     machine = {
-        "cuda": f"--precision bf16 --workers {max(cores() * 3 // 4, 1)}",
+        "cuda": f"--precision bf16 --compile --workers {max(cores() * 3 // 4, 1)}",
         "cpu": f"--precision {recipe.PRECISION}",
     }[args.device]
-    common = f"{recipe.COMMON} {OPTIONS} {machine} --device {args.device}"
+    common = f"{OPTIONS} {machine} --device {args.device}"
     common = f"{common} --batch-size {args.batch_size} --bits {args.bits} {args.options}"
     try:
         begins = networks(pack)
