@@ -95,14 +95,23 @@ def songs_of(place: Place, audio: Path) -> list[Multitrack]:
     return [Multitrack(f"{place.folder}/{song.name}", song.stems) for song in songs]
 
 
-def write(path: Path, songs: Sequence[Multitrack]) -> None:
+def write(path: Path, songs: Sequence[Multitrack], relative: bool = False) -> None:
     """Write a list of songs, as `multitracks` reads it.
+
+    Args:
+        path: list to write.
+        songs: the songs.
+        relative: whether the list names their files relative to its own folder, below which they are.
 
     Raises:
         OSError: it cannot be written.
     """
     lines = io.StringIO(newline="")
-    rows = [(song.name, stem, file.resolve()) for song in songs for stem, file in song.stems.items()]
+
+    def named(file: Path) -> str:
+        return file.relative_to(path.parent).as_posix() if relative else str(file.resolve())
+
+    rows = [(song.name, stem, named(file)) for song in songs for stem, file in song.stems.items()]
     csv.writer(lines).writerows([COLUMNS, *rows])
     with replacing(path) as file:
         file.write(lines.getvalue().encode())
