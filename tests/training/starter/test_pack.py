@@ -72,7 +72,9 @@ def test_it_is_as_small_as_is_asked_for(noisy: Path, tmp_path: Path, capsys: pyt
     assert "do not fit into 0.0 MB at 8 kbit/s a channel; raise --megabytes" in capsys.readouterr().err
     assert pack.main([*given, str(tmp_path / "small"), "--megabytes", "5"]) == 1
     assert "small exists" in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} == {"audio", "whole", "small"}
+    # A little less than it takes at the highest bitrate of MUSDB18, which others would have half of.
+    assert pack.main([*given, str(tmp_path / "less"), "--megabytes", str(limit / 0.7 * 0.97 / 1e6)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"audio", "whole", "small", "less"}
 
 
 def test_networks_learn_from_a_copy_and_go_on(
@@ -105,8 +107,9 @@ def test_networks_learn_from_a_copy_and_go_on(
     assert heading[-1] == "mean"
     assert all(rows[-1][-3:])  # scores of the fold
     assert float(rows[-1][2]) < float(rows[0][2])  # the learning rate fell
-    *_, last = run("--minutes=1", f"--steps={int(rows[-1][0]) + 3}")
-    assert int(last[0]) == int(rows[-1][0]) + 3
+    _, *after = run("--minutes=1", f"--steps={int(rows[-1][0]) + 3}")
+    assert after[: len(rows)] == rows
+    assert int(after[-1][0]) == int(rows[-1][0]) + 3
     weights = tmp_path / "out" / "member-0.safetensors"
     entry = own_entry(weights)
     assert entry is not None
@@ -142,6 +145,67 @@ def test_the_script_in_a_pack_calls_the_module(audio: Path, tmp_path: Path) -> N
     )
     assert ran.stdout == f"-m {packed.__name__} {folder} --songs singers --minutes 1\n"
     assert [*packed.networks(folder)] == [entry.name for entry in recipe.networks(registry.find("starter"))]
+
+
+def test_recordings_are_decoded_beside_links_and_for_git_to_ignore(audio: Path, tmp_path: Path) -> None:
+    """The folder may be anybody's: what a link in it points to is not changed."""
+    assert pack.main([str(audio), "-o", str(tmp_path / "made"), "--songs", "singers"]) == 0
+    kept, work = tmp_path / "kept", tmp_path / "work"
+    kept.write_text("kept")
+    (work / "audio").mkdir(parents=True)
+    (work / "audio" / "0.wav").symlink_to(kept)
+    lists = [tmp_path / "made" / "singers.csv"]
+    (song,) = multitracks(*packed.unpack(lists, work))
+    assert samples(song, "vocals").shape == (2, 400)
+    assert kept.read_text() == "kept"
+    assert {path.name for path in work.iterdir()} == {".gitignore", "audio", "singers.csv"}
+    (work / "audio").rename(tmp_path / "elsewhere")
+    (work / "audio").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="audio"):
+        packed.unpack(lists, work)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--songs", "electronic", "--fold", "1/3"], "all songs of electronic are in the fold 1/3; name other --songs"),
+        (["--songs", "singers", "--fold", "99/99"], "no song is in the fold 99/99"),
+        (["--songs", "singers", "--networks", "none.toml"], "none.toml has no networks"),
+    ],
+)
+def test_a_pack_that_could_not_be_trained_on_is_not_made(
+    given: list[str],
+    told: str,
+    audio: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("none.toml").touch()
+    shutil.rmtree(audio / "songs" / "lmms-somebody-tune-1")
+    assert pack.main([str(audio), "-o", "made", *given]) == 1
+    assert told in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"audio", "none.toml"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(["--steps=0"], "--steps must be at least 1"), (["--options='--seed"], "is not a list of options")],
+)
+def test_slips_are_refused_before_anything_is_decoded(
+    given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        packed.main([str(tmp_path), "-o", str(tmp_path / "out"), "--minutes=1", *given])
+    assert told in capsys.readouterr().err
+
+
+def test_a_report_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("step,loss,learning_rate,seconds\n25,1,1,12.5\n50,1,1,25.0\n75,1")
+    (tmp_path / "one.training.pt").touch()
+    assert packed.Training("one", [], None, tmp_path).reports() == [(25, 12.5), (50, 25.0)]
+    assert packed.Training("two", [], None, tmp_path).reports() == []
 
 
 @pytest.mark.parametrize("songs", ["", "musdb*x", "nothing"])

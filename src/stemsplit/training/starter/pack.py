@@ -12,22 +12,18 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from stemsplit import registry
-from stemsplit.audio import Format, Reader, Writer, layout
 from stemsplit.checkpoints.describe import describe
 from stemsplit.checkpoints.loading import load_network
-from stemsplit.choices import FormatName, WeightBits
-from stemsplit.disk import move
-from stemsplit.errors import AudioError, StemsplitError, WeightsError
+from stemsplit.choices import WeightBits
+from stemsplit.disk import make_below, move, replacing
+from stemsplit.errors import AudioError, RegistryError, StemsplitError, WeightsError
 from stemsplit.evaluation.multitracks import Multitrack
-from stemsplit.fast.cpu.pool import cores
 from stemsplit.training import result
 from stemsplit.training.starter import material, recipe
+from stemsplit.training.starter.coding import Recording, encode
 from stemsplit.training.starter.folds import Fold, divided, fold_argument
 from stemsplit.words import counted
 
@@ -41,15 +37,6 @@ SONGS_HELP = f"collections to draw from; default: {SONGS}"
 PRECIOUS = {"musdb": 2.0}
 """Collection -> its bitrate over that of the others."""
 
-LEAST, MOST = 8.0, 128.0
-"""Lowest and highest bitrate in kbit/s for each channel."""
-
-SLICES = 17
-"""Number of slices of the recordings that get a bitrate each. A prime, so that no slice has only basses."""
-
-TRIES = 6
-"""Most times that a slice is encoded until it has its share of the budget."""
-
 AUDIO, WEIGHTS, FOLD = "audio", "weights", "fold.csv"
 """Names in a pack: the folders of recordings and weights, the list of songs to validate on."""
 
@@ -58,99 +45,6 @@ TRAIN = """#!/bin/sh
 #     sh train.sh -o results --minutes 10 --batch-size 32
 exec "${{PYTHON:-python3}}" -m stemsplit.training.starter.packed "$(dirname "$0")" --songs {songs} "$@"
 """
-
-
-def chosen(reader: Reader) -> list[int]:
-    """Return the indices of a file's channels that are packed: the two that are trained on, or the only one."""
-    return layout(reader.channels, 2, reader.speakers)[:2] if reader.channels > 1 else [0]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A stem to pack.
-
-    Args:
-        song: the song that it belongs to.
-        stem: its name in that song.
-        path: file to write.
-        share: its bitrate over that of the others.
-        channels: number of channels that are packed.
-        seconds: length in seconds.
-    """
-
-    song: Multitrack
-    stem: str
-    path: Path
-    share: float
-    channels: int
-    seconds: float
-
-    @classmethod
-    def examined(cls, song: Multitrack, stem: str, path: Path, share: float) -> "Recording":
-        """Return a recording with the channels and the length that its file says.
-
-        Raises:
-            AudioError: the file cannot be read.
-        """
-        with song.open(stem) as reader:
-            # Some headers do not hold the length.
-            frames = sum(block.shape[1] for block in reader) if reader.frames is None else reader.frames
-            return cls(song, stem, path, share, len(chosen(reader)), frames / reader.sample_rate)
-
-    def bitrate(self, kbit: float) -> int:
-        """Return its bitrate in kbit/s; `kbit` is that of a channel of other recordings."""
-        return round(min(max(kbit * self.share, LEAST), MOST) * self.channels)
-
-    def encode(self, kbit: float) -> int:
-        """Write the file, and return its size in bytes.
-
-        Raises:
-            AudioError: a file cannot be read or written.
-        """
-        with self.song.open(self.stem) as reader:
-            opus = Format(FormatName.opus, bitrate=str(self.bitrate(kbit)))
-            writer = Writer(self.path, opus, reader.sample_rate, self.channels, 0)
-            try:
-                for block in reader:
-                    writer.write(block[chosen(reader)])
-                writer.close()
-            finally:
-                writer.abandon()
-        return writer.size
-
-
-def encode(recordings: Sequence[Recording], budget: float) -> None:
-    """Write all recordings, at a bitrate at which they take nearly `budget` bytes, and no more.
-
-    Slice by slice, each with the bitrate that what is left of the budget allows by the sizes so far: so most recordings
-    are encoded only once.
-
-    Raises:
-        AudioError: a file cannot be read or written, or the lowest bitrate is too high.
-    """
-
-    def nominal(part: Sequence[Recording], kbit: float) -> float:
-        return max(sum(125 * recording.bitrate(kbit) * recording.seconds for recording in part), 1.0)
-
-    slices = [recordings[first::SLICES] for first in range(min(SLICES, len(recordings)))]
-    kbit, used, left = MOST, 1.0, budget
-    with ThreadPoolExecutor(cores()) as pool:
-        for number, part in enumerate(slices):
-            rest = [recording for later in slices[number:] for recording in later]
-            for _ in range(TRIES):
-                kbit = min(max(kbit * 0.99 * left / (used * nominal(rest, kbit)), LEAST), MOST)
-                size = sum(pool.map(partial(Recording.encode, kbit=kbit), part))
-                used = size / nominal(part, kbit)
-                share = left * nominal(part, kbit) / nominal(rest, kbit)
-                fits = size <= (1.1 * share if number < len(slices) - 1 else left)
-                if fits and (size > 0.9 * share or kbit == MOST):
-                    break
-            if not fits:
-                raise AudioError(
-                    f"the recordings do not fit into {max(budget, 0) / 1e6:.1f} MB at {LEAST:.0f} kbit/s a channel; "
-                    "raise --megabytes, or name fewer --songs"
-                )
-            left -= size
 
 
 def add_weights(files: Sequence[Path], folder: Path, bits: int) -> None:
@@ -168,23 +62,36 @@ def add_weights(files: Sequence[Path], folder: Path, bits: int) -> None:
         result.save(load_network(entry), entry, folder / f"{path.stem}.safetensors", bits=bits)
 
 
+def write(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def copies(
     collections: Mapping[str, Sequence[Multitrack]], folder: Path, suffix: str
 ) -> list[tuple[str, Multitrack, str, Path]]:
     """Write lists of songs whose stems are to be copied into a folder.
 
+    The music may not be published, so Git ignores the folder.
+
     Args:
         collections: songs of each list, by its name.
-        folder: folder for the lists; the copies are in `AUDIO` below it, which is made.
+        folder: folder for the lists, made if it does not exist; the copies are in `AUDIO` below it.
         suffix: suffix of the copies.
 
     Returns:
         For each stem: name of the list, song, name of the stem, file of the copy.
 
     Raises:
-        OSError: a list or the folder cannot be written.
+        OSError: a list or the folder cannot be written, or what has the name of `AUDIO` is a link.
     """
-    (folder / AUDIO).mkdir(parents=True, exist_ok=True)
+    make_below(folder, PurePath(AUDIO))
+    write(folder / ".gitignore", "*\n")
     found: list[tuple[str, Multitrack, str, Path]] = []
     for name, songs in collections.items():
         listed = []
@@ -201,13 +108,17 @@ def songs_of(audio: Path, names: Sequence[str], fold: Fold | None) -> dict[str, 
     """Return the songs of collections. The songs of a fold are not among them, but in `fold`.
 
     Raises:
-        AudioError: a folder is missing or empty.
+        AudioError: a folder is missing or empty, or the fold leaves nothing of a collection or has no songs.
     """
     if not fold:
         return {name: material.collection(name, audio) for name in names}
     # What is in a fold depends on all collections.
     songs = {name: material.collection(name, audio) for name in material.COLLECTIONS}
     kept, apart = divided(songs, material.WITH_SONGS, fold)
+    if empty := [name for name in names if not kept[name]]:
+        raise AudioError(f"all songs of {empty[0]} are in the fold {fold}; name other --songs, or another fold")
+    if not any(apart.values()):
+        raise AudioError(f"no song is in the fold {fold}; choose another, or fewer folds")
     return {name: kept[name] for name in names} | {"fold": [song for group in apart.values() for song in group]}
 
 
@@ -218,15 +129,15 @@ def fill(folder: Path, args: argparse.Namespace) -> str:
         StemsplitError: something cannot be read or written, or does not fit.
         OSError: a file cannot be written.
     """
-    # The music may not be published: no `git add` takes it.
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    (folder / "train.sh").write_text(TRAIN.format(songs=shlex.quote(args.songs)), encoding="utf-8", newline="\n")
+    write(folder / "train.sh", TRAIN.format(songs=shlex.quote(args.songs)))
     if args.weights:
         add_weights(args.weights, folder / WEIGHTS, args.bits)
     else:
         starter = recipe.networks(registry.find(registry.DEFAULT_MODEL))
-        entries = registry.read(args.networks).values() if args.networks else starter
-        (folder / recipe.NETWORKS).write_text("\n".join(map(registry.as_toml, entries)), encoding="utf-8")
+        entries = [*registry.read(args.networks).values()] if args.networks else starter
+        if not entries:
+            raise RegistryError(f"{args.networks} has no networks")
+        write(folder / recipe.NETWORKS, "\n".join(map(registry.as_toml, entries)))
     songs = songs_of(args.audio, [*dict.fromkeys(recipe.repeated(args.songs))], args.fold)
     recordings = [
         Recording.examined(song, stem, path, PRECIOUS.get(name, 1.0))
@@ -275,7 +186,7 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bits", type=int, choices=bits, default=8, help="bits per weight in the pack; default: 8")
     parser.add_argument("--songs", type=songs_argument, default=SONGS, help=SONGS_HELP)
     parser.add_argument("--fold", type=fold_argument, metavar="INDEX/COUNT", help="fold to leave out and validate on")
-    parser.add_argument("--megabytes", type=float, default=36.0, help="largest size of the folder; default: 36")
+    parser.add_argument("--megabytes", type=float, default=36.0, help="largest size of the folder in MB; default: 36")
     args = parser.parse_args(words)
     if not 0 < args.megabytes < math.inf:
         parser.error("--megabytes must be above 0")

@@ -1,14 +1,15 @@
 """Trains the networks of a pack within a given time: `python -m stemsplit.training.starter.packed PACK -o FOLDER`.
 
-Of each network's time, a part tells how many steps the machine makes. So the learning rate falls to zero just in time.
+The first part of each network's time shows how fast its steps are. As many are then planned as there is time for, so
+that the learning rate falls to zero just before the end.
 """
 
 import argparse
-import csv
 import math
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,11 @@ from pathlib import Path
 from stemsplit import registry
 from stemsplit.audio import WAV, Writer, resampled
 from stemsplit.choices import WeightBits
-from stemsplit.disk import read_text, replacing
+from stemsplit.disk import move, replacing
 from stemsplit.errors import StemsplitError
 from stemsplit.evaluation.multitracks import Multitrack, multitracks
 from stemsplit.fast.cpu.pool import cores
+from stemsplit.training.reports import RunFile
 from stemsplit.training.starter import recipe
 from stemsplit.training.starter.pack import FOLD, SONGS, SONGS_HELP, WEIGHTS, copies, songs_argument
 
@@ -38,10 +40,10 @@ ENDLESS = 10_000_000
 """Number of steps that no run comes to."""
 
 TRIAL, TRIALS, TRIAL_REPORTS = 0.15, 3, 25
-"""Share of a network's time in which its steps are timed, how often that is tried, steps between reports."""
+"""Share of a network's time in which its steps are timed, largest number of such trials, steps between reports."""
 
 SAFE = 0.95
-"""Share of the steps for which there seems to be time that is planned."""
+"""Number of steps that are planned over the number for which there seems to be time."""
 
 REPORTS = 4
 """Reports after the trial, each with a validation if there is a fold."""
@@ -79,8 +81,14 @@ def unpack(lists: Sequence[Path], folder: Path) -> list[Path]:
         OSError: a folder or a list cannot be written.
     """
     jobs = copies({path.stem: multitracks(path) for path in lists}, folder, WAV.suffix)
-    with ThreadPoolExecutor(cores()) as pool:
-        for _ in pool.map(decode, *list(zip(*jobs, strict=True))[1:]):
+    # Another run may read or decode the same recordings now; and a link here may be anybody's.
+    with tempfile.TemporaryDirectory(dir=folder) as part, ThreadPoolExecutor(cores()) as pool:
+
+        def replaced(song: Multitrack, stem: str, path: Path) -> None:
+            decode(song, stem, Path(part, path.name))
+            move(Path(part, path.name), path)
+
+        for _ in pool.map(replaced, *list(zip(*jobs, strict=True))[1:]):
             pass
     return [folder / path.name for path in lists]
 
@@ -134,20 +142,30 @@ class Training:
         return subprocess.run([sys.executable, "-m", "stemsplit", *words], cwd=self.work, check=False).returncode
 
     def reports(self) -> list[tuple[int, float]]:
-        """Return the reports so far: number of steps, and seconds that they took."""
-        log = self.work / f"{self.name}.csv"
-        if not log.exists() or not log.with_suffix(".training.pt").exists():
+        """Return the reports so far: number of steps, and seconds that they took.
+
+        Raises:
+            StemsplitError: the file of the reports cannot be read.
+        """
+        log = RunFile(self.work / f"{self.name}.csv")
+        while log.path.with_suffix(".training.pt").exists() and log.read():
+            pass
+        if "seconds" not in log.columns:
             return []
-        return [(int(row["step"]), float(row["seconds"])) for row in csv.DictReader(read_text(log).splitlines())]
+        place = log.columns.index("seconds") + 1
+        return [(int(row[0]), row[place]) for row in log.points if math.isfinite(row[place])]
 
     def planned(self, until: float) -> tuple[int, int]:
-        """Train for a part of the time, in order to see how fast that goes.
+        """Train for a part of the time, in order to see how fast the steps are.
 
         Args:
             until: value of `time.monotonic` by which all is to end.
 
         Returns:
             The exit status, and the number of steps for which there is time, with those made before.
+
+        Raises:
+            StemsplitError: the file of the reports cannot be read.
         """
         began, before = time.monotonic(), max(self.reports(), default=(0, 0.0))[0]
         made: list[tuple[int, float]] = []
@@ -164,7 +182,11 @@ class Training:
         return 0, last + max(int(SAFE * (until - now - start) / each), 1)
 
     def finish(self, until: float, steps: int) -> int:
-        """Train to the end, and return the exit status."""
+        """Train up to a number of steps, or until a value of `time.monotonic`; return the exit status.
+
+        Raises:
+            StemsplitError: the file of the reports cannot be read.
+        """
         made = max(self.reports(), default=(0, 0.0))[0]
         return self.run(until, steps, max(math.ceil((steps - made) / REPORTS), 1))
 
@@ -179,12 +201,20 @@ class Training:
                 file.write((self.work / f"{self.name}{suffix}").read_bytes())
 
 
+def options_argument(text: str) -> list[str]:
+    """Parse options in quotes on a command line, where `argparse` shows the message of no other error."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of options: {error}") from error
+
+
 def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments of the command."""
     parser = argparse.ArgumentParser(PROGRAM, description="Train the networks of a pack.")
     parser.add_argument("pack", type=Path, metavar="PACK", help="folder that stemsplit.training.starter.pack made")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the weights")
-    parser.add_argument("--minutes", type=float, required=True, help="time for everything, to half a minute")
+    parser.add_argument("--minutes", type=float, required=True, help="minutes that everything may take")
     parser.add_argument("--steps", type=int, help="steps of each network; default: as many as there is time for")
     parser.add_argument("--network", action="append", metavar="NAME", help="network to train; default: all, in turn")
     parser.add_argument("--songs", type=songs_argument, default=SONGS, help=SONGS_HELP)
@@ -196,10 +226,14 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
     )
     work = "folder for recordings and checkpoints, to resume from; default: PACK.work"
     parser.add_argument("--work", type=Path, metavar="FOLDER", help=work)
-    parser.add_argument("--options", default="", help="further options of `stemsplit train`, in quotes")
+    parser.add_argument(
+        "--options", type=options_argument, default=[], help="further options of `stemsplit train`, in quotes"
+    )
     args = parser.parse_args(words)
     if not 0 < args.minutes < math.inf:
         parser.error("--minutes must be above 0")
+    if args.steps is not None and args.steps < 1:
+        parser.error("--steps must be at least 1")
     return args
 
 
@@ -209,27 +243,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Started again with the same folder for checkpoints, it goes on from them, for as many minutes again.
     """
     began, args = time.monotonic(), arguments_of(arguments)
-    until, pack = began + 60 * args.minutes, args.pack.absolute()
+    until, pack = began + 60 * args.minutes, args.pack.resolve()
     work: Path = (args.work or pack.with_name(f"{pack.name}.work")).absolute()
     machine = {
         "cuda": f"--precision bf16 --compile --workers {max(cores() * 3 // 4, 1)}",
         "cpu": f"--precision {recipe.PRECISION}",
     }[args.device]
-    common = f"{OPTIONS} {machine} --device {args.device}"
-    common = f"{common} --batch-size {args.batch_size} --bits {args.bits} {args.options}"
+    common = f"{OPTIONS} {machine} --device {args.device} --batch-size {args.batch_size} --bits {args.bits}"
     try:
         begins = networks(pack)
         if unknown := {*(args.network or ())} - begins.keys():
             raise StemsplitError(f"{pack} has no network {min(unknown)}; it has {', '.join(begins)}")
         fold = [pack / FOLD] if (pack / FOLD).exists() else []
         names = recipe.repeated(args.songs)
-        unpack([*(pack / f"{name}.csv" for name in dict.fromkeys(names)), *fold], work)
+        # Apart, because a network may have the name of a list.
+        music = work / "unpacked"
+        unpack([*(pack / f"{name}.csv" for name in dict.fromkeys(names)), *fold], music)
         args.output.mkdir(parents=True, exist_ok=True)
         left = args.network or [*begins]
         for number, name in enumerate(left):
-            lists = [str(work / f"{song}.csv") for song in names]
-            options = [*lists, *begins[name], *shlex.split(common)]
-            training = Training(name, options, work / FOLD if fold else None, work)
+            lists = [str(music / f"{song}.csv") for song in names]
+            options = [*lists, *begins[name], *common.split(), *args.options]
+            training = Training(name, options, music / FOLD if fold else None, work)
             end = time.monotonic() + (until - time.monotonic()) / (len(left) - number)
             status, steps = (0, args.steps) if args.steps else training.planned(end)
             if not status:
