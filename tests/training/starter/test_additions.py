@@ -76,3 +76,14 @@ def test_runs_are_made_measured_and_resumed(
     with pytest.raises(SystemExit):
         additions.main([*given, "--only=colour"])
     assert "no addition colour" in capfd.readouterr().err
+
+
+def test_what_cannot_be_measured_is_refused_before_any_run(
+    tmp_path: Path, audio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(audio), "-o", str(tmp_path / "out")]
+    assert additions.main([*given, "--fold=99/99"]) == 1
+    assert "no song with stems in" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        additions.main([*given, "--fold=1/2", "--jobs=0"])
+    assert "--jobs must be at least 1" in capsys.readouterr().err

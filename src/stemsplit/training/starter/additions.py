@@ -56,7 +56,7 @@ class Addition:
         songs: collections that are added to those of `BASE`, as in `recipe.Stage`.
         augment: augmentations that are added to those of `BASE`, separated by commas.
         options: further options of the command.
-        every: of MUSDB18's songs, every how many-th is trained on.
+        every: 1 if all songs of MUSDB18 are trained on, 2 if every other one is, and so on.
     """
 
     name: str
@@ -117,8 +117,8 @@ def list_of(every: int) -> str:
 def compared(runs: Mapping[str, Sequence[Score]]) -> str:
     """Return a Markdown table of what every run scores more than the first one, in dB.
 
-    After the mean over the stems is its standard error: the songs are a sample of all songs. How much the runs differ
-    by chance, it does not say.
+    The mean over the stems is followed by its standard error, because the songs are a sample of all songs. How much
+    runs differ by chance is not in it.
     """
     base, *_ = runs.values()
     stems = [*dict.fromkeys(score.stem for score in base)]
@@ -148,11 +148,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fold", type=fold_argument, required=True, metavar="INDEX/COUNT", help="songs to measure on")
     parser.add_argument("--steps", type=int, default=600, help="steps of each run (default: 600)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, each on a core (default: 1)")
-    parser.add_argument("--only", help="some of the runs, separated by semicolons; the first is compared with")
+    parser.add_argument("--only", help="some of the runs, separated by semicolons; all are compared with the first")
     args = parser.parse_args(arguments)
-    chosen = {name.strip() for name in args.only.split(";")} if args.only else {each.name for each in ADDITIONS}
-    if unknown := chosen - {each.name for each in ADDITIONS}:
-        parser.error(f"no addition {', '.join(sorted(unknown))}; there are {'; '.join(a.name for a in ADDITIONS)}")
+    known = {addition.name: addition for addition in ADDITIONS}
+    chosen = dict.fromkeys(name.strip() for name in args.only.split(";")) if args.only else known
+    if unknown := chosen.keys() - known.keys():
+        parser.error(f"no addition {', '.join(sorted(unknown))}; there are {'; '.join(known)}")
+    if args.jobs < 1:
+        parser.error("--jobs must be at least 1")
     folder: Path = args.output
     starter = registry.find("starter")
     entry = replace(starter, config={"num_stems": len(starter.stems), "members": [dict(SMALL)]})
@@ -168,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with replacing(folder / recipe.NETWORKS) as file:
             file.write("\n".join(map(as_toml, recipe.networks(entry))).encode())
         songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}
-        runs = [addition for addition in ADDITIONS if addition.name in chosen]
+        multitracks(songs["fold"])  # fails if it has none, now rather than after all runs
+        runs = [known[name] for name in chosen]
         for every in {addition.every for addition in runs}:
             songs[list_of(every)] = folder / f"{list_of(every)}.csv"
             material.write(songs[list_of(every)], multitracks(songs["musdb"])[::every])
