@@ -201,6 +201,16 @@ def test_slips_are_refused_before_anything_is_decoded(
     assert told in capsys.readouterr().err
 
 
+def test_a_run_that_resumes_is_not_timed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial without validation would lose the scores so far."""
+    reports = ["25,1,1,62.5,", "50,1,1,75.0,", "75,1,1,88.0,", "99,1,1,100.0,3.5"]
+    (tmp_path / "one.csv").write_text("\n".join(["step,loss,learning_rate,seconds,mean", *reports, ""]))
+    (tmp_path / "one.training.pt").touch()
+    monkeypatch.setattr(packed, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
+    steps = 99 + int(0.95 * (150 - 50) / 0.5)  # 50 seconds went before the first step
+    assert packed.Training("one", [], None, tmp_path).planned(1_150.0) == (0, steps)
+
+
 def test_a_report_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("step,loss,learning_rate,seconds\n25,1,1,12.5\n50,1,1,25.0\n75,1")
     (tmp_path / "one.training.pt").touch()

@@ -156,7 +156,10 @@ class Training:
         return [(int(row[0]), row[place]) for row in log.points if math.isfinite(row[place])]
 
     def planned(self, until: float) -> tuple[int, int]:
-        """Train for a part of the time, in order to see how fast the steps are.
+        """Train for a part of the time, in order to see how fast the steps are, unless earlier reports tell.
+
+        That part is not validated, which takes time. So a run that resumes has none: `stemsplit train` would forget
+        the earlier scores.
 
         Args:
             until: value of `time.monotonic` by which all is to end.
@@ -167,19 +170,17 @@ class Training:
         Raises:
             StemsplitError: the file of the reports cannot be read.
         """
-        began, before = time.monotonic(), max(self.reports(), default=(0, 0.0))[0]
-        made: list[tuple[int, float]] = []
-        trials = 0
-        while len(made) < 2:
+        began, trials = time.monotonic(), 0
+        while len(made := self.reports()) < 2:
             if trials == TRIALS:
                 return 0, ENDLESS
             trials += 1
             if status := self.run(time.monotonic() + TRIAL * (until - began), ENDLESS, TRIAL_REPORTS, validated=False):
                 return status, 0
-            made = [report for report in self.reports() if report[0] > before]
-        each, last, now = seconds_per_step(made), made[-1][0], time.monotonic()
-        start = max(now - began - each * (last - before), 0.0) / trials  # to read the songs and to compile
-        return 0, last + max(int(SAFE * (until - now - start) / each), 1)
+        each, (first, seconds), last, now = seconds_per_step(made), made[0], made[-1][0], time.monotonic()
+        compiling, starting = seconds - each * first, (now - began - each * last) / max(trials, 1)
+        left = until - now - max(compiling, starting, 0.0)
+        return 0, last + max(int(SAFE * left / each), 1)
 
     def finish(self, until: float, steps: int) -> int:
         """Train up to a number of steps, or until a value of `time.monotonic`; return the exit status.
