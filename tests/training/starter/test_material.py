@@ -77,3 +77,10 @@ def test_a_fold_is_left_out_of_the_lists(audio: Path, tmp_path: Path) -> None:
         assert apart
         assert not apart & kept
         assert apart | kept == whole
+
+
+def test_recordings_of_one_name_are_refused(audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list with two of them could not be read."""
+    put(audio / "voice" / "deeper", suffix="flac", one=tone(300, 400))
+    assert material.main([str(audio), "-o", str(tmp_path / "lists")]) == 1
+    assert "one.flac and one.wav have one name; keep one of them" in capsys.readouterr().err

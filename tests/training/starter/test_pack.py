@@ -201,6 +201,12 @@ def test_slips_are_refused_before_anything_is_decoded(
     assert told in capsys.readouterr().err
 
 
+def test_an_empty_recording_is_named(audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(audio / "voice" / "deeper", one=np.zeros((0, 2), np.float32))
+    assert pack.main([str(audio), "-o", str(tmp_path / "made"), "--songs", "singers"]) == 1
+    assert "voice/deeper/one.wav has no samples" in capsys.readouterr().err
+
+
 def test_a_run_that_resumes_is_not_timed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial without validation would lose the scores so far."""
     reports = ["25,1,1,62.5,", "50,1,1,75.0,", "75,1,1,88.0,", "99,1,1,100.0,3.5"]

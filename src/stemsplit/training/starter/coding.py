@@ -54,11 +54,13 @@ class Recording:
         """Return a recording with the channels and the length that its file says.
 
         Raises:
-            AudioError: the file cannot be read.
+            AudioError: the file cannot be read, or is empty.
         """
         with song.open(stem) as reader:
             # Some headers do not hold the length.
             frames = sum(block.shape[1] for block in reader) if reader.frames is None else reader.frames
+            if not frames:
+                raise AudioError(f"{song.stems[stem]} has no samples; remove it")
             return cls(song, stem, path, share, len(chosen(reader)), frames / reader.sample_rate)
 
     def bitrate(self, kbit: float) -> int:

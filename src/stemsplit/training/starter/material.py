@@ -81,12 +81,18 @@ def songs_of(place: Place, audio: Path) -> list[Multitrack]:
     """Return the songs of a place, or each of its single sources as a song; names begin with the place's folder.
 
     Raises:
-        AudioError: there are none.
+        AudioError: there are none, or two single sources have the same name but for its suffix.
     """
     root = audio / place.folder
     if place.stem:
         files = [file for _, found in folders(root) for file in found if file.suffix[1:].lower() in EXTENSIONS]
-        songs = [Multitrack(path.relative_to(root).with_suffix("").as_posix(), {place.stem: path}) for path in files]
+        named: dict[str, Path] = {}
+        for path in files:
+            name = path.relative_to(root).with_suffix("").as_posix()
+            if name in named:
+                raise AudioError(f"{named[name]} and {path.name} have one name; keep one of them")
+            named[name] = path
+        songs = [Multitrack(name, {place.stem: path}) for name, path in named.items()]
     else:
         songs = [song for song in multitracks(root) if Path(song.name).match(place.songs)]
         songs = [of_everything_is_free(song) if is_free(place) else song for song in songs]
