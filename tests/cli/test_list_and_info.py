@@ -130,7 +130,7 @@ def test_arguments_that_mean_nothing_are_a_usage_error(stemsplit: Command, line:
 
 
 def test_info_says_where_the_weights_are(stemsplit: Command) -> None:
-    assert "starter.safetensors (11.9 MB)" in stemsplit("info", "starter").out
+    assert "starter.safetensors (10.2 MB)" in stemsplit("info", "starter").out
     facts = json.loads(stemsplit("info", "mel-roformer", "--json").out)
     assert facts["path"] is None
     assert facts["outputs"] == ["drums", "bass", "other", "vocals"]

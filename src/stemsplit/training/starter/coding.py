@@ -15,13 +15,11 @@ from stemsplit.fast.cpu.pool import cores
 LEAST, MOST = 8.0, 128.0
 """Lowest and highest bitrate in kbit/s for each channel."""
 
-SLICES = 17
-"""Number of slices of the recordings; each slice gets a bitrate. A prime number of them, so that every slice has all
-stems of songs with four stems.
-"""
+SAMPLE = 17
+"""Of the recordings, one in so many is encoded first. A prime: so these are of all stems."""
 
 TRIES = 6
-"""Largest number of times that a slice is encoded to come near its share of the budget."""
+"""Largest number of times that all recordings are encoded to fit."""
 
 
 def chosen(reader: Reader) -> list[int]:
@@ -107,28 +105,29 @@ def fitting(recordings: Sequence[Recording], size: float) -> float:
 def encode(recordings: Sequence[Recording], budget: float) -> None:
     """Write all recordings, at bitrates at which they take nearly `budget` bytes, and no more.
 
-    They are encoded slice by slice. The sizes of the slices so far tell which bitrate is left for the others, so most
-    recordings are encoded only once.
+    Some of them are encoded first, and tell how much more or less than its bitrate a recording takes. So all of them
+    are usually encoded only once.
 
     Raises:
-        AudioError: a file cannot be read or written, or the recordings do not fit at the lowest bitrate.
+        AudioError: a file cannot be read or written, or the recordings do not fit.
     """
-    slices = [recordings[first::SLICES] for first in range(min(SLICES, len(recordings)))]
-    used, left = 1.0, budget
     with ThreadPoolExecutor(cores()) as pool:
-        for number, part in enumerate(slices):
-            rest = [recording for later in slices[number:] for recording in later]
-            for _ in range(TRIES):
-                kbit = fitting(rest, 0.99 * left / used)
-                size = sum(pool.map(partial(Recording.encode, kbit=kbit), part))
-                used = size / nominal(part, kbit)
-                share = left * nominal(part, kbit) / nominal(rest, kbit)
-                fits = size <= (1.1 * share if number < len(slices) - 1 else left)
-                if fits and (size > 0.9 * share or kbit == MOST):
-                    break
-            if not fits:
-                raise AudioError(
-                    f"the recordings do not fit into {max(budget, 0) / 1e6:.1f} MB at {LEAST:.0f} kbit/s a channel; "
-                    "raise --megabytes, or name fewer --songs"
-                )
-            left -= size
+
+        def written(part: Sequence[Recording], kbit: float) -> int:
+            return sum(pool.map(partial(Recording.encode, kbit=kbit), part))
+
+        sample = recordings[::SAMPLE]
+        kbit = fitting(recordings, budget)
+        used = written(sample, kbit) / nominal(sample, kbit)
+        for tried in range(TRIES):
+            kbit = fitting(recordings, (0.99 - 0.02 * tried) * budget / used)
+            size = written(recordings, kbit)
+            if size <= budget:
+                return
+            if kbit == LEAST:
+                break
+            used = size / nominal(recordings, kbit)
+    raise AudioError(
+        f"the recordings do not fit into {max(budget, 0) / 1e6:.1f} MB at {kbit:.0f} kbit/s a channel; "
+        "raise --megabytes, or name fewer --songs"
+    )
