@@ -135,7 +135,7 @@ def test_a_streaming_model_is_given_the_song_from_its_beginning(song: Write, mon
         assert np.allclose(compared.clips[0].samples, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("rate", "most"), [(48_000, 1e-6), (22_050, 1e-3), (96_000, 1e-6)])
+@pytest.mark.parametrize(("rate", "most"), [(48_000, 1e-6), (22_050, 1e-2), (96_000, 1e-6)])
 def test_clips_at_other_rates_differ_only_at_the_ends_of_the_resampling(song: Write, rate: int, most: float) -> None:
     """Of a song at 22,050 Hz, the upper bands hold only what the resampling leaves; the network's norms amplify it."""
     path, model = song("a.wav", frames=2 * rate, rate=rate, subtype="FLOAT"), replace(STARTER, chunk=8_820, hop=2_205)

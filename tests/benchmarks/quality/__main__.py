@@ -43,8 +43,8 @@ AUDIO = Path(__file__).parents[4] / "shared" / "audio"
 
 SETS = {
     "validation": ("validation/musdb18-7s", ("*",)),
-    "unheard": ("train/songs", ("cmt-pagnutti-*", "lmms-*", "mdn-*", "trackswitch-*")),
-    "partly heard": ("train/songs", ("cmt-darkride-*", "cmt-actions-*")),
+    "jazz and electronic": ("train/songs", ("cmt-pagnutti-*", "lmms-*", "mdn-*", "trackswitch-*")),
+    "rock bands": ("train/songs", ("cmt-darkride-*", "cmt-actions-*")),
 }
 """Sets of songs in that folder, and which songs there are meant.
 
