@@ -321,7 +321,10 @@ def test_of_a_batch_only_what_half_precision_fails_on_is_computed_again() -> Non
     again = Spy()
     song = 0.1 * torch.ones(1, 4 * 44_100)
     song[:, 23 * 4_410 : 23 * 4_410 + 100] = 3
-    overflowing = lambda x: quarters(x).where((x.abs().amax((1, 2)) < 2)[:, None, None, None], torch.inf)  # noqa: E731
+
+    def overflowing(mixtures: Tensor) -> Tensor:
+        return quarters(mixtures).where((mixtures.abs().amax((1, 2)) < 2)[:, None, None, None], torch.inf)
+
     model = separator(overflowing, hop=16_538)
     model.estimator.batch_size, model.estimator.dtype, model.estimator.__dict__["_in_float32"] = (
         4,

@@ -16,7 +16,7 @@ LEAST, MOST = 8.0, 128.0
 """Lowest and highest bitrate in kbit/s for each channel."""
 
 SAMPLE = 17
-"""Of the recordings, one in so many is encoded first. A prime: so these are of all stems."""
+"""Every 17th recording is encoded first. The number is a prime, so that these recordings are of all stems."""
 
 TRIES = 6
 """Largest number of times that all recordings are encoded to fit."""

@@ -92,7 +92,7 @@ STAGES = (
 MEMBERS = ("sudormrf", "roformer")
 """The stages whose weights become the starter's members, in the order of the members."""
 
-BITS = 8
+BITS = 5
 """Bits per weight in the starter's file."""
 
 SCORES = "scores.csv"
