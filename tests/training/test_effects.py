@@ -15,6 +15,7 @@ from stemsplit.training.effects import (
     limiting,
     lowpass,
     master,
+    pauses,
     reverb,
     room,
 )
@@ -107,6 +108,23 @@ def test_low_passed_sources_have_nothing_above_and_keep_what_is_below() -> None:
         assert spectrum[..., 20_000:].amax() < 1e-3
 
 
+def test_pauses_are_silent_in_all_sources_and_leave_the_rest() -> None:
+    found = changed(pauses, sources(), 240)
+    assert 20 < len(found) < 60
+    places = set()
+    for result in found:
+        factors = result / sources()
+        assert torch.allclose(factors, factors[:1, :1].expand_as(factors), atol=1e-5)
+        silent = (result == 0).all(0).all(0)
+        start, end = (int(silent.nonzero()[side]) for side in (0, -1))
+        assert silent[start : end + 1].all()
+        assert 0.01 * RATE < end + 1 - start <= 0.51 * RATE
+        whole = (result == sources()).all(0).all(0)
+        assert whole.sum() > 0.15 * RATE
+        places.add((start == 0, end == RATE - 1))
+    assert places == {(True, False), (False, True), (False, False)}
+
+
 def test_a_coded_mixture_is_near_and_in_place() -> None:
     mixture = bursts() + 0.003 * torch.randn(2, RATE, generator=torch.Generator().manual_seed(1))
     found = changed(codec, mixture, 60)
@@ -124,6 +142,6 @@ def test_silence_and_short_samples_stay_what_they_are(sample_rate: int, length: 
             silence = torch.zeros(2, length)
             assert way(silence, random.Random(seed), sample_rate).abs().sum() < 1e-3
             assert way(torch.ones(2, length), random.Random(seed), sample_rate).shape == (2, length)
-        for way in (master, lowpass):
+        for way in (master, lowpass, pauses):
             silence = torch.zeros(3, 2, length)
             assert way(silence, random.Random(seed), sample_rate).abs().sum() < 1e-3

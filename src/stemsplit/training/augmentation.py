@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stemsplit.libraries import load_torchaudio
-from stemsplit.training.effects import codec, compress, lowpass, master, reverb
+from stemsplit.training.effects import codec, compress, lowpass, master, pauses, reverb
 
 SPEEDS = ((1, 1), (10, 9), (9, 8), (8, 9), (9, 10), (17, 16), (16, 17))
 """Resampling ratios; speed and pitch go up or down together, by a whole tone at most."""
@@ -56,7 +56,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 """Name -> function of a source (2, t), a random generator and a sample rate in Hz that keeps the source's length."""
 
-OF_EXAMPLES: dict[str, Augmentation] = {"master": master, "lowpass": lowpass}
+OF_EXAMPLES: dict[str, Augmentation] = {"master": master, "lowpass": lowpass, "pauses": pauses}
 """Name -> function of all sources of an example (n, 2, t)."""
 
 OF_MIXTURES: dict[str, Augmentation] = {"codec": codec}

@@ -135,6 +135,24 @@ def lowpass(sources: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
     return torch.fft.irfft(spectrum * (0.5 - 0.5 * torch.cos(math.pi * slope)), length)
 
 
+def pauses(sources: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
+    """A sixth of the time, silence up to half of sources (n, 2, t): the start, the end, or a part between them.
+
+    Half of these pauses start and end at once, as silence put beside a song does; half fade within 0.3 s.
+    """
+    if rng.random() >= 1 / 6:
+        return sources
+    length = sources.shape[-1]
+    silent = max(round(rng.uniform(0.02, 0.5) * length), 1)
+    start = {"start": 0, "end": length - silent, "between": rng.randrange(length - silent + 1)}[
+        rng.choice(("start", "end", "between"))
+    ]
+    fade = max(rng.choice((0.0, rng.uniform(0.0, 0.3))) * sample_rate, 1.0)
+    time = torch.arange(length)
+    beside = torch.maximum(start - time, time - (start + silent - 1))
+    return sources * (beside / fade).clamp(0, 1)
+
+
 def codec(mixture: Tensor, rng: random.Random, sample_rate: int) -> Tensor:
     """Once in sixteen times, code a mixture (2, t) as MP3 or Vorbis of about 80 to 220 kbit/s.
 

@@ -15,6 +15,7 @@ AUGMENTATION_NAMES = (
     "levels",
     "master",
     "lowpass",
+    "pauses",
     "codec",
 )
 TORCHAUDIO_NAMES = {"equalise", "speed", "pitch"}

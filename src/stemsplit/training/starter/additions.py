@@ -90,6 +90,7 @@ ADDITIONS = (
     Addition("reverb", augment="reverb"),
     Addition("master", augment="master"),
     Addition("lowpass", augment="lowpass"),
+    Addition("pauses", augment="pauses"),
     Addition("codec", augment="codec"),
     Addition("remix 0.6", options="--remix 0.6"),
     Addition("remix 0.1", options="--remix 0.1"),
