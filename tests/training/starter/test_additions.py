@@ -1,9 +1,7 @@
 """What each addition to the training of the built-in model is worth."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -46,12 +44,12 @@ def test_gains_are_differences_on_the_same_songs() -> None:
     ]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_runs_are_made_measured_and_resumed(
     tmp_path: Path,
     audio: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    in_this_process: Callable[..., object],
 ) -> None:
     like = replace(TINY, name="starter", architecture="ensemble", stems=("vocals", "other"), channels=2, config={})
     member = {"architecture": "sudormrf", "config": TINY.config, "places": [0, 1], "share": 1.0}
@@ -61,7 +59,6 @@ def test_runs_are_made_measured_and_resumed(
     monkeypatch.setattr(additions.registry, "find", lambda _, find=registry.find: like if _ == "starter" else find(_))
     monkeypatch.setattr(recipe, "COMMON", "--batch-size 1 --seconds 0.2")
     monkeypatch.setattr(recipe, "PRECISION", "fp32")
-    monkeypatch.setattr(additions, "subprocess", SimpleNamespace(run=in_this_process))
     out = tmp_path / "out"
     given = [str(audio), "-o", str(out), "--fold=1/2", "--steps=1"]
     assert additions.main(given) == 0, capfd.readouterr().err

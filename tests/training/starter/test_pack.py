@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,18 +76,17 @@ def test_it_is_as_small_as_is_asked_for(noisy: Path, tmp_path: Path, capsys: pyt
     assert {path.name for path in tmp_path.iterdir()} == {"audio", "whole", "small", "less"}
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_networks_learn_from_a_copy_and_go_on(
     audio: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    in_this_process: Callable[..., object],
 ) -> None:
     """First from scratch, within a time; then on from its checkpoint; then on from the weights, in another pack."""
     monkeypatch.setattr(recipe, "PRECISION", "fp32")
     monkeypatch.setattr(packed, "OPTIONS", "--seconds 0.1 --cooldown 0.9 --augment swap --threads 1")
     monkeypatch.setattr(packed, "TRIAL_REPORTS", 2)
-    monkeypatch.setattr(packed, "subprocess", SimpleNamespace(run=in_this_process))
     (tmp_path / "small.toml").write_text(as_toml(recipe.networks(LIKE)[0]))
     given = ["--songs", SONGS, "--fold", "1/2", "-o", str(tmp_path / "made")]
     assert pack.main([str(audio), *given, "--networks", str(tmp_path / "small.toml")]) == 0

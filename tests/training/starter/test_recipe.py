@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -64,30 +63,53 @@ def test_every_member_of_the_starter_comes_of_stages_in_their_order() -> None:
 
 
 @pytest.fixture
-def in_this_process(
-    monkeypatch: pytest.MonkeyPatch, stemsplit: Callable[..., Result]
-) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """What the recipe may use in the place of `subprocess.run`: PyTorch need not be loaded anew for each stage."""
+def in_this_process(monkeypatch: pytest.MonkeyPatch, stemsplit: Callable[..., Result]) -> None:
+    """The stages run in this process, so that PyTorch is not loaded anew for each."""
     find = registry.find
 
-    def run(words: Sequence[str], *, cwd: Path, check: bool) -> "subprocess.CompletedProcess[str]":
-        assert (words[:3], check) == ([sys.executable, "-m", "stemsplit"], False)
+    def run(arguments: Sequence[str], folder: Path) -> int:
         with monkeypatch.context() as there:
             there.setattr(registry, "find", find)
-            there.chdir(cwd)
-            result = stemsplit(*words[3:])
+            there.chdir(folder)
+            result = stemsplit(*arguments)
         sys.stderr.write(result.err)
-        return subprocess.CompletedProcess(words, result.status)
+        return result.status
 
-    return run
+    monkeypatch.setattr(recipe, "run", run)
 
 
+class Interrupted(subprocess.Popen[bytes]):
+    """A process during which Ctrl-C is pressed once."""
+
+    pressed = False
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, but not the first time."""
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("status", [0, 1, 130])
+def test_ctrl_c_waits_for_a_run_that_saves_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    command = tmp_path / "command"
+    command.write_text(f"#!/bin/sh\nsleep 0.6\ntouch saved\nexit {status}\n")  # subprocess.run waits for 0.25 s
+    command.chmod(0o755)
+    monkeypatch.setattr(recipe.sys, "executable", str(command))
+    monkeypatch.setattr(recipe.subprocess, "Popen", Interrupted)
+    assert recipe.run(["train"], tmp_path) == (status or 130)
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_its_stages_make_a_model(
     tmp_path: Path,
     audio: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    in_this_process: Callable[..., object],
 ) -> None:
     stages = (
         recipe.Stage("one", 0, "musdb*2 free", "--steps 2"),
@@ -98,7 +120,6 @@ def test_its_stages_make_a_model(
     monkeypatch.setattr(recipe, "MEMBERS", ("two", "other"))
     monkeypatch.setattr(recipe, "COMMON", "--batch-size 1 --seconds 0.2 --report-every 2")
     monkeypatch.setattr(recipe, "PRECISION", "fp32")
-    monkeypatch.setattr(recipe, "subprocess", SimpleNamespace(run=in_this_process))
     for module in (recipe, ensemble):
         monkeypatch.setattr(module.registry, "find", lambda _: LIKE)
     put(tmp_path / "midi songs" / "a", other=tone(900))

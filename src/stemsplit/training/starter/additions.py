@@ -5,7 +5,6 @@ are additions, each time as `BASE` says and with one addition, and prints a tabl
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -162,9 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entry = replace(starter, config={"num_stems": len(starter.stems), "members": [dict(SMALL)]})
 
     def made(addition: Addition) -> int:
-        stage = stage_of(addition, args.steps)
-        words = [sys.executable, "-m", "stemsplit", *recipe.trained(stage, songs, None)]
-        return subprocess.run(words, cwd=folder, check=False).returncode
+        return recipe.run(recipe.trained(stage_of(addition, args.steps), songs, None), folder)
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

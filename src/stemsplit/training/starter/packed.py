@@ -7,7 +7,6 @@ that the learning rate falls to zero just before the end.
 import argparse
 import math
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -139,7 +138,7 @@ class Training:
         words = ["train", *self.options, "-o", f"{self.name}.safetensors"]
         words += [str(word) for name, limit in limits.items() for word in (name, max(limit, 0))]
         words += ["--validation", str(self.fold)] if self.fold and validated else []
-        return subprocess.run([sys.executable, "-m", "stemsplit", *words], cwd=self.work, check=False).returncode
+        return recipe.run(words, self.work)
 
     def reports(self) -> list[tuple[int, float]]:
         """Return the reports so far: number of steps, and seconds that they took.

@@ -101,6 +101,9 @@ SCORES = "scores.csv"
 BEGUN_WITH = "begun-with.txt"
 """Name of the file that says which songs the weights in a folder were trained on."""
 
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended."""
+
 NETWORKS = "networks.toml"
 """Name of the registry file with an entry for each member."""
 
@@ -139,6 +142,18 @@ def trained(stage: Stage, songs: Mapping[str, Path], validation: Path | None) ->
     measured = ["--validation", str(validation.resolve())] if validation else []
     out = ["-o", f"{stage.name}.safetensors", "--precision", PRECISION]
     return ["train", *data, *begin, *measured, *out, *COMMON.split(), *stage.options.split()]
+
+
+def run(arguments: Sequence[str], folder: Path) -> int:
+    """Run `stemsplit` with these arguments in a folder, in a process of its own; return its exit status.
+
+    Ctrl-C at a terminal reaches that process too. It is waited for, because `stemsplit train` then saves its weights.
+    """
+    with subprocess.Popen([sys.executable, "-m", "stemsplit", *arguments], cwd=folder) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return process.wait() or INTERRUPTED
 
 
 def keep_apart(folder: Path, fold: Fold | None) -> None:
@@ -213,8 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return status
     for stage in STAGES:
         print(f"{stage.name}:", flush=True)
-        words = [sys.executable, "-m", "stemsplit", *trained(stage, songs, songs.get("fold", args.validation))]
-        if status := subprocess.run(words, cwd=folder, check=False).returncode:
+        if status := run(trained(stage, songs, songs.get("fold", args.validation)), folder):
             return status
     shares = ",".join(str(member["share"]) for member in starter.config["members"])
     options = ["--shares", shares, "--wiener", str(starter.config["wiener"]), "--bits", str(BITS)]
