@@ -27,11 +27,11 @@ from torch import nn
 from stemsplit.checkpoints import checkpoint, pickled
 from stemsplit.errors import WeightsError
 from stemsplit.models import build
-from stemsplit.models.sudormrf import (
+from stemsplit.models.sudormrf import SuDoRMRF
+from stemsplit.models.sudormrf_layers import (
     DepthwiseConv1d,
     GlobalNorm,
     GroupCommBlock,
-    SuDoRMRF,
     TransformAverageConcatenate,
     UConvBlock,
 )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from stemsplit.models.roformer_layers import FeedForward, Transformer
-from stemsplit.models.sudormrf import UConvBlock
+from stemsplit.models.sudormrf_layers import UConvBlock
 
 
 def dropout_layers(network: nn.Module) -> list[FeedForward]:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from stemsplit.models.ensemble import Ensemble
 from stemsplit.models.roformer import RoFormer
-from stemsplit.models.sudormrf import Config, SuDoRMRF, synthesise
+from stemsplit.models.sudormrf import Config, SuDoRMRF
+from stemsplit.models.sudormrf_layers import synthesise
 
 
 def fourier_rows(config: Config) -> Tensor:

@@ -13,7 +13,8 @@ from stemsplit.fast.cpu.sudormrf import FastSuDoRMRF, supports
 from stemsplit.fast.cpu.sudormrf_blocks import ROWS
 from stemsplit.fast.cpu.tiles import Norm, Tile, normalising
 from stemsplit.models import build
-from stemsplit.models.sudormrf import GlobalNorm, SuDoRMRF
+from stemsplit.models.sudormrf import SuDoRMRF
+from stemsplit.models.sudormrf_layers import GlobalNorm
 from tests import golden
 from tests.conftest import DATA, SHARED
 from tests.fast.conftest import in_bfloat16

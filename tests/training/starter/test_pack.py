@@ -118,7 +118,12 @@ def test_networks_learn_from_a_copy_and_go_on(
         "member-0.safetensors",
         "member-0.toml",
     }
-    away = tmp_path / "next"
+    shutil.rmtree(away)
+    (tmp_path / "next").rename(away)
+    refused = [str(away), "--songs", SONGS, "-o", str(tmp_path / "out"), "--device=cpu", "--minutes=1"]
+    assert packed.main(refused) == 1
+    assert "was begun with the pack" in (error := capfd.readouterr().err)
+    assert "or another --work" in error
     assert [row[0] for row in run("--minutes=1", "--steps=1", "--bits=8", "--work", str(tmp_path / "other"))[1:]] == [
         "1"
     ]

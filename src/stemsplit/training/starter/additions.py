@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        recipe.keep_apart(folder, args.fold)
+        recipe.keep_apart(folder, recipe.songs_without(args.fold))
         with replacing(folder / recipe.NETWORKS) as file:
             file.write("\n".join(map(as_toml, recipe.networks(entry))).encode())
         songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}

@@ -5,6 +5,7 @@ that the learning rate falls to zero just before the end.
 """
 
 import argparse
+import hashlib
 import math
 import shlex
 import sys
@@ -102,6 +103,19 @@ def networks(pack: Path) -> dict[str, list[str]]:
         return {file.stem: ["--from", str(file)] for file in files}
     entries = pack / recipe.NETWORKS
     return {name: ["--registry", str(entries), "--like", name] for name in registry.read(entries)}
+
+
+def identity(pack: Path) -> str:
+    """Name a pack by the lists, entries and weights that it holds.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    files = [*pack.glob("*.csv"), *pack.glob(recipe.NETWORKS), *(pack / WEIGHTS).glob("*")]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return f"the pack {digest.hexdigest()[:12]}"
 
 
 def seconds_per_step(reports: Sequence[tuple[int, float]]) -> float:
@@ -258,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = recipe.repeated(args.songs)
         # Apart, because a network may have the name of a list.
         music = work / "unpacked"
+        work.mkdir(parents=True, exist_ok=True)
+        recipe.keep_apart(work, identity(pack), "--work")
         unpack([*(pack / f"{name}.csv" for name in dict.fromkeys(names)), *fold], music)
         args.output.mkdir(parents=True, exist_ok=True)
         left = args.network or [*begins]

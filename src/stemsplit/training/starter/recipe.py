@@ -72,19 +72,34 @@ STAGES = (
         "--remix 0.25 --augment speed,swap,polarity --seed 12",
     ),
     Stage(
-        "sudormrf",
+        "fifth",
         "fourth",
         "musdb*10 free singers",
         "--steps 4100 --optimizer muon --learning-rate 1e-3 --warmup 30 --cooldown 0.9 --gain 4 --source-dropout 0.04 "
         "--remix 0.25 --augment speed,swap,polarity --seed 31",
     ),
     Stage(
-        "roformer",
+        "sudormrf",
+        "fifth",
+        "musdb*12 free*2 bands electronic singers",
+        "--steps 1900 --optimizer muon --learning-rate 7e-4 --warmup 30 --cooldown 0.9 --gain 4 --source-dropout 0.04 "
+        "--remix 0.25 --augment speed,swap,polarity,pitch,levels,lowpass,pauses --seed 41",
+    ),
+    Stage(
+        "large",
         1,
         "musdb*12 free*2 bands electronic drummers loops basses guitars pianos singers",
         "--steps 6400 --optimizer muon --learning-rate 2e-3 --warmup 100 --cooldown 0.5 --ema-decay 0.999 "
         "--weight-decay 0.05 --gain 4 --source-dropout 0.05 --remix 0.35 --augment speed,swap,polarity,pitch,levels "
         "--seed 24",
+    ),
+    Stage(
+        "roformer",
+        "large",
+        "musdb*12 free*2 bands electronic drummers loops basses guitars pianos singers",
+        "--steps 5000 --optimizer muon --learning-rate 2e-3 --warmup 100 --cooldown 0.5 --ema-decay 0.999 "
+        "--weight-decay 0.05 --gain 4 --source-dropout 0.05 --remix 0.35 "
+        "--augment speed,swap,polarity,pitch,levels,lowpass,pauses --seed 25",
     ),
 )
 """All stages, in order. Their scores are in the README beside this file."""
@@ -99,7 +114,7 @@ SCORES = "scores.csv"
 """Name of the file of what a fold's songs score."""
 
 BEGUN_WITH = "begun-with.txt"
-"""Name of the file that says which songs the weights in a folder were trained on."""
+"""Name of the file that says what the weights in a folder were trained on."""
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended."""
@@ -156,18 +171,28 @@ def run(arguments: Sequence[str], folder: Path) -> int:
             return process.wait() or INTERRUPTED
 
 
-def keep_apart(folder: Path, fold: Fold | None) -> None:
-    """Note which songs a folder is for, so that no fold is measured with weights that were trained on its songs.
+def songs_without(fold: Fold | None) -> str:
+    """Say which songs are trained on."""
+    return f"all folds but {fold}" if fold else "all songs"
+
+
+def keep_apart(folder: Path, learned: str, option: str = "--output") -> None:
+    """Note in a folder what is trained on there, so that no run resumes from weights that learned from other songs.
+
+    Args:
+        folder: folder for results.
+        learned: what is trained on, in words.
+        option: option that names the folder.
 
     Raises:
-        StemsplitError: the folder was begun with other songs.
+        StemsplitError: the folder was begun with something else.
         OSError: the note cannot be written.
     """
-    note, songs = folder / BEGUN_WITH, f"all folds but {fold}" if fold else "all songs"
-    if note.exists() and (before := read_text(note).strip()) != songs:
-        raise StemsplitError(f"{folder} was begun with {before}, not with {songs}; use that, or another --output")
+    note = folder / BEGUN_WITH
+    if note.exists() and (before := read_text(note).strip()) != learned:
+        raise StemsplitError(f"{folder} was begun with {before}, not with {learned}; use that, or another {option}")
     with replacing(note) as file:
-        file.write(f"{songs}\n".encode())
+        file.write(f"{learned}\n".encode())
 
 
 def rendered(folder: Path, midi_folder: Path, sound_font: Path) -> int:
@@ -211,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     starter = registry.find("starter")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        keep_apart(folder, args.fold)
+        keep_apart(folder, songs_without(args.fold))
         with replacing(folder / NETWORKS) as file:
             file.write("\n".join(map(as_toml, networks(starter))).encode())
         songs = {path.stem: path for path in material.write_lists(args.audio, folder, args.fold)}
