@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from stemsplit.disk import heartbeat, owner
@@ -32,7 +33,8 @@ def no_locks(*_: object) -> None:
 def stand_still(self: Claim, name: str, content: bytes) -> None:
     """Stop before the journal is written, once."""
     Claim.decide = decide  # type: ignore[method-assign]
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # To this thread: sent to the process, another thread may get it while this one goes on.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     self.decide(name, content)
 
 
