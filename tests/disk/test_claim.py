@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,18 @@ def hold(folder: Path) -> "subprocess.Popen[str]":
     assert other.stdout is not None
     assert other.stdout.readline() == "claimed\n"
     return other
+
+
+def without_moves_of_folders(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Let the disk refuse to give a folder another name, with an error of the system."""
+    move = Folder.move
+
+    def refusing(self: Folder, name: str, to: Folder, new_name: str) -> None:
+        if stat.S_ISDIR(self.stat(name).st_mode):
+            raise OSError(code, os.strerror(code))
+        move(self, name, to, new_name)
+
+    monkeypatch.setattr(Folder, "move", refusing)
 
 
 def left_behind(folder: Path) -> Path:
@@ -395,6 +408,45 @@ def test_a_folder_that_a_killed_process_was_making_is_removed(out: Folder, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("disk_moves_folders", [True, False])
+def test_a_run_that_ends_meanwhile_does_not_stop_one_that_begins(
+    out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_moves_folders: bool
+) -> None:
+    """Before whatever step another process removes what looks abandoned, a folder in the making included."""
+    if not disk_moves_folders:
+        without_moves_of_folders(monkeypatch, errno.EXDEV)
+    taken, chosen, is_ending = 0, 0, False
+
+    def disturbed(step: str) -> None:
+        original = getattr(Folder, step)
+
+        def method(self: Folder, *arguments: Any) -> Any:
+            nonlocal taken, is_ending
+            if not is_ending:
+                taken += 1
+                if taken == chosen:
+                    is_ending = True
+                    for leftover in leftovers(out):
+                        assert isinstance(leftover, Claim)
+                        leftover.release()
+                    is_ending = False
+            return original(self, *arguments)
+
+        monkeypatch.setattr(Folder, step, method)
+
+    for step in ("make", "enter", "open", "stat", "move", "names"):
+        disturbed(step)
+    while taken >= chosen:
+        taken, chosen = 0, chosen + 1
+        held = claim(out, KEY)
+        assert held.name == NAME
+        held.begin(["a.wav"])
+        held.create("a.wav").close()
+        held.release()
+        assert list(tmp_path.iterdir()) == []
+    assert chosen > 10
+
+
 @unix
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_foreign_things_are_left_alone_and_stop_nobody(
@@ -528,14 +580,7 @@ def test_a_folder_that_was_left_is_taken_up_by_another_machine_at_once(
 def test_a_disk_that_cannot_rename_folders_has_claims_too(
     out: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    move = Folder.move
-
-    def refusing(self: Folder, name: str, to: Folder, new_name: str) -> None:
-        if stat.S_ISDIR(self.stat(name).st_mode):
-            raise OSError(code, os.strerror(code))
-        move(self, name, to, new_name)
-
-    monkeypatch.setattr(Folder, "move", refusing)
+    without_moves_of_folders(monkeypatch, code)
     held = claim(out, KEY)
     with pytest.raises(BusyError):
         claim(out, KEY)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stemsplit.audio import Format
+from stemsplit.disk import Folder
 from stemsplit.disk.claim import Claim
 from stemsplit.songs import commit
 from stemsplit.songs.job import Job
@@ -56,6 +57,24 @@ def resumed(job: Job) -> list[str]:
     held.release()
     assert not list(job.options.out.glob(".stemsplit-*"))
     return told
+
+
+def test_an_output_folder_that_another_run_removes_as_empty_is_made_again(
+    song: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That run made it, and its songs failed: it removes the folder between two steps of this one."""
+    claim, removed = commit.claim, list[Path]()
+
+    def after_another(out: Folder, key: str, stale: int | None) -> Claim:
+        if len(removed) < 2:
+            removed.append(out.path)
+            out.path.rmdir()
+        return claim(out, key, stale)
+
+    monkeypatch.setattr(commit, "claim", after_another)
+    (job,) = planned([song("a.wav")], options(tmp_path))
+    assert resumed(job) == []
+    assert removed == [job.options.out] * 2
 
 
 @pytest.fixture

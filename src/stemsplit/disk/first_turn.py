@@ -2,7 +2,9 @@
 
 import errno
 import os
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from stemsplit.disk.folder import Folder
 from stemsplit.disk.listed import LOCK, UNDECIDED, ForeignError, Listed, is_gone, translated
@@ -83,6 +85,24 @@ def drop_new(out: Folder, name: str) -> None:
     _remove_new(out, mine)
 
 
+@contextmanager
+def _removable(path: Path) -> Iterator[None]:
+    """Make a folder that has no lock yet, so that another process may take it for one that was given up.
+
+    Args:
+        path: path that the folder will have.
+
+    Raises:
+        GoneError: another process removed it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_gone(error):
+            raise
+        raise GoneError(errno.ENOENT, "it was taken for one that was given up", str(path)) from error
+
+
 class FirstTurn(Turn):
     """The first turn in a folder, which is made under another name, so that nobody ever sees it without an owner.
 
@@ -99,7 +119,7 @@ class FirstTurn(Turn):
         token = os.urandom(8).hex()
         new = f"{name}{NEW}{token}"
         out.make(new, 0o700)
-        with ExitStack() as undo:
+        with ExitStack() as undo, _removable(out.path / name):
             undo.callback(_remove_new, out, new)
             super().__init__(out.enter(new))
             self._undo = undo

@@ -16,7 +16,7 @@ from stemsplit.audio import Format
 from stemsplit.choices import FormatName
 from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import BusyError, Claim, TakenOverError, claim, leftovers
-from stemsplit.disk.files import size_of
+from stemsplit.disk.files import TRIES, size_of
 from stemsplit.disk.limits import why
 from stemsplit.disk.listed import Listed
 from stemsplit.disk.moving import equal, move_between
@@ -79,6 +79,21 @@ def key_of(record: str) -> str:
     return hashlib.sha256(os.path.normcase(record).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def _claimed(out: Path, key: str, stale: int | None) -> Claim:
+    """Claim a hidden folder in the output folder, which is made if it does not exist.
+
+    Another run that made the output folder, and put nothing into it, may remove it just now. Then it is made again.
+    """
+    for _ in range(TRIES):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with Folder(out) as folder:
+                return claim(folder, key, stale)
+        except FileNotFoundError as error:
+            last = error
+    raise last
+
+
 def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> Claim:
     """Claim the hidden folder of a song, and empty it. Files that an earlier run finished are moved to their names.
 
@@ -94,9 +109,7 @@ def hold(job: Job, tell: Callable[[str], object], stale: int | None = None) -> C
     out = job.options.out
     key = key_of(str(job.record.relative_to(out)))
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with Folder(out) as folder:
-            held = claim(folder, key, stale)
+        held = _claimed(out, key, stale)
     except BlockingIOError:
         raise
     except OSError as error:
