@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from stemsplit import registry
 from stemsplit.disk.digest import sha256
 from stemsplit.errors import WeightsError
-from stemsplit.fetch import download, hub_cache, store, verified
+from stemsplit.fetch import download, failures, hub_cache, store, verified
 from stemsplit.fetch.pins import LockFileError, lock_file, pin, pinned
 from stemsplit.registry import ModelEntry
 from tests.fetch.conftest import CONTENT, read_only
@@ -185,7 +184,7 @@ def test_a_busy_server_is_asked_again_after_the_pause_that_it_requests_within_re
     published: tuple[Served, str], entry: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(failures, "sleep", slept.append)
     file, source = published
     for asked in ("7", "86400", "tomorrow"):
         file.fault = Fault(busy=1, retry_after=asked)

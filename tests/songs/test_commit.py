@@ -14,7 +14,7 @@ import pytest
 from stemsplit.audio import Format
 from stemsplit.disk import Folder
 from stemsplit.disk.claim import Claim
-from stemsplit.songs import commit
+from stemsplit.songs import commit, hidden
 from stemsplit.songs.job import Job
 from stemsplit.songs.record import Record
 from tests.conftest import snapshot
@@ -38,12 +38,12 @@ def killed(job: Job, of: Record, digest: str = "", parts: bytes = b"stem") -> Pa
     """Make the hidden folder of a run that was killed right after it wrote its journal."""
     held = commit.hold(job, pytest.fail)
     for name in job.targets:
-        with held.create(commit.hidden(name, job.format)) as file:
+        with held.create(hidden.finished(name, job.format)) as file:
             file.write(parts)
     digest = digest or hashlib.sha256(of.text().encode()).hexdigest()
-    with held.create(commit.RECORD) as file:
+    with held.create(hidden.RECORD) as file:
         file.write(of.text().encode())
-    with held.create(commit.COMMIT) as file:
+    with held.create(hidden.COMMIT) as file:
         file.write(json.dumps({"stemsplit_commit": 1, "record": digest}).encode())
     held.leave()
     return held.folder.path
@@ -104,12 +104,12 @@ def test_they_are_moved_also_by_a_run_for_other_stems_in_another_format(job: Job
 @pytest.mark.parametrize("moved", ["drums", "both", "all"])
 def test_they_are_moved_also_if_some_were_moved_before(job: Job, out: Path, moved: str) -> None:
     made = record(job)
-    hidden = killed(job, made)
+    left = killed(job, made)
     (out / "a").mkdir()
     for name in {"drums": ["drums.wav"], "both": ["drums.wav", "vocals.wav"]}.get(moved, ["drums.wav", "vocals.wav"]):
-        (hidden / name).rename(out / "a" / name)
+        (left / name).rename(out / "a" / name)
     if moved == "all":
-        (hidden / "record.json").rename(out / "a/stemsplit.json")
+        (left / "record.json").rename(out / "a/stemsplit.json")
     assert resumed(job) == []
     assert snapshot(out / "a") == {"drums.wav": b"stem", "vocals.wav": b"stem", "stemsplit.json": made.text().encode()}
 
@@ -199,7 +199,7 @@ def test_a_journal_that_cannot_be_carried_out_is_left_to_the_next_run(
     made = record(job)
     held = commit.hold(job, pytest.fail)
     for name in job.targets:
-        with held.create(commit.hidden(name, job.format)) as file:
+        with held.create(hidden.finished(name, job.format)) as file:
             file.write(b"stem")
 
     def refuse(*_: object) -> None:
@@ -237,8 +237,8 @@ def test_sweeping_a_missing_folder_does_nothing(out: Path) -> None:
 @pytest.mark.parametrize("stem", ["vocals", "v" * 300, "ö" * 140, "\udcff" * 250])
 def test_the_name_of_a_hidden_file_is_valid_on_every_disk(stem: str) -> None:
     flac = Format("flac")
-    assert len(os.fsencode(commit.hidden(stem, flac))) <= 255
-    assert commit.hidden(stem, flac) != commit.hidden(f"{stem}x", flac)
+    assert len(os.fsencode(hidden.finished(stem, flac))) <= 255
+    assert hidden.finished(stem, flac) != hidden.finished(f"{stem}x", flac)
 
 
 def test_stems_get_their_names_on_a_disk_that_moves_no_file_between_folders(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from stemsplit.disk.claim import BusyError, TakenOverError
-from stemsplit.songs import commit
+from stemsplit.songs import commit, hidden
 from stemsplit.songs.preparing import taken_over
 from stemsplit.songs.record import Record
 from tests.conftest import noise
@@ -61,7 +61,7 @@ class Machines(RuleBasedStateMachine):
                 self.runs += 1
                 mark = self.runs
                 for name in self.job.targets:
-                    with held.create(commit.hidden(name, self.job.format)) as file:
+                    with held.create(hidden.finished(name, self.job.format)) as file:
                         file.write(b"%04d" % mark)
                 node.pause()
                 commit.commit(held, self.job, self.record(mark))

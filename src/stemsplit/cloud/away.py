@@ -18,8 +18,8 @@ from stemsplit.disk.claim import PREFIX, Claim
 from stemsplit.disk.digest import sha256
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
-from stemsplit.songs.commit import key_of
 from stemsplit.songs.elsewhere import OvertakenError, Pulse
+from stemsplit.songs.hidden import key_of
 from stemsplit.songs.record import Record
 from stemsplit.songs.sharing.place import LocalPlace, Place
 

@@ -1,8 +1,7 @@
 """Removes, moves and replaces files. No other room does, and this one trusts nothing that it finds on a disk."""
 
+from stemsplit.disk.atomic import create_once, link, replacing
 from stemsplit.disk.files import (
-    create_once,
-    link,
     make_below,
     move,
     names_below,
@@ -13,7 +12,6 @@ from stemsplit.disk.files import (
     remove,
     remove_below,
     remove_empty_folder,
-    replacing,
     size_of_own,
 )
 from stemsplit.disk.folder import Folder, flush

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import heartbeat
-from stemsplit.disk.files import TRIES
 from stemsplit.disk.first_turn import NEW, FirstTurn, drop_new
 from stemsplit.disk.folder import Folder, flush, refuse_irregular
 from stemsplit.disk.listed import (
@@ -24,6 +23,7 @@ from stemsplit.disk.listed import (
     is_own,
     translated,
 )
+from stemsplit.disk.lock import TRIES
 from stemsplit.disk.next_turn import NextTurn
 from stemsplit.disk.turn import BusyError, GoneError, Turn
 

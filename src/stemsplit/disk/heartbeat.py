@@ -2,10 +2,10 @@
 
 import os
 import threading
-import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from time import sleep
 
 SECONDS = 20.0
 """Seconds between two touches."""
@@ -27,7 +27,7 @@ def beat() -> None:
 
 def _keep_beating() -> None:
     while True:
-        time.sleep(SECONDS)
+        sleep(SECONDS)
         beat()
 
 

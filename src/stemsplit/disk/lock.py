@@ -5,6 +5,9 @@ import sys
 
 from stemsplit.disk.folder import Folder
 
+TRIES = 100
+"""Attempts to take a name that other processes take and release again and again."""
+
 
 def try_lock(descriptor: int) -> bool | None:
     """Lock an open file, without waiting.

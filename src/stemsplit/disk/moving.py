@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import IO
 
-from stemsplit.disk.files import replacing_in
+from stemsplit.disk.atomic import replacing_in
 from stemsplit.disk.folder import Folder, refuse_irregular
 
 BLOCK = 1 << 20

@@ -4,13 +4,13 @@ import errno
 import logging
 import re
 import ssl
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic, sleep
 from traceback import walk_tb
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -80,18 +80,18 @@ def retry(action: Callable[[], T], tries: int, reached: Callable[[], int] = lamb
         httpx.HTTPError: it failed every time, or with an error that is not transient.
         SlowError: it took too long every time.
     """
-    furthest, since, failed = reached(), time.monotonic(), 0
+    furthest, since, failed = reached(), monotonic(), 0
     while True:
         try:
             return action()
         except (httpx.TransportError, HfHubHTTPError, timeouts.SlowError) as error:
-            now, arrived = time.monotonic(), reached()
+            now, arrived = monotonic(), reached()
             if arrived - furthest >= timeouts.SLOWEST * max(now - since, 1):
                 furthest, since, failed = arrived, now, 0
             failed += 1
             if failed >= tries or not _is_transient(error):
                 raise
-            time.sleep(max(PAUSES[min(failed, len(PAUSES)) - 1], _requested_pause(error)))
+            sleep(max(PAUSES[min(failed, len(PAUSES)) - 1], _requested_pause(error)))
 
 
 def host(url: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stemsplit.disk import read_text, size_of_own
-from stemsplit.disk.files import write_json
+from stemsplit.disk.atomic import write_json
 from stemsplit.disk.folders import user_folder
 from stemsplit.errors import RegistryError, WeightsError
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from stemsplit.disk import make_below, read_text, remove_below
-from stemsplit.disk.files import write_json
+from stemsplit.disk.atomic import write_json
 from stemsplit.disk.folders import cache_folder
 from stemsplit.errors import WeightsError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO
 
 from stemsplit.disk import Folder
-from stemsplit.disk.files import TEXT_LIMIT, replacing_in
+from stemsplit.disk.atomic import replacing_in
+from stemsplit.disk.files import TEXT_LIMIT
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError
 

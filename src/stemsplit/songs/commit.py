@@ -6,7 +6,6 @@ A journal, `commit.json`, says that all files are whole. The next run checks it 
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,67 +15,20 @@ from stemsplit.audio import Format
 from stemsplit.choices import FormatName
 from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import BusyError, Claim, TakenOverError, claim, leftovers
-from stemsplit.disk.files import TRIES, size_of
+from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
 from stemsplit.disk.listed import Listed
+from stemsplit.disk.lock import TRIES
 from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError, PlaceError
 from stemsplit.songs import trial
+from stemsplit.songs.hidden import COMMIT, RECORD, finished, key_of, listed
 from stemsplit.songs.job import Job
-from stemsplit.songs.naming import cut, size
 from stemsplit.songs.record import LIMIT, Record, parsed
-
-COMMIT = "commit.json"
-"""Name of the journal in the hidden folder. The journal holds the digest of the new record, and says that all files in
-the folder are whole and only have to be moved.
-"""
-
-RECORD = "record.json"
-"""Name of the new record in the hidden folder."""
-
-LONGEST = 200
-"""Longest name of a stem, in bytes, that a hidden file has unchanged."""
-
-
-WHOLE = "song"
-"""Name in the hidden folder of a file that holds a song and all of its stems, without its suffix."""
 
 
 class CommitError(PlaceError):
     """The journal does not come from a run on this song, or cannot be carried out any more."""
-
-
-def hidden(stem: str, file_format: Format) -> str:
-    """Return the name in the hidden folder of the file with a stem."""
-    if file_format.holds_all:
-        return f"{WHOLE}{file_format.suffix}"
-    return f"{_short(stem)}{file_format.suffix}"
-
-
-def written(stem: str, file_format: Format) -> str:
-    """Return the name in the hidden folder of the file that a stem is first written to: of its own, in any format."""
-    return f"{_short(stem)}.{FormatName.m4a}" if file_format.holds_all else hidden(stem, file_format)
-
-
-def _short(stem: str) -> str:
-    if size(stem) > LONGEST:
-        return f"{cut(stem, LONGEST)}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
-    return stem
-
-
-def listed(job: Job) -> list[str]:
-    """Return the names of all files that are made in the hidden folder of a song."""
-    stems = [name(output.name, job.format) for name in (written, hidden) for output in job.options.outputs]
-    return [*dict.fromkeys(stems), *trial.listed(job), RECORD, COMMIT]
-
-
-def key_of(record: str) -> str:
-    """Return the key of the claim on a song, the same on every machine: 16 hexadecimal digits.
-
-    Args:
-        record: name of the song's record, relative to the output folder.
-    """
-    return hashlib.sha256(os.path.normcase(record).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _claimed(out: Path, key: str, stale: int | None) -> Claim:
@@ -210,7 +162,7 @@ def _moves(held: Listed, job: Job, record: Record) -> list[Move]:
         target = job.place(stem, file_format)
         if job.name(target) != facts["file"]:
             raise CommitError(f"its {stem} belongs in another place")
-        source, below = hidden(stem, file_format), job.below(target)
+        source, below = finished(stem, file_format), job.below(target)
         obstacle = job.obstacle(found, target)
         there = held.folder.size(source)  # after the obstacle: another process may be moving the same files
         if size_of(target) == facts["size"] and (there is None or _is_copied(held, source, below)):

@@ -18,7 +18,7 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.folder import flush
 from stemsplit.disk.limits import why
 from stemsplit.errors import AudioError, PlaceError
-from stemsplit.songs import commit, trial
+from stemsplit.songs import commit, hidden, trial
 from stemsplit.songs.elsewhere import Pulse
 from stemsplit.songs.job import Job
 from stemsplit.songs.outputs import Output
@@ -68,14 +68,14 @@ class StemFiles:
 
     def _writer(self, name: str) -> Writer:
         """Open the file of a stem in the hidden folder."""
-        job, song, hidden = self.job, self.song, commit.written(name, self.job.format)
+        job, song, own = self.job, self.song, hidden.written(name, self.job.format)
         tags, picture = marked(song.tags.texts, name), song.tags.picture
         if job.format.holds_all:
             tags, picture = {}, b""  # of one file, for all tracks
         form = (job.format, song.sample_rate, song.channels, song.frames, tags)
-        path = self.held.folder.path / hidden
+        path = self.held.folder.path / own
         try:
-            file = self.held.create(hidden)
+            file = self.held.create(own)
             return Writer(path, *form, file=file, picture=picture, speakers=song.speakers)
         except OSError as error:
             raise AudioError(f"cannot write {path} ({why(error)})") from error
@@ -136,7 +136,7 @@ class StemFiles:
         try:
             for name, writer in self.writers.items():
                 if self._is_dropped(writer):
-                    self.held.folder.remove(commit.hidden(name, self.job.format))
+                    self.held.folder.remove(hidden.finished(name, self.job.format))
             if away and away.sends:
                 away.send(self._hidden(record), record, self.job.record, pulse)
             else:
@@ -153,7 +153,7 @@ class StemFiles:
         """Return the files that are to be sent: path that each is to have -> its path in the hidden folder."""
         job, folder = self.job, self.held.folder.path
         there = {name: job.targets[name] for name, facts in record.stems.items() if facts["file"] is not None}
-        return {target: folder / commit.hidden(name, job.format) for name, target in there.items()}
+        return {target: folder / hidden.finished(name, job.format) for name, target in there.items()}
 
     def _join(self) -> None:
         """Put the finished tracks of the song and its stems into one file.
@@ -161,12 +161,12 @@ class StemFiles:
         Raises:
             AudioError: it cannot be written.
         """
-        tracks = [commit.written(name, self.job.format) for name in self.writers]
-        hidden, folder = commit.hidden("", self.job.format), self.held.folder
+        tracks = [hidden.written(name, self.job.format) for name in self.writers]
+        joined, folder = hidden.finished("", self.job.format), self.held.folder
         try:
             with ExitStack() as opened:
                 parts = [opened.enter_context(os.fdopen(folder.open(track, os.O_RDONLY), "rb")) for track in tracks]
-                file = opened.enter_context(self.held.create(hidden))
+                file = opened.enter_context(self.held.create(joined))
                 write_stem_file(parts, file, self.song.tags.texts, self.song.tags.picture)
                 file.flush()
                 flush(file.fileno())
@@ -174,7 +174,7 @@ class StemFiles:
             for track in tracks:
                 folder.remove(track)
         except OSError as error:
-            what = f"cannot write {folder.path / hidden} ({why(error)})"
+            what = f"cannot write {folder.path / joined} ({why(error)})"
             raise AudioError(f"{what}; free some space, or choose another disk with -o") from error
 
     def _song_is_as_it_was(self) -> bool:

@@ -14,9 +14,9 @@ from stemsplit.disk.claim import Claim
 from stemsplit.disk.claim import claim as take
 from stemsplit.disk.owner import Owner
 from stemsplit.songs.apart import apart
-from stemsplit.songs.commit import COMMIT, key_of
 from stemsplit.songs.find import find
 from stemsplit.songs.found import Found
+from stemsplit.songs.hidden import COMMIT, key_of
 from stemsplit.songs.job import Job, Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.outcome import Outcome

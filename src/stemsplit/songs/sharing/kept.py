@@ -44,7 +44,7 @@ def normal(text: str) -> str:
 
 
 def key_in(claim: str) -> str:
-    """Return the key in the name of a claim, which says which song it is on; see `commit.key_of`."""
+    """Return the key in the name of a claim, which says which song it is on; see `hidden.key_of`."""
     return claim.removeprefix(PREFIX)[:16]
 
 

@@ -10,13 +10,14 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from stemsplit.disk import Folder
+from stemsplit.disk.atomic import replacing_in
 from stemsplit.disk.claim import ForeignError
-from stemsplit.disk.files import foreign, replacing_in
+from stemsplit.disk.files import foreign
 from stemsplit.disk.folder import is_link, is_plain
 from stemsplit.disk.limits import why
 from stemsplit.disk.looking import looks
 from stemsplit.errors import AudioError
-from stemsplit.songs.commit import COMMIT
+from stemsplit.songs.hidden import COMMIT
 
 
 class ClosedError(AudioError):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from stemsplit.disk.digest import sha256
 from stemsplit.songs.apart import digested, renamed, with_suffix
-from stemsplit.songs.commit import key_of
 from stemsplit.songs.found import Found
+from stemsplit.songs.hidden import key_of
 from stemsplit.songs.job import Options
 from stemsplit.songs.naming import Template
 from stemsplit.songs.plan import planned
