@@ -456,6 +456,9 @@ def test_a_process_that_prepares_examples_and_is_killed_is_told(album: Path, tin
     """As by a system that has no memory left. In a process of its own: PyTorch tells of it wherever that process is."""
     command = ("train", album, "-o", "new.safetensors", *tiny, "--steps", "100000", "--workers", "1")
     with running(*command, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        # Before that, libraries start programs of their own.
+        assert any(line.startswith("first step:") for line in iter(process.stderr.readline, ""))
         while not (started := children(process)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
