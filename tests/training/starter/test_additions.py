@@ -32,15 +32,15 @@ def test_every_run_can_be_made() -> None:
 
 def test_gains_are_differences_on_the_same_songs() -> None:
     def scores(*figures: float) -> list[Score]:
-        places = [("a", "drums"), ("a", "bass"), ("b", "drums")]
+        places = [("a", "drums"), ("a", "bass"), ("b", "drums"), ("c", "drums")]
         return [Score("1/2", "musdb", *place, sdr) for place, sdr in zip(places, figures, strict=True)]
 
-    table = additions.compared({"base": scores(1, 2, 3), "pitch": scores(1.6, 1.0, 4.8)})
+    table = additions.compared({"base": scores(1, 2, 3, -14), "pitch": scores(1.6, 1.0, 4.8, -30)})
     assert table.splitlines() == [
-        "| SDR in dB | drums | bass | mean |",
-        "|---|---|---|---|",
-        "| base | 2.00 | 2.00 | 2.00 |",
-        "| pitch | +1.20 | -1.00 | +0.10 ± 1.00 |",
+        "| SDR in dB | drums | bass | mean | songs that gain |",
+        "|---|---|---|---|---|",
+        "| base | 1.00 | 2.00 | 1.50 | |",
+        "| pitch | +0.60 | -1.00 | -0.20 | 1 of 3 |",
     ]
 
 

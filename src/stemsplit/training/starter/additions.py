@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median
 from typing import Any
 
 from stemsplit import registry
@@ -117,26 +117,23 @@ def list_of(every: int) -> str:
 def compared(runs: Mapping[str, Sequence[Score]]) -> str:
     """Return a Markdown table of what every run scores more than the first one, in dB.
 
-    The mean over the stems is followed by its standard error, because the songs are a sample of all songs. How much
-    runs differ by chance is not in it.
+    The figures of stems are medians over the songs, because one song with hardly any drums can have -14 dB in them, and
+    would decide a mean. The mean is that of the stems. At the end is the share of the songs that gained on average over
+    their stems. How much runs differ by chance is not in it.
     """
     base, *_ = runs.values()
     stems = [*dict.fromkeys(score.stem for score in base)]
-    lines = [f"| SDR in dB | {' | '.join(stems)} | mean |", "|---" * (len(stems) + 2) + "|"]
+    songs = [*dict.fromkeys(score.song for score in base)]
     before = {(score.song, score.stem): score.sdr for score in base}
+    lines = [f"| SDR in dB | {' | '.join(stems)} | mean | songs that gain |", "|---" * (len(stems) + 3) + "|"]
     for name, found in runs.items():
-        if found is base:
-            means = scores.averages(base)
-            lines.append(f"| {name} | {' | '.join(f'{means[stem]:.2f}' for stem in [*stems, 'mean'])} |")
-            continue
-        gains = {stem: [s.sdr - before[s.song, stem] for s in found if s.stem == stem] for stem in stems}
-        by_song = [
-            fmean(score.sdr - before[song, score.stem] for score in found if score.song == song)
-            for song in dict.fromkeys(score.song for score in found)
-        ]
-        error = f" ± {stdev(by_song) / len(by_song) ** 0.5:.2f}" if len(by_song) > 1 else ""
-        mean = fmean(fmean(each) for each in gains.values())
-        lines.append(f"| {name} | {' | '.join(f'{fmean(gains[s]):+.2f}' for s in stems)} | {mean:+.2f}{error} |")
+        is_base = found is base
+        gains = [replace(score, sdr=score.sdr - (0 if is_base else before[score.song, score.stem])) for score in found]
+        medians = [median(score.sdr for score in gains if score.stem == stem) for stem in stems]
+        figures = [f"{figure:{'' if is_base else '+'}.2f}" for figure in (*medians, fmean(medians))]
+        better = sum(fmean(score.sdr for score in gains if score.song == song) > 0 for song in songs)
+        last = "" if is_base else f" {better} of {len(songs)}"
+        lines.append(f"| {name} | {' | '.join(figures)} |{last} |")
     return "\n".join(lines)
 
 
