@@ -87,7 +87,9 @@ def drop_new(out: Folder, name: str) -> None:
 
 @contextmanager
 def _removable(path: Path) -> Iterator[None]:
-    """Make a folder that has no lock yet, so that another process may take it for one that was given up.
+    """Say by a GoneError that a folder was removed while it was made.
+
+    Until it has a lock, another process may take it for one that was given up.
 
     Args:
         path: path that the folder will have.

@@ -17,7 +17,7 @@ from stemsplit.disk import Folder, flush
 from stemsplit.disk.claim import BusyError, Claim, TakenOverError, claim, leftovers
 from stemsplit.disk.files import size_of
 from stemsplit.disk.limits import why
-from stemsplit.disk.listed import Listed
+from stemsplit.disk.listed import Listed, is_gone
 from stemsplit.disk.lock import TRIES
 from stemsplit.disk.moving import equal, move_between
 from stemsplit.errors import AudioError, PlaceError
@@ -41,7 +41,9 @@ def _claimed(out: Path, key: str, stale: int | None) -> Claim:
             out.mkdir(parents=True, exist_ok=True)
             with Folder(out) as folder:
                 return claim(folder, key, stale)
-        except FileNotFoundError as error:
+        except OSError as error:
+            if not is_gone(error):
+                raise
             last = error
     raise last
 

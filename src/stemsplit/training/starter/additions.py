@@ -118,7 +118,7 @@ def compared(runs: Mapping[str, Sequence[Score]]) -> str:
     """Return a Markdown table of what every run scores more than the first one, in dB.
 
     The figures of stems are medians over the songs, because one song with hardly any drums can have -14 dB in them, and
-    would decide a mean. The mean is that of the stems. At the end is the share of the songs that gained on average over
+    would decide a mean. The mean is that of the stems. At the end is the number of songs that gained on average over
     their stems. How much runs differ by chance is not in it.
     """
     base, *_ = runs.values()
