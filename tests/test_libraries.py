@@ -227,7 +227,8 @@ def started(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-SHARED_LIBRARY = "libgomp.so.1: cannot open shared object file: No such file or directory"
+LOADER = "libgomp.so.1: cannot open shared object file"
+SHARED_LIBRARY = f"{LOADER}: No such file or directory"
 BASELINE = "NumPy was built with baseline optimizations: (X86_V2) but your machine doesn't support: (X86_V2)."
 BROKEN: Mapping[str, tuple[str, str, str]] = {
     "torch without a library of the system": ("torch", f"raise OSError({SHARED_LIBRARY!r})", SHARED_LIBRARY),
@@ -299,11 +300,22 @@ def test_a_broken_import_of_the_hubs_library_is_reported_on_stderr_only(
     assert line.startswith(f"error: cannot load {library} {version(name)} (gone); to repair it: ")
 
 
-def test_no_reinstallation_is_advised_if_memory_or_files_ran_out(tmp_path: Path, song: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("OSError(24, 'Too many open files')", "[Errno 24] Too many open files"),
+        # This is how the loader of shared libraries says it.
+        (f"ImportError('{LOADER}: Too many open files')", f"{LOADER}: Too many open files"),
+        ("MemoryError", "MemoryError"),
+    ],
+)
+def test_no_reinstallation_is_advised_if_memory_or_files_ran_out(
+    raised: str, told: str, tmp_path: Path, song: Callable[..., Path]
+) -> None:
     song("song.wav", frames=1_000)
-    (tmp_path / "soxr.py").write_text("raise OSError(24, 'Too many open files')")
+    (tmp_path / "soxr.py").write_text(f"raise {raised}")
     done = started(tmp_path, "-m", "stemsplit", "song.wav")
-    assert done.stderr == f"error: cannot load soxr {version('soxr')} ([Errno 24] Too many open files)\n"
+    assert done.stderr == f"error: cannot load soxr {version('soxr')} ({told})\n"
 
 
 def test_code_that_a_library_compiles_itself_is_not_an_import() -> None:

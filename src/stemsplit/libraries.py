@@ -22,7 +22,7 @@ DISTRIBUTIONS = {"yaml": "pyyaml"}
 SYSTEM_LIBRARIES = r"lib(?:ffi|gcc_s|gomp|sndfile|stdc\+\+)\.so\S*"
 """Shared libraries that the system must provide if no wheel does. All others come with some wheel."""
 
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of a system that has run out of files or memory."""
 
 LONGEST = 300
@@ -47,6 +47,17 @@ def failure(error: Exception) -> LibraryError | None:
     """Return the error to show if an exception was raised while a library was imported; None if it was not."""
     library = _imported(error)
     return _unloadable(library, error) if library else None
+
+
+def exhausted(error: BaseException) -> str:
+    """Return the system's words for what it has run out of, if that is the error; empty if it is another.
+
+    What is not Python, such as the system's loader of shared libraries, and PyTorch, says it in these words only.
+    """
+    if isinstance(error, MemoryError):
+        return os.strerror(errno.ENOMEM)
+    told, code = str(error).lower(), getattr(error, "errno", None)
+    return next((os.strerror(each) for each in EXHAUSTED if each == code or os.strerror(each).lower() in told), "")
 
 
 def install(library: str) -> str:
@@ -95,7 +106,7 @@ def _unloadable(library: str, error: BaseException) -> LibraryError:
     reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:LONGEST]
     beside = f" with torch {version('torch')}" if library == "torchaudio" else ""
     message = f"cannot load {library} {version(library)}{beside} ({reason})"
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) in EXHAUSTED:
+    if exhausted(error):
         return LibraryError(message)
     missing = re.search(rf"({SYSTEM_LIBRARIES}): cannot open shared object file", reason)
     system = f", or install {missing[1]} with the system's package manager" if missing else ""

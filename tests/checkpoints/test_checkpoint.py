@@ -1,5 +1,6 @@
 """Checkpoints are read completely, and their tensors are loaded into networks."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -120,6 +121,29 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         checkpoint.read(tmp_path / "gone.pt")
     with pytest.raises(WeightsError, match="not a regular file"):
         checkpoint.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        # PyTorch's words, then the system's.
+        (RuntimeError("unable to open file <a.pt> in read-only mode: Too many open files (24)"), "Too many open files"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (RuntimeError("unable to mmap 8 bytes from file <a.pt>: Cannot allocate memory (12)"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_a_file_is_not_called_damaged_if_memory_or_files_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoint, "load_file", fail)
+    (tmp_path / "a.safetensors").write_bytes(save({"weight": torch.ones(1)}))
+    with pytest.raises(WeightsError, match=told) as raised:
+        checkpoint.read(tmp_path / "a.safetensors")
+    assert "damaged" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.ones(1)], torch.ones(1), {"optimizer": OPTIMIZER}, None])

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -197,9 +198,10 @@ def test_few_open_files_fail_songs_and_lose_no_line(songs: list[str], tmp_path: 
             told, summary = read_lines(result.out)
             assert (len(told), summary["songs"]) == (3, 3)
             assert summary["exit_status"] == result.status
-            # Either the songs fail that meet the limit, or the weights of the model cannot be opened.
-            assert result.status == (3 if summary["error"] else 1 if summary["failed"] else 0)
-        assert "Traceback" not in result.err
+            # Either the songs fail that meet the limit, or a library (1) or the model's weights (3) cannot be opened.
+            assert result.status in ((1, 3) if summary["error"] else (1,) if summary["failed"] else (0,))
+        # Nothing is damaged, and nothing has to be installed again.
+        assert not re.search("Traceback|damaged|to repair", result.err)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from stemsplit.checkpoints.wrapped import Contents, contents
 from stemsplit.disk import replacing
 from stemsplit.errors import WeightsError
 from stemsplit.fetch.checkpoint_format import is_safetensors
+from stemsplit.libraries import exhausted
 
 WHOLE = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 """Types of counters and indices, which are not converted."""
@@ -41,6 +42,8 @@ def reason(error: Exception) -> str:
         return error.strerror
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "there is not enough memory for it"
+    if lacking := exhausted(error):
+        return lacking
     if name := re.search(r"GLOBAL (\S+)", str(error)):
         return shown(refusal(name[1]))
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
