@@ -229,7 +229,7 @@ def test_a_server_that_dribbles_can_be_interrupted(hub: Hub, registry_file: Call
     process = start("download", "tiny")
     wait_for(lambda: bool(hub.requests), process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err == "error: interrupted; run the same command again to resume the download\n"
 

@@ -27,10 +27,10 @@ def test_curves_are_served_from_when_they_may_be_until_the_run_ends(tmp_path: Pa
         for content, state in ((None, "No report yet"), (HEADING + "7,0.5,0.1,3\n", "Step 7, loss 0.5, after 0:03")):
             if content:
                 (tmp_path / "run.csv").write_text(content)
-            with urllib.request.urlopen(f"{address}run.json", timeout=10) as answer:
+            with urllib.request.urlopen(f"{address}run.json", timeout=60) as answer:
                 assert json.loads(answer.read())["state"].startswith(state)
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(address, timeout=10)
+        urllib.request.urlopen(address, timeout=60)
 
 
 def test_nothing_is_served_unless_it_is_asked_for(tmp_path: Path) -> None:

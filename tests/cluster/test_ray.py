@@ -59,7 +59,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         with ThreadPoolExecutor() as threads:
             stopped = threads.submit(interrupted, folder, [*arguments, "-o", "stopped", "--workers", "1"])
             threads.submit(killed, folder, [*arguments, "-o", "killed", "--workers", "1"]).result()
-        last = time.monotonic() + 20
+        last = time.monotonic() + 60
         while workers(folder) and time.monotonic() < last:
             time.sleep(0.1)
         left = len(workers(folder))

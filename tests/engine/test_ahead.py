@@ -26,7 +26,7 @@ def test_items_are_made_by_another_thread_before_they_are_asked_for() -> None:
 
     items = ahead(source(), 2)
     assert next(items) == 0
-    assert made[2].wait(10)
+    assert made[2].wait(60)
     assert threading.current_thread() not in makers
     assert list(items) == [1, 2, 3]
 

@@ -37,7 +37,7 @@ def page(browser: "Browser") -> Iterator["Page"]:
     """An empty page. A test fails if the page reports an error or refuses something by its security policy."""
     context = browser.new_context(viewport={"width": 1_280, "height": 800})
     opened, complaints = context.new_page(), []
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(60_000)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     yield opened

@@ -39,7 +39,7 @@ def server(path: Path) -> Iterator[Server]:
 
 
 def asked(server: Server, where: str = "run.json") -> Any:
-    with urllib.request.urlopen(server.address + where, timeout=10) as answer:
+    with urllib.request.urlopen(server.address + where, timeout=60) as answer:
         return json.loads(answer.read())
 
 
@@ -81,7 +81,7 @@ def test_only_the_page_is_served(server: Server) -> None:
         with pytest.raises(urllib.error.HTTPError, match="404"):
             asked(server, where)
     with pytest.raises(urllib.error.HTTPError, match="405"):
-        urllib.request.urlopen(server.address + "run.json", b"{}", timeout=10)
+        urllib.request.urlopen(server.address + "run.json", b"{}", timeout=60)
 
 
 def test_a_file_that_is_no_longer_one_of_a_run_is_told_of(server: Server, path: Path) -> None:

@@ -55,7 +55,7 @@ class Client:
         return self.raw(f"/{token}/{path}", method, body, **headers)
 
     def raw(self, address: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(method, address, skip_host="Host" in headers, skip_accept_encoding=True)
             if body is not None and "Transfer_Encoding" not in headers:
@@ -461,7 +461,7 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(client: Client) -
     for connection in opened(client, 20, request):
         connection.recv(10)
         connection.close()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while client.server.served and time.monotonic() < until:
         time.sleep(0.02)
     assert not client.server.served

@@ -608,9 +608,11 @@ def test_what_is_removed_in_mid_run_is_one_song_s_failure(
 
     jobs = planned(songs, options(tmp_path))
     reported = outcomes(jobs, lambda: separator, progress)
-    assert [outcome.job.path.name for outcome in reported] == ["a.wav", "b.wav", "c.wav"]
-    assert reported[0].error
-    assert reported[2].error == ""
+    # The next song's folder may be removed while it is made; then that song comes last.
+    errors = {outcome.job.path.name: outcome.error for outcome in reported}
+    assert len(reported) == len(errors) == 3
+    assert errors["a.wav"]
+    assert errors["c.wav"] == ""
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert "c" in left
     assert not any(name.startswith(".stemsplit-") for name in left)

@@ -18,7 +18,7 @@ def test_every_item_is_done_once() -> None:
 
 def test_as_many_tasks_run_at_once_as_there_are_threads() -> None:
     """Each task waits for all others."""
-    barrier = threading.Barrier(3, timeout=10)
+    barrier = threading.Barrier(3, timeout=60)
     Pool(3).run(lambda _: barrier.wait(), range(3))
 
 
@@ -78,5 +78,5 @@ def test_too_many_threads_are_an_error_and_leave_none_waiting(monkeypatch: pytes
     with pytest.raises(DeviceError, match="cannot start 4 threads here; try fewer"):
         Pool(4)
     for thread in started:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
