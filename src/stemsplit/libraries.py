@@ -50,9 +50,9 @@ def failure(error: Exception) -> LibraryError | None:
 
 
 def exhausted(error: BaseException) -> str:
-    """Return the system's words for what it has run out of, if that is the error; empty if it is another.
+    """Return what the system has run out of, in its own words; empty if an error has another cause.
 
-    What is not Python, such as the system's loader of shared libraries, and PyTorch, says it in these words only.
+    PyTorch, and the system's loader of shared libraries, raise other errors that hold these words.
     """
     if isinstance(error, MemoryError):
         return os.strerror(errno.ENOMEM)
