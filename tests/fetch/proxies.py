@@ -89,13 +89,13 @@ class Proxy:
 
     def _connect(self, client: socket.socket, host: str, port: str, request: bytes, answer: bytes) -> None:
         self.asked.append(f"{host}:{port}")
-        with socket.create_connection((host, int(port)), 10) as server:
+        with socket.create_connection((host, int(port)), 60) as server:
             server.sendall(request)
             client.sendall(answer)
             back = threading.Thread(target=passed_on, args=(server, client), daemon=True)
             back.start()
             passed_on(client, server)
-            back.join(10)
+            back.join(60)
 
 
 def passed_on(source: socket.socket, target: socket.socket) -> None:
